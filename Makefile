@@ -1,0 +1,54 @@
+# make demo: see the whole idea working. make test: everything. make bench, make bench-running: docs/bench.md's tables.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PYTEST_FLAGS ?=
+
+.PHONY: install demo demo-stop test test-all lint java-test bench bench-running bench-environments bench-airflow bench-dask clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt hatch_build.py $(shell find java/src/main java/pom.xml -type f)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Knit needs Python 3.10 or newer (PYTHON=… make …)")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[airflow,dask,local,test]'
+	touch $@
+
+demo: install
+	$(BIN)/python tools/demo.py $(if $(KEEP),--keep)
+
+demo-stop: install
+	$(BIN)/python tools/demo.py --stop
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+java-test: install
+	cd java && mvn -q -B -ntp verify
+
+test: lint java-test
+	$(BIN)/python -m pytest -m "not slow" $(PYTEST_FLAGS)
+
+test-all: lint java-test
+	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+bench: install
+	$(BIN)/python bench/launch.py
+
+bench-running: install
+	$(BIN)/python bench/running.py $(BENCH_FLAGS)
+
+bench-environments: install
+	$(BIN)/python bench/environments.py
+
+bench-airflow: install
+	$(BIN)/python bench/airflow_wait.py
+
+bench-dask: install
+	$(BIN)/python bench/dask.py $(BENCH_FLAGS)
+
+clean:
+	rm -rf $(VENV) java/target knit_core/jars build dist

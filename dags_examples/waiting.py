@@ -1,0 +1,36 @@
+"""Waiting: sensors that need no worker slot, for another task's application, before its end and at its end."""
+
+from __future__ import annotations
+
+# [START waiting]
+from airflow.sdk import dag, task
+
+from knit_airflow import KnitOperator, KnitSensor
+
+
+@dag(schedule=None, tags=["knit"])
+def knit_waiting():
+    KnitOperator(
+        task_id="service",
+        name="service-{{ run_id }}",
+        command="sleep 15",
+        instances=2,
+        memory="128 MiB",
+        deferrable=True,
+    )
+
+    # Starts together with `service` and waits for what that launches: no arrow between them.
+    up = KnitSensor(task_id="up", launched_by="service", containers=2, deferrable=True, poke_interval=1)
+
+    over = KnitSensor(task_id="over", name="service-{{ run_id }}", deferrable=True, poke_interval=1)
+
+    @task
+    def use(service: dict) -> str:
+        return f"{service['application_id']}: {service['seen']}"
+
+    use(up.output)
+    up >> over
+
+
+knit_waiting()
+# [END waiting]

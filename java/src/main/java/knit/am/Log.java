@@ -1,0 +1,48 @@
+package knit.am;
+
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Paths;
+
+/** Our own few lines on stderr. The cluster's classpath decides about slf4j, so it is not used. */
+public final class Log {
+  private static final long BORN = born();
+
+  private Log() {}
+
+  public static void say(String text) {
+    System.err.println("knit: " + text);
+  }
+
+  /** A phase was reached, with the milliseconds since the JVM's start. */
+  public static void phase(String name) {
+    say(name + " at " + (System.currentTimeMillis() - BORN) + " ms");
+  }
+
+  /** When the process began; the JVM's own bean for this would cost a tenth of a second. */
+  private static long born() {
+    long now = System.currentTimeMillis();
+    try {
+      String stat = new String(Files.readAllBytes(Paths.get("/proc/self/stat")), StandardCharsets.US_ASCII);
+      String uptime = new String(Files.readAllBytes(Paths.get("/proc/uptime")), StandardCharsets.US_ASCII);
+      // The 22nd field, in hundredths of a second since the machine's start; the second may hold spaces.
+      double began = Long.parseLong(stat.substring(stat.lastIndexOf(')') + 2).split(" ")[19]) / 100.0;
+      return now - Math.round((Double.parseDouble(uptime.split(" ")[0]) - began) * 1000);
+    } catch (IOException | RuntimeException notLinux) {
+      return now;
+    }
+  }
+
+  /** An error in one line, causes included. */
+  public static String reason(Throwable error) {
+    StringBuilder text = new StringBuilder();
+    for (Throwable cause = error; cause != null && text.length() < 2000; cause = cause.getCause()) {
+      String message = String.valueOf(cause.getMessage()).split("\n", 2)[0];
+      if (text.indexOf(message) < 0) {
+        text.append(text.length() == 0 ? "" : ": ").append(cause.getClass().getSimpleName()).append(" ").append(message);
+      }
+    }
+    return text.toString();
+  }
+}

@@ -1,0 +1,158 @@
+package knit.am;
+
+import java.io.IOException;
+import java.net.InetAddress;
+import java.nio.file.Files;
+import java.nio.file.Paths;
+import java.util.EnumMap;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.FutureTask;
+import knit.am.api.Api;
+import knit.am.api.Signatures;
+import knit.am.api.Website;
+import knit.am.core.Exits;
+import knit.am.core.Identity;
+import knit.am.core.Outcome;
+import knit.am.core.Spec;
+import knit.am.gateway.Clock;
+import knit.am.gateway.HdfsStore;
+import knit.am.gateway.NetworkProbes;
+import knit.am.gateway.YarnNodeManagers;
+import knit.am.gateway.YarnProxies;
+import knit.am.gateway.YarnResourceManager;
+import org.apache.hadoop.conf.Configuration;
+import org.apache.hadoop.io.Text;
+import org.apache.hadoop.security.Credentials;
+import org.apache.hadoop.security.UserGroupInformation;
+import org.apache.hadoop.util.ShutdownHookManager;
+import org.apache.hadoop.yarn.api.records.ApplicationAccessType;
+import org.apache.hadoop.yarn.api.records.ApplicationAttemptId;
+import org.apache.hadoop.yarn.api.records.Container;
+import org.apache.hadoop.yarn.api.records.ContainerId;
+import org.apache.hadoop.yarn.conf.YarnConfiguration;
+
+/** The process: reads what YARN gives it, connects the parts and ends without fail. */
+public final class Main {
+  private static final Text SECRET = new Text("knit.secret");
+  private static final Clock CLOCK = System::currentTimeMillis;
+  private static final long SIGTERM_PATIENCE = 200;
+  private static final long WATCHDOG = 15_000;
+
+  private Main() {}
+
+  public static void main(String[] arguments) {
+    Log.phase("main");
+    int code = 1;
+    try {
+      code = run();
+    } catch (Throwable error) {
+      Log.say("ended by an error: " + Log.reason(error));
+      error.printStackTrace();
+    }
+    Master.daemon(Main::watch, "watchdog").start();
+    Log.phase("exit " + code);
+    System.exit(code);
+  }
+
+  private static int run() throws Exception {
+    Map<String, String> env = System.getenv();
+    String host = env.containsKey("NM_HOST") ? env.get("NM_HOST") : InetAddress.getLocalHost().getHostName();
+    Spec spec;
+    try {
+      spec = Spec.parse(Files.readAllBytes(Paths.get("knit-app.json")));
+    } catch (IllegalArgumentException | IOException error) {
+      return giveUp(host, "the ApplicationMaster cannot use its knit-app.json: " + Log.reason(error));
+    }
+    FutureTask<Api> listening = new FutureTask<>(() -> {
+      Api api = new Api(host, spec.firstPort, spec.lastPort);
+      Log.phase("listening");
+      return api;
+    });
+    Master.daemon(listening, "listen").start();
+
+    ApplicationAttemptId attempt = ContainerId.fromString(env.get("CONTAINER_ID")).getApplicationAttemptId();
+    String user = env.containsKey("USER") ? env.get("USER") : spec.user;
+    Identity identity = new Identity(attempt.getApplicationId().toString(), attempt.getAttemptId(), user);
+    Configuration configuration = configuration();
+    UserGroupInformation.setConfiguration(configuration);
+    Credentials credentials = UserGroupInformation.getCurrentUser().getCredentials();
+    Log.phase("logged in");
+    byte[] secret = credentials.getSecretKey(SECRET);
+    if (secret == null) {
+      return giveUp(host, "the ApplicationMaster was given no secret \"" + SECRET + "\"");
+    }
+    Map<String, Container> containers = new ConcurrentHashMap<>();
+    YarnResourceManager manager = new YarnResourceManager(configuration, CLOCK, containers, attempt.getApplicationId());
+    Log.phase("client made");
+    YarnNodeManagers nodes = new YarnNodeManagers(configuration, containers, credentials,
+        yarn -> Signatures.containerToken(secret, yarn), acls(spec));
+    Master.daemon(() -> warmUp(nodes, spec), "warm-up").start();
+    HdfsStore store = new HdfsStore(configuration, spec.staging, identity.application, identity.attempt);
+    Master master = new Master(identity, spec, CLOCK, manager, nodes, new NetworkProbes(), store);
+    if (identity.attempt > 1) {
+      master.recover();
+    }
+    Api api;
+    try {
+      api = listening.get();
+    } catch (java.util.concurrent.ExecutionException error) {
+      return giveUp(host, "the ApplicationMaster cannot serve its API: " + Log.reason(error.getCause()));
+    }
+    Website website = new Website(identity, new YarnProxies(configuration, identity.application, CLOCK),
+        YarnProxies.viewers(configuration, identity.user, spec.viewers), master::post, CLOCK);
+    api.open(identity, secret, master::post, CLOCK, website);
+    ShutdownHookManager.get().addShutdownHook(() -> master.terminate(SIGTERM_PATIENCE), 100);
+    int code = master.run(host, api.port());
+    api.drain(1000);
+    return code;
+  }
+
+  private static Map<ApplicationAccessType, String> acls(Spec spec) {
+    Map<ApplicationAccessType, String> acls = new EnumMap<>(ApplicationAccessType.class);
+    if (!spec.viewers.isEmpty()) {
+      acls.put(ApplicationAccessType.VIEW_APP, spec.viewers);
+    }
+    if (!spec.modifiers.isEmpty()) {
+      acls.put(ApplicationAccessType.MODIFY_APP, spec.modifiers);
+    }
+    return acls;
+  }
+
+  private static void warmUp(YarnNodeManagers nodes, Spec spec) {
+    try {
+      for (Spec.Service service : spec.services.values()) {
+        nodes.warmUp(service);
+      }
+      Log.phase("warm");
+    } catch (IOException | RuntimeException | LinkageError error) {
+      Log.say("the warm-up failed, which does no harm: " + Log.reason(error));
+    }
+  }
+
+  private static Configuration configuration() {
+    Configuration configuration = new YarnConfiguration();
+    // A node that does not answer is given up within seconds: its container is replaced.
+    configuration.setLong(YarnConfiguration.CLIENT_NM_CONNECT_MAX_WAIT_MS, 15_000);
+    configuration.setLong(YarnConfiguration.CLIENT_NM_CONNECT_RETRY_INTERVAL_MS, 1_000);
+    return configuration;
+  }
+
+  /** What is wrong would be wrong at the next attempt too: say so and end for good. */
+  private static int giveUp(String host, String problem) throws IOException {
+    Log.say(problem);
+    YarnResourceManager manager = new YarnResourceManager(configuration(), CLOCK, new ConcurrentHashMap<>(), null);
+    manager.register(host, -1, "");
+    manager.unregister(Outcome.FAILED, Exits.clip(problem));
+    return 0;
+  }
+
+  private static void watch() {
+    try {
+      Thread.sleep(WATCHDOG);
+    } catch (InterruptedException error) {
+      Log.say("the watchdog was interrupted");
+    }
+    Runtime.getRuntime().halt(1);
+  }
+}

@@ -1,0 +1,365 @@
+package knit.am;
+
+import java.io.IOException;
+import java.net.URI;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.ThreadPoolExecutor;
+import java.util.concurrent.TimeUnit;
+import knit.am.api.Api;
+import knit.am.core.Action;
+import knit.am.core.Container;
+import knit.am.core.Core;
+import knit.am.core.Event;
+import knit.am.core.Identity;
+import knit.am.core.Spec;
+import knit.am.gateway.Clock;
+import knit.am.gateway.NodeManagers;
+import knit.am.gateway.Probes;
+import knit.am.gateway.ResourceManager;
+import knit.am.gateway.Store;
+import knit.am.json.Json;
+
+/** The owner thread: takes events from a queue, gives them to the reducer and has the gateways do what it decides. */
+public final class Master {
+  private static final int STARTERS = 16;
+  private static final int LOOKERS = 8;
+  /** Milliseconds for the journal to take up what a heartbeat brought. */
+  private static final long SETTLING = 2_000;
+  private static final long MAX_PAUSE = 60_000;
+
+  private final Identity identity;
+  private final Spec spec;
+  private final Clock clock;
+  private final ResourceManager manager;
+  private final NodeManagers nodes;
+  private final Probes probes;
+  private final Store store;
+  private final Core core;
+  /** Events, and things that the owner thread is to run between them. */
+  private final LinkedBlockingQueue<Object> queue = new LinkedBlockingQueue<>();
+  private final ExecutorService starters;
+  private final ExecutorService lookers;
+  private final Heartbeat heartbeat;
+  /** Null when no other attempt can follow this one. */
+  private final Journal journal;
+  private final CountDownLatch resultWritten = new CountDownLatch(1);
+  private volatile double progress;
+  private volatile boolean ending;
+  private String address;
+  private boolean begun;
+  private volatile int exitCode = -1;
+
+  public Master(Identity identity, Spec spec, Clock clock, ResourceManager manager, NodeManagers nodes, Probes probes,
+      Store store) {
+    this.identity = identity;
+    this.spec = spec;
+    this.clock = clock;
+    this.manager = manager;
+    this.nodes = nodes;
+    this.probes = probes;
+    this.store = store;
+    core = new Core(identity, spec);
+    journal = spec.journal ? new Journal(store, () -> queue.add((Runnable) this::beginJournal)) : null;
+    heartbeat = new Heartbeat(manager, clock, this::post, () -> progress, this::settle);
+    starters = pool(STARTERS, "node");
+    lookers = pool(LOOKERS, "probe");
+  }
+
+  private static ExecutorService pool(int threads, String name) {
+    ThreadPoolExecutor pool = new ThreadPoolExecutor(threads, threads, 10, TimeUnit.SECONDS, new LinkedBlockingQueue<>(),
+        task -> daemon(task, name));
+    pool.allowCoreThreadTimeOut(true);
+    return pool;
+  }
+
+  /** Hand an event to the owner thread. */
+  public void post(Event event) {
+    queue.add(event);
+  }
+
+  /** The state of an earlier attempt is taken up. Before {@link #run}. */
+  public void recover() {
+    if (journal == null) {
+      return;
+    }
+    try {
+      Map<String, Object> records = Journal.read(store);
+      if (records != null) {
+        core.restore(records);
+      }
+      Log.phase(records == null ? "no journal to take up" : "journal taken up, " + records.size() + " records");
+    } catch (IOException | RuntimeException error) {
+      Log.say("the journal of an earlier attempt cannot be taken up, everything begins anew: " + Log.reason(error));
+    }
+  }
+
+  /**
+   * Register and run until the end.
+   *
+   * @return the process's exit code
+   */
+  public int run(String host, int port) throws IOException, InterruptedException {
+    address = host + ":" + port;
+    if (journal != null) {
+      daemon(journal, "journal").start();
+    }
+    take(Collections.singletonList(new Event.Started(clock.now())));
+    beginJournal();
+    List<Event.Grant> previous = manager.register(host, port, "http://" + address + "/");
+    Log.phase("registered");
+    daemon(heartbeat, "resourcemanager").start();
+    take(Collections.singletonList(new Event.Registered(clock.now(), previous)));
+    daemon(this::announce, "announce").start();
+    while (exitCode < 0) {
+      long pause = Math.min(MAX_PAUSE, core.nextTick() - clock.now());
+      Object next = queue.poll(Math.max(0, pause), TimeUnit.MILLISECONDS);
+      List<Object> batch = new ArrayList<>();
+      batch.add(next == null ? new Event.Tick(clock.now()) : next);
+      queue.drainTo(batch, 1000);
+      take(batch);
+    }
+    return exitCode;
+  }
+
+  private void beginJournal() {
+    if (journal != null) {
+      core.changes();
+      journal.begin(core.dump());
+    }
+  }
+
+  /** Wait until what was posted so far is written down, but not for ever: YARN ends a silent ApplicationMaster. */
+  private void settle() {
+    if (journal == null) {
+      return;
+    }
+    CountDownLatch written = new CountDownLatch(1);
+    queue.add((Runnable) () -> journal.write(Collections.emptyMap(), written::countDown));
+    try {
+      if (!written.await(SETTLING, TimeUnit.MILLISECONDS)) {
+        Log.say("what the ResourceManager said could not be written down within " + SETTLING + " ms");
+      }
+    } catch (InterruptedException error) {
+      Thread.currentThread().interrupt();
+    }
+  }
+
+  /** For SIGTERM: have the result written if it can be done within the given milliseconds. */
+  public void terminate(long patience) {
+    if (exitCode >= 0) {
+      return;
+    }
+    post(new Event.Terminated(clock.now()));
+    try {
+      resultWritten.await(patience, TimeUnit.MILLISECONDS);
+    } catch (InterruptedException error) {
+      Thread.currentThread().interrupt();
+    }
+  }
+
+  private void take(List<?> batch) {
+    List<Action> actions = new ArrayList<>();
+    List<Runnable> runs = new ArrayList<>();
+    for (Object item : batch) {
+      if (item instanceof Event) {
+        actions.addAll(core.apply((Event) item));
+      } else {
+        runs.add((Runnable) item);
+      }
+    }
+    progress = core.progress();
+    Map<String, Object> changes = core.changes();
+    List<Action> answers = new ArrayList<>();
+    for (Action action : actions) {
+      if (action instanceof Action.Answer && journal != null && !changes.isEmpty()) {
+        answers.add(action);
+      } else {
+        carryOut(action);
+      }
+    }
+    if (journal != null && !changes.isEmpty()) {
+      // Who gets an answer can rely on its effect, even if this process dies now.
+      journal.write(changes, () -> answers.forEach(this::carryOut));
+    }
+    runs.forEach(Runnable::run);
+  }
+
+  private void carryOut(Action action) {
+    if (action instanceof Action.Request) {
+      request((Action.Request) action);
+    } else if (action instanceof Action.Cancel) {
+      manager.cancel(((Action.Cancel) action).request);
+      heartbeat.wake();
+    } else if (action instanceof Action.Release) {
+      manager.release(((Action.Release) action).yarn);
+      heartbeat.wake();
+    } else if (action instanceof Action.Launch) {
+      starters.execute(() -> launch((Action.Launch) action));
+    } else if (action instanceof Action.Stop) {
+      starters.execute(() -> stop(((Action.Stop) action).yarn));
+    } else if (action instanceof Action.Signal) {
+      starters.execute(() -> signal(((Action.Signal) action).yarn));
+    } else if (action instanceof Action.Probe) {
+      Action.Probe probe = (Action.Probe) action;
+      lookers.execute(() -> post(new Event.Probed(clock.now(), probe.yarn, probes.ready(probe.host, probe.readiness))));
+    } else if (action instanceof Action.Avoid) {
+      manager.avoid(((Action.Avoid) action).host, ((Action.Avoid) action).avoid);
+      heartbeat.wake();
+    } else if (action instanceof Action.Administer) {
+      lookers.execute(() -> administer((Action.Administer) action));
+    } else if (action instanceof Action.AskNodes) {
+      lookers.execute(this::askNodes);
+    } else if (action instanceof Action.Answer) {
+      Api.answer((Action.Answer) action);
+    } else if (action instanceof Action.WriteResult) {
+      ending = true;
+      Map<String, Object> result = ((Action.WriteResult) action).result;
+      daemon(() -> writeResult(result), "result").start();
+    } else if (action instanceof Action.Unregister) {
+      Action.Unregister unregister = (Action.Unregister) action;
+      Log.phase("unregistering as " + unregister.outcome);
+      heartbeat.finish(unregister.outcome, unregister.diagnostics);
+    } else if (action instanceof Action.Exit) {
+      exitCode = ((Action.Exit) action).code;
+    }
+  }
+
+  private void request(Action.Request action) {
+    try {
+      manager.request(action.request, action.service, action.hosts);
+      heartbeat.wake();
+    } catch (RuntimeException error) {
+      post(new Event.Refused(clock.now(),
+          "service " + action.service.name + ": its containers cannot be asked for: " + Log.reason(error)));
+    }
+  }
+
+  private void launch(Action.Launch launch) {
+    Container container = launch.container;
+    try {
+      nodes.start(container, launch.service, environment(launch));
+      if (!begun) {
+        begun = true;
+        Log.phase("first container started");
+      }
+      post(new Event.Launched(clock.now(), container.yarn()));
+    } catch (IOException | RuntimeException error) {
+      Log.say(container.id() + " could not be started on " + container.node() + ": " + Log.reason(error));
+      post(new Event.LaunchFailed(clock.now(), container.yarn(), Log.reason(error)));
+    }
+    heartbeat.notice();
+  }
+
+  private void signal(String yarn) {
+    try {
+      nodes.signal(yarn);
+    } catch (IOException | RuntimeException error) {
+      Log.say(yarn + " could not be sent SIGTERM: " + Log.reason(error));
+    }
+    heartbeat.notice();
+  }
+
+  private void administer(Action.Administer action) {
+    try {
+      manager.administer(action.queue, action.value);
+      Api.answer(new Action.Answer(action.ticket, 200, Json.map(action.queue ? "queue" : "priority", action.value)));
+    } catch (IOException | RuntimeException error) {
+      Api.answer(new Action.Answer(action.ticket, 409, Json.map("error", "refused", "message", Log.reason(error))));
+    }
+  }
+
+  private void askNodes() {
+    try {
+      post(new Event.Nodes(clock.now(), manager.hosts()));
+    } catch (IOException | RuntimeException error) {
+      post(new Event.Refused(clock.now(), "the cluster's nodes, which anti-affinity needs, cannot be had: "
+          + Log.reason(error)));
+    }
+  }
+
+  private void stop(String yarn) {
+    try {
+      nodes.stop(yarn);
+    } catch (IOException | RuntimeException error) {
+      Log.say(yarn + " could not be stopped by its node, the ResourceManager is asked to: " + Log.reason(error));
+      manager.release(yarn);
+      heartbeat.wake();
+    }
+    heartbeat.notice();
+  }
+
+  /** What a container gets besides its service's variables (docs/protocol.md, section 3). */
+  Map<String, String> environment(Action.Launch launch) {
+    Map<String, String> variables = new HashMap<>();
+    variables.put("KNIT_APP_ID", identity.application);
+    variables.put("KNIT_SERVICE", launch.container.service);
+    variables.put("KNIT_INSTANCE", Integer.toString(launch.container.instance));
+    variables.put("KNIT_INSTANCES", Integer.toString(launch.instances));
+    variables.put("KNIT_ATTEMPT", Integer.toString(launch.container.attempt));
+    variables.put("KNIT_CONTAINER", launch.container.id());
+    variables.put("KNIT_MASTER", address);
+    variables.put("KNIT_MASTER_ATTEMPT", Integer.toString(identity.attempt));
+    List<String> urls = new ArrayList<>();
+    String folder = URI.create(spec.staging).getRawPath();
+    for (String web : spec.webhdfs) {
+      urls.add(web + "/webhdfs/v1" + folder + "/apps/" + identity.application + "/master");
+    }
+    variables.put("KNIT_MASTER_FILE", String.join(",", urls));
+    if (spec.simple) {
+      variables.put("HADOOP_USER_NAME", identity.user);
+    }
+    return variables;
+  }
+
+  /** Say where the API is. Containers and clients look here when the address they know has gone. */
+  private void announce() {
+    String text = Json.write(Json.map("address", address, "attempt", identity.attempt)) + "\n";
+    if (write("master", text, Long.MAX_VALUE, () -> ending) == null) {
+      Log.phase("announced");
+    }
+  }
+
+  private void writeResult(Map<String, Object> result) {
+    String problem = write("result.json", Json.write(result) + "\n", clock.now() + 60_000, () -> false);
+    resultWritten.countDown();
+    Log.phase(problem == null ? "result written" : "result not written (" + problem + ")");
+    post(new Event.ResultWritten(clock.now(), problem));
+  }
+
+  /** Try until it is written, the deadline has passed or nobody needs it any more; null or what the problem was. */
+  private String write(String name, String text, long deadline, java.util.function.BooleanSupplier pointless) {
+    long pause = 100;
+    while (true) {
+      try {
+        store.replace(name, text.getBytes(StandardCharsets.US_ASCII));
+        return null;
+      } catch (IOException | RuntimeException error) {
+        String problem = Log.reason(error);
+        if (pointless.getAsBoolean() || clock.now() + pause > deadline) {
+          return problem;
+        }
+        Log.say(name + " could not be written, tried again in " + pause + " ms: " + problem);
+      }
+      try {
+        Thread.sleep(pause);
+      } catch (InterruptedException error) {
+        return "interrupted";
+      }
+      pause = Math.min(pause * 2, 10_000);
+    }
+  }
+
+  static Thread daemon(Runnable task, String name) {
+    Thread thread = new Thread(task, "knit-" + name);
+    thread.setDaemon(true);
+    return thread;
+  }
+}

@@ -1,0 +1,237 @@
+package knit.am.api;
+
+import com.sun.net.httpserver.HttpExchange;
+import com.sun.net.httpserver.HttpServer;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.OutputStream;
+import java.net.BindException;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.nio.charset.StandardCharsets;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.ScheduledFuture;
+import java.util.concurrent.ScheduledThreadPoolExecutor;
+import java.util.concurrent.ThreadPoolExecutor;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.Consumer;
+import knit.am.Log;
+import knit.am.core.Action;
+import knit.am.core.Event;
+import knit.am.core.Identity;
+import knit.am.gateway.Clock;
+import knit.am.json.Json;
+
+/** The HTTP side: bytes in and out, limits, the signed envelope. Who may pass is Gate's, what is answered is Calls'. */
+public final class Api {
+  private static final int MAX_BODY = 1 << 20;
+  private static final int THREADS = 64;
+  /** Seconds for the owner thread. */
+  private static final int PATIENCE = 30;
+
+  static {
+    // Read once, when the JDK's server is first used: without them a half-sent request holds a thread for ever, and
+    // each reply waits for the delayed acknowledgement of its header.
+    for (String setting : new String[] {"maxReqTime=10", "maxRspTime=60", "nodelay=true"}) {
+      String name = "sun.net.httpserver." + setting.substring(0, setting.indexOf('='));
+      if (System.getProperty(name) == null) {
+        System.setProperty(name, setting.substring(setting.indexOf('=') + 1));
+      }
+    }
+  }
+
+  private final HttpServer server;
+  private final ThreadPoolExecutor threads;
+  private final ScheduledThreadPoolExecutor timer;
+  private final AtomicInteger busy = new AtomicInteger();
+  private volatile Gate gate;
+  private volatile Calls calls;
+  private volatile Site site;
+
+  /**
+   * Listen; requests are answered with 503 until {@link #open}.
+   *
+   * @param host whose address to listen on
+   * @param first of the ports to try, 0 for any
+   * @param last of the ports to try
+   * @throws IOException if none of the ports is free
+   */
+  public Api(String host, int first, int last) throws IOException {
+    server = listen(address(host), first, last);
+    threads = new ThreadPoolExecutor(THREADS, THREADS, 5, TimeUnit.SECONDS, new LinkedBlockingQueue<>(),
+        task -> daemon(task, "api"));
+    threads.allowCoreThreadTimeOut(true);
+    timer = new ScheduledThreadPoolExecutor(1, task -> daemon(task, "api-timer"));
+    timer.setRemoveOnCancelPolicy(true);
+    server.setExecutor(threads);
+    server.createContext("/", this::handle);
+    server.start();
+  }
+
+  private static Thread daemon(Runnable task, String name) {
+    Thread thread = new Thread(task, name);
+    thread.setDaemon(true);
+    return thread;
+  }
+
+  /** A name that means the loopback only to this machine itself is not what others use: listen everywhere then. */
+  private static InetAddress address(String host) throws IOException {
+    InetAddress address = InetAddress.getByName(host);
+    boolean meant = host.equals("localhost") || host.startsWith("127.") || host.contains(":");
+    return address.isLoopbackAddress() && !meant ? new InetSocketAddress(0).getAddress() : address;
+  }
+
+  private static HttpServer listen(InetAddress address, int first, int last) throws IOException {
+    BindException problem = null;
+    for (int port = first; port <= last; port++) {
+      try {
+        return HttpServer.create(new InetSocketAddress(address, port), 128);
+      } catch (BindException error) {
+        problem = error;
+      }
+    }
+    throw new IOException("no port of " + first + " to " + last + " on " + address + " can be used for the API", problem);
+  }
+
+  public int port() {
+    return server.getAddress().getPort();
+  }
+
+  /**
+   * From now on, serve.
+   *
+   * @param pages the pages for people, null for none
+   */
+  public void open(Identity identity, byte[] secret, Consumer<Event> events, Clock clock, Site pages) {
+    calls = new Calls(events, clock);
+    site = pages;
+    gate = new Gate(secret, identity.attempt, clock);
+  }
+
+  /** Answer the call that an event came from. */
+  @SuppressWarnings("unchecked")
+  public static void answer(Action.Answer answer) {
+    ((CompletableFuture<Reply>) answer.ticket).complete(new Reply(answer.status, answer.body));
+  }
+
+  /** Let replies under way go out, for at most the given milliseconds. */
+  public void drain(long patience) throws InterruptedException {
+    long end = System.nanoTime() + patience * 1_000_000;
+    while (busy.get() > 0 && System.nanoTime() < end) {
+      Thread.sleep(5);
+    }
+  }
+
+  /** Stop listening. */
+  public void close() {
+    server.stop(0);
+  }
+
+  private void handle(HttpExchange exchange) {
+    busy.incrementAndGet();
+    try {
+      serve(exchange);
+    } catch (IOException | RuntimeException error) {
+      Log.say("a request failed: " + Log.reason(error));
+      done(exchange);
+    }
+  }
+
+  private void done(HttpExchange exchange) {
+    exchange.close();
+    busy.decrementAndGet();
+  }
+
+  private void serve(HttpExchange exchange) throws IOException {
+    String path = exchange.getRequestURI().getRawPath();
+    String method = exchange.getRequestMethod();
+    if (path == null || !path.startsWith("/api/")) {
+      page(exchange);
+      return;
+    }
+    Gate.Signer signer = null;
+    try {
+      if (!method.equals("GET") && !method.equals("PUT")) {
+        throw Reply.error(405, "method-not-allowed", "only GET and PUT are possible");
+      }
+      Gate present = gate;
+      if (present == null) {
+        throw Reply.error(503, "starting", "the ApplicationMaster is starting");
+      }
+      byte[] body = body(exchange);
+      signer = present.identify(method, path, exchange.getRequestURI().getRawQuery(), body);
+      if (signer.refusal != null) {
+        throw signer.refusal;
+      }
+      Gate.Signer known = signer;
+      answered(calls.start(method, path, signer.query, signer.container, body), reply -> reply(exchange, reply, known));
+    } catch (Reply refusal) {
+      reply(exchange, refusal, signer);
+    }
+  }
+
+  /** No thread waits for the answer; one that does not come is an answer, too. */
+  private void answered(CompletableFuture<Reply> ticket, Consumer<Reply> send) {
+    ScheduledFuture<?> late = timer.schedule(() -> ticket.complete(Reply.error(503, "busy",
+        "no answer from the ApplicationMaster's owner thread within " + PATIENCE + " s")),
+        PATIENCE + Calls.MAX_WAIT, TimeUnit.SECONDS);
+    ticket.whenCompleteAsync((reply, error) -> {
+      late.cancel(false);
+      send.accept(reply);
+    }, threads);
+  }
+
+  private void reply(HttpExchange exchange, Reply reply, Gate.Signer signer) {
+    try {
+      send(exchange, reply.status, "application/json", envelope(reply, signer));
+    } catch (IOException error) {
+      Log.say("a reply could not be sent: " + Log.reason(error));
+    } finally {
+      done(exchange);
+    }
+  }
+
+  private void page(HttpExchange exchange) throws IOException {
+    try {
+      Site present = site;
+      if (present == null) {
+        send(exchange, 404, "text/plain", "There is no page here.\n".getBytes(StandardCharsets.US_ASCII));
+      } else {
+        present.serve(exchange);
+      }
+    } finally {
+      done(exchange);
+    }
+  }
+
+  private static byte[] envelope(Reply reply, Gate.Signer signer) {
+    String text = Json.write(reply.body);
+    String signature = signer == null ? "" : Signatures.sign(signer.key,
+        Signatures.replyText(signer.nonce, reply.status, text.getBytes(StandardCharsets.US_ASCII)));
+    return ("{\"signature\":\"" + signature + "\",\"reply\":" + text + "}").getBytes(StandardCharsets.US_ASCII);
+  }
+
+  private static byte[] body(HttpExchange exchange) throws IOException, Reply {
+    ByteArrayOutputStream body = new ByteArrayOutputStream();
+    InputStream in = exchange.getRequestBody();
+    byte[] buffer = new byte[8192];
+    for (int count = in.read(buffer); count >= 0; count = in.read(buffer)) {
+      body.write(buffer, 0, count);
+      if (body.size() > MAX_BODY) {
+        throw Reply.error(413, "too-large", "a body has at most " + MAX_BODY + " bytes");
+      }
+    }
+    return body.toByteArray();
+  }
+
+  static void send(HttpExchange exchange, int status, String type, byte[] content) throws IOException {
+    exchange.getResponseHeaders().set("Content-Type", type);
+    exchange.sendResponseHeaders(status, content.length);
+    try (OutputStream out = exchange.getResponseBody()) {
+      out.write(content);
+    }
+  }
+}

@@ -1,0 +1,123 @@
+package knit.am.api;
+
+import java.util.Arrays;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.Set;
+import java.util.regex.Pattern;
+import knit.am.gateway.Clock;
+import knit.am.json.Json;
+
+/** Decides whether a request may pass: its signature, then its time and attempt, then its nonce. */
+final class Gate {
+  static final long VALID = 300_000;
+  static final String CLIENT = "client";
+  private static final Pattern SAFE = Pattern.compile("[A-Za-z0-9._~-]+");
+  private static final Pattern NONCE = Pattern.compile("[0-9a-f]{16,64}");
+  private static final Pattern CONTAINER = Pattern.compile("container_[a-z0-9_]{1,80}");
+  private static final Pattern NUMBER = Pattern.compile("[0-9]{1,18}");
+  private static final String[] OURS = {"kid", "kattempt", "ktime", "knonce", "ksig"};
+
+  private final byte[] secret;
+  /** Hadoop's authentication parameters: for the ResourceManager's proxy, which passes them on; never read here. */
+  static final Set<String> PROXYS_OWN = new HashSet<>(Arrays.asList("user.name", "doas", "delegation"));
+
+  private final int attempt;
+  private final Clock clock;
+  private final Nonces nonces = new Nonces();
+
+  Gate(byte[] secret, int attempt, Clock clock) {
+    this.secret = secret;
+    this.attempt = attempt;
+    this.clock = clock;
+  }
+
+  /** Somebody whose signature is right. */
+  static final class Signer {
+    /** Null for the client. */
+    final String container;
+    final byte[] key;
+    final String nonce;
+    /** The call's own parameters. */
+    final Map<String, String> query;
+    /** Why the request is refused all the same, else null. */
+    final Reply refusal;
+
+    Signer(String container, byte[] key, String nonce, Map<String, String> query, Reply refusal) {
+      this.container = container;
+      this.key = key;
+      this.nonce = nonce;
+      this.query = query;
+      this.refusal = refusal;
+    }
+  }
+
+  /**
+   * @throws Reply if nobody we know has signed this: the reply must not be signed either
+   */
+  Signer identify(String method, String path, String rawQuery, byte[] body) throws Reply {
+    Map<String, String> query = query(rawQuery);
+    for (String name : OURS) {
+      if (!query.containsKey(name)) {
+        throw Reply.error(401, "unsigned", "the request has no " + name);
+      }
+    }
+    String kid = query.get("kid");
+    String nonce = query.get("knonce");
+    String time = query.get("ktime");
+    String meant = query.get("kattempt");
+    boolean client = kid.equals(CLIENT);
+    if (!client && !CONTAINER.matcher(kid).matches()) {
+      throw Reply.error(401, "unknown-signer", "kid is neither \"client\" nor a container id");
+    }
+    if (!NONCE.matcher(nonce).matches() || !NUMBER.matcher(time).matches() || !NUMBER.matcher(meant).matches()) {
+      throw Reply.error(400, "bad-request", "knonce, ktime or kattempt has the wrong form");
+    }
+    byte[] key = client ? secret : Signatures.containerToken(secret, kid);
+    String right = Signatures.sign(key, Signatures.requestText(method, path, query, body));
+    if (!Signatures.same(right, query.get("ksig"))) {
+      throw Reply.error(401, "bad-signature", "the signature is wrong");
+    }
+    Reply refusal = refusal(Long.parseLong(time), Long.parseLong(meant), kid + " " + nonce);
+    for (String name : OURS) {
+      query.remove(name);
+    }
+    return new Signer(client ? null : kid, key, nonce, query, refusal);
+  }
+
+  private Reply refusal(long time, long meant, String nonce) {
+    long now = clock.now();
+    if (meant != attempt || Math.abs(now - time) > VALID) {
+      String why = meant != attempt ? "meant for another attempt" : "its time is more than 300 s off";
+      return new Reply(401, Json.map("error", "stale", "message", why, "time", now, "attempt", attempt));
+    }
+    switch (nonces.add(nonce, time, VALID, now)) {
+      case SEEN:
+        return Reply.error(401, "replay", "this nonce was used before");
+      case FULL:
+        return Reply.error(503, "busy", "too many requests within 300 s");
+      default:
+        return null;
+    }
+  }
+
+  private static Map<String, String> query(String raw) throws Reply {
+    Map<String, String> query = new LinkedHashMap<>();
+    if (raw == null || raw.isEmpty()) {
+      return query;
+    }
+    for (String part : raw.split("&", -1)) {
+      int equals = part.indexOf('=');
+      String name = equals < 0 ? part : part.substring(0, equals);
+      String value = equals < 0 ? "" : part.substring(equals + 1);
+      if (PROXYS_OWN.contains(name)) {
+        continue;
+      }
+      if (!SAFE.matcher(name).matches() || !SAFE.matcher(value).matches() || query.put(name, value) != null) {
+        throw Reply.error(400, "bad-request", "query parameters are name=value, once each, of [A-Za-z0-9._~-]");
+      }
+    }
+    return query;
+  }
+}

@@ -1,0 +1,52 @@
+package knit.am.core;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import knit.am.json.Json;
+
+/** What the parts of the reducer share: who we are, what there is, and what the present event leads to. */
+final class Context {
+  final Identity identity;
+  final Spec spec;
+  final Alarms alarms = new Alarms();
+  final Changes changes = new Changes(alarms);
+  final EventLog log = new EventLog(changes);
+  final Roster roster;
+  final Instances instances;
+  final Services services;
+  final Ending ending;
+  final Results results = new Results(changes);
+  final Waiters waiters;
+  private List<Action> actions = new ArrayList<>();
+
+  Context(Identity identity, Spec spec) {
+    this.identity = identity;
+    this.spec = spec;
+    roster = new Roster(spec, changes);
+    waiters = new Waiters(this);
+    services = new Services(this);
+    ending = new Ending(this);
+    instances = new Instances(this);
+  }
+
+  void act(Action action) {
+    actions.add(action);
+  }
+
+  List<Action> takeActions() {
+    List<Action> taken = actions;
+    actions = new ArrayList<>();
+    return taken;
+  }
+
+  void answer(Event.Call call, Map<String, Object> body) {
+    act(new Action.Answer(call.ticket, 200, body));
+  }
+
+  void refuse(Event.Call call, int status, String code, String message, Object... more) {
+    Map<String, Object> body = Json.map("error", code, "message", message);
+    body.putAll(Json.map(more));
+    act(new Action.Answer(call.ticket, status, body));
+  }
+}

@@ -1,0 +1,121 @@
+package knit.am.core;
+
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+
+/** Reads what YARN says about an ended container: whose fault it was, and what its program last wrote. */
+public final class Exits {
+  /** Exit statuses that are YARN's doing (org.apache.hadoop.yarn.api.records.ContainerExitStatus), and how we name them. */
+  private static final Map<Integer, String> YARNS_DOING = new HashMap<>();
+  /** YARN's ABORTED: released, or lost with its node. */
+  static final int LOST = -100;
+
+  static {
+    YARNS_DOING.put(LOST, "was released or lost with its node");
+    YARNS_DOING.put(-101, "was lost: its node's disks failed");
+    YARNS_DOING.put(-102, "was preempted");
+    YARNS_DOING.put(-106, "was killed by the ResourceManager");
+    // A NodeManager that shuts down tells its containers that the application is complete; ours is not.
+    YARNS_DOING.put(-107, "was lost: its NodeManager shut down");
+    YARNS_DOING.put(-108, "was killed by its node's scheduler");
+  }
+
+  private static final int VIRTUAL_MEMORY = -103;
+  private static final int PHYSICAL_MEMORY = -104;
+  private static final Pattern USAGE = Pattern.compile(
+      "Current usage: (\\S+ ?[A-Z]+) of (\\S+ ?[A-Z]+) physical memory used; (\\S+ ?[A-Z]+) of (\\S+ ?[A-Z]+) virtual memory used");
+  private static final Pattern STDERR = Pattern.compile("Last \\d+ bytes of stderr ?:\\s?\n");
+  private static final Pattern NEXT_ENTRY = Pattern.compile("\n\\s*\n\\[\\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d:\\d\\d");
+  private static final int MAX_LINES = 40;
+  private static final int MAX_LINE = 500;
+  private static final int MAX_DIAGNOSTICS = 1000;
+
+  private Exits() {}
+
+  /** Null when the program ended by itself, else what YARN did to it. */
+  public static String yarnsDoing(int exit) {
+    return YARNS_DOING.get(exit);
+  }
+
+  /** The program's last lines on stderr, oldest first, from YARN's diagnostics. */
+  public static List<String> stderr(String diagnostics) {
+    Matcher heading = STDERR.matcher(diagnostics);
+    int from = -1;
+    while (heading.find()) {
+      from = heading.end();
+    }
+    if (from < 0) {
+      return Collections.emptyList();
+    }
+    Matcher next = NEXT_ENTRY.matcher(diagnostics);
+    String text = diagnostics.substring(from, next.find(from) ? next.start() : diagnostics.length());
+    List<String> lines = new ArrayList<>();
+    for (String line : text.split("\r?\n")) {
+      String kept = line.replaceAll("\\s+$", "");
+      if (!kept.isEmpty()) {
+        lines.add(kept.length() > MAX_LINE ? kept.substring(0, MAX_LINE) + "…" : kept);
+      }
+    }
+    return new ArrayList<>(lines.subList(Math.max(0, lines.size() - MAX_LINES), lines.size()));
+  }
+
+  /** What happened, to follow a container's name: {@code exited with 3 after 4.1 s}. */
+  public static String story(Container container, int exit, String diagnostics, long at) {
+    String after = container.startedAt() == null ? "" : " after " + seconds(at - container.startedAt());
+    if (exit == PHYSICAL_MEMORY || exit == VIRTUAL_MEMORY) {
+      Matcher usage = USAGE.matcher(diagnostics);
+      boolean virtual = exit == VIRTUAL_MEMORY;
+      String amounts = usage.find()
+          ? ": " + usage.group(virtual ? 3 : 1) + " used of " + usage.group(virtual ? 4 : 2) + (virtual ? " virtual" : " asked")
+          : "";
+      return "was killed for memory" + amounts + (after.isEmpty() ? "" : "," + after);
+    }
+    if (exit < 0) {
+      return "ended with YARN's status " + exit + after + firstLine(diagnostics);
+    }
+    return "exited with " + exit + after;
+  }
+
+  private static String firstLine(String diagnostics) {
+    for (String line : diagnostics.split("\r?\n")) {
+      String text = line.replaceFirst("^\\[[-0-9 :.]+\\]", "").trim();
+      if (!text.isEmpty()) {
+        return ": " + text;
+      }
+    }
+    return "";
+  }
+
+  /** The one line about a failed container: the newest lines of stderr first. */
+  public static String oneLine(Container container) {
+    StringBuilder line = new StringBuilder(container.id());
+    line.append(" (").append(container.yarn()).append(" on ").append(host(container.node())).append(") ");
+    line.append(container.diagnostics());
+    List<String> stderr = container.stderr();
+    for (int i = stderr.size() - 1; i >= 0 && line.length() < MAX_DIAGNOSTICS; i--) {
+      line.append(" | ").append(stderr.get(i));
+    }
+    return clip(line.toString());
+  }
+
+  /** One line of at most 1,000 characters. */
+  public static String clip(String text) {
+    String line = text.replaceAll("[\\p{Cntrl}]+", " ").trim();
+    return line.length() <= MAX_DIAGNOSTICS ? line : line.substring(0, MAX_DIAGNOSTICS - 1) + "…";
+  }
+
+  static String seconds(long milliseconds) {
+    return String.format(Locale.ROOT, "%.1f s", milliseconds / 1000.0);
+  }
+
+  static String host(String node) {
+    return node == null ? "no node" : node.substring(0, node.lastIndexOf(':'));
+  }
+
+}

@@ -1,0 +1,272 @@
+package knit.am.core;
+
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Deque;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import knit.am.json.Fields;
+import knit.am.json.Json;
+
+/**
+ * The key-value store: JSON under keys, each change with a revision of its own that only grows, so that one can compare
+ * and set, wait, and ask what has changed since. A repeated call (its token tells) changes nothing a second time.
+ */
+final class Kv {
+  static final int MAX_KEY = 512;
+  static final int LIMIT = 16 << 20;
+  static final int MAX_PAGE = 512 << 10;
+  private static final int MAX_GONE = 10_000;
+  private static final int MAX_TOKENS = 10_000;
+  private static final int OVERHEAD = 64;
+  private static final String ENTRY = "k ";
+  private static final String COUNTER = "n ";
+  private static final String REVISION = "kv";
+  private static final String TOPIC = "kv ";
+  private static final String PREFIXES = "kvs ";
+
+  private static final class Entry {
+    final String key;
+    final Json.Raw value;
+    final long revision;
+    final String token;
+
+    Entry(String key, Json.Raw value, long revision, String token) {
+      this.key = key;
+      this.value = value;
+      this.revision = revision;
+      this.token = token;
+    }
+
+    long size() {
+      return key.length() + value.text.length() + OVERHEAD;
+    }
+
+    Map<String, Object> view() {
+      return Json.map("key", key, "value", value, "revision", revision);
+    }
+  }
+
+  private static final class Gone {
+    final String key;
+    final long revision;
+
+    Gone(String key, long revision) {
+      this.key = key;
+      this.revision = revision;
+    }
+  }
+
+  private final Context context;
+  private final TreeMap<String, Entry> entries = new TreeMap<>();
+  private final TreeMap<Long, Entry> byRevision = new TreeMap<>();
+  private final Deque<Gone> gone = new ArrayDeque<>();
+  private final Map<String, Long> counters = new HashMap<>();
+  private final Map<String, String> tokens = new LinkedHashMap<String, String>() {
+    private static final long serialVersionUID = 1L;
+
+    @Override
+    protected boolean removeEldestEntry(Map.Entry<String, String> eldest) {
+      return size() > MAX_TOKENS;
+    }
+  };
+  private long revision;
+  /** Deletions up to this revision are forgotten. */
+  private long forgotten;
+  private long size;
+
+  Kv(Context context) {
+    this.context = context;
+  }
+
+  void put(Event.KvPut event) {
+    Entry now = entries.get(event.key);
+    if (now != null && event.token != null && event.token.equals(now.token)) {
+      context.answer(event, Json.map("revision", now.revision));
+      return;
+    }
+    long is = now == null ? 0 : now.revision;
+    if (event.expect != null && event.expect != is) {
+      context.refuse(event, 409, "conflict", "\"" + event.key + "\" is at revision " + is, "revision", is);
+    } else if (store(event, event.key, event.value, event.token)) {
+      context.answer(event, Json.map("revision", revision));
+      tell(event.key);
+    }
+  }
+
+  /** Under the next number below a prefix. */
+  void append(Event.KvAppend event) {
+    String before = event.token == null ? null : tokens.get(event.token);
+    if (before != null && entries.containsKey(before)) {
+      answerAppended(event, before);
+      return;
+    }
+    long number = counters.getOrDefault(event.prefix, 0L);
+    String key = event.prefix + String.format("%010d", number);
+    if (!store(event, key, event.value, event.token)) {
+      return;
+    }
+    counters.put(event.prefix, number + 1);
+    context.changes.put(COUNTER + event.prefix, number + 1);
+    if (event.token != null) {
+      tokens.put(event.token, key);
+    }
+    answerAppended(event, key);
+    tell(key);
+  }
+
+  private void answerAppended(Event.KvAppend event, String key) {
+    long number = Long.parseLong(key.substring(event.prefix.length()));
+    context.answer(event, Json.map("key", key, "number", number, "revision", entries.get(key).revision));
+  }
+
+  private boolean store(Event.Call event, String key, Json.Raw value, String token) {
+    Entry before = entries.get(key);
+    Entry entry = new Entry(key, value, revision + 1, token);
+    long after = size + entry.size() - (before == null ? 0 : before.size());
+    if (after > LIMIT) {
+      context.refuse(event, 413, "too-large", "the store would hold more than " + LIMIT + " bytes");
+      return false;
+    }
+    place(entry);
+    context.changes.put(ENTRY + key, record(entry));
+    context.changes.put(REVISION, revision);
+    return true;
+  }
+
+  private void place(Entry entry) {
+    Entry before = entries.put(entry.key, entry);
+    if (before != null) {
+      byRevision.remove(before.revision);
+      size -= before.size();
+    }
+    byRevision.put(entry.revision, entry);
+    size += entry.size();
+    revision = Math.max(revision, entry.revision);
+  }
+
+  private static Map<String, Object> record(Entry entry) {
+    return Json.map("value", entry.value, "revision", entry.revision, "token", entry.token);
+  }
+
+  void delete(Event.KvDelete event) {
+    Entry now = entries.get(event.key);
+    long is = now == null ? 0 : now.revision;
+    if (event.expect != null && event.expect != is) {
+      context.refuse(event, 409, "conflict", "\"" + event.key + "\" is at revision " + is, "revision", is);
+      return;
+    }
+    if (now == null) {
+      context.answer(event, Json.map("deleted", false, "revision", revision));
+      return;
+    }
+    entries.remove(event.key);
+    byRevision.remove(now.revision);
+    size -= now.size();
+    gone.addLast(new Gone(event.key, ++revision));
+    if (gone.size() > MAX_GONE) {
+      forgotten = gone.removeFirst().revision;
+    }
+    context.changes.put(ENTRY + event.key, null);
+    context.changes.put(REVISION, revision);
+    context.answer(event, Json.map("deleted", true, "revision", revision));
+    tell(event.key);
+  }
+
+  /** A key's value, once it is newer than a revision. */
+  void get(Event.KvGet event) {
+    context.waiters.answer(event, TOPIC + event.key, event.deadline, () -> {
+      Entry entry = entries.get(event.key);
+      return entry == null || entry.revision <= event.after ? null : entry.view();
+    }, () -> context.refuse(event, 404, "unknown-key", "there is no \"" + event.key + "\""
+        + (event.after > 0 ? " newer than revision " + event.after : "")));
+  }
+
+  /** What there is below a prefix, or what has changed there after a revision: oldest change first. */
+  void list(Event.KvList event) {
+    context.waiters.answer(event, PREFIXES + event.prefix, event.deadline, () -> {
+      Map<String, Object> page = page(event);
+      return event.after >= 0 && isEmpty(page) ? null : page;
+    }, () -> context.answer(event, page(event)));
+  }
+
+  private static boolean isEmpty(Map<String, Object> page) {
+    return ((List<?>) page.get("entries")).isEmpty() && ((List<?>) page.get("deleted")).isEmpty()
+        && !page.containsKey("reset");
+  }
+
+  private Map<String, Object> page(Event.KvList event) {
+    // Who asks for what is forgotten gets everything, and is told so.
+    boolean reset = event.after > 0 && event.after < forgotten;
+    long after = reset ? 0 : Math.max(0, event.after);
+    List<Object> found = new ArrayList<>();
+    long reached = revision;
+    int room = MAX_PAGE;
+    boolean more = false;
+    for (Entry entry : byRevision.tailMap(after, false).values()) {
+      if (!entry.key.startsWith(event.prefix)) {
+        continue;
+      }
+      room -= event.values ? entry.size() : entry.key.length() + OVERHEAD;
+      if (room < 0 && !found.isEmpty()) {
+        more = true;
+        break;
+      }
+      found.add(event.values ? entry.view() : Json.map("key", entry.key, "revision", entry.revision));
+      reached = entry.revision;
+    }
+    reached = more ? reached : revision;
+    List<Object> deleted = new ArrayList<>();
+    for (Gone one : gone) {
+      if (after > 0 && one.revision > after && one.revision <= reached && one.key.startsWith(event.prefix)) {
+        deleted.add(one.key);
+      }
+    }
+    Map<String, Object> page = Json.map("entries", found, "deleted", deleted, "revision", reached, "more", more);
+    if (reset) {
+      page.put("reset", true);
+    }
+    return page;
+  }
+
+  private void tell(String key) {
+    context.waiters.look(TOPIC + key);
+    for (String topic : context.waiters.topics(PREFIXES)) {
+      if (key.startsWith(topic.substring(PREFIXES.length()))) {
+        context.waiters.look(topic);
+      }
+    }
+  }
+
+  void dump(Map<String, Object> records) {
+    if (revision > 0) {
+      records.put(REVISION, revision);
+    }
+    counters.forEach((prefix, next) -> records.put(COUNTER + prefix, next));
+    byRevision.values().forEach(entry -> records.put(ENTRY + entry.key, record(entry)));
+  }
+
+  /** Back from the journal; whether the record was one of ours. */
+  boolean restore(String name, Object record) {
+    if (name.equals(REVISION)) {
+      revision = Math.max(revision, (Long) record);
+      forgotten = revision;
+    } else if (name.startsWith(COUNTER)) {
+      counters.put(name.substring(COUNTER.length()), (Long) record);
+    } else if (name.startsWith(ENTRY)) {
+      Fields fields = new Fields(record, name);
+      String key = name.substring(ENTRY.length());
+      String token = (String) fields.any("token");
+      place(new Entry(key, new Json.Raw(fields.any("value")), fields.whole("revision", 1, Long.MAX_VALUE), token));
+      if (token != null) {
+        tokens.put(token, key);
+      }
+    } else {
+      return false;
+    }
+    return true;
+  }
+}

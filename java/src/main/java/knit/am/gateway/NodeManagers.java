@@ -1,0 +1,21 @@
+package knit.am.gateway;
+
+import java.io.IOException;
+import java.util.Map;
+import knit.am.core.Container;
+import knit.am.core.Spec;
+
+/** Starts and stops containers on their nodes. Calls block until the NodeManager has answered. */
+public interface NodeManagers {
+  /**
+   * Start a container; one that runs already is left as it is.
+   *
+   * @param environment variables of the container besides the service's own
+   */
+  void start(Container container, Spec.Service service, Map<String, String> environment) throws IOException;
+
+  /** Send it SIGTERM. */
+  void signal(String yarn) throws IOException;
+
+  void stop(String yarn) throws IOException;
+}

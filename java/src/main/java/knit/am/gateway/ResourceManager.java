@@ -1,0 +1,54 @@
+package knit.am.gateway;
+
+import java.io.IOException;
+import java.util.List;
+import knit.am.core.Event;
+import knit.am.core.Outcome;
+import knit.am.core.Spec;
+
+/** What we need of the ResourceManager. Requests only note what is wanted; {@link #heartbeat} carries it over. */
+public interface ResourceManager {
+  /**
+   * Make ourselves known.
+   *
+   * @return the containers an earlier attempt left
+   */
+  List<Event.Grant> register(String host, int port, String trackingUrl) throws IOException;
+
+  /**
+   * @param hosts the only ones that will do, null for what the service says
+   */
+  void request(long request, Spec.Service service, List<String> hosts);
+
+  void cancel(long request);
+
+  void release(String yarn);
+
+  /** Want nothing on a host, or want it again. */
+  void avoid(String host, boolean avoid);
+
+  /** The hosts of the nodes that run now. Blocks. */
+  List<String> hosts() throws IOException;
+
+  /** Move the application to another queue, or give it another priority. Blocks. */
+  void administer(boolean queue, String value) throws IOException;
+
+  /**
+   * Tell what is wanted and hear what happened.
+   *
+   * @return events, without blocking for them to happen
+   * @throws Gone if the ResourceManager does not want this attempt any more
+   */
+  List<Event> heartbeat(double progress) throws IOException;
+
+  void unregister(Outcome outcome, String diagnostics) throws IOException;
+
+  /** This attempt is over for the ResourceManager: nothing is left to say to it. */
+  final class Gone extends IOException {
+    private static final long serialVersionUID = 1L;
+
+    public Gone(String message, Throwable cause) {
+      super(message, cause);
+    }
+  }
+}

@@ -1,0 +1,167 @@
+package knit.am.gateway;
+
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.util.Collections;
+import java.util.HashMap;
+import java.util.Map;
+import java.util.function.Function;
+import knit.am.core.Spec;
+import org.apache.hadoop.conf.Configuration;
+import org.apache.hadoop.fs.Path;
+import org.apache.hadoop.io.DataOutputBuffer;
+import org.apache.hadoop.io.Text;
+import org.apache.hadoop.security.Credentials;
+import org.apache.hadoop.security.token.Token;
+import org.apache.hadoop.yarn.api.ApplicationConstants;
+import org.apache.hadoop.yarn.api.protocolrecords.SignalContainerRequest;
+import org.apache.hadoop.yarn.api.protocolrecords.StartContainerRequest;
+import org.apache.hadoop.yarn.api.protocolrecords.StartContainersRequest;
+import org.apache.hadoop.yarn.api.protocolrecords.impl.pb.StartContainersRequestPBImpl;
+import org.apache.hadoop.yarn.api.records.ApplicationAccessType;
+import org.apache.hadoop.yarn.api.records.Container;
+import org.apache.hadoop.yarn.api.records.ContainerLaunchContext;
+import org.apache.hadoop.yarn.api.records.LocalResource;
+import org.apache.hadoop.yarn.api.records.LocalResourceType;
+import org.apache.hadoop.yarn.api.records.LocalResourceVisibility;
+import org.apache.hadoop.yarn.api.records.SignalContainerCommand;
+import org.apache.hadoop.yarn.api.records.URL;
+import org.apache.hadoop.yarn.client.api.NMClient;
+import org.apache.hadoop.yarn.client.api.impl.ContainerManagementProtocolProxy;
+import org.apache.hadoop.yarn.client.api.impl.ContainerManagementProtocolProxy.ContainerManagementProtocolProxyData;
+import org.apache.hadoop.yarn.exceptions.YarnException;
+import org.apache.hadoop.yarn.security.AMRMTokenIdentifier;
+
+/** The NodeManagers over Hadoop's client. */
+public final class YarnNodeManagers implements NodeManagers {
+  private static final Text CONTAINER_TOKEN = new Text("knit.token");
+
+  private final NMClient client = NMClient.createNMClient();
+  /** For what Hadoop's client does not offer: signals. */
+  private final ContainerManagementProtocolProxy proxies;
+  private final Map<String, Container> containers;
+  private final Credentials shared;
+  private final Function<String, byte[]> tokens;
+  private final Map<ApplicationAccessType, String> acls;
+
+  /**
+   * @param containers allocated containers by id
+   * @param own the ApplicationMaster's credentials; containers get its tokens except the one for the ResourceManager
+   * @param tokens the secret of a container, by YARN's id
+   * @param acls who may see a container's logs, and who may end it
+   */
+  public YarnNodeManagers(Configuration configuration, Map<String, Container> containers, Credentials own,
+      Function<String, byte[]> tokens, Map<ApplicationAccessType, String> acls) {
+    this.containers = containers;
+    this.tokens = tokens;
+    this.acls = acls;
+    shared = new Credentials();
+    for (Token<?> token : own.getAllTokens()) {
+      if (!AMRMTokenIdentifier.KIND_NAME.equals(token.getKind())) {
+        shared.addToken(token.getService(), token);
+      }
+    }
+    client.cleanupRunningContainersOnStop(false);
+    client.init(configuration);
+    client.start();
+    proxies = new ContainerManagementProtocolProxy(configuration);
+  }
+
+  /** Load what the first start will need, while the ResourceManager is waited for anyway. */
+  public void warmUp(Spec.Service service) throws IOException {
+    StartContainerRequest request = StartContainerRequest.newInstance(context(service, new HashMap<>(), "container_0"), null);
+    StartContainersRequestPBImpl all =
+        (StartContainersRequestPBImpl) StartContainersRequest.newInstance(Collections.singletonList(request));
+    all.getProto().getSerializedSize();
+    try {
+      Class.forName("org.apache.hadoop.yarn.api.impl.pb.client.ContainerManagementProtocolPBClientImpl");
+    } catch (ClassNotFoundException error) {
+      throw new IOException(error);
+    }
+  }
+
+  @Override
+  public void start(knit.am.core.Container container, Spec.Service service, Map<String, String> environment)
+      throws IOException {
+    Container allocated = containers.get(container.yarn());
+    if (allocated == null) {
+      throw new IOException("its allocation is no longer valid");
+    }
+    try {
+      client.startContainer(allocated, context(service, environment, container.yarn()));
+    } catch (YarnException | IOException error) {
+      if (!runsAlready(error)) {
+        throw new IOException(error);
+      }
+    }
+  }
+
+  /** An earlier attempt may have started it in its last moment (ContainerManagerImpl.startContainerInternal). */
+  private static boolean runsAlready(Throwable error) {
+    for (Throwable cause = error; cause != null; cause = cause.getCause()) {
+      if (String.valueOf(cause.getMessage()).contains("already is running on this node")) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  @Override
+  public void signal(String yarn) throws IOException {
+    Container allocated = containers.get(yarn);
+    if (allocated == null) {
+      return;
+    }
+    ContainerManagementProtocolProxyData proxy = proxies.getProxy(allocated.getNodeId().toString(), allocated.getId());
+    try {
+      proxy.getContainerManagementProtocol().signalToContainer(
+          SignalContainerRequest.newInstance(allocated.getId(), SignalContainerCommand.GRACEFUL_SHUTDOWN));
+    } catch (YarnException error) {
+      throw new IOException(error);
+    } finally {
+      proxies.mayBeCloseProxy(proxy);
+    }
+  }
+
+  private ContainerLaunchContext context(Spec.Service service, Map<String, String> environment, String yarn)
+      throws IOException {
+    Map<String, String> variables = new HashMap<>(service.env);
+    variables.putAll(environment);
+    String logs = ApplicationConstants.LOG_DIR_EXPANSION_VAR;
+    String command = "exec bash ./" + service.script + " 1>" + logs + "/stdout 2>" + logs + "/stderr";
+    return ContainerLaunchContext.newInstance(localResources(service), variables, Collections.singletonList(command), null,
+        credentials(yarn), acls.isEmpty() ? null : acls);
+  }
+
+  @Override
+  public void stop(String yarn) throws IOException {
+    Container allocated = containers.get(yarn);
+    if (allocated == null) {
+      return;
+    }
+    try {
+      client.stopContainer(allocated.getId(), allocated.getNodeId());
+    } catch (YarnException error) {
+      throw new IOException(error);
+    }
+  }
+
+  private ByteBuffer credentials(String yarn) throws IOException {
+    Credentials credentials = new Credentials(shared);
+    credentials.addSecretKey(CONTAINER_TOKEN, tokens.apply(yarn));
+    DataOutputBuffer buffer = new DataOutputBuffer();
+    credentials.writeTokenStorageToStream(buffer);
+    return ByteBuffer.wrap(buffer.getData(), 0, buffer.getLength());
+  }
+
+  /** Made anew for each container: Hadoop's records are not safe to share between threads. */
+  private static Map<String, LocalResource> localResources(Spec.Service service) {
+    Map<String, LocalResource> files = new HashMap<>();
+    for (Spec.File file : service.files) {
+      files.put(file.link, LocalResource.newInstance(URL.fromPath(new Path(file.url)),
+          LocalResourceType.valueOf(file.type), LocalResourceVisibility.valueOf(file.visibility), file.size,
+          file.timestamp));
+    }
+    return files;
+  }
+}

@@ -1,0 +1,192 @@
+package knit.am.json;
+
+import com.fasterxml.jackson.core.JsonFactory;
+import com.fasterxml.jackson.core.JsonGenerator;
+import com.fasterxml.jackson.core.JsonParser;
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.core.JsonToken;
+import java.io.IOException;
+import java.io.StringWriter;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * JSON as maps, lists, strings, longs, booleans and null, over Jackson's streaming parser alone: its data binding would
+ * cost more start time than everything else the ApplicationMaster reads and writes.
+ */
+public final class Json {
+  private static final JsonFactory FACTORY = new JsonFactory();
+  private static final int MAX_DEPTH = 200;
+
+  private Json() {}
+
+  /** A number kept as it was written, so that a value passes through without losing digits. */
+  public static final class Literal extends Number {
+    private static final long serialVersionUID = 1L;
+    private final String text;
+
+    Literal(String text) {
+      this.text = text;
+    }
+
+    @Override
+    public int intValue() {
+      return (int) doubleValue();
+    }
+
+    @Override
+    public long longValue() {
+      return (long) doubleValue();
+    }
+
+    @Override
+    public float floatValue() {
+      return (float) doubleValue();
+    }
+
+    @Override
+    public double doubleValue() {
+      return Double.parseDouble(text);
+    }
+
+    @Override
+    public boolean equals(Object other) {
+      return other instanceof Literal && ((Literal) other).text.equals(text);
+    }
+
+    @Override
+    public int hashCode() {
+      return text.hashCode();
+    }
+
+    @Override
+    public String toString() {
+      return text;
+    }
+  }
+
+  /** JSON text that is known to be good and is written as it is: results are kept like this, not as trees. */
+  public static final class Raw {
+    public final String text;
+
+    public Raw(Object value) {
+      text = write(value);
+    }
+  }
+
+  /**
+   * Read one JSON value.
+   *
+   * @throws IllegalArgumentException if it is not exactly one value, repeats a key or is nested too deeply
+   */
+  public static Object parse(byte[] text) {
+    try (JsonParser parser = FACTORY.createParser(text)) {
+      parser.enable(JsonParser.Feature.STRICT_DUPLICATE_DETECTION);
+      if (parser.nextToken() == null) {
+        throw new IllegalArgumentException("nothing where JSON was expected");
+      }
+      Object value = value(parser, 0);
+      if (parser.nextToken() != null) {
+        throw new IllegalArgumentException("more than one JSON value");
+      }
+      return value;
+    } catch (JsonProcessingException error) {
+      throw new IllegalArgumentException("not JSON: " + error.getOriginalMessage());
+    } catch (IOException error) {
+      throw new IllegalArgumentException("not JSON: " + error.getMessage());
+    }
+  }
+
+  private static Object value(JsonParser parser, int depth) throws IOException {
+    if (depth > MAX_DEPTH) {
+      throw new IllegalArgumentException("JSON nested deeper than " + MAX_DEPTH);
+    }
+    switch (parser.currentToken()) {
+      case START_OBJECT:
+        Map<String, Object> map = new LinkedHashMap<>();
+        while (parser.nextToken() != JsonToken.END_OBJECT) {
+          String name = parser.getCurrentName();
+          parser.nextToken();
+          map.put(name, value(parser, depth + 1));
+        }
+        return map;
+      case START_ARRAY:
+        List<Object> list = new ArrayList<>();
+        while (parser.nextToken() != JsonToken.END_ARRAY) {
+          list.add(value(parser, depth + 1));
+        }
+        return list;
+      case VALUE_STRING:
+        return parser.getText();
+      case VALUE_NUMBER_INT:
+        return parser.getTextLength() < 19 ? (Object) parser.getLongValue() : new Literal(parser.getText());
+      case VALUE_NUMBER_FLOAT:
+        return new Literal(parser.getText());
+      case VALUE_TRUE:
+        return Boolean.TRUE;
+      case VALUE_FALSE:
+        return Boolean.FALSE;
+      case VALUE_NULL:
+        return null;
+      default:
+        throw new IllegalArgumentException("not JSON");
+    }
+  }
+
+  /** One line of ASCII JSON. */
+  @SuppressWarnings("deprecation") // its successor is not in every Jackson that clusters have
+  public static String write(Object value) {
+    StringWriter out = new StringWriter(256);
+    try (JsonGenerator generator = FACTORY.createGenerator(out)) {
+      generator.enable(JsonGenerator.Feature.ESCAPE_NON_ASCII);
+      put(generator, value);
+    } catch (IOException impossible) {
+      throw new IllegalStateException(impossible);
+    }
+    return out.toString();
+  }
+
+  private static void put(JsonGenerator generator, Object value) throws IOException {
+    if (value == null) {
+      generator.writeNull();
+    } else if (value instanceof String) {
+      generator.writeString((String) value);
+    } else if (value instanceof Map) {
+      generator.writeStartObject();
+      for (Map.Entry<?, ?> entry : ((Map<?, ?>) value).entrySet()) {
+        generator.writeFieldName(String.valueOf(entry.getKey()));
+        put(generator, entry.getValue());
+      }
+      generator.writeEndObject();
+    } else if (value instanceof Iterable) {
+      generator.writeStartArray();
+      for (Object item : (Iterable<?>) value) {
+        put(generator, item);
+      }
+      generator.writeEndArray();
+    } else if (value instanceof Raw) {
+      generator.writeRawValue(((Raw) value).text);
+    } else if (value instanceof Boolean) {
+      generator.writeBoolean((Boolean) value);
+    } else if (value instanceof Literal) {
+      generator.writeNumber(value.toString());
+    } else if (value instanceof Integer || value instanceof Long) {
+      generator.writeNumber(((Number) value).longValue());
+    } else if (value instanceof Double) {
+      generator.writeNumber((Double) value);
+    } else {
+      throw new IllegalArgumentException("no JSON for a " + value.getClass().getName());
+    }
+  }
+
+  /** A map that keeps its order, from names and values in turn. */
+  public static Map<String, Object> map(Object... namesAndValues) {
+    Map<String, Object> map = new LinkedHashMap<>();
+    for (int i = 0; i < namesAndValues.length; i += 2) {
+      map.put((String) namesAndValues[i], namesAndValues[i + 1]);
+    }
+    return map;
+  }
+}

@@ -1,0 +1,109 @@
+package knit.am;
+
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import java.util.concurrent.LinkedBlockingQueue;
+import knit.am.core.Event;
+import knit.am.core.Outcome;
+import knit.am.core.Spec;
+import knit.am.gateway.Clock;
+import knit.am.gateway.ResourceManager;
+
+/** Gives every request a container at the next heartbeat, as long as {@link #generous}. */
+final class FakeResourceManager implements ResourceManager {
+  final LinkedBlockingQueue<Event> news = new LinkedBlockingQueue<>();
+  final List<String> released = Collections.synchronizedList(new ArrayList<>());
+  final List<String> unregistered = Collections.synchronizedList(new ArrayList<>());
+  final List<String> avoided = Collections.synchronizedList(new ArrayList<>());
+  final List<String> administered = Collections.synchronizedList(new ArrayList<>());
+  final List<Event.Grant> previous = new ArrayList<>();
+  volatile String host = "node07";
+  volatile boolean generous = true;
+  volatile int faults;
+  volatile boolean gone;
+  volatile String tracking;
+  private final List<Long> requests = Collections.synchronizedList(new ArrayList<>());
+  final Clock clock;
+
+  FakeResourceManager(Clock clock) {
+    this.clock = clock;
+  }
+
+  static String yarn(long request) {
+    return String.format("container_1_0001_01_%06d", request % 1_000_000_000 + 1);
+  }
+
+  static Event.Grant grant(long request) {
+    return new Event.Grant(yarn(request), request, "node07:8041", "node07:8042");
+  }
+
+  @Override
+  public List<Event.Grant> register(String host, int port, String trackingUrl) {
+    tracking = trackingUrl;
+    return new ArrayList<>(previous);
+  }
+
+  @Override
+  public void request(long request, Spec.Service service, List<String> hosts) {
+    requests.add(request);
+  }
+
+  @Override
+  public void avoid(String host, boolean avoid) {
+    avoided.add((avoid ? "+" : "-") + host);
+  }
+
+  @Override
+  public List<String> hosts() {
+    return Collections.singletonList("node07");
+  }
+
+  @Override
+  public void administer(boolean queue, String value) throws IOException {
+    if (value.equals("nope")) {
+      throw new IOException("no such queue");
+    }
+    administered.add((queue ? "queue " : "priority ") + value);
+  }
+
+  @Override
+  public void cancel(long request) {
+    requests.remove(request);
+  }
+
+  @Override
+  public void release(String yarn) {
+    released.add(yarn);
+  }
+
+  @Override
+  public List<Event> heartbeat(double progress) throws IOException {
+    if (gone) {
+      throw new Gone("gone", null);
+    }
+    if (faults > 0) {
+      faults--;
+      throw new IOException("no connection");
+    }
+    List<Event> events = new ArrayList<>();
+    news.drainTo(events);
+    List<Event.Grant> grants = new ArrayList<>();
+    synchronized (requests) {
+      while (generous && !requests.isEmpty()) {
+        long request = requests.remove(0);
+        grants.add(new Event.Grant(yarn(request), request, host + ":8041", host + ":8042"));
+      }
+    }
+    if (!grants.isEmpty()) {
+      events.add(new Event.Allocated(clock.now(), grants));
+    }
+    return events;
+  }
+
+  @Override
+  public void unregister(Outcome outcome, String diagnostics) {
+    unregistered.add(outcome + ": " + diagnostics);
+  }
+}

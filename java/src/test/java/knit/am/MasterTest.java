@@ -1,0 +1,130 @@
+package knit.am;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.Map;
+import knit.am.core.Event;
+import knit.am.core.Outcome;
+import org.junit.jupiter.api.Test;
+
+/** The owner thread, the heartbeat and the gateways together. */
+class MasterTest {
+  private static Event completed(Running running, long request, int exit) {
+    return new Event.Completed(running.clock.now(), Running.yarn(request), exit, "");
+  }
+
+  @Test
+  void aWholeLife() throws Exception {
+    try (Running running = new Running(2)) {
+      running.awaitRunning(2);
+      assertEquals("http://node01:" + running.api.port() + "/", running.manager.tracking);
+      Running.await("announced", () -> running.store.files.containsKey("master"));
+      assertEquals("{\"address\":\"node01:" + running.api.port() + "\",\"attempt\":2}\n", running.store.files.get("master"));
+      running.manager.news.add(completed(running, 1, 0));
+      running.manager.news.add(completed(running, 2, 0));
+      assertEquals(0, running.end());
+      assertEquals("SUCCEEDED", running.store.json("result.json").get("outcome"));
+      assertEquals("[SUCCEEDED: ]", running.manager.unregistered.toString());
+    }
+  }
+
+  @Test
+  void whatAContainerGets() throws Exception {
+    try (Running running = new Running(2)) {
+      running.awaitRunning(2);
+      Map<String, String> variables = running.nodes.started.get(Running.yarn(2));
+      assertEquals("application_1_0001", variables.get("KNIT_APP_ID"));
+      assertEquals("main", variables.get("KNIT_SERVICE"));
+      assertEquals("1", variables.get("KNIT_INSTANCE"));
+      assertEquals("2", variables.get("KNIT_INSTANCES"));
+      assertEquals("1", variables.get("KNIT_ATTEMPT"));
+      assertEquals("main_1", variables.get("KNIT_CONTAINER"));
+      assertEquals("node01:" + running.api.port(), variables.get("KNIT_MASTER"));
+      assertEquals("2", variables.get("KNIT_MASTER_ATTEMPT"));
+      assertEquals("http://nn:9870/webhdfs/v1/user/alice/.knit/apps/application_1_0001/master,"
+          + "http://nn2:9870/webhdfs/v1/user/alice/.knit/apps/application_1_0001/master", variables.get("KNIT_MASTER_FILE"));
+      assertEquals("alice", variables.get("HADOOP_USER_NAME"));
+    }
+  }
+
+  @Test
+  void faultsOfTheResourceManagerAndTheStoreAreSurvived() throws Exception {
+    try (Running running = new Running(1, prepared -> {
+      prepared.manager.faults = 1;
+      prepared.store.faults = 2;
+    })) {
+      running.awaitRunning(1);
+      running.manager.news.add(completed(running, 1, 0));
+      assertEquals(0, running.end());
+      assertEquals("SUCCEEDED", running.store.json("result.json").get("outcome"));
+    }
+  }
+
+  @Test
+  void aNodeThatCannotStopIsLeftToTheResourceManager() throws Exception {
+    try (Running running = new Running(2)) {
+      running.awaitRunning(2);
+      running.nodes.broken = true;
+      running.manager.news.add(completed(running, 1, 5));
+      Running.await("released", () -> running.manager.released.contains(Running.yarn(2)));
+      running.manager.news.add(completed(running, 2, -100));
+      assertEquals(0, running.end());
+      assertEquals(5L, running.store.json("result.json").get("exitCode"));
+    }
+  }
+
+  @Test
+  void aDisownedAttemptEndsWithoutAResult() throws Exception {
+    try (Running running = new Running(1)) {
+      running.awaitRunning(1);
+      running.manager.gone = true;
+      assertEquals(1, running.end());
+      assertNull(running.store.files.get("result.json"));
+      assertTrue(running.manager.unregistered.isEmpty());
+    }
+  }
+
+  @Test
+  void terminationLeavesAResultAndDoesNotUnregister() throws Exception {
+    try (Running running = new Running(1)) {
+      running.awaitRunning(1);
+      running.master.terminate(10_000);
+      assertEquals("KILLED", running.store.json("result.json").get("outcome"));
+      assertTrue(running.manager.unregistered.isEmpty());
+    }
+  }
+
+  @Test
+  void terminationDoesNotWaitForAStoreThatIsAway() throws Exception {
+    try (Running running = new Running(1)) {
+      running.awaitRunning(1);
+      running.store.faults = 1000;
+      long begin = System.nanoTime();
+      running.master.terminate(100);
+      assertTrue(System.nanoTime() - begin < 5_000_000_000L);
+      assertFalse(running.store.files.containsKey("result.json"));
+    }
+  }
+
+  @Test
+  void theHeartbeatSlowsDown() {
+    assertEquals(50, Heartbeat.interval(0));
+    assertEquals(100, Heartbeat.interval(1_000));
+    assertEquals(1_000, Heartbeat.interval(3_600_000));
+  }
+
+  @Test
+  void shutdownEndsRunningContainers() throws Exception {
+    try (Running running = new Running(3)) {
+      running.awaitRunning(3);
+      running.master.post(new Event.Shutdown(running.clock.now(), new java.util.concurrent.CompletableFuture<>(),
+          null, Outcome.KILLED, "enough"));
+      assertEquals(0, running.end());
+      assertEquals(3, running.nodes.stopped.size());
+      assertEquals("[KILLED: enough]", running.manager.unregistered.toString());
+    }
+  }
+}

@@ -1,0 +1,270 @@
+package knit.am.api;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.net.Socket;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import knit.am.Running;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+
+/** The API over real HTTP: who may pass (docs/protocol.md, section 4) and what is answered (section 5). */
+class ApiTest {
+  private static final String APPLICATION = "/api/v1/application";
+  private Running running;
+
+  @BeforeEach
+  void start() throws Exception {
+    running = new Running(2);
+    running.awaitRunning(2);
+  }
+
+  @AfterEach
+  void stop() {
+    running.close();
+  }
+
+  private Caller client() {
+    return new Caller(running);
+  }
+
+  private Caller container(long request) {
+    return new Caller(running).as(Running.yarn(request));
+  }
+
+  private String get(Caller caller) throws IOException {
+    return caller.call("GET", APPLICATION, null).outcome();
+  }
+
+  // Who may pass
+
+  @Test
+  void aRightRequestPasses() throws Exception {
+    assertEquals("200 signed", get(client()));
+    assertEquals("200 signed", get(container(1)));
+  }
+
+  @Test
+  void aMissingOrWrongSignatureIsRefusedUnsigned() throws Exception {
+    for (String name : Arrays.asList("kid", "kattempt", "ktime", "knonce")) {
+      assertEquals("401 unsigned", get(client().with(name, null)), name);
+    }
+    Caller wrong = client();
+    wrong.signature = "0000";
+    assertEquals("401 bad-signature", get(wrong));
+    Caller otherKey = client();
+    otherKey.key = new byte[] {1};
+    assertEquals("401 bad-signature", get(otherKey));
+  }
+
+  @Test
+  void aSignatureIsGoodForItsRequestOnly() throws Exception {
+    Caller caller = client();
+    caller.signature = Signatures.sign(caller.key,
+        Signatures.requestText("GET", "/api/v1/containers", caller.query, new byte[0]));
+    assertEquals("401 bad-signature", get(caller));
+    Caller body = client();
+    body.signature = Signatures.sign(body.key, Signatures.requestText("PUT", "/api/v1/services/main/scale", body.query,
+        "{\"instances\":3}".getBytes(StandardCharsets.US_ASCII)));
+    assertEquals("401 bad-signature", body.call("PUT", "/api/v1/services/main/scale", "{\"instances\":9}").outcome());
+  }
+
+  @Test
+  void anUnknownSignerIsRefused() throws Exception {
+    assertEquals("401 unknown-signer", get(client().with("kid", "somebody")));
+    assertEquals("401 bad-signature", get(client().with("kid", Running.yarn(1))));
+    assertEquals("401 bad-signature", get(container(1).with("kid", Running.yarn(2))));
+  }
+
+  @Test
+  void aStaleTimeOrAttemptIsToldTheRightOnes() throws Exception {
+    long now = running.clock.now();
+    for (long time : new long[] {now - 300_001, now + 300_001}) {
+      Caller caller = client().with("ktime", Long.toString(time));
+      assertEquals("401 stale signed", get(caller));
+      assertEquals(now, caller.reply.get("time"));
+      assertEquals(2L, caller.reply.get("attempt"));
+    }
+    assertEquals("401 stale signed", get(client().with("kattempt", "1")));
+    assertEquals("200 signed", get(client().with("ktime", Long.toString(now - 300_000))));
+  }
+
+  @Test
+  void aReplayIsRefused() throws Exception {
+    Caller caller = client();
+    assertEquals("200 signed", get(caller));
+    assertEquals("401 replay signed", get(caller));
+    running.clock.advance(300_000);
+    assertEquals("401 replay signed", get(caller));
+    running.clock.advance(1);
+    assertEquals("401 stale signed", get(caller));
+  }
+
+  @Test
+  void aRefusedStaleRequestDoesNotUseUpItsNonce() throws Exception {
+    Caller caller = client().with("kattempt", "1");
+    get(caller);
+    assertEquals("200 signed", get(caller.with("kattempt", "2")));
+  }
+
+  @Test
+  void aNonceOfAnotherSignerDoesNotCount() throws Exception {
+    Caller one = container(1);
+    assertEquals("200 signed", get(one));
+    assertEquals("200 signed", get(container(2).with("knonce", one.query.get("knonce"))));
+  }
+
+  @Test
+  void theProxysOwnParametersAreNotPartOfTheRequest() throws Exception {
+    assertEquals("200 signed", get(client().with("user.name", "alice%40REALM")));
+  }
+
+  @Test
+  void malformedParametersAreRefused() throws Exception {
+    assertEquals("400 bad-request", get(client().with("knonce", "short")));
+    assertEquals("400 bad-request", get(client().with("knonce", "ABCDEF0123456789")));
+    assertEquals("400 bad-request", get(client().with("ktime", "yesterday")));
+    assertEquals("400 bad-request", get(client().with("x", "%41")));
+    assertEquals("400 bad-request signed", get(client().with("x", "unknown")));
+  }
+
+  @Test
+  void aContainersTokenIsNotGoodForAClientsCall() throws Exception {
+    assertEquals("403 forbidden signed", container(1).call("GET", "/api/v1/result", null).outcome());
+    String[] calls = {"services/main/scale", "{\"instances\":3}", "containers/main_0/kill", "{}", "shutdown",
+        "{\"outcome\":\"KILLED\"}", "queue", "{\"queue\":\"x\"}", "priority", "{\"priority\":1}"};
+    for (int i = 0; i < calls.length; i += 2) {
+      assertEquals("403 forbidden signed", container(1).call("PUT", "/api/v1/" + calls[i], calls[i + 1]).outcome(), calls[i]);
+    }
+    assertEquals("403 forbidden signed", client().call("PUT", "/api/v1/result", "{\"value\":1}").outcome());
+  }
+
+  @Test
+  void unknownPathsAndMethods() throws Exception {
+    for (String path : Arrays.asList("/api/v1/nope", "/api/v2/application", "/api/v1/services/main", "/api/v1/application/")) {
+      assertEquals("404 unknown-path signed", client().call("GET", path, null).outcome(), path);
+    }
+    assertEquals("404", client().call("GET", "/", null).outcome());
+    assertEquals("405 method-not-allowed signed", client().call("PUT", APPLICATION, "{}").outcome());
+    assertEquals("405 method-not-allowed signed", client().call("GET", "/api/v1/shutdown", null).outcome());
+    assertEquals("405 method-not-allowed", client().call("POST", "/api/v1/shutdown", "{}").outcome());
+    assertEquals("405 method-not-allowed", client().call("DELETE", APPLICATION, null).outcome());
+  }
+
+  @Test
+  void bodiesThatAreTooLargeOrUnreadable() throws Exception {
+    char[] filling = new char[1 << 20];
+    Arrays.fill(filling, 'x');
+    String large = "{\"value\":\"" + new String(filling) + "\"}";
+    assertEquals("413 too-large", container(1).call("PUT", "/api/v1/result", large).outcome());
+    String big = "{\"value\":\"" + new String(filling, 0, 256 << 10) + "\"}";
+    assertEquals("413 too-large signed", container(1).call("PUT", "/api/v1/result", big).outcome());
+    String deep = "{\"value\":" + new String(filling, 0, 1000).replace('x', '[') + "}";
+    for (String body : Arrays.asList("", "{", "[]", "{}", "{\"value\":1,\"more\":2}", "{\"value\":NaN}", "{\"value\":1} 2",
+        "{\"value\":1,\"value\":2}", deep)) {
+      assertEquals("400 bad-request signed", container(1).call("PUT", "/api/v1/result", body).outcome(), body);
+    }
+    for (String body : Arrays.asList("{\"instances\":-1}", "{\"instances\":\"2\"}", "{\"instances\":1.5}",
+        "{\"instances\":99999999999999999999}")) {
+      assertEquals("400 bad-request signed", client().call("PUT", "/api/v1/services/main/scale", body).outcome(), body);
+    }
+  }
+
+  @Test
+  void halfSentRequestsDoNotBlockOthers() throws Exception {
+    List<Socket> sockets = new ArrayList<>();
+    try {
+      for (int i = 0; i < 20; i++) {
+        Socket socket = new Socket("127.0.0.1", running.api.port());
+        sockets.add(socket);
+        String text = i % 2 == 0 ? "GET /api/v1/appl" : "PUT /api/v1/result?kid=client HTTP/1.1\r\nContent-Length: 100\r\n\r\n{";
+        socket.getOutputStream().write(text.getBytes(StandardCharsets.US_ASCII));
+      }
+      long begin = System.nanoTime();
+      assertEquals("200 signed", get(client()));
+      assertTrue(System.nanoTime() - begin < 5_000_000_000L);
+      for (Socket socket : sockets) {
+        socket.setSoTimeout(40_000);
+        assertEquals(-1, ended(socket), "a half-sent request was answered instead of cut off");
+      }
+    } finally {
+      for (Socket socket : sockets) {
+        socket.close();
+      }
+    }
+  }
+
+  private static int ended(Socket socket) {
+    try {
+      return socket.getInputStream().read();
+    } catch (IOException reset) {
+      return reset instanceof java.net.SocketTimeoutException ? -2 : -1;
+    }
+  }
+
+  // What is answered
+
+  @Test
+  void theApplication() throws Exception {
+    Caller caller = client().call("GET", APPLICATION, null);
+    assertEquals("{id=application_1_0001, name=t, user=alice, attempt=2, state=RUNNING, startedAt=1700000000000, "
+        + "progress=0.0, services={main={state=READY, instances=2, running=2, ready=2, pending=0, waiting=0, succeeded=0, "
+        + "failed=0, restarts=0}}, pages={}, avoidedNodes=[], events=8, version=1.0.0}",
+        caller.reply.toString());
+  }
+
+  @Test
+  void theContainers() throws Exception {
+    Caller caller = client().call("GET", "/api/v1/containers", null);
+    Map<?, ?> first = (Map<?, ?>) ((List<?>) caller.reply.get("containers")).get(0);
+    assertEquals("{id=main_0, service=main, instance=0, attempt=1, state=RUNNING, ready=true, "
+        + "yarn=container_1_0001_01_000002, node=node07:8041, nodeHttp=node07:8042, exitCode=null, requestedAt=1700000000000, startedAt=1700000000000, "
+        + "finishedAt=null, progress=null, diagnostics=}", first.toString());
+  }
+
+  @Test
+  void scaling() throws Exception {
+    Caller caller = client().call("PUT", "/api/v1/services/main/scale", "{\"instances\": 3}");
+    assertEquals("{instances=3}", caller.reply.toString());
+    running.awaitRunning(3);
+    assertEquals("404 unknown-service signed",
+        client().call("PUT", "/api/v1/services/nope/scale", "{\"instances\": 3}").outcome());
+  }
+
+  @Test
+  void killing() throws Exception {
+    Caller caller = client().call("PUT", "/api/v1/containers/main_1/kill", "{}");
+    assertEquals("{id=main_1, state=STOPPING}", caller.reply.toString());
+    running.awaitRunning(1);
+    Running.await("ended", () -> client().call("PUT", "/api/v1/containers/main_1/kill", "{}").outcome()
+        .equals("409 ended signed"));
+    assertEquals("404 unknown-container signed", client().call("PUT", "/api/v1/containers/x/kill", "{}").outcome());
+  }
+
+  @Test
+  void progressAndResults() throws Exception {
+    String progress = "{\"progress\": 0.4, \"metrics\": {\"loss\": 0.1}}";
+    assertEquals("{}", container(1).call("PUT", "/api/v1/progress", progress).reply.toString());
+    assertEquals(0.2, ((Number) client().call("GET", APPLICATION, null).reply.get("progress")).doubleValue());
+    assertEquals("400 bad-request signed", container(1).call("PUT", "/api/v1/progress", "{\"progress\": 1.1}").outcome());
+    assertEquals("{}", container(2).call("PUT", "/api/v1/result",
+        "{\"value\": [1.50, 12345678901234567890, \"\\u00e9\", null]}").reply.toString());
+    assertEquals("{results={main={1=[1.50, 12345678901234567890, é, null]}}}",
+        client().call("GET", "/api/v1/result", null).reply.toString());
+    assertEquals("409 ended signed", container(9).call("PUT", "/api/v1/progress", progress).outcome());
+  }
+
+  @Test
+  void shutdown() throws Exception {
+    assertEquals("400 bad-request signed", client().call("PUT", "/api/v1/shutdown", "{\"outcome\":\"FINE\"}").outcome());
+    Caller caller = client().call("PUT", "/api/v1/shutdown", "{\"outcome\": \"KILLED\", \"diagnostics\": \"enough\"}");
+    assertEquals("{state=STOPPING}", caller.reply.toString());
+  }
+}

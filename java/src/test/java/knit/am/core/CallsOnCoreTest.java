@@ -1,0 +1,172 @@
+package knit.am.core;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.Arrays;
+import java.util.Collections;
+import knit.am.json.Json;
+import org.junit.jupiter.api.Test;
+
+/** Scaling, killing, progress and results: docs/protocol.md, section 5. */
+class CallsOnCoreTest {
+  @Test
+  void scalingUpTakesTheLowestFreeRanks() {
+    Bench bench = Bench.running(2);
+    assertEquals(Bench.list("Answer 200", "Request 3", "Request 4"), bench.scale(4).names());
+    assertEquals(Arrays.<Object>asList(4, 2, 2, 0, 0), bench.counts());
+    bench.grant(3);
+    assertEquals(4, bench.one(Action.Launch.class).instances);
+    assertEquals(2, bench.one(Action.Launch.class).container.instance);
+  }
+
+  @Test
+  void scalingDownTakesWaitingOnesThenTheHighestRanks() {
+    Bench bench = Bench.running(3);
+    bench.completed(1, -102);
+    assertEquals(Bench.list("Answer 200", "Cancel 4", "Stop container_3"), bench.scale(1).names());
+    assertEquals(Arrays.<Object>asList(1, 1, 0, 0, 0), bench.counts());
+    assertEquals(Bench.list(), bench.completed(3, 143).names());
+    bench.completed(2, 0);
+    assertEquals("SUCCEEDED", bench.result().get("outcome"));
+  }
+
+  @Test
+  void scalingAwayAllButTheSucceededIsSuccess() {
+    Bench bench = Bench.running(2);
+    bench.completed(1, 0);
+    bench.scale(1);
+    assertEquals(Bench.list("Answer 200", "Stop container_2"), bench.names());
+    bench.completed(2, 143);
+    assertEquals("SUCCEEDED", bench.result().get("outcome"));
+  }
+
+  @Test
+  void scaledToNothingItGoesOnUntilItIsScaledUpOrShutDown() {
+    Bench bench = Bench.running(1);
+    bench.scale(0);
+    assertEquals(Bench.list(), bench.completed(1, 143).names());
+    assertEquals("RUNNING", bench.state());
+    assertEquals(Bench.list("Answer 200", "Request 2"), bench.scale(1).names());
+    bench.grant(2);
+    assertEquals("main_0", bench.one(Action.Launch.class).container.id());
+    assertEquals(2, bench.one(Action.Launch.class).container.attempt);
+    bench.scale(0);
+    bench.shutdown(Outcome.SUCCEEDED, "");
+    bench.completed(2, 143);
+    assertEquals("SUCCEEDED", bench.result().get("outcome"));
+  }
+
+  @Test
+  void aRankIsNotGivenAgainWhileItsOldContainerLives() {
+    Bench bench = Bench.running(2);
+    bench.kill("main_0");
+    bench.scale(2);
+    bench.grant(3);
+    assertEquals("main_2", bench.one(Action.Launch.class).container.id());
+  }
+
+  @Test
+  void anUnknownServiceIsNotScaled() {
+    Bench bench = Bench.running(1);
+    bench.on(new Event.Scale(bench.clock.now(), this, null, "nope", 2, false, null));
+    assertEquals(404, bench.one(Action.Answer.class).status);
+  }
+
+  @Test
+  void aKilledInstanceLeavesTheService() {
+    Bench bench = Bench.running(2);
+    assertEquals(Bench.list("Stop container_1", "Answer 200"), bench.kill("main_0").names());
+    assertEquals("STOPPING", bench.one(Action.Answer.class).body.get("state"));
+    assertEquals(Bench.list("Answer 200"), bench.kill("container_1").names());
+    assertEquals(Arrays.<Object>asList(1, 1, 0, 0, 0), bench.counts());
+    assertEquals(Bench.list(), bench.completed(1, 137).names());
+    assertEquals(Bench.list("main_0/1 KILLED", "main_1/1 RUNNING"), bench.containers());
+    assertEquals(409, bench.kill("main_0").one(Action.Answer.class).status);
+    assertEquals(404, bench.kill("main_7").one(Action.Answer.class).status);
+    bench.completed(2, 0);
+    assertEquals("SUCCEEDED", bench.result().get("outcome"));
+  }
+
+  @Test
+  void killingAWaitingInstanceTakesItsRequestBack() {
+    Bench bench = new Bench(1, 0);
+    assertEquals(Bench.list("Cancel 1", "Answer 200"), bench.kill("main_0").names());
+    assertEquals("KILLED", bench.one(Action.Answer.class).body.get("state"));
+    assertEquals(Bench.list("Release container_1"), bench.grant(1).names());
+  }
+
+  @Test
+  void killingTheLastUnfinishedInstanceIsSuccessOfTheOthers() {
+    Bench bench = Bench.running(2);
+    bench.completed(1, 0);
+    bench.kill("main_1");
+    bench.completed(2, 143);
+    assertEquals("SUCCEEDED", bench.result().get("outcome"));
+  }
+
+  @Test
+  void aKillOvertakingTheStartIsRepeated() {
+    Bench bench = new Bench(1, 0);
+    bench.grant(1).kill("main_0");
+    assertEquals(Bench.list("Stop container_1"), bench.launched(1).names());
+  }
+
+  @Test
+  void whatAKilledContainerExitsWithDoesNotMatter() {
+    for (int exit : new int[] {0, 1, -100, -104}) {
+      Bench bench = Bench.running(2);
+      bench.kill("main_0");
+      assertEquals(Bench.list(), bench.completed(1, exit).names());
+      assertEquals(Bench.list("main_0/1 KILLED", "main_1/1 RUNNING"), bench.containers());
+    }
+  }
+
+  @Test
+  void nothingIsScaledOrKilledAtTheEnd() {
+    Bench bench = Bench.running(2);
+    bench.shutdown(Outcome.KILLED, "");
+    assertEquals(409, bench.scale(3).one(Action.Answer.class).status);
+    assertEquals(409, bench.kill("main_0").one(Action.Answer.class).status);
+  }
+
+  @Test
+  void progressIsTheMeanUntilTheClientSetsIt() {
+    Bench bench = Bench.running(2);
+    bench.on(new Event.Progress(1, this, "container_1", 0.5, Collections.singletonMap("loss", 1L)));
+    assertEquals(200, bench.one(Action.Answer.class).status);
+    assertEquals(0.25, bench.core.progress());
+    bench.completed(2, 0);
+    assertEquals(0.75, bench.core.progress());
+    bench.on(new Event.Progress(1, this, null, 0.9, Collections.emptyMap()));
+    assertEquals(0.9, bench.core.progress());
+    bench.on(new Event.Progress(1, this, "container_2", 0.5, Collections.emptyMap()));
+    assertEquals(409, bench.one(Action.Answer.class).status);
+  }
+
+  @Test
+  void valuesAreKeptPerInstanceAndBounded() {
+    Bench bench = Bench.running(2);
+    bench.on(new Event.Returned(1, this, "container_1", new Json.Raw("é")));
+    bench.on(new Event.Returned(1, this, "container_1", new Json.Raw("later")));
+    assertEquals("{\"results\":{\"main\":{\"0\":\"later\"}}}", Json.write(bench.core.views().results()));
+    Json.Raw big = new Json.Raw(new String(new char[Results.LIMIT]).replace('\0', 'x'));
+    bench.on(new Event.Returned(1, this, "container_2", big));
+    assertEquals(413, bench.one(Action.Answer.class).status);
+    bench.completed(1, 0);
+    bench.completed(2, 0);
+    assertTrue(Json.write(bench.result()).contains("\"results\":{\"main\":{\"0\":\"later\"}}"));
+  }
+
+  @Test
+  void keptHistoryIsBoundedAndKeepsTheEarliestLoss() {
+    Bench bench = Bench.running(1);
+    for (int request = 1; request <= 3000; request++) {
+      bench.completed(request, -102).grant(request + 1).launched(request + 1);
+    }
+    assertEquals(Roster.NEWEST_ENDED + 1, bench.containers().size());
+    bench.completed(3001, 0);
+    assertEquals(EventLog.LIMIT, ((java.util.List<?>) bench.result().get("timeline")).size());
+    assertTrue(Json.write(bench.result()).contains("\"event\":\"started\""));
+  }
+}

@@ -1,0 +1,231 @@
+package knit.am.core;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.Arrays;
+import java.util.Collections;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** How an application ends: docs/protocol.md, sections 6 and 7. */
+class EndingTest {
+  @Test
+  void containersAreAskedForAtOnce() {
+    Bench bench = new Bench(2, 0);
+    assertEquals(Bench.list("Request 1", "Request 2"), bench.names());
+    assertEquals("STARTING", bench.state());
+  }
+
+  @Test
+  void itSucceedsWhenEveryInstanceHas() {
+    Bench bench = Bench.running(2);
+    assertEquals(Bench.list(), bench.completed(1, 0).names());
+    bench.completed(2, 0);
+    assertEquals("SUCCEEDED", bench.result().get("outcome"));
+    assertEquals(0, bench.result().get("exitCode"));
+    assertEquals(1.0, bench.result().get("progress"));
+    bench.on(new Event.ResultWritten(bench.clock.now(), null));
+    Action.Unregister unregister = bench.one(Action.Unregister.class);
+    assertEquals(Outcome.SUCCEEDED, unregister.outcome);
+    bench.on(new Event.Unregistered(bench.clock.now()));
+    assertEquals(0, bench.one(Action.Exit.class).code);
+  }
+
+  @Test
+  void itFailsAsSoonAsOneHasAndEndsTheRest() {
+    Bench bench = Bench.running(3);
+    bench.clock.advance(4100);
+    bench.completed(2, 3, "Exception from container-launch.", "Last 4096 bytes of stderr :", "the line before",
+        "last line of stderr");
+    assertEquals(Bench.list("Stop container_1", "Stop container_3"), bench.names());
+    assertEquals(Bench.list(), bench.completed(1, 143).names());
+    bench.completed(3, -105);
+    Map<?, ?> result = bench.written();
+    assertEquals("FAILED", result.get("outcome"));
+    assertEquals(3L, result.get("exitCode"));
+    String line = "main_1 (container_2 on node07) exited with 3 after 4.1 s | last line of stderr | the line before";
+    assertEquals(line, result.get("diagnostics"));
+    assertEquals(Bench.list("main_0/1 KILLED", "main_1/1 FAILED", "main_2/1 KILLED"), bench.containers());
+    Map<?, ?> failed = (Map<?, ?>) ((List<?>) result.get("containers")).get(1);
+    assertEquals(Bench.list("the line before", "last line of stderr"), failed.get("stderr"));
+    assertEquals("{instances=3, succeeded=0, failed=1, killed=2, restarts=0}",
+        ((Map<?, ?>) result.get("services")).get("main").toString());
+    bench.on(new Event.ResultWritten(bench.clock.now(), null));
+    assertEquals(Outcome.FAILED, bench.one(Action.Unregister.class).outcome);
+    assertEquals(line, bench.one(Action.Unregister.class).diagnostics);
+  }
+
+  @Test
+  void theFirstFailureCounts() {
+    Bench bench = Bench.running(2);
+    bench.completed(1, 3);
+    bench.completed(2, 9);
+    assertEquals(3, bench.result().get("exitCode"));
+    assertTrue(bench.result().get("diagnostics").toString().startsWith("main_0 "));
+  }
+
+  @Test
+  void waitingOnesAreTakenBackWhenItFails() {
+    Bench bench = new Bench(2, 0);
+    bench.grant(1).launched(1).completed(1, 1);
+    assertEquals(Bench.list("Cancel 2", "WriteResult"), bench.names());
+  }
+
+  @Test
+  void containersThatDoNotEndAreGivenToTheResourceManagerAndNotWaitedFor() {
+    Bench bench = Bench.running(2);
+    bench.completed(1, 1);
+    assertEquals(bench.clock.now() + Instances.STOP_PATIENCE, bench.core.nextTick());
+    assertEquals(Bench.list(), bench.tick(Instances.STOP_PATIENCE - 1).names());
+    assertEquals(Bench.list("Release container_2", "WriteResult"), bench.tick(1).names());
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {-100, -101, -102, -106, -107, -108})
+  void whatYarnTakesAwayIsReplaced(int status) {
+    Bench bench = Bench.running(1);
+    bench.completed(1, status, "taken");
+    assertEquals(Bench.list("Request 2"), bench.names());
+    assertEquals(Arrays.<Object>asList(1, 0, 1, 0, 0), bench.counts());
+    assertEquals(Bench.list("main_0/1 KILLED", "main_0/2 REQUESTED"), bench.containers());
+    bench.grant(2);
+    Action.Launch launch = bench.one(Action.Launch.class);
+    assertEquals(2, launch.container.attempt);
+    bench.launched(2).completed(2, 0);
+    assertEquals("SUCCEEDED", bench.result().get("outcome"));
+    assertEquals("{instances=1, succeeded=1, failed=0, killed=0, restarts=1}",
+        ((Map<?, ?>) bench.result().get("services")).get("main").toString());
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {1, 137, 143, -103, -104, -109, -1000})
+  void everyOtherExitIsAFailure(int status) {
+    Bench bench = Bench.running(1);
+    bench.completed(1, status, "why");
+    assertEquals("FAILED", bench.result().get("outcome"));
+    assertEquals(status, bench.result().get("exitCode"));
+  }
+
+  @Test
+  void anAllocationLostBeforeItsStartIsReplaced() {
+    Bench bench = new Bench(1, 0);
+    bench.grant(1).completed(1, -100, "Container expired since it was unused");
+    assertEquals(Bench.list("Request 2"), bench.names());
+  }
+
+  @Test
+  void aContainerMayEndBeforeWeHearThatItBegan() {
+    Bench bench = new Bench(1, 0);
+    bench.grant(1).completed(1, 0);
+    assertEquals("SUCCEEDED", bench.result().get("outcome"));
+    assertEquals(Bench.list(), bench.launched(1).names());
+    assertEquals(Bench.list("main_0/1 SUCCEEDED"), bench.containers());
+  }
+
+  @Test
+  void lateAndUnknownEventsChangeNothing() {
+    Bench bench = Bench.running(2);
+    bench.completed(1, 0);
+    assertEquals(Bench.list(), bench.completed(1, 1).names());
+    assertEquals(Bench.list(), bench.completed(99, 1).names());
+    assertEquals(Bench.list(), bench.launched(99).names());
+    assertEquals(Bench.list("Release container_99"), bench.grant(99).names());
+    assertEquals(Bench.list("Release container_1"), bench.grant(1).names());
+    assertEquals(Arrays.<Object>asList(2, 1, 0, 1, 0), bench.counts());
+  }
+
+  @Test
+  void containersGivenWhileStoppingAreReleased() {
+    Bench bench = new Bench(1, 0);
+    bench.shutdown(Outcome.SUCCEEDED, "");
+    assertEquals(Bench.list("Cancel 1", "WriteResult", "Answer 200"), bench.names());
+    assertEquals(Bench.list("Release container_1"), bench.grant(1).names());
+  }
+
+  @Test
+  void aNodeThatRefusesIsTriedAgainButNotForEver() {
+    Bench bench = new Bench(1, 0);
+    for (int request = 1; request < Instances.MAX_REFUSALS; request++) {
+      bench.grant(request).on(new Event.LaunchFailed(bench.clock.now(), Bench.yarn(request), "no route"));
+      assertEquals(Bench.list("Release container_" + request, "Request " + (request + 1)), bench.names());
+    }
+    bench.grant(Instances.MAX_REFUSALS).on(new Event.LaunchFailed(bench.clock.now(), Bench.yarn(Instances.MAX_REFUSALS), "no route"));
+    assertEquals("FAILED", bench.result().get("outcome"));
+    assertTrue(bench.result().get("diagnostics").toString().contains("could not be started: no route"));
+  }
+
+  @Test
+  void shutdownEndsAllAndTellsTheGivenOutcome() {
+    Bench bench = Bench.running(2);
+    bench.completed(1, 0);
+    bench.shutdown(Outcome.KILLED, "enough\nof this");
+    assertEquals(Bench.list("Stop container_2", "Answer 200"), bench.names());
+    assertEquals(Bench.list("Answer 200"), bench.shutdown(Outcome.FAILED, "again").names());
+    bench.completed(2, 143);
+    assertEquals("KILLED", bench.result().get("outcome"));
+    assertEquals("enough of this", bench.result().get("diagnostics"));
+    assertNull(bench.result().get("exitCode"));
+    bench.on(new Event.ResultWritten(bench.clock.now(), null));
+    assertEquals(Outcome.KILLED, bench.one(Action.Unregister.class).outcome);
+  }
+
+  @Test
+  void theLifetimeIsKept() {
+    Bench bench = new Bench(1, 10);
+    assertEquals(bench.clock.now() + 10_000, bench.core.nextTick());
+    assertEquals(Bench.list(), bench.tick(9_999).names());
+    bench.tick(1);
+    assertEquals("KILLED", bench.result().get("outcome"));
+    assertEquals("ran for longer than its lifetime of 10 s", bench.result().get("diagnostics"));
+  }
+
+  @Test
+  void aResultThatCannotBeWrittenIsSaidAndDoesNotHoldTheEnd() {
+    Bench bench = Bench.running(1);
+    bench.completed(1, 0);
+    bench.on(new Event.ResultWritten(bench.clock.now(), "no NameNode"));
+    assertEquals(" (result.json could not be written: no NameNode)".trim(), bench.one(Action.Unregister.class).diagnostics);
+    Bench silent = Bench.running(1);
+    silent.completed(1, 0);
+    assertEquals(Bench.list(), silent.tick(Ending.WRITE_PATIENCE - 1).names());
+    assertEquals(Bench.list("Unregister"), silent.tick(1).names());
+    assertEquals(Bench.list(), silent.on(new Event.ResultWritten(silent.clock.now(), null)).names());
+  }
+
+  @Test
+  void anOlderAttemptsContainersAreReleased() {
+    Bench bench = new Bench(1, 0);
+    bench.registered(Bench.on(77, "a"), Bench.on(78, "b"));
+    assertEquals(Bench.list("Release container_77", "Release container_78"), bench.names());
+    assertEquals("RUNNING", bench.state());
+  }
+
+  @Test
+  void terminationWritesAResultButDoesNotUnregister() {
+    Bench bench = Bench.running(1);
+    bench.on(new Event.Terminated(bench.clock.now()));
+    assertEquals("KILLED", bench.result().get("outcome"));
+    assertEquals(Bench.list(), bench.on(new Event.ResultWritten(bench.clock.now(), null)).names());
+  }
+
+  @Test
+  void aDisownedAttemptLeavesWithoutAWord() {
+    Bench bench = Bench.running(1);
+    bench.on(new Event.Disowned(bench.clock.now()));
+    assertEquals(1, bench.one(Action.Exit.class).code);
+    assertEquals(Collections.singletonList("Exit"), bench.names());
+  }
+
+  @Test
+  void aRequestThatCanNeverBeMetFailsTheApplication() {
+    Bench bench = new Bench(1, 0);
+    bench.on(new Event.Refused(bench.clock.now(), "no such resource"));
+    assertEquals("FAILED", bench.result().get("outcome"));
+    assertNull(bench.result().get("exitCode"));
+  }
+}

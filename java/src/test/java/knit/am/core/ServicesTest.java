@@ -1,0 +1,340 @@
+package knit.am.core;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.Arrays;
+import java.util.List;
+import knit.am.Specs;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** Dependencies, readiness, gangs, completion: docs/protocol.md, section 7. */
+class ServicesTest {
+  private static Bench bench(String completion, String... services) {
+    return new Bench(Specs.of(completion, services)).registered();
+  }
+
+  private static String two(String condition, String... changes) {
+    return Specs.service("web", 1, "depends", "{\"db\":\"" + condition + "\"}");
+  }
+
+  @Test
+  void aServiceWaitsUntilTheOtherHasStarted() {
+    Bench bench = new Bench(Specs.of("[\"web\"]", new String[] {Specs.service("db", 2), two("started")}));
+    assertEquals(Bench.list("Request 1", "Request 2"), bench.names());
+    assertEquals("WAITING", bench.service("web").get("state"));
+    assertEquals(1, bench.service("web").get("waiting"));
+    bench.grant(1).grant(2);
+    assertEquals(Bench.list(), bench.launched(1).names());
+    assertEquals(Bench.list("Request 3"), bench.launched(2).names());
+    assertEquals("STARTING", bench.service("web").get("state"));
+  }
+
+  @Test
+  void aServiceWaitsUntilTheOtherIsReady() {
+    String db = Specs.service("db", 1, "readiness",
+        "{\"kind\":\"tcp\",\"port\":5000,\"interval\":1000,\"timeout\":500,\"deadline\":60000}");
+    Bench bench = bench("[\"web\"]", db, two("ready"));
+    bench.grant(1).launched(1);
+    assertEquals(Bench.list("Probe container_1"), bench.names());
+    assertEquals("node07 5000", bench.one(Action.Probe.class).host + " " + bench.one(Action.Probe.class).readiness.port);
+    assertEquals(Bench.list(), bench.probed(1, false).names());
+    assertEquals(bench.clock.now() + 1000, bench.core.nextTick());
+    assertEquals(Bench.list("Probe container_1"), bench.tick(1000).names());
+    assertEquals(0, bench.service("db").get("ready"));
+    assertEquals(Bench.list("Request 2"), bench.probed(1, true).names());
+    assertEquals("READY", bench.service("db").get("state"));
+    assertEquals(Bench.list(), bench.tick(100_000).names());
+  }
+
+  @Test
+  void aContainerSaysItselfThatItIsReadyEvenBeforeItsNodeDoes() {
+    String db = Specs.service("db", 1, "readiness",
+        "{\"kind\":\"report\",\"interval\":1000,\"timeout\":500,\"deadline\":0}");
+    Bench bench = bench("[\"web\"]", db, two("ready"));
+    bench.grant(1).on(new Event.Ready(bench.clock.now(), this, "container_1"));
+    assertEquals(Bench.list("Request 2", "Answer 200"), bench.names());
+    assertEquals(Bench.list(), bench.launched(1).names());
+    bench.on(new Event.Ready(bench.clock.now(), this, "container_9"));
+    assertEquals(Bench.list("Answer 409"), bench.names());
+  }
+
+  @Test
+  void whatDoesNotBecomeReadyInTimeHasFailed() {
+    String db = Specs.service("db", 1, "readiness",
+        "{\"kind\":\"report\",\"interval\":1000,\"timeout\":500,\"deadline\":3000}", "restart", restart(1, 0));
+    Bench bench = bench("[\"db\"]", db);
+    bench.grant(1).launched(1);
+    assertEquals(Bench.list("Stop container_1"), bench.tick(3000).names());
+    assertEquals(Bench.list(), bench.completed(1, 143).names());
+    assertEquals(Bench.list("db_0/1 FAILED", "db_0/2 WAITING"), bench.containers());
+    assertEquals(Bench.list("Request 2"), bench.tick(1000).names());
+    bench.grant(2).launched(2).tick(3000);
+    bench.completed(2, 143);
+    assertEquals("FAILED", bench.result().get("outcome"));
+    assertTrue(bench.result().get("diagnostics").toString().contains("was not ready within 3.0 s"));
+  }
+
+  @Test
+  void aServiceWaitsForTheOthersSuccess() {
+    Bench bench = bench("[\"web\"]", Specs.service("db", 1), two("succeeded"));
+    bench.grant(1).launched(1);
+    assertEquals(Bench.list("Request 2"), bench.completed(1, 0).names());
+    bench.grant(2).launched(2).completed(2, 0);
+    assertEquals("SUCCEEDED", bench.result().get("outcome"));
+  }
+
+  @Test
+  void scalingAServiceThatWaitsAsksForNothing() {
+    Bench bench = bench("[\"web\"]", Specs.service("db", 1), two("ready"));
+    assertEquals(Bench.list("Answer 200"), bench.scale("web", 3).names());
+    bench.grant(1);
+    assertEquals(Bench.list("Request 2", "Request 3", "Request 4"), bench.launched(1).names());
+  }
+
+  @Test
+  void whoWaitsInVainFailsTheApplication() {
+    Bench bench = bench("[\"web\"]", Specs.service("db", 1, "required", "false"), two("succeeded"));
+    bench.grant(1).launched(1).completed(1, 4);
+    assertEquals("FAILED", bench.result().get("outcome"));
+    assertTrue(bench.result().get("diagnostics").toString().startsWith("service web waits in vain: db_0"));
+  }
+
+  @Test
+  void theCompletionsServicesDecideAndTheOthersAreEnded() {
+    Bench bench = bench("[\"train\"]", Specs.service("ps", 1), Specs.service("train", 1));
+    bench.grant(1).launched(1).grant(2).launched(2);
+    assertEquals(Bench.list("Stop container_1"), bench.completed(2, 0).names());
+    bench.completed(1, 143);
+    assertEquals("SUCCEEDED", bench.result().get("outcome"));
+    assertEquals(0, bench.result().get("exitCode"));
+  }
+
+  @Test
+  void aServiceThatIsNotRequiredMayFail() {
+    Bench bench = bench("[\"train\"]", Specs.service("helper", 1, "required", "false"), Specs.service("train", 1));
+    bench.grant(1).launched(1).grant(2).launched(2);
+    assertEquals(Bench.list(), bench.completed(1, 9).names());
+    bench.completed(2, 0);
+    assertEquals("SUCCEEDED", bench.result().get("outcome"));
+  }
+
+  @Test
+  void whenAllHaveEndedAndItCannotSucceedItHasFailed() {
+    Bench bench = bench("[\"main\"]", Specs.service("main", 2, "required", "false"));
+    bench.grant(1).launched(1).grant(2).launched(2).completed(1, 0).completed(2, 5);
+    assertEquals("FAILED", bench.result().get("outcome"));
+    assertEquals(5, bench.result().get("exitCode"));
+  }
+
+  @Test
+  void withoutACompletionItEndsWhenAllHaveEnded() {
+    Bench bench = bench("[]", Specs.service("main", 1));
+    bench.grant(1).launched(1).completed(1, 0);
+    assertEquals("SUCCEEDED", bench.result().get("outcome"));
+  }
+
+  @Test
+  void exitCodesOfSuccessAndOfFinalFailure() {
+    String main = Specs.service("main", 2, "success", "[0,42]", "fatal", "[7]", "restart", restart(5, 0));
+    Bench bench = bench("[\"main\"]", main);
+    bench.grant(1).launched(1).grant(2).launched(2);
+    bench.completed(1, 42);
+    assertEquals(Bench.list("main_0/1 SUCCEEDED", "main_1/1 RUNNING"), bench.containers());
+    bench.completed(2, 7);
+    assertEquals("FAILED", bench.result().get("outcome"));
+    assertEquals(7, bench.result().get("exitCode"));
+  }
+
+  private static String restart(int limit, long window) {
+    return restart("on-failure", limit, window);
+  }
+
+  private static String restart(String policy, int limit, long window) {
+    return "{\"policy\":\"" + policy + "\",\"limit\":" + limit + ",\"window\":" + window
+        + ",\"firstDelay\":1000,\"longestDelay\":3000}";
+  }
+
+  @Test
+  void restartsPauseLongerAndLongerUpToALimit() {
+    Bench bench = bench("[\"main\"]", Specs.service("main", 1, "restart", restart(4, 0)));
+    long[] pauses = {1000, 2000, 3000, 3000};
+    for (int request = 1; request <= 4; request++) {
+      assertEquals(Bench.list(), bench.grant(request).launched(request).completed(request, 1).names());
+      assertEquals(bench.clock.now() + pauses[request - 1], bench.core.nextTick());
+      assertEquals(Bench.list(), bench.tick(pauses[request - 1] - 1).names());
+      assertEquals(Bench.list("Request " + (request + 1)), bench.tick(1).names());
+    }
+    bench.grant(5).launched(5).completed(5, 1);
+    assertEquals("FAILED", bench.result().get("outcome"));
+    assertEquals(5, ((List<?>) bench.result().get("containers")).size());
+    assertEquals("main_0/5 FAILED", bench.containers().get(4));
+  }
+
+  @Test
+  void onlyRestartsWithinTheWindowCount() {
+    Bench bench = bench("[\"main\"]", Specs.service("main", 1, "restart", restart(1, 10_000)));
+    bench.grant(1).launched(1).completed(1, 1).tick(1000);
+    bench.grant(2).launched(2).tick(9_000);
+    assertEquals(Bench.list(), bench.completed(2, 1).names());
+    bench.tick(3000);
+    bench.grant(3).launched(3).completed(3, 1);
+    assertEquals("FAILED", bench.result().get("outcome"));
+  }
+
+  @Test
+  void aLongRunEndsARowOfFailures() {
+    Bench bench = bench("[\"main\"]", Specs.service("main", 1, "restart", restart(-1, 0)));
+    bench.grant(1).launched(1).completed(1, 1).tick(1000);
+    bench.grant(2).launched(2).completed(2, 1);
+    assertEquals(bench.clock.now() + 2000, bench.core.nextTick());
+    bench.tick(2000).grant(3).launched(3).tick(Group.History.STABLE);
+    bench.completed(3, 1);
+    assertEquals(bench.clock.now() + 1000, bench.core.nextTick());
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {0, 1})
+  void whoIsRestartedAlwaysNeverSucceeds(int exit) {
+    Bench bench = bench("[]", Specs.service("main", 1, "restart", restart("always", -1, 0)));
+    bench.grant(1).launched(1);
+    assertEquals(Bench.list(), bench.completed(1, exit).names());
+    assertEquals(Bench.list("Request 2"), bench.tick(1000).names());
+    assertEquals(1, bench.service("main").get("restarts"));
+  }
+
+  @Test
+  void aSucceededInstanceIsNotRestartedOnFailure() {
+    Bench bench = bench("[\"main\"]", Specs.service("main", 2, "restart", restart(1, 0)));
+    bench.grant(1).launched(1).grant(2).launched(2);
+    assertEquals(Bench.list(), bench.completed(1, 0).names());
+    assertEquals(Long.MAX_VALUE, bench.core.nextTick());
+  }
+
+  @Test
+  void whatYarnTakesCountsForNothing() {
+    Bench bench = bench("[\"main\"]", Specs.service("main", 1, "restart", restart(1, 0)));
+    for (int request = 1; request <= 5; request++) {
+      assertEquals(Bench.list("Request " + (request + 1)),
+          bench.grant(request).launched(request).completed(request, -102).names());
+    }
+    assertEquals(Bench.list(), bench.grant(6).launched(6).completed(6, 1).names());
+    assertEquals(bench.clock.now() + 1000, bench.core.nextTick());
+  }
+
+  @Test
+  void aRestartThatWaitsIsKilledAndScaledAway() {
+    Bench bench = bench("[\"main\"]", Specs.service("main", 2, "restart", restart(3, 0)));
+    bench.grant(1).launched(1).grant(2).launched(2).completed(2, 1);
+    assertEquals(Bench.list("Answer 200"), bench.kill("main_1").names());
+    assertEquals(Bench.list(), bench.tick(5000).names());
+    bench.completed(1, 0);
+    assertEquals("SUCCEEDED", bench.result().get("outcome"));
+  }
+
+  @Test
+  void aGangStartsTogether() {
+    Bench bench = bench("[\"main\"]", Specs.service("main", 3, "gang", "60000"));
+    assertEquals(Bench.list(), bench.grant(1).names());
+    assertEquals(Bench.list(), bench.grant(3).names());
+    assertEquals(Bench.list("main_0/1 HELD", "main_1/1 REQUESTED", "main_2/1 HELD"), bench.containers());
+    // One that is lost while it is held is asked for again.
+    assertEquals(Bench.list("Request 4"), bench.completed(1, -100).names());
+    assertEquals(Bench.list(), bench.grant(2).names());
+    bench.grant(4);
+    assertEquals(Bench.list("Launch main_0", "Launch main_1", "Launch main_2"), bench.names());
+    bench.launched(4).launched(2).launched(3);
+    // Later ones start by themselves.
+    bench.scale(4);
+    assertEquals(Bench.list("Launch main_3"), bench.grant(5).names());
+  }
+
+  @Test
+  void aGangThatIsNotGivenInTimeGivesBackWhatItHas() {
+    Bench bench = bench("[\"main\"]", Specs.service("main", 2, "gang", "60000"));
+    bench.grant(1);
+    assertEquals(Bench.list("Release container_1", "Cancel 2", "WriteResult"), bench.tick(60_000).names());
+    assertEquals("service main: only 1 of 2 containers were given within 60 s, and it starts with all or none",
+        bench.result().get("diagnostics"));
+  }
+
+  @Test
+  void aGangScaledDownToWhatItHasStarts() {
+    Bench bench = bench("[\"main\"]", Specs.service("main", 2, "gang", "60000"));
+    bench.grant(1);
+    assertEquals(Bench.list("Answer 200", "Cancel 2", "Launch main_0"), bench.scale(1).names());
+  }
+
+  @Test
+  void aGracefulStopBeginsWithATerm() {
+    Bench bench = bench("[\"main\"]", Specs.service("main", 1, "grace", "5000"));
+    bench.grant(1).launched(1);
+    assertEquals(Bench.list("Signal container_1", "Answer 200"), bench.shutdown(Outcome.SUCCEEDED, "").names());
+    assertEquals(Bench.list("Stop container_1"), bench.tick(5000).names());
+    assertEquals(Bench.list("Release container_1", "WriteResult"), bench.tick(Instances.STOP_PATIENCE).names());
+  }
+
+  @Test
+  void aGracefulStopIsOverWhenTheContainerIs() {
+    Bench bench = bench("[\"main\"]", Specs.service("main", 1, "grace", "5000"));
+    bench.grant(1).launched(1).shutdown(Outcome.SUCCEEDED, "");
+    assertEquals(Bench.list("WriteResult"), bench.completed(1, 0).names());
+  }
+
+  @Test
+  void aNodeWhereContainersKeepFailingIsAvoidedForAWhile() {
+    Bench bench = bench("[\"main\"]", Specs.service("main", 1, "restart", restart(-1, 0)));
+    bench.on(new Event.ClusterSize(bench.clock.now(), 2));
+    for (int request = 1; request <= 3; request++) {
+      bench.grant(request).launched(request).completed(request, 1);
+      assertEquals(request == 3 ? Bench.list("Avoid node07") : Bench.list(), bench.names());
+      bench.tick(3000);
+    }
+    assertEquals("[node07]", bench.application().get("avoidedNodes").toString());
+    assertTrue(bench.tick(NodeHealth.REST).names().contains("Avoid no longer node07"));
+  }
+
+  @Test
+  void theOnlyNodeIsNotAvoided() {
+    Bench bench = bench("[\"main\"]", Specs.service("main", 1, "restart", restart(-1, 0)));
+    bench.on(new Event.ClusterSize(bench.clock.now(), 1));
+    for (int request = 1; request <= 9; request++) {
+      assertEquals(Bench.list(), bench.grant(request).launched(request).completed(request, 1).names());
+      bench.tick(3000);
+    }
+  }
+
+  @Test
+  void instancesAreSpreadOverNodes() {
+    Bench bench = new Bench(Specs.of("[\"main\"]", new String[] {Specs.service("main", 2, "spread", "true")}));
+    assertEquals(Bench.list("AskNodes"), bench.names());
+    bench.registered().on(new Event.Nodes(bench.clock.now(), Arrays.asList("b", "a", "c")));
+    assertEquals(Bench.list("Request 1 on a", "Request 2 on b"), bench.names());
+    bench.granted(Bench.on(1, "a"));
+    // Its node is full: any that is free will do.
+    assertEquals(Bench.list("Cancel 2", "Request 3 on b,c"), bench.tick(Spread.PATIENCE).names());
+    // YARN gives one on a node that is taken (it may, between two requests): it goes back.
+    bench.granted(Bench.on(3, "a"));
+    assertEquals(Bench.list("Release container_3", "Request 4 on b,c"), bench.names());
+    bench.granted(Bench.on(4, "c"));
+    assertEquals(Bench.list("Launch main_1"), bench.names());
+  }
+
+  @Test
+  void aContainerOfAServiceThatManagesMayScale() {
+    String[] services = {Specs.service("main", 1, "manages", "true"), Specs.service("worker", 0)};
+    Bench bench = bench("[\"main\"]", services);
+    bench.grant(1).launched(1);
+    bench.on(new Event.Scale(bench.clock.now(), this, "container_1", "worker", 2, true, "00112233445566778899"));
+    assertEquals(Bench.list("Answer 200", "Request 2", "Request 3"), bench.names());
+    bench.on(new Event.Scale(bench.clock.now(), this, "container_1", "worker", 2, true, "00112233445566778899"));
+    assertEquals(Bench.list("Answer 200"), bench.names());
+    bench.grant(2).launched(2);
+    bench.on(new Event.Scale(bench.clock.now(), this, "container_2", "worker", 9, false, null));
+    assertEquals(Bench.list("Answer 403"), bench.names());
+    bench.on(new Event.Scale(bench.clock.now(), this, null, "worker", -9, true, null));
+    assertEquals(Bench.list("Answer 400"), bench.names());
+  }
+}

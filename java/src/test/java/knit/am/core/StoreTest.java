@@ -1,0 +1,222 @@
+package knit.am.core;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import knit.am.json.Json;
+import org.junit.jupiter.api.Test;
+
+/** The key-value store, barriers and everything that waits: docs/protocol.md, section 5. */
+class StoreTest {
+  private final Bench bench = Bench.running(2);
+
+  private Map<?, ?> put(String key, Object value, Long expect, String token) {
+    return answer(new Event.KvPut(bench.clock.now(), this, key, new Json.Raw(value), expect, token));
+  }
+
+  private Map<?, ?> answer(Event event) {
+    return (Map<?, ?>) Json.parse(Json.write(bench.on(event).one(Action.Answer.class).body).getBytes());
+  }
+
+  private Event get(String key, long after, long wait) {
+    return new Event.KvGet(bench.clock.now(), this, key, after, bench.clock.now() + wait);
+  }
+
+  private Event list(String prefix, long after, long wait) {
+    return new Event.KvList(bench.clock.now(), this, prefix, after, true, bench.clock.now() + wait);
+  }
+
+  private Event delete(String key) {
+    return new Event.KvDelete(bench.clock.now(), this, key, null);
+  }
+
+  @Test
+  void whatIsPutCanBeHad() {
+    assertEquals("{revision=1}", put("a", "x", null, null).toString());
+    assertEquals("{key=a, value=x, revision=1}", answer(get("a", 0, 0)).toString());
+    assertEquals("{revision=2}", put("a", Json.map("n", 1), null, null).toString());
+    assertEquals("{key=a, value={n=1}, revision=2}", answer(get("a", 0, 0)).toString());
+    assertEquals("unknown-key", answer(get("b", 0, 0)).get("error"));
+    assertEquals("{deleted=true, revision=3}", answer(delete("a")).toString());
+    assertEquals("{deleted=false, revision=3}", answer(delete("a")).toString());
+    assertEquals("unknown-key", answer(get("a", 0, 0)).get("error"));
+  }
+
+  @Test
+  void compareAndSet() {
+    assertEquals("{revision=1}", put("a", 1, 0L, null).toString());
+    assertEquals("{error=conflict, message=\"a\" is at revision 1, revision=1}", put("a", 2, 0L, null).toString());
+    assertEquals("{revision=2}", put("a", 2, 1L, null).toString());
+    assertEquals("conflict", answer(new Event.KvDelete(1, this, "a", 1L)).get("error"));
+    assertEquals(true, answer(new Event.KvDelete(1, this, "a", 2L)).get("deleted"));
+  }
+
+  @Test
+  void aRepeatedCallChangesNothing() {
+    assertEquals("{revision=1}", put("a", 1, 0L, "t1").toString());
+    assertEquals("{revision=1}", put("a", 1, 0L, "t1").toString());
+    Event append = new Event.KvAppend(1, this, "q/", new Json.Raw("x"), "t2");
+    assertEquals("{key=q/0000000000, number=0, revision=2}", answer(append).toString());
+    assertEquals("{key=q/0000000000, number=0, revision=2}", answer(append).toString());
+    Event another = new Event.KvAppend(1, this, "q/", new Json.Raw("y"), "t3");
+    assertEquals("{key=q/0000000001, number=1, revision=3}", answer(another).toString());
+  }
+
+  @Test
+  void numbersAreNeverGivenTwice() {
+    answer(new Event.KvAppend(1, this, "q/", new Json.Raw(1), null));
+    answer(delete("q/0000000000"));
+    assertEquals(1L, answer(new Event.KvAppend(1, this, "q/", new Json.Raw(1), null)).get("number"));
+    Bench next = bench.next();
+    next.on(new Event.KvAppend(1, this, "q/", new Json.Raw(1), null));
+    assertEquals(2L, next.one(Action.Answer.class).body.get("number"));
+  }
+
+  @Test
+  void aCallWaitsForAKey() {
+    assertEquals(Bench.list(), bench.on(get("a", 0, 5000)).names());
+    bench.on(new Event.KvPut(bench.clock.now(), this, "b", new Json.Raw(1), null, null));
+    assertEquals(Bench.list("Answer 200"), bench.names());
+    bench.on(new Event.KvPut(bench.clock.now(), this, "a", new Json.Raw(1), null, null));
+    assertEquals(Bench.list("Answer 200", "Answer 200"), bench.names());
+    // For a newer value than the one that is there, in vain.
+    assertEquals(Bench.list(), bench.on(get("a", 2, 5000)).names());
+    assertEquals(Bench.list("Answer 404"), bench.tick(5000).names());
+    assertEquals(Bench.list(), bench.tick(50_000).names());
+  }
+
+  @Test
+  void changesBelowAPrefixAreSeenInTheirOrder() {
+    put("x/1", "a", null, null);
+    put("y/1", "b", null, null);
+    put("x/2", "c", null, null);
+    Map<?, ?> page = answer(list("x/", -1, 0));
+    assertEquals("[{key=x/1, value=a, revision=1}, {key=x/2, value=c, revision=3}]", page.get("entries").toString());
+    assertEquals("3 false []", page.get("revision") + " " + page.get("more") + " " + page.get("deleted"));
+    assertEquals(Bench.list(), bench.on(list("x/", 3, 5000)).names());
+    bench.on(new Event.KvPut(1, this, "y/2", new Json.Raw(1), null, null));
+    assertEquals(Bench.list("Answer 200"), bench.names());
+    bench.on(delete("x/1"));
+    assertEquals(Bench.list("Answer 200", "Answer 200"), bench.names());
+    page = bench.all(Action.Answer.class).get(1).body;
+    assertEquals("[] [x/1] 5", page.get("entries") + " " + page.get("deleted") + " " + page.get("revision"));
+    // Nothing is there yet: it waits, too.
+    assertEquals(Bench.list(), bench.on(list("z/", 0, 5000)).names());
+    assertEquals(Bench.list("Answer 200"), bench.tick(5000).names());
+  }
+
+  @Test
+  void longListsComeInPages() {
+    String big = new String(new char[200 << 10]).replace('\0', 'x');
+    for (int i = 0; i < 5; i++) {
+      put("k" + i, big, null, null);
+    }
+    List<Object> keys = new ArrayList<>();
+    long after = -1;
+    Map<?, ?> page;
+    do {
+      page = answer(list("k", after, 0));
+      ((List<?>) page.get("entries")).forEach(entry -> keys.add(((Map<?, ?>) entry).get("key")));
+      after = (Long) page.get("revision");
+    } while ((Boolean) page.get("more"));
+    assertEquals("[k0, k1, k2, k3, k4]", keys.toString());
+  }
+
+  @Test
+  void theStoreIsBounded() {
+    String big = new String(new char[250 << 10]).replace('\0', 'x');
+    Map<?, ?> last = null;
+    int fitted = 0;
+    for (int i = 0; i < 100 && (last == null || !last.containsKey("error")); i++, fitted++) {
+      last = put("k" + i, big, null, null);
+    }
+    assertEquals("too-large", last.get("error"));
+    assertTrue(fitted > 60);
+    answer(delete("k0"));
+    assertTrue(put("again", big, null, null).containsKey("revision"));
+  }
+
+  @Test
+  void whoAsksForWhatIsForgottenGetsEverything() {
+    put("a", 1, null, null);
+    for (int i = 0; i < 10_001; i++) {
+      put("b", i, null, null);
+      answer(delete("b"));
+    }
+    Map<?, ?> page = answer(list("", 1, 0));
+    assertEquals(true, page.get("reset"));
+    assertEquals("[{key=a, value=1, revision=1}]", page.get("entries").toString());
+  }
+
+  @Test
+  void eventsAreNumberedAndWaitedFor() {
+    Event all = new Event.ReadEvents(1, this, 0, 3, 1);
+    Map<?, ?> page = answer(all);
+    assertEquals("[1, 2, 3]", seqs(page));
+    long last = 0;
+    do {
+      last = (Long) answer(new Event.ReadEvents(1, this, last, 3, 1)).get("next");
+    } while (last < ((Number) bench.application().get("events")).longValue());
+    Event waiting = new Event.ReadEvents(bench.clock.now(), this, last, 100, bench.clock.now() + 5000);
+    assertEquals(Bench.list(), bench.on(waiting).names());
+    assertEquals(Bench.list("Answer 200"), bench.completed(1, 0).names());
+  }
+
+  private static String seqs(Map<?, ?> page) {
+    List<Object> seqs = new ArrayList<>();
+    ((List<?>) page.get("events")).forEach(event -> seqs.add(((Map<?, ?>) event).get("seq")));
+    return seqs.toString();
+  }
+
+  private Event arrive(int request, String name, int parties) {
+    return new Event.Arrive(bench.clock.now(), this, "container_" + request, name, parties, bench.clock.now() + 5000);
+  }
+
+  @Test
+  void aBarrierOpensWhenAllInstancesAreThereAndStaysOpen() {
+    assertEquals(Bench.list(), bench.on(arrive(1, "x", 0)).names());
+    assertEquals(Bench.list(), bench.on(arrive(1, "x", 0)).names());
+    assertEquals(Bench.list("Answer 200", "Answer 200", "Answer 200"), bench.on(arrive(2, "x", 0)).names());
+    assertEquals("{open=true, arrived=2, parties=2}", answer(arrive(1, "x", 0)).toString());
+    assertEquals(Bench.list(), bench.on(arrive(1, "y", 0)).names());
+    bench.tick(5000);
+    assertEquals("{open=false, arrived=1, parties=2}", bench.one(Action.Answer.class).body.toString());
+  }
+
+  @Test
+  void aBarrierOpensWhenTheOneThatIsMissingLeaves() {
+    bench.on(arrive(1, "x", 0));
+    assertEquals(Bench.list("Stop container_2", "Answer 200", "Answer 200"), bench.kill("main_1").names());
+  }
+
+  @Test
+  void aBarrierForAGivenNumber() {
+    assertEquals(Bench.list("Answer 200"), bench.on(arrive(1, "x", 1)).names());
+    assertEquals("conflict", answer(arrive(2, "x", 2)).get("error"));
+    assertEquals("ended", answer(arrive(9, "x", 0)).get("error"));
+  }
+
+  @Test
+  void allOfItIsThereAfterARestart() {
+    put("a", Json.map("deep", new ArrayList<>()), null, "t1");
+    put("b", 1.5, null, null);
+    answer(delete("b"));
+    bench.on(arrive(1, "x", 0));
+    bench.on(new Event.AddPage(1, this, "container_1", "dash", 8787, "/status"));
+    Bench next = bench.next().registered(Bench.on(1, "node07"), Bench.on(2, "node07"));
+    next.on(new Event.KvGet(1, this, "a", 0, 1));
+    assertEquals("{key=a, value={\"deep\":[]}, revision=1}",
+        next.one(Action.Answer.class).body.toString().replaceAll("knit.am.json.Json.Raw@[0-9a-f]+", "{\"deep\":[]}"));
+    next.on(new Event.KvPut(1, this, "a", new Json.Raw(1), 0L, "t1"));
+    assertEquals("{revision=1}", next.one(Action.Answer.class).body.toString());
+    next.on(new Event.KvPut(1, this, "c", new Json.Raw(1), null, null));
+    assertEquals("{revision=4}", next.one(Action.Answer.class).body.toString());
+    next.on(new Event.Arrive(1, this, "container_2", "x", 0, 1));
+    assertEquals(true, next.one(Action.Answer.class).body.get("open"));
+    assertEquals("{dash={container=main_0, host=node07, port=8787, path=/status}}",
+        next.application().get("pages").toString());
+  }
+}

@@ -1,0 +1,66 @@
+"""knit 0.2.4's configuration keys, and which of knit_core's settings each one means. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from knit.exceptions import KnitException
+
+DEFAULTS: Mapping[str, Any] = {
+    "rm_port": 8088,
+    "rm_port_https": 8090,
+    "nn_port": 8020,
+    "replication_factor": 3,
+    "lang": "C.UTF-8",
+}
+_ANONYMOUS = "hadoop.http.authentication.simple.anonymous.allowed"
+_HADOOP = {
+    "fs.defaultFS": "filesystem",
+    "fs.default.name": "filesystem",
+    "yarn.resourcemanager.webapp.address": "resourcemanager",
+    "yarn.resourcemanager.webapp.https.address": "resourcemanager",
+    "dfs.namenode.http-address": "namenode",
+}
+
+
+def merged(pars: Mapping[str, Any] | None, keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """Keyword arguments beat `pars`; both beat the defaults. Raw Hadoop keys may stand in `pars`.
+
+    Raises:
+        KnitException: the cluster wants a password and there is none.
+    """
+    conf = {**DEFAULTS, **(pars or {}), **keywords}
+    if str(conf.get(_ANONYMOUS, "true")).lower() == "false" and not conf.get("password"):
+        raise KnitException(
+            f"{_ANONYMOUS} is false: the cluster's web services take no anonymous callers. Give password= (and user=)"
+        )
+    return conf
+
+
+def settings(conf: Mapping[str, Any], hdfs_home: str | None) -> dict[str, Any]:
+    """Options for `knit_core.Knit`: only what was given, so that the rest is found by itself."""
+    found: dict[str, Any] = {}
+    for key, name in _HADOOP.items():
+        if conf.get(key):
+            value = str(conf[key])
+            https = key.endswith("https.address") and "://" not in value
+            found[name] = f"https://{value}" if https else value
+    if conf.get("rm"):
+        found["resourcemanager"] = address(conf["rm"], conf["rm_port"], conf.get("scheme", "http"))
+    if conf.get("nn"):
+        found["namenode"] = address(conf["nn"], conf.get("nn_http_port", 9870))
+        found.setdefault("filesystem", f"hdfs://{conf['nn']}:{conf['nn_port']}")
+    for name in ("password", "gateway_path"):
+        if conf.get(name):
+            found[name] = conf[name]
+    if conf.get("replication_factor") != DEFAULTS["replication_factor"]:
+        found["replication"] = conf["replication_factor"]
+    if hdfs_home:
+        found["staging"] = f"{hdfs_home.rstrip('/')}/.knit"
+    return found
+
+
+def address(host: str, port: Any, scheme: str = "http") -> str:
+    """A web address."""
+    return host if "://" in host else f"{scheme}://{host}:{port}"

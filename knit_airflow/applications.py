@@ -1,0 +1,360 @@
+"""ApplicationOperator: a task that is one YARN application: launching, waiting in both modes, logs, result, end.
+
+`KnitOperator` adds what to run. The decisions are elsewhere and pure: which launch this is (`launches`), when waiting
+is over (`waiting`), what an error means to Airflow (`failures`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+from knit_airflow.compat import (
+    NEVER_EXPIRE,
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+    BaseOperator,
+    TaskDeferralError,
+    default_deferrable,
+    deployment,
+    will_retry,
+)
+from knit_airflow.facts import facts_of, skips
+from knit_airflow.failures import airflow_error
+from knit_airflow.hooks import KnitHook
+from knit_airflow.launches import STORE_KEY, Decision, Launch, decide
+from knit_airflow.links import KnitApplicationLink, show_page
+from knit_airflow.reaper import tag_of
+from knit_airflow.triggers import KnitApplicationTrigger
+from knit_airflow.waiting import Done, Look, Waiting, drive, look
+
+if TYPE_CHECKING:
+    from knit_core import Application, Knit, LogCursor
+
+#: XCom that holds the application's id from the moment it is known.
+ID_KEY = "application_id"
+#: Seconds for the result of an application that has ended to become readable.
+RESULT_WAIT = 60.0
+#: Airflow kills a task's process 5 s after SIGTERM: the ApplicationMaster gets less than that to end by itself.
+SIGTERM_GRACE = 2.5
+GRACE = 10.0
+
+
+class Stopped(BaseException):
+    """Raised out of a progress callback when the task was killed; no `except Exception` on the way may swallow it."""
+
+
+class ApplicationOperator(BaseOperator):
+    """Base of operators whose task is one application; subclasses say what to submit.
+
+    Parameters:
+        knit_conn_id: the connection.
+        deferrable: wait in the triggerer; by default what `[operators] default_deferrable` says.
+        poll_interval: seconds between two looks.
+        skip_on_exit_code: exit codes of a failed application that skip the task instead of failing it.
+        executor_queue: what other operators call `queue`.
+    """
+
+    operator_extra_links = (KnitApplicationLink(),)
+
+    def __init__(
+        self,
+        *,
+        knit_conn_id: str = KnitHook.default_conn_name,
+        deferrable: bool | None = None,
+        poll_interval: float = 3.0,
+        skip_on_exit_code: int | Collection[int] | None = None,
+        executor_queue: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if executor_queue is not None:
+            kwargs["queue"] = executor_queue
+        super().__init__(**kwargs)
+        self.knit_conn_id = knit_conn_id
+        self.deferrable = default_deferrable() if deferrable is None else deferrable
+        self.poll_interval = poll_interval
+        self.skip_on_exit_code = skip_on_exit_code
+        self.application_page = ""
+        self._knit: Knit | None = None
+        self._launch: Launch | None = None
+        self._application: Application | None = None
+        self._cursor: LogCursor | None = None
+        self._killed = False
+        self._killer: threading.Thread | None = None
+        self._said = ""
+        self._scratch = contextlib.ExitStack()
+
+    def submission(self, context: Any, knit: Knit) -> dict[str, Any]:
+        """The arguments for `Knit.submit`, the first by the name `spec`; without launch key and progress callback.
+
+        What is entered into `self._scratch` lasts until the submission is over.
+        """
+        raise NotImplementedError
+
+    def value(self, context: Any, result: Any) -> Any:
+        """The task's XCom, from the application's result."""
+        return result.value
+
+    def tags_of(self, context: Any, own: Collection[str]) -> tuple[str, ...] | None:
+        """The application's tags: these, and the one that tells which task instance it belongs to, where that is on."""
+        name, ti = deployment(), context["ti"]
+        mine = (tag_of(name, ti.dag_id, ti.run_id, ti.task_id, ti.map_index),) if name else ()
+        return (*own, *mine) or None
+
+    def cause(self, ended: Any) -> BaseException:
+        """What stands behind an application that ended without success, for the traceback in the log."""
+        cause: BaseException = ended
+        return cause
+
+    # ------------------------------------------------------------------ what Airflow calls
+
+    def execute(self, context: Any) -> Any:
+        """Launch or attach; then wait here, or defer."""
+        return self._guarded(context, lambda: self._begin(context))
+
+    def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
+        """After the deferral, in a fresh process: everything is rebuilt from the event and the cluster."""
+        return self._guarded(context, lambda: self._resume(context, event))
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
+        """As everywhere; but a trigger that broke must not leave an application without a task behind."""
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except TaskDeferralError:
+            self._connect(context)
+            self._leave(context, None)
+            raise
+
+    def on_kill(self) -> None:
+        """Called in a signal handler that `execute` goes on after: begins the kill and lets `execute` raise.
+
+        Nothing is waited for here: the handler runs on the thread whose locks the kill may need.
+        """
+        if self._killed or self._killer is not None:
+            return
+        if self._application is not None:
+            killer = threading.Thread(target=self._kill, args=("The Airflow task was killed", SIGTERM_GRACE))
+            killer.start()
+            self._killer = killer
+        self._killed = True  # last: from here on `execute` may raise, and waits for the killer
+
+    # ------------------------------------------------------------------ launching
+
+    def _guarded(self, context: Any, run: Any) -> Any:
+        """Runs one part of the task; however that ends, no application stays behind that nobody waits for."""
+        from knit_core.errors import ApplicationEnded, KnitError
+
+        try:
+            return run()
+        except Stopped:
+            self._end("The Airflow task was killed", SIGTERM_GRACE)
+            raise AirflowException(f"The task was killed, and with it {self._named()}") from None
+        except (AirflowTaskTimeout, KeyboardInterrupt) as late:
+            self._killed = True
+            why = "it was interrupted" if isinstance(late, KeyboardInterrupt) else "its execution_timeout passed"
+            self.log.error("Ending %s: %s", self._named(), why)
+            self._end(f"The Airflow task was ended: {why}", GRACE)
+            raise
+        except ApplicationEnded as ended:
+            self._push_facts(context, ended.result)
+            if skips(ended.exit_code, self.skip_on_exit_code):
+                raise AirflowSkipException(str(ended)) from ended
+            raise airflow_error(ended) from self.cause(ended)
+        except KnitError as error:
+            failure = airflow_error(error)
+            self._leave(context, failure)
+            raise failure from error
+        except Exception as error:
+            self._leave(context, error)
+            raise
+        finally:
+            if self._killer is not None:
+                self._killer.join()
+
+    def _begin(self, context: Any) -> Any:
+        knit, launch = self._connect(context)
+        with self._scratch:
+            given = self.submission(context, knit)
+            self._check_killed()
+            application = knit.submit(given.pop("spec"), **given, key=launch.key, progress=self._progress)
+        self._own(context, application)
+        self._check_killed()
+        if not self.deferrable:
+            return self._wait(context, application)
+        first = Waiting(self.poll_interval).next(look(application), time.time())
+        if isinstance(first, Done):
+            return self._conclude(context, application, first)
+        self._wait_in_triggerer(context, application)
+
+    def _wait_in_triggerer(self, context: Any, application: Application) -> None:
+        # Airflow's own time-out of a deferral calls neither on_kill nor this operator: the trigger watches the clock,
+        # from the try's start, which a resume does not change.
+        limit = self.execution_timeout
+        deadline = None if limit is None else (context["ti"].start_date + limit).timestamp()
+        self.defer(
+            trigger=KnitApplicationTrigger(
+                knit_conn_id=self.knit_conn_id,
+                application_id=application.id,
+                poll_interval=self.poll_interval,
+                deadline=deadline,
+                owner=True,
+            ),
+            method_name="execute_complete",
+        )
+
+    def _resume(self, context: Any, event: dict[str, Any]) -> Any:
+        knit, launch = self._connect(context)
+        mine = knit.launched(launch.key)
+        if mine is not None and mine.id != event["application"]:
+            # Airflow names triggers by numbers that SQLite hands out again: after a clear, the last event of the trigger
+            # before it can reach the task that waits now.
+            self.log.info("An event of %s, a launch before the clear, is passed over", event["application"])
+            self._own(context, mine)
+            self._wait_in_triggerer(context, mine)
+        application = knit.attach(event["application"])
+        self._own(context, application)
+        return self._conclude(context, application, Done.from_event(event))
+
+    def _connect(self, context: Any) -> tuple[Knit, Launch]:
+        """The client and this task's launch; what a clear has made worthless is ended first."""
+        if self._knit is not None and self._launch is not None:
+            return self._knit, self._launch
+        self._knit = KnitHook(self.knit_conn_id).get_conn()
+        store = context["task_state_store"]
+        decision: Decision = decide(
+            Launch.from_json(store.get(STORE_KEY)),
+            max_tries=context["ti"].max_tries,
+            clears=getattr(context["dag_run"], "clear_number", None) or 0,
+        )
+        if decision.superseded is not None:
+            self.log.info("The task was cleared: its earlier launch no longer counts")
+            self._end_superseded(self._knit, decision.superseded)
+        self._launch = decision.launch
+        # Stored before anything is submitted: whatever dies from here on, the next try asks for the same launch.
+        store.set(STORE_KEY, self._launch.to_json(), retention=NEVER_EXPIRE)
+        return self._knit, self._launch
+
+    def _end_superseded(self, knit: Knit, key: str) -> None:
+        earlier = knit.launched(key)
+        knit.supersede(key)
+        if earlier is not None and not earlier.report().ended:
+            self.log.info("Ending %s, the application of the launch before the clear", earlier.id)
+            earlier.kill(reason="The Airflow task was cleared", grace=GRACE)
+
+    def _own(self, context: Any, application: Application) -> None:
+        """From here on the application is this task's: shown, and ended with it."""
+        self._application = application
+        context["ti"].xcom_push(key=ID_KEY, value=application.id)
+        self.application_page = show_page(context["ti"], application, self.log)
+
+    # ------------------------------------------------------------------ waiting
+
+    def _wait(self, context: Any, application: Application) -> Any:
+        done = drive(application, Waiting(self.poll_interval), each=self._show, stopped=lambda: self._killed)
+        if done is None:
+            raise Stopped
+        return self._conclude(context, application, done)
+
+    def _show(self, seen: Look) -> None:
+        if seen.outcome is None and seen.text != self._said:
+            self._said = seen.text
+            self.log.info("%s", seen.text)
+        self._print_logs()
+
+    def _print_logs(self) -> None:
+        """Passes on what the containers have written since the last time; a hole in it is said, and is no failure."""
+        from knit_core import LogCursor
+        from knit_core.errors import KnitError
+
+        if self._application is None:
+            return
+        if self._cursor is None:
+            self._cursor = LogCursor()
+        try:
+            for line in self._application.logs(cursor=self._cursor):
+                self.log.info("%s", line)
+        except KnitError as error:
+            if str(error) != self._said:
+                self._said = str(error)
+                self.log.warning("Container logs: %s", error)
+
+    def _conclude(self, context: Any, application: Application, done: Done) -> Any:
+        """The waiting is over: the result, or the exception that says why there is none."""
+        from knit_core.errors import ConnectionFailed, RequestRefused
+
+        if done.kind == "timeout":
+            raise AirflowTaskTimeout(f"{application.id} has not ended within the task's execution_timeout; {done.text}")
+        if done.kind == "unreachable":
+            raise ConnectionFailed(f"The cluster could not be reached for too long: {done.text}")
+        if done.kind == "refused":
+            raise RequestRefused(done.text)
+        self._print_logs()
+        result = application.wait(timeout=RESULT_WAIT)
+        self.log.info("%s %s", application.id, result.outcome)
+        self._push_facts(context, result)
+        value = self.value(context, result)
+        if self._launch is not None:
+            context["task_state_store"].set(STORE_KEY, self._launch.done().to_json(), retention=NEVER_EXPIRE)
+        return value
+
+    def _push_facts(self, context: Any, result: Any) -> None:
+        from knit_core.errors import KnitError
+
+        if not self.do_xcom_push or self._application is None:
+            return
+        report = None
+        with contextlib.suppress(KnitError):  # forgotten by now, or out of reach: so much the less to tell
+            report = self._application.report()
+        for key, value in facts_of(result, report).items():
+            context["ti"].xcom_push(key=key, value=value)
+
+    def _progress(self, line: object) -> None:
+        self._check_killed()
+        self.log.info("%s", line)
+
+    def _check_killed(self) -> None:
+        if self._killed:
+            raise Stopped
+
+    # ------------------------------------------------------------------ ending
+
+    def _end(self, reason: str, grace: float) -> None:
+        """End this task's application, even one whose id we never saw; blocks until that is done or has failed."""
+        from knit_core.errors import KnitError
+
+        if self._knit is None or self._launch is None:
+            return
+        try:
+            if self._application is None:
+                self._application = self._knit.launched(self._launch.key)
+            if self._application is None:
+                return
+            if self._killer is None:
+                self._kill(reason, grace)
+            # The next try must not attach to an application that is on its way out.
+            self._knit.supersede(self._launch.key)
+        except KnitError as error:
+            self.log.warning("The launch of %s could not be marked as superseded: %s", self._named(), error)
+
+    def _kill(self, reason: str, grace: float) -> None:
+        from knit_core.errors import KnitError
+
+        assert self._application is not None
+        try:
+            self._application.kill(reason=reason, grace=grace)
+            self.log.info("%s was ended: %s", self._application.id, reason)
+        except KnitError as error:
+            self.log.error("%s could not be ended and may run on: %s", self._application.id, error)
+
+    def _leave(self, context: Any, failure: Exception | None) -> None:
+        """The task fails while its application may run: a retry will attach to it; without one, it ends too."""
+        if isinstance(failure, AirflowFailException) or not will_retry(context["ti"]):
+            self._end("The Airflow task failed and no retry follows", GRACE)
+
+    def _named(self) -> str:
+        return self._application.id if self._application is not None else "its launch"

@@ -1,0 +1,364 @@
+"""KnitOperator runs a program on YARN as an Airflow task; KnitEnvironmentOperator builds a conda environment for it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from knit_airflow.applications import ApplicationOperator, Stopped
+from knit_airflow.compat import AirflowException, BaseOperator
+from knit_airflow.facts import value_of
+from knit_airflow.failures import KnitRefused, airflow_error
+from knit_airflow.hooks import KnitHook
+
+if TYPE_CHECKING:
+    from knit_core import ApplicationSpec, Environment, Knit
+
+
+class KnitOperator(ApplicationOperator):
+    """Runs a command, or a whole specification of several services, in containers on YARN and waits for its end.
+
+    One launch of the task is one application, whatever happens to workers, triggerers and replies on the way: a retry
+    after a worker's death attaches to the application that runs already, a retry after a failed application and a
+    clear launch anew. The containers' output appears in the task's log, labelled with rank and host. The value that
+    the program returned (`knit_container.result`) becomes the task's XCom: a list in the order of ranks with several
+    instances, a mapping by service with several services. More XComs: `application_id` and `tracking_url` (the
+    application's own page) from the start, `exit_codes` and `resources_used` at the end. The application is killed when
+    the task is, in every mode.
+
+    Parameters:
+        command: run by bash in each container: a text, or a list of words. Templated.
+        spec: instead of a command: a specification as a mapping, or the path of its YAML or JSON file, relative to the
+            DAG file's folder. A file that ends with `.j2` (`train.yaml.j2`) is rendered by Jinja first. Templated.
+        parameters: values of the specification's parameters. Templated.
+        instances, memory, vcores: how many containers, and what each gets (memory in MiB or as "2 GiB"); 1, 1 GiB and 1
+            by default. With a command only. Templated.
+        gpus, yarn_resources: GPUs and other resource types of YARN, `{"fpga": 1}`, of each container. With a command only.
+            Templated.
+        env: what KnitEnvironmentOperator returned (`env=env_task.output`), an `Environment`, or an archive's path or
+            `hdfs://` URL. With a specification, for its services that name none. Templated.
+        files: local paths, `hdfs://` URLs, or mappings with `source`, `name` and `type`; relative paths start from the
+            DAG file's folder. They stand in each container's working folder. With a command only. Templated.
+        variables: environment variables of the program. They are not secret: YARN's logs show them. With a command only.
+            Templated.
+        queue: YARN queue; by default the connection's. Templated. (Airflow's own queue is `executor_queue`.)
+        name: shown by YARN; by default the specification's, or "<dag>.<task>". Templated.
+        tags, priority: of the YARN application. Templated.
+        lifetime: seconds, or a text such as "2 h", after which YARN ends it whatever Airflow does. Templated.
+        attempts: how often YARN may start the ApplicationMaster.
+        deferrable: wait in the triggerer, without a worker slot; by default what `[operators] default_deferrable` says.
+        poll_interval: seconds between two looks.
+        skip_on_exit_code: an exit code, or several, that skip the task instead of failing it.
+        knit_conn_id: the connection. Templated.
+        executor_queue: the queue of the executor (Celery's, say), which other operators call `queue`.
+
+    Raises (in the task, see `knit_airflow.failures`):
+        KnitRefused: the cluster refuses it and would again: no such queue, larger than the cluster, a missing file. No
+            retries.
+        ProgramFailed, ApplicationWasKilled, ClusterFailed: the application failed (exit code, container, host and last
+            stderr lines in the message), was killed, was lost, or the cluster could not be reached. `retries` count.
+        AirflowSkipException: it failed with an exit code of `skip_on_exit_code`.
+    """
+
+    template_fields = (
+        "command",
+        "spec",
+        "parameters",
+        "instances",
+        "memory",
+        "vcores",
+        "gpus",
+        "yarn_resources",
+        "env",
+        "files",
+        "variables",
+        "yarn_queue",
+        "name",
+        "tags",
+        "priority",
+        "lifetime",
+        "knit_conn_id",
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        "command": "bash",
+        "spec": "yaml",
+        "parameters": "json",
+        "variables": "json",
+        "env": "json",
+    }
+    ui_color = "#cfe3e8"
+
+    def __init__(
+        self,
+        *,
+        command: str | Sequence[str] | None = None,
+        spec: Mapping[str, Any] | str | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        instances: int | str | None = None,
+        memory: int | str | None = None,
+        vcores: int | str | None = None,
+        gpus: int | str | None = None,
+        yarn_resources: Mapping[str, int] | None = None,
+        env: Any = None,
+        files: Sequence[Any] | Mapping[str, str] = (),
+        variables: Mapping[str, Any] | None = None,
+        queue: str | None = None,
+        name: str | None = None,
+        tags: Sequence[str] = (),
+        priority: int | None = None,
+        lifetime: float | str | None = None,
+        attempts: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if (command is None) == (spec is None):
+            raise ValueError(f"{self.task_id}: give either a command or a spec")
+        short = {"instances": instances, "memory": memory, "vcores": vcores, "gpus": gpus, "files": files}
+        short |= {"yarn_resources": yarn_resources, "variables": variables}
+        wrong = [name for name, value in short.items() if value is not None and not (name == "files" and value == ())]
+        if spec is not None and wrong:
+            raise ValueError(f"{self.task_id}: with a spec, its services have {', '.join(wrong)}, not the task")
+        if spec is None and parameters is not None:
+            raise ValueError(f"{self.task_id}: parameters are a spec's")
+        self.command = command
+        self.spec = spec
+        self.parameters = parameters
+        self.instances = instances
+        self.memory = memory
+        self.vcores = vcores
+        self.gpus = gpus
+        self.yarn_resources = yarn_resources
+        self.env = env
+        self.files = files
+        self.variables = variables
+        # BaseOperator.queue belongs to the executor: kept apart, or Celery would wait for a worker of the YARN queue.
+        self.yarn_queue = queue
+        self.name = name
+        self.tags = tags
+        self.priority = priority
+        self.lifetime = lifetime
+        self.attempts = attempts
+
+    def submission(self, context: Any, knit: Knit) -> dict[str, Any]:
+        """The arguments for `Knit.submit`."""
+        whole = {
+            "queue": self.yarn_queue or None,
+            "name": self.name or None,
+            "tags": self.tags_of(context, self.tags),
+            "priority": None if self.priority is None else int(self.priority),
+            "lifetime": self.lifetime,
+            "attempts": self.attempts,
+        }
+        given = environment(self.env, knit, self.log)
+        if self.spec is not None:
+            found = self._specification(context)
+            whole["tags"] = self.tags_of(context, self.tags or found.tags)
+            if "name" not in found.model_fields_set:
+                whole["name"] = whole["name"] or f"{self.dag_id}.{self.task_id}"
+            return {"spec": _with_environment(found, given), **whole}
+        return {
+            "spec": self.command,
+            "instances": self.instances,
+            "memory": self.memory,
+            "vcores": self.vcores,
+            "gpus": self.gpus,
+            "resources": self.yarn_resources,
+            "env": given,
+            "files": files_from(self.folder, self.files),
+            "variables": dict(self.variables or {}),
+            **whole,
+            "name": self.name or f"{self.dag_id}.{self.task_id}",
+        }
+
+    def value(self, context: Any, result: Any) -> Any:
+        """What the program returned."""
+        return value_of(result)
+
+    @property
+    def folder(self) -> Path:
+        """The DAG file's folder."""
+        return folder_of(self)
+
+    def _specification(self, context: Any) -> ApplicationSpec:
+        """The spec with its parameters, its files looked for in its own folder."""
+        from knit_core.spec import documents
+
+        spec = self.spec
+        if isinstance(spec, str):
+            path = self.folder / spec
+            text = path.read_text("utf-8") if path.is_file() else None
+            if text is None:
+                raise KnitRefused(f"The specification {spec} is not there; looked for {path}")
+            if path.suffix == ".j2":
+                text, path = self.render_template(text, context), path.with_suffix("")
+            return documents.loads(text, self.parameters, kind=_kind(path), folder=path.parent, origin=spec)
+        text, origin = json.dumps(spec, default=str), f"{self.task_id}.spec"
+        return documents.loads(text, self.parameters, kind="json", folder=self.folder, origin=origin)
+
+
+class KnitEnvironmentOperator(BaseOperator):
+    """Builds and packs an environment, or takes it from the cache; its XCom is what `KnitOperator(env=…)` wants.
+
+    Give packages, pip or both; or one of file, prefix and venv.
+
+    Parameters:
+        packages: conda's package specifications: `["python=3.11", "numpy"]`. Templated.
+        channels: names, URLs or folders, in order of priority; by default conda-forge. Templated.
+        pip: requirements as pip takes them, on top of the packages or alone. Templated.
+        file: environment.yml, requirements.txt, pyproject.toml or a lock file; from the DAG's folder on. Templated.
+        prefix: a conda environment of the worker, by its folder or name. Templated.
+        venv: True: what is installed for the worker's Python; or the folder of a virtual environment.
+        python: its version, where packages do not say it. Templated.
+        variables: set in the environment. Templated.
+        name: a label; by default the task's id. Templated.
+        knit_conn_id: the connection. Templated.
+
+    The archive lies in the worker's cache. A worker that does not have it builds it again from the same description, and
+    says so when the result is not the same.
+    """
+
+    template_fields = ("packages", "channels", "pip", "file", "prefix", "python", "variables", "name", "knit_conn_id")
+    ui_color = "#d9e7cf"
+
+    def __init__(
+        self,
+        *,
+        packages: Sequence[str] = (),
+        channels: Sequence[str] | None = None,
+        pip: Sequence[str] = (),
+        file: str | None = None,
+        prefix: str | None = None,
+        venv: str | bool | None = None,
+        python: str = "",
+        variables: Mapping[str, str] | None = None,
+        name: str | None = None,
+        knit_conn_id: str = KnitHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.packages = packages
+        self.channels = channels
+        self.pip = pip
+        self.file = file
+        self.prefix = prefix
+        self.venv = venv
+        self.python = python
+        self.variables = variables
+        self.name = name
+        self.knit_conn_id = knit_conn_id
+        self._stopped = False
+        self._stage: object = None
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        """Build, and describe what was built."""
+        from knit_core.errors import KnitError
+
+        try:
+            built = self._build(KnitHook(self.knit_conn_id).get_conn())
+        except KnitError as error:
+            raise airflow_error(error) from error
+        except Stopped:
+            raise AirflowException("The task was killed while its environment was built") from None
+        self.log.info("Environment %s: %s", built.name, built.archive)
+        description = built.to_dict()
+        if not any(_has_secrets(text) for text in (*(self.channels or ()), *self.pip)):
+            description["request"] = self._request()
+        return description
+
+    def on_kill(self) -> None:
+        """Stops the build at its next sign of progress."""
+        self._stopped = True
+
+    def _build(self, knit: Knit) -> Environment:
+        return knit.create_env(self.name or self.task_id, progress=self._progress, **self._request())
+
+    def _request(self) -> dict[str, Any]:
+        """The arguments of `Knit.create_env` that say what is in it."""
+        said = {
+            "pip": list(self.pip),
+            "file": _from(folder_of(self), self.file) if self.file else None,
+            "prefix": self.prefix,
+            "venv": self.venv,
+            "python": self.python,
+            "variables": dict(self.variables or {}),
+        }
+        given = {name: value for name, value in said.items() if value}
+        return {"packages": list(self.packages), "channels": list(self.channels or ()), **given}
+
+    def _progress(self, event: Any) -> None:
+        """One line per step; the counters in between are for terminals."""
+        if self._stopped:
+            raise Stopped
+        if event.stage != self._stage:
+            self._stage = event.stage
+            self.log.info("%s", event)
+
+
+def environment(value: Any, knit: Knit, log: Any) -> Any:
+    """What `Knit.submit(env=…)` takes, from what a task was given.
+
+    Parameters:
+        value: None, a path or URL, an `Environment`, or the mapping that KnitEnvironmentOperator returned.
+        knit: builds it again where its archive is not on this worker.
+        log: told about that.
+    """
+    if not isinstance(value, Mapping):
+        return value or None
+    from knit_core import Environment
+
+    described = Environment.from_dict(value)
+    request = value.get("request")
+    if not isinstance(described.archive, Path) or described.archive.is_file() or not request:
+        return described
+    log.info("%s is not on this worker: building environment %s again", described.archive, described.name)
+    built = knit.create_env(described.name, progress=lambda line: log.info("%s", line), **request)
+    if built.key != described.key:
+        log.warning("Environment %s came out differently than on the other worker: channels have changed", built.name)
+    return built
+
+
+def folder_of(operator: Any) -> Path:
+    """The folder of an operator's DAG file, from which relative paths start."""
+    place = operator.dag.fileloc if operator.has_dag() else None
+    return Path(place).parent if place else Path.cwd()
+
+
+def files_from(base: Path, files: Any) -> Any:
+    """`files` for `Knit.submit`, relative paths made to start from `base`."""
+    if isinstance(files, Mapping):
+        return {name: _from(base, source) for name, source in files.items()}
+    return [
+        {**each, "source": _from(base, each.get("source", ""))} if isinstance(each, Mapping) else _from(base, each)
+        for each in files
+    ]
+
+
+def _with_environment(spec: ApplicationSpec, env: Any) -> Any:
+    """The spec, its services without an environment given this one."""
+    if env is None:
+        return spec
+    services = {
+        name: service
+        if service.environment is not None
+        else {**service.model_dump(exclude_unset=True), "environment": env}
+        for name, service in spec.services.items()
+    }
+    return {**spec.model_dump(exclude_unset=True), "services": services}
+
+
+def _kind(path: Path) -> Literal["yaml", "json"]:
+    return "json" if path.suffix.lower() == ".json" else "yaml"
+
+
+def _from(base: Path, source: Any) -> Any:
+    if not isinstance(source, str) or not source or "://" in source:
+        return source
+    return str(base / Path(source).expanduser())
+
+
+def _has_secrets(text: str) -> bool:
+    """Whether a URL in it carries a user, a password or a token."""
+    return re.search(r"://[^/\s]*@|/t/", text) is not None

@@ -1,0 +1,79 @@
+"""What Airflow's provider manager learns about this provider, without importing anything of Airflow."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Entry point `apache_airflow_provider`: connection type and form, operators, sensors, hooks, triggers, links."""
+    try:
+        versions = [version("knit-yarn")]
+    except PackageNotFoundError:
+        versions = []
+
+    def modules(name: str) -> list[dict[str, Any]]:
+        return [{"integration-name": "Knit", "python-modules": [name]}]
+
+    return {
+        "package-name": "knit-yarn",
+        "name": "Knit",
+        "description": "Distributed Python programs on Hadoop YARN.",
+        "versions": versions,
+        "integrations": [{"integration-name": "Knit", "tags": ["hadoop", "yarn"]}],
+        "operators": modules("knit_airflow.operators"),
+        "sensors": modules("knit_airflow.sensors"),
+        "hooks": modules("knit_airflow.hooks"),
+        "triggers": modules("knit_airflow.triggers"),
+        "connection-types": [_connection_type()],
+        "config": {
+            "knit": {
+                "description": "Settings of the Knit provider.",
+                "options": {
+                    "deployment": {
+                        "description": "The name of this Airflow among all that use the same cluster: its applications "
+                        "are tagged with it, and `knit airflow reap` finds those without a task by it. Empty: neither.",
+                        "version_added": None,
+                        "type": "string",
+                        "example": "prod",
+                        "default": "",
+                    }
+                },
+            }
+        },
+        "task-decorators": [{"name": "knit", "class-name": "knit_airflow.decorators.knit_task"}],
+        "extra-links": ["knit_airflow.links.KnitApplicationLink"],
+    }
+
+
+def _connection_type() -> dict[str, Any]:
+    def text(label: str, description: str, **schema: Any) -> dict[str, Any]:
+        return {"label": label, "description": description, "schema": {"type": ["string", "null"], **schema}}
+
+    return {
+        "connection-type": "knit",
+        "hook-name": "Knit (Hadoop YARN)",
+        "hook-class-name": "knit_airflow.hooks.KnitHook",
+        "ui-field-behaviour": {
+            "hidden-fields": ["schema"],
+            "relabeling": {"host": "ResourceManager", "port": "ResourceManager port", "login": "User"},
+            "placeholders": {
+                "host": "http://rm.example.org:8088 (empty: found from HADOOP_CONF_DIR and the like)",
+                "port": "8088",
+                "login": "who applications run as (simple authentication), or the gateway's user",
+                "password": "only for a gateway that asks for one",
+            },
+        },
+        "conn-fields": {
+            "namenode": text(
+                "NameNode", "HTTP address of HDFS, http://nn.example.org:9870; empty: the cluster is asked"
+            ),
+            "staging": text("Staging folder", "HDFS folder for files and environments; empty: /user/<user>/.knit"),
+            "queue": text("Queue", "YARN queue for tasks that name none; empty: default"),
+            "auth": text(
+                "Authentication", "simple, or basic for a gateway; empty: simple", enum=["simple", "basic", None]
+            ),
+            "gateway_path": text("Gateway path", "Path below a Knox gateway's address, such as /gateway/default"),
+        },
+    }

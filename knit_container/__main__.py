@@ -1,0 +1,94 @@
+"""`python -m knit_container`: the same for programs that are not Python. Values are JSON; what is none is a text."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+import knit_container as knit
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 0, 1 for "not there" or "not in time", 2 for wrong usage."""
+    options = _parser().parse_args(arguments)
+    try:
+        shown = _run(options)
+    except (KeyError, TimeoutError, knit.Conflict, knit.RefusedByMaster, knit.NotInContainer) as error:
+        print(f"knit: {error}", file=sys.stderr)
+        return 1
+    if shown is not None:
+        print(shown if isinstance(shown, str) else json.dumps(shown))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m knit_container", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("ready", help="this container is ready")
+    commands.add_parser("environment", help="the Python environment that this runs in, and its packages")
+    progress = commands.add_parser("progress", help="how far this container is")
+    progress.add_argument("fraction", type=float)
+    progress.add_argument("metrics", nargs="*", metavar="NAME=NUMBER")
+    commands.add_parser("result", help="return a value").add_argument("value", type=_value)
+    barrier = commands.add_parser("barrier", help="wait for all instances of the service")
+    barrier.add_argument("name")
+    barrier.add_argument("--parties", type=int)
+    barrier.add_argument("--timeout", type=float)
+    commands.add_parser("get", help="a key's value").add_argument("key")
+    put = commands.add_parser("put", help="set a key")
+    put.add_argument("key")
+    put.add_argument("value", type=_value)
+    put.add_argument("--expect", type=int, metavar="REVISION")
+    commands.add_parser("delete", help="delete a key").add_argument("key")
+    wait = commands.add_parser("wait", help="a key's value, once it is there")
+    wait.add_argument("key")
+    wait.add_argument("--timeout", type=float)
+    page = commands.add_parser("page", help="show a web page of this container")
+    page.add_argument("name")
+    page.add_argument("port", type=int)
+    page.add_argument("--path", default="/")
+    scale = commands.add_parser("scale", help="change how many instances a service has")
+    scale.add_argument("service")
+    scale.add_argument("instances", type=int)
+    return parser
+
+
+def _run(options: argparse.Namespace) -> Any:
+    command = options.command
+    if command == "ready":
+        knit.ready()
+    elif command == "progress":
+        pairs = [pair.partition("=") for pair in options.metrics]
+        knit.progress(options.fraction, **{name: float(number) for name, _, number in pairs})
+    elif command == "result":
+        knit.result(options.value)
+    elif command == "barrier":
+        knit.barrier(options.name, options.parties, options.timeout)
+    elif command == "environment":
+        return knit.environment()
+    elif command == "get":
+        return knit.kv[options.key]
+    elif command == "put":
+        knit.kv.put(options.key, options.value, expect=options.expect)
+    elif command == "delete":
+        del knit.kv[options.key]
+    elif command == "wait":
+        return knit.kv.wait(options.key, options.timeout)
+    elif command == "page":
+        knit.page(options.name, options.port, options.path)
+    elif command == "scale":
+        return knit.scale(options.service, options.instances)
+    return None
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+if __name__ == "__main__":
+    sys.exit(main())

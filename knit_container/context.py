@@ -1,0 +1,193 @@
+"""Who this container is, and what it can tell and ask: a thin layer over the ApplicationMaster's calls."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from knit_container.master import NotInContainer, RefusedByMaster, master
+from knit_container.signing import encode_body
+from knit_container.store import LONGEST_POLL, KeyValueStore, encoded
+
+app_id = os.environ.get("KNIT_APP_ID", "")
+service = os.environ.get("KNIT_SERVICE", "main")
+instance = int(os.environ.get("KNIT_INSTANCE", "0"))
+instances = int(os.environ.get("KNIT_INSTANCES", "1"))
+attempt = int(os.environ.get("KNIT_ATTEMPT", "1"))
+inside = bool(app_id)
+
+
+def _call(method: str, path: str, body: Any = None, query: dict[str, str] | None = None, wait: float = 0.0) -> Any:
+    return master().call(method, path, body, query, wait)
+
+
+#: The application's key-value store.
+kv = KeyValueStore(_call, RefusedByMaster)
+
+
+def progress(fraction: float, **metrics: float) -> None:
+    """Report how far this container is.
+
+    Args:
+        fraction: 0.0 to 1.0.
+        metrics: numbers to show beside it (loss=0.1).
+
+    Raises:
+        ValueError: not a fraction.
+    """
+    if not 0.0 <= fraction <= 1.0:
+        raise ValueError(f"progress is a fraction from 0.0 to 1.0, not {fraction!r}")
+    if inside:
+        _call("PUT", "/api/v1/progress", {"progress": float(fraction), "metrics": metrics})
+
+
+def result(value: Any) -> None:
+    """Return a JSON-able value of at most 256 KiB from this container; the last call counts.
+
+    It stands in `Application.result().values`, and is the XCom of an Airflow task.
+
+    Raises:
+        TypeError: JSON cannot say it.
+    """
+    body = {"value": value}
+    encode_body(body)
+    if inside:
+        _call("PUT", "/api/v1/result", body)
+
+
+def ready() -> None:
+    """This container is ready: services that depend on its readiness may start."""
+    if inside:
+        _call("PUT", "/api/v1/ready", {})
+
+
+def barrier(name: str, parties: int | None = None, timeout: float | None = None) -> None:
+    """Wait until all have arrived at the barrier `name`.
+
+    A barrier that has opened stays open: an instance that was restarted passes those that the others have passed.
+
+    Args:
+        name: of the barrier; a new one for each round ("epoch-3").
+        parties: how many must arrive, of all services; by default all instances of this service.
+        timeout: seconds; None: as long as it takes.
+
+    Raises:
+        TimeoutError: not all came in time.
+    """
+    if not inside:
+        return
+    body = {} if parties is None else {"parties": parties}
+    deadline = None if timeout is None else time.monotonic() + timeout
+    while True:
+        left = LONGEST_POLL if deadline is None else max(0.0, deadline - time.monotonic())
+        wait = max(1, int(min(left, LONGEST_POLL)))
+        found = _call("PUT", f"/api/v1/barriers/{encoded(name)}", body, {"wait": str(wait)}, wait)
+        if found["open"]:
+            return
+        if deadline is not None and time.monotonic() >= deadline:
+            raise TimeoutError(
+                f"{found['arrived']} of {found['parties']} came to the barrier {name!r} within {timeout} s"
+            )
+
+
+def page(name: str, port: int, path: str = "/") -> None:
+    """Show a web page of this container below the application's own page.
+
+    Args:
+        name: letters, digits, `.`, `_`, `~` and `-`; part of the address.
+        port: where this container serves it, on its own node.
+        path: where it begins.
+    """
+    if inside:
+        _call("PUT", f"/api/v1/pages/{name}", {"port": port, "path": path})
+
+
+def application() -> dict[str, Any]:
+    """State, services with their counts, pages: see docs/protocol.md, section 5."""
+    return dict(_call("GET", "/api/v1/application"))
+
+
+def environment() -> dict[str, Any]:
+    """The Python environment that this runs in: where it is (`prefix`), its `packages` with versions and digests.
+
+    It is the lock that environments built by Knit carry; `packages` is empty for one that has none. Asks nobody.
+    """
+    import json
+    import sys
+
+    prefix = os.environ.get("CONDA_PREFIX") or sys.prefix
+    try:
+        with open(os.path.join(prefix, "conda-meta", "knit.lock"), encoding="utf-8") as file:  # noqa: PTH118, PTH123
+            lock = json.load(file)
+    except OSError:
+        lock = {"packages": []}
+    return {"prefix": prefix, **lock}
+
+
+def containers() -> list[dict[str, Any]]:
+    """All containers of the application."""
+    return list(_call("GET", "/api/v1/containers")["containers"])
+
+
+def events(after: int = 0, follow: bool = False) -> Iterator[dict[str, Any]]:
+    """What happened in the application, oldest first.
+
+    Args:
+        after: only events with a greater number (`seq`).
+        follow: go on with those to come.
+    """
+    while True:
+        wait = LONGEST_POLL if follow else 0.0
+        query = {"after": str(after), **({"wait": str(int(wait))} if wait else {})}
+        found = _call("GET", "/api/v1/events", None, query, wait)
+        yield from found["events"]
+        if not found["events"] and not follow:
+            return
+        after = found["next"]
+
+
+def scale(service: str, instances: int | None = None, *, by: int | None = None) -> int:
+    """Change how many instances a service has; the new number. Only for services with `manages: true`.
+
+    Args:
+        service: which.
+        instances: the new number, or
+        by: the difference.
+    """
+    if (instances is None) == (by is None):
+        raise ValueError("give instances or by")
+    import secrets
+
+    change = {"instances": instances} if by is None else {"by": by}
+    found = _call("PUT", f"/api/v1/services/{service}/scale", {**change, "token": secrets.token_hex(16)})
+    return int(found["instances"])
+
+
+def kill_container(container: str) -> None:
+    """End one container (`main_0`, or YARN's id); its instance leaves the service. Only for services with `manages: true`."""
+    _call("PUT", f"/api/v1/containers/{container}/kill", {})
+
+
+def move(queue: str) -> None:
+    """Move the application to another queue. Only for services with `manages: true`."""
+    _call("PUT", "/api/v1/queue", {"queue": queue})
+
+
+def set_priority(priority: int) -> None:
+    """Give the application another priority. Only for services with `manages: true`."""
+    _call("PUT", "/api/v1/priority", {"priority": priority})
+
+
+def shutdown(outcome: str = "SUCCEEDED", diagnostics: str = "") -> None:
+    """End the application. Only for services with `manages: true`.
+
+    Args:
+        outcome: "SUCCEEDED", "FAILED" or "KILLED".
+        diagnostics: a line that says why.
+    """
+    _call("PUT", "/api/v1/shutdown", {"outcome": outcome, "diagnostics": diagnostics})
+
+
+__all__ = ["NotInContainer", "RefusedByMaster"]

@@ -1,0 +1,30 @@
+"""Runs a service's readiness command until it succeeds, then tells the ApplicationMaster. Started by the container's script."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+
+def main(interval: float, timeout: float, command: str) -> None:
+    """Try every `interval` seconds, `timeout` seconds each; ends with the program that it looks at."""
+    from knit_container import ready
+
+    parent = os.getppid()
+    while os.getppid() == parent:
+        try:
+            done = subprocess.run(
+                ["bash", "-c", command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=timeout
+            )
+            if done.returncode == 0:
+                ready()
+                return
+        except subprocess.TimeoutExpired:
+            pass
+        time.sleep(interval)
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]), float(sys.argv[2]), sys.argv[3])

@@ -1,0 +1,232 @@
+"""The application's key-value store, the same from inside containers and from the client.
+
+Values are whatever JSON can say. Every change has a revision; revisions only grow. So one can compare and set
+(`expect=`), wait for a key, and watch what changes. The store survives a restart of the ApplicationMaster.
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+LONGEST_POLL = 40.0  # seconds; the ApplicationMaster holds a call for at most 45
+
+
+class Conflict(Exception):
+    """The key is at another revision than expected; `revision` is the present one (0: not there)."""
+
+    def __init__(self, key: str, revision: int) -> None:
+        self.key, self.revision = key, revision
+        super().__init__(f"{key!r} is at revision {revision}, not at the expected one")
+
+
+class Entry(NamedTuple):
+    """One key with its value and the revision of its last change."""
+
+    key: str
+    value: Any
+    revision: int
+
+
+class Change(NamedTuple):
+    """What `watch` sees: a key's new value, or that it was deleted (value None)."""
+
+    key: str
+    value: Any
+    revision: int
+    deleted: bool = False
+
+
+class KeyValueStore:
+    """One application's store.
+
+        kv["scheduler"] = "tcp://node07:8786"
+        address = kv.wait("scheduler", timeout=60)
+
+    Args:
+        call: sends one call: method, path, body, query, seconds that the reply may take; returns the reply.
+        refused: the exception that `call` raises for a refusal; has `status` and `reply`.
+    """
+
+    def __init__(self, call: Callable[..., Any], refused: type[Exception]) -> None:
+        self._call, self._refused = call, refused
+
+    def entry(self, key: str) -> Entry | None:
+        """The key's value and revision; None when it is not there."""
+        return self._entry(key, 0, 0.0)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The key's value, or `default`."""
+        found = self.entry(key)
+        return default if found is None else found.value
+
+    def __getitem__(self, key: str) -> Any:
+        found = self.entry(key)
+        if found is None:
+            raise KeyError(key)
+        return found.value
+
+    def __contains__(self, key: str) -> bool:
+        return self.entry(key) is not None
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.put(key, value)
+
+    def __delitem__(self, key: str) -> None:
+        if not self.delete(key):
+            raise KeyError(key)
+
+    def put(self, key: str, value: Any, *, expect: int | None = None) -> int:
+        """Set a key (1 to 512 bytes) to a value (at most 256 KiB as JSON); the new revision.
+
+        Args:
+            key, value: what.
+            expect: only when the key is at this revision; 0: only when it is not there.
+
+        Raises:
+            Conflict: it is at another revision.
+            TypeError: JSON cannot say the value.
+        """
+        body: dict[str, Any] = {"value": value, "token": secrets.token_hex(16)}
+        if expect is not None:
+            body["expect"] = expect
+        return int(self._guarded(key, "PUT", f"/api/v1/kv/{encoded(key)}", body)["revision"])
+
+    def delete(self, key: str, *, expect: int | None = None) -> bool:
+        """Delete a key; False when it was not there.
+
+        Raises:
+            Conflict: it is at another revision than `expect`.
+        """
+        body = {} if expect is None else {"expect": expect}
+        return bool(self._guarded(key, "PUT", f"/api/v1/kv/{encoded(key)}/delete", body)["deleted"])
+
+    def append(self, prefix: str, value: Any) -> tuple[str, int]:
+        """Put a value under `prefix` and the next number (0, 1, …, ten digits); the key and the number.
+
+        Two callers never get the same number.
+        """
+        body = {"value": value, "token": secrets.token_hex(16)}
+        found = self._call("PUT", f"/api/v1/kv/{encoded(prefix)}/append", body, {}, 0.0)
+        return str(found["key"]), int(found["number"])
+
+    def update(self, key: str, change: Callable[[Any], Any], default: Any = None) -> Any:
+        """Set a key to `change(its value)`, again until nobody came between; the new value."""
+        while True:
+            now = self.entry(key)
+            value = change(default if now is None else now.value)
+            try:
+                self.put(key, value, expect=0 if now is None else now.revision)
+                return value
+            except Conflict:
+                continue
+
+    def prefix(self, prefix: str = "") -> dict[str, Any]:
+        """All keys that begin so, with their values, by key."""
+        found: dict[str, Any] = {}
+        after, more = None, True
+        while more:
+            page = self._page(prefix, after, 0.0, True)
+            found.update({row["key"]: row["value"] for row in page["entries"]})
+            after, more = page["revision"], page["more"]
+        return dict(sorted(found.items()))
+
+    def keys(self, prefix: str = "") -> list[str]:
+        """All keys that begin so."""
+        found: list[str] = []
+        after, more = None, True
+        while more:
+            page = self._page(prefix, after, 0.0, False)
+            found += [row["key"] for row in page["entries"]]
+            after, more = page["revision"], page["more"]
+        return sorted(set(found))
+
+    def wait(self, key: str, timeout: float | None = None, *, after: int = 0) -> Any:
+        """The key's value, once it is there (and newer than revision `after`).
+
+        Args:
+            key: which.
+            timeout: seconds; None: as long as it takes.
+            after: a revision.
+
+        Raises:
+            TimeoutError: the time is over.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            left = LONGEST_POLL if deadline is None else max(0.0, deadline - time.monotonic())
+            found = self._entry(key, after, min(left, LONGEST_POLL))
+            if found is not None:
+                return found.value
+            if deadline is not None and time.monotonic() >= deadline:
+                raise TimeoutError(f"{key!r} was not set within {timeout} s")
+
+    def watch(self, prefix: str = "", *, after: int | None = None, timeout: float | None = None) -> Iterator[Change]:
+        """Changes of keys that begin so, as they happen.
+
+        Args:
+            prefix: the keys' beginning.
+            after: changes after this revision; None: what is there now comes first.
+            timeout: seconds after which it ends; None: it goes on until the application ends or the caller stops.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        position = after
+        while True:
+            left = LONGEST_POLL if deadline is None else max(0.0, deadline - time.monotonic())
+            page = self._page(prefix, position, 0.0 if position is None else min(left, LONGEST_POLL), True)
+            for key in page["deleted"]:
+                yield Change(key, None, page["revision"], deleted=True)
+            for row in page["entries"]:
+                yield Change(row["key"], row["value"], row["revision"])
+            position = page["revision"]
+            if deadline is not None and time.monotonic() >= deadline:
+                return
+
+    def _entry(self, key: str, after: int, wait: float) -> Entry | None:
+        query = {"after": str(after)} if after else {}
+        if wait >= 1:
+            query["wait"] = str(int(wait))
+        try:
+            found = self._call("GET", f"/api/v1/kv/{encoded(key)}", None, query, wait)
+        except self._refused as error:
+            if getattr(error, "status", 0) != 404:
+                raise
+            if 0 < wait < 1:
+                time.sleep(wait)
+            return None
+        return Entry(found["key"], found["value"], found["revision"])
+
+    def _page(self, prefix: str, after: int | None, wait: float, values: bool) -> Any:
+        query = {"values": str(int(values))}
+        if after is not None:
+            query["after"] = str(after)
+        if prefix:
+            query["prefix"] = encoded(prefix)
+        if wait >= 1:
+            query["wait"] = str(int(wait))
+        page = self._call("GET", "/api/v1/kv", None, query, wait)
+        if 0 < wait < 1 and not page["entries"] and not page["deleted"]:
+            time.sleep(wait)
+        return page
+
+    def _guarded(self, key: str, method: str, path: str, body: Any) -> Any:
+        try:
+            return self._call(method, path, body, {}, 0.0)
+        except self._refused as error:
+            reply = getattr(error, "reply", None)
+            if getattr(error, "status", 0) == 409 and isinstance(reply, dict) and reply.get("error") == "conflict":
+                raise Conflict(key, int(reply["revision"])) from None
+            raise
+
+
+def encoded(key: str) -> str:
+    """Base64url without padding: the ResourceManager's proxy would change other characters."""
+    if not key:
+        raise ValueError("a key is a text that is not empty")
+    return base64.urlsafe_b64encode(key.encode()).rstrip(b"=").decode()
+
+
+__all__ = ["Change", "Conflict", "Entry", "KeyValueStore"]

@@ -1,0 +1,416 @@
+"""Application: a handle on one launched application. An id, a client and calls; everything is asked afresh."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from knit_container.store import LONGEST_POLL
+from knit_core.errors import (
+    ApplicationNotFound,
+    KnitError,
+    MasterUnreachable,
+    NotFound,
+    WaitTimeout,
+)
+from knit_core.ids import ApplicationId
+from knit_core.master import PATIENCE
+from knit_core.report import Report
+from knit_core.resourcemanager import or_empty
+from knit_core.result import Container, Result
+from knit_core.running import Event, ServiceStatus
+from knit_core.states import State
+from knit_core.steering import Steering
+from knit_core.units import seconds
+from knit_core.waiting import Waiter, drive
+from knit_core.why import Pending, Why, why_ended, why_no_master, why_running
+
+if TYPE_CHECKING:
+    from knit_core.client import Knit
+    from knit_core.logs import LogCursor, LogFile, LogLine
+    from knit_core.master import Master
+
+
+class Application(Steering):
+    """One application on the cluster; get it from `Knit.submit` or `Knit.attach`.
+
+    Attributes:
+        id: `application_…`.
+        knit: the client it came from.
+        submitted: what this process submitted, when it did (a LaunchPlan's description), else None.
+    """
+
+    def __init__(self, knit: Knit, app_id: str) -> None:
+        self.id = str(ApplicationId.parse(app_id))
+        self.knit = knit
+        self._master: Master | None = None
+
+    def __repr__(self) -> str:
+        return f"Application({self.id!r})"
+
+    # -- what is it doing --------------------------------------------------
+
+    def report(self) -> Report:
+        """What the ResourceManager says now.
+
+        Raises:
+            ApplicationNotFound: it has forgotten it (`result` may still know how it ended).
+        """
+        return self.knit.resourcemanager.app(self.id)
+
+    def containers(self, *, patience: float = PATIENCE) -> list[Container]:
+        """All its containers: live from the ApplicationMaster, after the end from the result.
+
+        Args:
+            patience: seconds for an ApplicationMaster that is being restarted to come back.
+
+        Raises:
+            MasterUnreachable: it does not run (yet), and there is no result.
+        """
+        try:
+            return [Container.parse(row) for row in self.master.get("/containers", patience=patience)["containers"]]
+        except MasterUnreachable:
+            result = self._read_result()
+            if result is None:
+                raise
+            return list(result.containers)
+
+    def details(self) -> dict[str, Any]:
+        """The ApplicationMaster's own view (`GET /api/v1/application`)."""
+        found: dict[str, Any] = self.master.get("/application")
+        return found
+
+    def services(self) -> dict[str, ServiceStatus]:
+        """Its services by name, as its ApplicationMaster counts them.
+
+        Raises:
+            MasterUnreachable: it does not run (yet, or any more).
+        """
+        return {name: ServiceStatus.parse(name, row) for name, row in self.details()["services"].items()}
+
+    def pages(self) -> dict[str, str]:
+        """Web pages of its containers by name (`knit_container.page`), as addresses for a browser."""
+        base = self.report().tracking_url.rstrip("/")
+        return {name: f"{base}/pages/{name}{row['path']}" for name, row in self.details()["pages"].items()}
+
+    def events(self, *, after: int = 0, follow: bool = False) -> Iterator[Event]:
+        """What happened, oldest first; after its end what `result.json` keeps of it.
+
+        Args:
+            after: only events with a greater number.
+            follow: go on with those to come, until it ends.
+
+        Raises:
+            MasterUnreachable: it has not started yet.
+        """
+        while True:
+            wait = LONGEST_POLL if follow else 0.0
+            query = {"after": str(after), **({"wait": str(int(wait))} if follow else {})}
+            try:
+                found = self.master.get("/events", query, wait)
+            except MasterUnreachable:
+                result = self._read_result()
+                if result is None:
+                    raise
+                yield from (event for event in map(Event.parse, result.timeline) if event.number > after)
+                return
+            yield from map(Event.parse, found["events"])
+            if not found["events"] and not follow:
+                return
+            after = found["next"]
+
+    def values(self) -> dict[str, dict[int, Any]]:
+        """What containers have returned so far, by service and rank."""
+        try:
+            found = self.master.get("/result")["results"]
+        except MasterUnreachable:
+            result = self._read_result()
+            if result is None:
+                raise
+            return {service: dict(ranks) for service, ranks in result.values.items()}
+        return {service: {int(rank): value for rank, value in ranks.items()} for service, ranks in found.items()}
+
+    # -- waiting and ending ------------------------------------------------
+
+    def wait(
+        self,
+        timeout: float | str | None = None,
+        *,
+        poll: float = 1.0,
+        on_report: Callable[[Report], None] | None = None,
+        check: bool = True,
+    ) -> Result:
+        """Wait for the end.
+
+        Args:
+            timeout: seconds, or a text such as "1 h"; None: as long as it takes.
+            poll: seconds between looks.
+            on_report: called with every report.
+            check: raise when it did not succeed; otherwise the result is returned whatever it is.
+
+        Raises:
+            ApplicationFailed, ApplicationKilled, ApplicationLost: it ended otherwise than well.
+            WaitTimeout: the time is over; the application goes on.
+        """
+        waiter = Waiter(self.id, None if timeout is None else seconds(timeout), poll)
+        result = self.conclude(drive(waiter, self.report, on_report))
+        return result.raise_for_outcome() if check else result
+
+    def wait_until(self, condition: Callable[[Report], bool], timeout: float | str = 60.0) -> Report:
+        """Wait until `condition` holds for a report, or it ended; the report.
+
+        Raises:
+            WaitTimeout: the time is over.
+        """
+        waiter = Waiter(self.id, seconds(timeout), 0.5, started=time.monotonic())
+        while True:
+            try:
+                report = self.report()
+            except KnitError as error:
+                if isinstance(error, ApplicationNotFound):
+                    raise
+                step = waiter.failed(error, time.monotonic())
+            else:
+                if condition(report) or report.ended:
+                    return report
+                step = waiter.saw(report, time.monotonic())
+            time.sleep(getattr(step, "seconds", 0.0))
+
+    def wait_until_ready(self, *services: str, timeout: float | str = 300.0) -> dict[str, ServiceStatus]:
+        """Wait until services (default: all) are ready or have succeeded; all services as they are then.
+
+        Raises:
+            WaitTimeout: the time is over.
+            ApplicationFailed, …: it ended before that.
+        """
+        deadline = time.monotonic() + seconds(timeout)
+        self.wait_until(lambda report: report.state is State.RUNNING, timeout)
+        after = 0
+        while True:
+            try:
+                rows = self.services()
+                wanted = [rows[name] for name in services] if services else list(rows.values())
+                if all(row.state in {"READY", "SUCCEEDED"} for row in wanted):
+                    return rows
+                left = max(0.0, min(deadline - time.monotonic(), LONGEST_POLL))
+                after = self.master.get("/events", {"after": str(after), "wait": str(int(left))}, left)["next"]
+            except MasterUnreachable:
+                if self.report().ended:
+                    self.wait(check=True)
+                raise
+            if time.monotonic() > deadline:
+                states = ", ".join(f"{row.name} {row.state}" for row in rows.values())
+                raise WaitTimeout(f"{self.id}: not all services were ready within {timeout}: {states}")
+
+    def wait_for_containers(self, count: int | None = None, timeout: float | str = 120.0) -> list[Container]:
+        """Wait until `count` containers (default: all that were asked for) run or have run; the containers.
+
+        Raises:
+            WaitTimeout: the time is over.
+            ApplicationFailed, …: it ended before that.
+        """
+        deadline = time.monotonic() + seconds(timeout)
+        self.wait_until(lambda report: report.state is State.RUNNING, timeout)
+        rows: list[Container] = []
+        while True:
+            try:
+                rows = self.containers()
+                begun = [c for c in rows if c.started_at]
+                if rows and len(begun) >= (len({c.id for c in rows}) if count is None else count):
+                    return rows
+            except MasterUnreachable:
+                if self.report().ended:
+                    self.wait(check=True)
+                    raise
+            if time.monotonic() > deadline:
+                states = ", ".join(f"{c.id} {c.state}" for c in rows) or "none known"
+                raise WaitTimeout(f"{self.id}: not all containers have started within {timeout}: {states}")
+            time.sleep(0.1)
+
+    def result(self) -> Result | None:
+        """How it ended; None while it runs.
+
+        Read from its `result.json`, so it is known when the ResourceManager has forgotten it, too.
+
+        Raises:
+            ApplicationNotFound: neither the ResourceManager nor HDFS knows it.
+        """
+        try:
+            report = self.report()
+        except ApplicationNotFound:
+            found = self._read_result()
+            if found is None:
+                raise
+            return found
+        return self.conclude(report) if report.ended else None
+
+    def conclude(self, report: Report | None) -> Result:
+        """The result that belongs to a final report (None: YARN has forgotten it).
+
+        A result counts only once YARN says that the application has ended, and only the last attempt's: an attempt
+        that was terminated may have written one although another followed.
+        """
+        found = self._read_result()
+        if found is not None and (report is None or not report.attempt or found.attempt >= report.attempt):
+            return found
+        if report is not None:
+            return Result.from_report(report)
+        from knit_core.states import Outcome
+
+        return Result(
+            self.id,
+            Outcome.LOST,
+            diagnostics=f"the ResourceManager at {self.knit.resourcemanager.address} no longer knows it and it left no result",
+            complete=False,
+        )
+
+    def kill(self, reason: str = "", grace: float | str = 10.0) -> bool:
+        """End it: ask its ApplicationMaster to shut down, after `grace` seconds let YARN kill it.
+
+        Args:
+            reason: stands in its diagnostics.
+            grace: seconds (or "30 s") for the orderly end; 0: kill at once.
+
+        Returns:
+            True when it was still there to be ended.
+
+        Raises:
+            NotAuthorized: it belongs to somebody else.
+        """
+        try:
+            report = self.report()
+        except ApplicationNotFound:
+            return False
+        if report.ended:
+            return False
+        span = seconds(grace)
+        if span > 0 and report.state is State.RUNNING and self._ask_to_stop(reason):
+            try:
+                self.wait_until(lambda latest: latest.ended, span)
+                return True
+            except (WaitTimeout, ApplicationNotFound):
+                pass
+        try:
+            self.knit.resourcemanager.kill(self.id)
+            self.wait_until(lambda latest: latest.ended, max(span, 10.0))
+        except ApplicationNotFound:
+            pass
+        return True
+
+    def _ask_to_stop(self, reason: str) -> bool:
+        text = reason or f"ended by {self.knit.config.user}"
+        try:
+            self.master.call("PUT", "/shutdown", {"outcome": "KILLED", "diagnostics": text}, patience=0)
+        except KnitError:
+            return False
+        return True
+
+    def why(self) -> Why:
+        """Why it waits, or why it ended, and what to do about it.
+
+        Raises:
+            ApplicationNotFound: nobody knows it.
+        """
+        rm, now = self.knit.resourcemanager, int(time.time() * 1000)
+        try:
+            report = self.report()
+        except ApplicationNotFound:
+            result = self.result()
+            assert result is not None
+            return why_ended(result, None)
+        if report.ended:
+            return why_ended(self.conclude(report), report)
+        nodes = [node for node in or_empty(rm.nodes) if node.running]
+        if report.state is State.RUNNING:
+            try:
+                pending = [Pending.parse(row) for row in rm.pending(self.id)]
+                return why_running(report, self.services(), self.containers(), pending, nodes, now)
+            except MasterUnreachable as error:
+                return Why(f"It runs, but {error}")
+        leaves = [queue.name for queue in or_empty(rm.queues) if queue.leaf and queue.running]
+        return why_no_master(report, now, nodes, leaves)
+
+    # -- logs --------------------------------------------------------------
+
+    def logs(
+        self,
+        follow: bool = False,
+        *,
+        services: Iterable[str] | None = None,
+        containers: Iterable[str] | None = None,
+        streams: Iterable[str] | None = None,
+        tail: int | None = None,
+        cursor: LogCursor | None = None,
+        timeout: float | str = 60.0,
+    ) -> Iterator[LogLine]:
+        """Lines of all containers' stdout and stderr, each labelled with its container.
+
+        Args:
+            follow: go on until the application ends; otherwise what is there now.
+            services: only of these.
+            containers: only of these: `main_0` (all attempts of it), YARN's ids, `master` for the ApplicationMaster.
+            streams: names of log files; stdout and stderr by default.
+            tail: only the last so many lines of each stream, of what is there at the beginning.
+            cursor: where to go on; it is moved as lines are handed out.
+            timeout: seconds to wait for the aggregated logs after the end.
+
+        Raises:
+            LogsUnavailable: something is missing or cannot be read (`reason`, `missing`, `files`); what can be had was
+                handed out before.
+            ValueError: a negative `tail`, or a text where a list belongs.
+        """
+        from knit_core.logs import LogReader, Selection
+
+        selection = Selection.of(services, containers, streams, tail)
+        return LogReader(self, selection, cursor, seconds(timeout)).lines(follow)
+
+    def log_files(
+        self,
+        *,
+        services: Iterable[str] | None = None,
+        containers: Iterable[str] | None = None,
+        streams: Iterable[str] | None = None,
+        timeout: float | str = 60.0,
+    ) -> Iterator[LogFile]:
+        """Whole logs, byte for byte, as they are now: one for each container and stream.
+
+            for file in app.log_files():
+                print(file.container, file.stream, file.size, sum(map(len, file)))
+
+        Args:
+            services, containers, streams, timeout: as for `logs`.
+
+        Raises:
+            LogsUnavailable: as for `logs`.
+        """
+        from knit_core.logs import Selection, log_files
+
+        return log_files(self, Selection.of(services, containers, streams), seconds(timeout))
+
+    # -- inside ------------------------------------------------------------
+
+    @property
+    def master(self) -> Master:
+        """Its ApplicationMaster's API."""
+        if self._master is None:
+            self._master = self.knit.master_of(self)
+        return self._master
+
+    @property
+    def folder(self) -> str:
+        """Its folder on HDFS."""
+        return f"{self.knit.config.staging}/apps/{self.id}"
+
+    def _read_result(self) -> Result | None:
+        try:
+            raw = self.knit.hdfs.read(f"{self.folder}/result.json")
+        except NotFound:
+            return None
+        if raw is None:
+            return None
+        try:
+            return Result.parse(json.loads(raw))
+        except (ValueError, KeyError, TypeError) as error:
+            raise KnitError(f"{self.folder}/result.json on HDFS cannot be read: {error!r}") from None

@@ -1,0 +1,72 @@
+"""The `knit` command: one file per command, loaded when it is used."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from knit_core import __version__
+from knit_core.cli.shared import NearestGroup, show_errors
+
+COMMANDS = {
+    "airflow": "What Airflow's tasks have launched (needs Airflow).",
+    "dask": "Run a script together with a Dask cluster in one application.",
+    "doctor": "Check each step from the configuration to HDFS, and say what to do.",
+    "events": "Show what happened in an application.",
+    "env": "Build, lock, list and show Python environments.",
+    "kill": "End an application.",
+    "kv": "Read and change an application's key-value store.",
+    "list": "List applications.",
+    "local": "The embedded cluster on this machine.",
+    "move": "Give an application another queue or priority.",
+    "logs": "Show an application's logs, live or after its end.",
+    "run": "Run a command in containers and follow it to its end.",
+    "scale": "Change how many instances a service has.",
+    "spec": "Check and show specification files.",
+    "status": "Show an application and its containers.",
+    "submit": "Launch the application in a file and follow it to its end.",
+    "why": "Say why an application waits or ended, and what to do.",
+}
+
+#: Commands of other packages of this distribution.
+ELSEWHERE = {"airflow": "knit_airflow.cli"}
+
+
+class _Lazy(NearestGroup):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module = importlib.import_module(ELSEWHERE.get(name, f"knit_core.cli.{name}"))
+        attribute = "command" if hasattr(module, "command") else name
+        found: click.Command = getattr(module, attribute)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(COMMANDS.items()))
+
+
+@click.group(cls=_Lazy, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="knit")
+@click.option("--cluster", metavar="URL", help="The ResourceManager's address; otherwise it is found.")
+@click.option("--user", metavar="NAME", help="Who acts, under simple authentication.")
+@click.pass_context
+def knit(ctx: click.Context, cluster: str | None, user: str | None) -> None:
+    """Launch, watch and end distributed programs on YARN."""
+    ctx.obj = {"address": cluster, "user": user}
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    sys.exit(show_errors(knit))
+
+
+if __name__ == "__main__":
+    main()

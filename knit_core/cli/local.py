@@ -1,0 +1,255 @@
+"""`knit local`: the embedded cluster from the terminal."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import json
+import re
+import shlex
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, NoReturn
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from knit_core.errors import KnitError
+from knit_core.local import ClusterStatus, LocalCluster, Step
+
+EXIT = {"running": 0, "stopped": 3, "broken": 4, "starting": 4}
+INTERRUPTED, TERMINATED = 130, 143
+
+
+class _Group(click.Group):
+    """A group that names the nearest command when one is mistyped."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], self.commands, 1)
+            meant = f" Did you mean {near[0]!r}?" if near else f" There are: {', '.join(sorted(self.commands))}."
+            raise click.UsageError(f"No such command {args[0]!r}.{meant}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+class _Show:
+    """Shows steps: the one under way as a spinner on a terminal, the finished ones as lines that stay."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.console = Console(stderr=quiet, highlight=False, soft_wrap=True)
+        self.begun: set[str] = set()
+        self.status = self.console.status("") if self.console.is_terminal else None
+
+    def __enter__(self) -> _Show:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.status:
+            self.status.stop()
+
+    def __call__(self, step: Step) -> None:
+        if step.done:
+            if self.status:
+                self.status.stop()
+            self.console.print(_line("✓", "green", step.name, step.text))
+        elif self.status:
+            self.status.update(Text(f"{step.name:<11} {step.text}"))
+            self.status.start()
+        elif step.name not in self.begun:
+            self.console.print(_line("…", "dim", step.name, step.text))
+        self.begun.add(step.name)
+
+
+def _line(sign: str, style: str, name: str, text: str) -> Text:
+    # The daemons' line has their names in it: no label, as people know what it is about.
+    label = "" if name == "daemons" else f"{name:<11} "
+    return Text.assemble((sign, style), " ", label, text)
+
+
+def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Run a command: an interrupt ends it in order (what it started is stopped), an error is one message and exit 1."""
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+
+        def stop(number: int, _frame: FrameType | None) -> NoReturn:
+            # A second one must not interrupt the cleaning up.
+            for each in previous:
+                signal.signal(each, signal.SIG_IGN)
+            if number == signal.SIGINT:
+                raise KeyboardInterrupt
+            raise SystemExit(TERMINATED)
+
+        for number in previous:
+            signal.signal(number, stop)
+        try:
+            return function(*args, **kwargs)
+        except KnitError as error:
+            Console(stderr=True, highlight=False, soft_wrap=True).print(Text.assemble(("✗ ", "red"), str(error)))
+            sys.exit(1)
+        except KeyboardInterrupt:
+            click.echo("\nInterrupted: what this command had started is stopped again.", err=True)
+            sys.exit(INTERRUPTED)
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    return run
+
+
+def _settings(_ctx: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str] | None:
+    pairs: dict[str, str] = {}
+    for value in values:
+        key, equals, text = value.partition("=")
+        if not equals or not re.fullmatch(r"([\w-]+:)?[\w.-]+", key):
+            raise click.BadParameter(f"{value!r} is not KEY=VALUE, like dfs.replication=1")
+        pairs[key] = text
+    return pairs or None
+
+
+def _queues(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> list[str] | None:
+    return None if value is None else [queue.strip() for queue in value.split(",") if queue.strip()]
+
+
+_state = click.option(
+    "--state",
+    metavar="DIR",
+    type=click.Path(file_okay=False),
+    help="The cluster's folder; clusters in different folders live side by side.  [default: $KNIT_LOCAL_STATE, "
+    "or local/default in the user's cache folder]",
+)
+_json = click.option("--json", "as_json", is_flag=True, help="Print the state as JSON.")
+
+
+@click.group(cls=_Group)
+def local() -> None:
+    """A real Hadoop cluster on this machine, for trying and testing."""
+
+
+@local.command()
+@click.option("--nodes", type=click.IntRange(1, 64), help="NodeManagers, on 127.0.0.1 and up.  [default: 1]")
+@click.option("--recovery/--no-recovery", default=None, help="Keep applications over a restart of the ResourceManager.")
+@click.option(
+    "--queues", callback=_queues, metavar="A,B", help="Leaf queues that share the cluster.  [default: default]"
+)
+@click.option("--set", "settings", callback=_settings, multiple=True, metavar="KEY=VALUE", help="A Hadoop property.")
+@click.option("--timeout", type=click.FloatRange(1), default=120.0, show_default=True, help="Seconds for the start.")
+@_state
+@_json
+@_guarded
+def up(
+    nodes: int | None,
+    recovery: bool | None,
+    queues: list[str] | None,
+    settings: dict[str, str] | None,
+    timeout: float,
+    state: str | None,
+    as_json: bool,
+) -> None:
+    """Start the cluster, or what is missing of it. Doing it twice is harmless."""
+    cluster = LocalCluster(state)
+    with _Show(as_json) as show:
+        status = cluster.up(nodes, recovery, settings, queues, progress=show, timeout=timeout)
+    if as_json:
+        click.echo(json.dumps(status.as_dict(), indent=1))
+        return
+    stop = f"knit local down --state {shlex.quote(state)}" if state else "knit local down"
+    click.echo(
+        f"  export HADOOP_CONF_DIR={shlex.quote(status.conf_dir)}      pages: {status.resourcemanager_url}"
+        f"      stop: {stop}"
+    )
+
+
+@local.command()
+@click.option("--delete", is_flag=True, help="Remove its files too: HDFS's content, logs, configuration.")
+@_state
+@_guarded
+def down(delete: bool, state: str | None) -> None:
+    """Stop the cluster and everything that runs in its containers."""
+    cluster = LocalCluster(state)
+    with _Show(False) as show:
+        count = cluster.down(delete=delete, progress=show)
+        text = f"{count} daemons stopped" if count else "nothing was running"
+        show(Step("local", text + (f"; {cluster.state_dir} removed" if delete else ""), done=True))
+
+
+@local.command()
+@_state
+@_json
+@_guarded
+def status(state: str | None, as_json: bool) -> None:
+    """Say what runs. Exit code: 0 all of it, 3 nothing, 4 only some of it."""
+    found = LocalCluster(state).status()
+    if as_json:
+        click.echo(json.dumps(found.as_dict(), indent=1))
+    else:
+        _print_status(found)
+    sys.exit(EXIT[found.state])
+
+
+@local.command()
+@click.option("--only", multiple=True, metavar="DAEMON", help="Only this one (repeatable): resourcemanager, datanode …")
+@_state
+@_guarded
+def restart(only: tuple[str, ...], state: str | None) -> None:
+    """Stop daemons and start them again with the same settings."""
+    cluster = LocalCluster(state)
+    with _Show(False) as show:
+        cluster.restart([_daemon(cluster, name) for name in only], progress=show)
+
+
+@local.command()
+@click.argument("daemon", required=False)
+@click.option("-n", "--lines", type=click.IntRange(1), default=50, show_default=True, help="How many, of each.")
+@_state
+@_guarded
+def logs(daemon: str | None, lines: int, state: str | None) -> None:
+    """The last lines of a daemon's log, or of each."""
+    cluster = LocalCluster(state)
+    names = [_daemon(cluster, daemon)] if daemon else cluster.daemon_names()
+    for name in names:
+        if len(names) > 1:
+            click.echo(f"==> {name} <==")
+        for line in cluster.logs(name, lines):
+            click.echo(line)
+
+
+def _daemon(cluster: LocalCluster, name: str) -> str:
+    names = cluster.daemon_names()
+    if name in names:
+        return name
+    near = difflib.get_close_matches(name, names, 1)
+    meant = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(names)}."
+    raise click.UsageError(f"No daemon {name!r}. {meant}")
+
+
+def _print_status(found: ClusterStatus) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    if not found.daemons:
+        console.print(Text(f"No cluster was started in {found.state_dir}. Start one: knit local up"))
+        return
+    signs = {"running": ("✓", "green"), "starting": ("…", "yellow"), "stopped": ("·", "dim"), "dead": ("✗", "red")}
+    width = max(len(daemon.name) for daemon in found.daemons)
+    for daemon in found.daemons:
+        pid = f"pid {daemon.pid}" if daemon.pid else ""
+        what = f"{daemon.state}: {daemon.problem}" if daemon.problem else daemon.state
+        text = f" {daemon.name:<{width}}  {daemon.port:<5}  {pid:<12}  {daemon.url:<24}  {what}"
+        console.print(Text.assemble(signs[daemon.state], text.rstrip()))
+        for line in daemon.last_lines:
+            console.print(Text(f"    {line}", style="dim"))
+        if daemon.last_lines:
+            console.print(Text(f"    (log: {daemon.log})"))
+    more = {"running": "", "stopped": "      start: knit local up"}.get(
+        found.state, "      start what is missing: knit local up"
+    )
+    console.print(Text(f"  {found.state}      HADOOP_CONF_DIR={found.conf_dir}{more}"))
+
+
+if __name__ == "__main__":
+    local(prog_name="knit local")

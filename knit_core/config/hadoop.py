@@ -1,0 +1,133 @@
+"""Hadoop's XML configuration: finding the folder, reading the files, expanding `${…}`.
+
+Rules are those of org.apache.hadoop.conf.Configuration: later files override earlier ones unless a property was
+`final`, `${name}` expands to another property, `${env.NAME}`, `${env.NAME:-default}` to the environment, at most 20
+levels deep, and stays as it is when unknown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.etree import ElementTree
+
+from knit_core.errors import ConfigError
+
+FILES = ("core-default.xml", "core-site.xml", "hdfs-site.xml", "yarn-site.xml")
+FOLDERS = (
+    ("HADOOP_CONF_DIR", ""),
+    ("YARN_CONF_DIR", ""),
+    ("HADOOP_HOME", "etc/hadoop"),
+    ("HADOOP_INSTALL", "hadoop/conf"),
+)
+DEFAULT_FOLDER = "/etc/hadoop/conf"
+_REFERENCE = re.compile(r"\$\{([^}$\s]+)\}")
+_MAX_DEPTH = 20
+
+
+@dataclass(frozen=True)
+class HadoopConf:
+    """Properties with the source of each (a file's path, or the address that told them)."""
+
+    properties: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        """The expanded value of `name`."""
+        raw = self.properties.get(name)
+        return default if raw is None else self._expand(raw).strip()
+
+    def boolean(self, name: str, default: bool = False) -> bool:
+        """`true`/`false`; anything else is the default, as in Hadoop."""
+        return {"true": True, "false": False}.get((self.get(name) or "").lower(), default)
+
+    def integer(self, name: str, default: int) -> int:
+        """A whole number; the default when it is none."""
+        try:
+            return int(self.get(name) or default)
+        except ValueError:
+            return default
+
+    def source(self, name: str) -> str:
+        """Where `name` was set."""
+        return self.sources.get(name, "")
+
+    def _expand(self, text: str) -> str:
+        for _ in range(_MAX_DEPTH):
+            expanded = _REFERENCE.sub(lambda found: self._lookup(found[1], found[0]), text)
+            if expanded == text:
+                break
+            text = expanded
+        return text
+
+    def _lookup(self, name: str, unexpanded: str) -> str:
+        if name.startswith("env."):
+            variable, mark, default = name[4:].partition(":-")
+            if mark:  # the default counts for an empty variable too
+                return self.environment.get(variable) or default
+            variable, mark, default = variable.partition("-")
+            return self.environment.get(variable, default if mark else unexpanded)
+        return self.properties.get(name, self.environment.get(name, unexpanded))
+
+
+def folders(environ: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
+    """Folders that may hold Hadoop's XML, in the order they are asked, each with the reason."""
+    for variable, below in FOLDERS:
+        value = environ.get(variable)
+        if value:
+            yield Path(value) / below, variable
+    yield Path(DEFAULT_FOLDER), DEFAULT_FOLDER
+
+
+def read_folder(folder: Path, why: str, environ: Mapping[str, str]) -> HadoopConf | None:
+    """The configuration in `folder`; None when it holds none of Hadoop's files.
+
+    Raises:
+        ConfigError: a file is there but cannot be read, or is not XML.
+    """
+    properties: dict[str, str] = {}
+    sources: dict[str, str] = {}
+    final: set[str] = set()
+    found = False
+    for name in FILES:
+        path = folder / name
+        try:
+            text = path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise ConfigError(f"{path} ({why}) cannot be read: {error.strerror}") from None
+        found = True
+        label = f"{path} ({why})" if why != str(folder) else str(path)
+        for key, value, is_final in _properties(text, path):
+            if key not in final:
+                properties[key], sources[key] = value, label
+            if is_final:
+                final.add(key)
+    return HadoopConf(properties, sources, dict(environ)) if found else None
+
+
+def _properties(text: bytes, path: Path) -> Iterable[tuple[str, str, bool]]:
+    try:
+        root = ElementTree.fromstring(text)
+    except ElementTree.ParseError as error:
+        raise ConfigError(f"{path} is not well-formed XML: {error}") from None
+    for element in root.iter("property"):
+        name = element.findtext("name", "").strip() or element.get("name", "")
+        value = element.findtext("value")
+        if value is None:
+            value = element.get("value")
+        if name and value is not None:
+            yield name, value, element.findtext("final", "").strip() == "true"
+
+
+def from_reply(reply: Mapping[str, object], address: str) -> HadoopConf:
+    """The configuration in a ResourceManager's reply to `GET /conf`: `{"properties": [{"key", "value", …}]}`."""
+    rows = reply.get("properties")
+    if not isinstance(rows, list):
+        raise ConfigError(f"{address}/conf answered something that is no Hadoop configuration")
+    properties = {row["key"]: row["value"] for row in rows if row.get("key") and row.get("value") is not None}
+    return HadoopConf(properties, dict.fromkeys(properties, f"{address}/conf"))

@@ -1,0 +1,334 @@
+"""Config: Knit's own settings, resolved from every place that may set them, each value with its source."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from knit_core.config import addresses
+from knit_core.config.hadoop import HadoopConf, folders, from_reply, read_folder
+from knit_core.errors import ConfigError, NoClusterFound
+
+SETTINGS: Mapping[str, str] = {
+    "resourcemanager": "ResourceManager web address, several separated by commas (http://rm.example.org:8088)",
+    "namenode": "WebHDFS address of the NameNode, several separated by commas (http://nn.example.org:9870)",
+    "filesystem": "Hadoop URL of the filesystem that holds the staging folder (hdfs://nn.example.org:8020)",
+    "user": "who you are under simple authentication",
+    "auth": "simple or basic",
+    "password": "for basic authentication through a gateway",
+    "gateway_path": "path prefix of a gateway such as Knox (/gateway/default)",
+    "ca": "CA bundle for https, or false to check nothing",
+    "staging": "staging folder on HDFS, default /user/<user>/.knit",
+    "queue": "queue for applications that name none",
+    "replication": "replication of uploaded files; the filesystem's default otherwise",
+    "shared_cache": "folder on HDFS (mode 1777) for environments that all users share, such as /shared/knit",
+    "shared_trust": "users whose environments in the shared cache are used as they are, separated by commas",
+    "api_ports": "ports for the ApplicationMaster's API, for example 40000-40100",
+    "java": "java command for the ApplicationMaster on the nodes, default $JAVA_HOME/bin/java, else java",
+    "application_classpath": "classpath of Hadoop's jars on the nodes, when the cluster does not say",
+}
+_SECRET = frozenset({"password"})
+
+
+@dataclass(frozen=True)
+class Value:
+    """A setting and where it came from."""
+
+    value: str
+    source: str
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass
+class Config:
+    """All that is known about the cluster before and after the ResourceManager was asked.
+
+    Attributes:
+        settings: Knit's own settings that somebody gave, by name.
+        hadoop: Hadoop's XML, when a folder was found.
+        remote: the ResourceManager's own configuration, once fetched (see `learn`).
+        places: where was looked, for messages.
+    """
+
+    settings: dict[str, Value] = field(default_factory=dict)
+    hadoop: HadoopConf | None = None
+    remote: HadoopConf | None = None
+    places: list[str] = field(default_factory=list)
+    fetch: Callable[[], HadoopConf | None] | None = field(default=None, repr=False)
+
+    def get(self, name: str) -> str | None:
+        """A setting's value, None when nobody set it."""
+        found = self.settings.get(name)
+        return found.value if found else None
+
+    def hadoop_property(self, name: str) -> Value | None:
+        """A Hadoop property: from the XML, else from what the ResourceManager says."""
+        if self.hadoop is not None and (local := self.hadoop.get(name)) is not None:
+            return Value(local, self.hadoop.source(name))
+        remote = self.learn()
+        value = remote.get(name) if remote else None
+        return None if value is None or remote is None else Value(value, remote.source(name))
+
+    def cluster_property(self, name: str, default: str) -> str:
+        """A property of the daemons: from the ResourceManager first, since a client's XML may be stale."""
+        remote = self.learn()
+        value = remote.get(name) if remote else None
+        if value is None and self.hadoop is not None:
+            value = self.hadoop.get(name)
+        return default if value is None or value == "" else value
+
+    def learn(self) -> HadoopConf | None:
+        """The ResourceManager's `/conf`, fetched once; None when it does not let us read it."""
+        if self.remote is None and self.fetch is not None:
+            fetch, self.fetch = self.fetch, None
+            self.remote = fetch()
+        return self.remote
+
+    @property
+    def user(self) -> str:
+        """Who acts."""
+        return self.settings["user"].value
+
+    @property
+    def resourcemanagers(self) -> list[str]:
+        """Base URLs of the ResourceManagers, the gateway's path included."""
+        return [url + self.gateway_path for url in _split(self.settings["resourcemanager"].value)]
+
+    @property
+    def gateway_path(self) -> str:
+        """Path prefix of a gateway, without a trailing slash; empty without one."""
+        path = (self.get("gateway_path") or "").strip("/")
+        return f"/{path}" if path else ""
+
+    @property
+    def namenodes(self) -> Value:
+        """WebHDFS base URLs, comma separated.
+
+        Raises:
+            ConfigError: nobody says where the NameNode is.
+        """
+        if "namenode" in self.settings:
+            return self.settings["namenode"]
+        for conf in (self.hadoop, self.learn()):
+            if conf is not None:
+                found, told_by = addresses.namenodes(conf)
+                if found:
+                    return Value(",".join(found), f"{told_by} in {conf.source(told_by)}")
+        raise ConfigError(
+            "No HDFS found: neither Hadoop's XML nor the ResourceManager names an hdfs:// fs.defaultFS. "
+            "Set KNIT_NAMENODE to the NameNode's web address (http://nn.example.org:9870)."
+        )
+
+    @property
+    def filesystem(self) -> Value:
+        """Hadoop URL of the filesystem, as the nodes use it (`hdfs://host:port`)."""
+        if "filesystem" in self.settings:
+            return self.settings["filesystem"]
+        found = self.hadoop_property("fs.defaultFS")
+        if found is None or not found.value.startswith("hdfs://"):
+            raise ConfigError(
+                "No HDFS found: fs.defaultFS is " + (repr(found.value) if found else "not set") + ". "
+                "Set KNIT_FILESYSTEM to the URL that the nodes use (hdfs://nn.example.org:8020)."
+            )
+        return Value(found.value.rstrip("/"), found.source)
+
+    @property
+    def staging(self) -> str:
+        """Path of the staging folder on HDFS."""
+        return (self.get("staging") or f"/user/{self.user}/.knit").rstrip("/")
+
+    def describe(self) -> dict[str, dict[str, str]]:
+        """Every known setting with its source; secrets masked."""
+        return {
+            name: {"value": "***" if name in _SECRET else found.value, "source": found.source}
+            for name, found in sorted(self.settings.items())
+        }
+
+
+def load_config(
+    address: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+    *,
+    user: str | None = None,
+    local: bool = True,
+) -> Config:
+    """Resolve the configuration; no network is used.
+
+    Args:
+        address: ResourceManager's address (`http://rm:8088`, or `rm:8088`), beats everything.
+        options: settings by name (see `SETTINGS`), beat the environment.
+        environ: instead of the process's environment.
+        user: who acts.
+        local: whether a running embedded cluster may be used when nothing else is there.
+
+    Raises:
+        NoClusterFound: no ResourceManager; the message names every place looked at.
+        ConfigError: a setting is unknown or contradicts itself.
+    """
+    environ = os.environ if environ is None else environ
+    config = Config()
+    given = {key: value for key, value in dict(options or {}).items() if value is not None}
+    if address is not None:
+        given["resourcemanager"] = address
+    if user is not None:
+        given["user"] = user
+    _take(config, given, lambda name: f"argument {name}")
+    config.places.append("the address given in the call (none)")
+    _take(
+        config,
+        {name: environ[f"KNIT_{name.upper()}"] for name in SETTINGS if environ.get(f"KNIT_{name.upper()}")},
+        lambda name: f"KNIT_{name.upper()}",
+    )
+    config.places.append("the environment variable KNIT_RESOURCEMANAGER")
+    _take_file(config, environ)
+    named = "resourcemanager" in config.settings
+    _take_hadoop(config, environ, use_address=not named)
+    if "resourcemanager" not in config.settings and local:
+        _take_local(config, environ)
+    if "resourcemanager" not in config.settings:
+        raise NoClusterFound(config.places)
+    if "user" not in config.settings:
+        config.settings["user"] = _who(environ)
+    _normalise(config)
+    return config
+
+
+def _take(config: Config, values: Mapping[str, Any], source: Callable[[str], str]) -> None:
+    unknown = [name for name in values if name not in SETTINGS]
+    if unknown:
+        import difflib
+
+        near = difflib.get_close_matches(unknown[0], SETTINGS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(SETTINGS)}"
+        raise ConfigError(f"{unknown[0]!r} ({source(unknown[0])}) is no setting of Knit; {hint}")
+    for name, value in values.items():
+        text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+        config.settings.setdefault(name, Value(text, source(name)))
+
+
+def config_file(environ: Mapping[str, str]) -> Path:
+    """The user's config file: `$KNIT_CONFIG`, else `$XDG_CONFIG_HOME/knit/config.yaml`."""
+    if environ.get("KNIT_CONFIG"):
+        return Path(environ["KNIT_CONFIG"])
+    base = environ.get("XDG_CONFIG_HOME") or str(Path(environ.get("HOME") or "~").expanduser() / ".config")
+    return Path(base) / "knit" / "config.yaml"
+
+
+def _take_file(config: Config, environ: Mapping[str, str]) -> None:
+    path = config_file(environ)
+    if not path.is_file():
+        if environ.get("KNIT_CONFIG"):
+            raise ConfigError(f"KNIT_CONFIG names {path}, which is not there")
+        config.places.append(f"{path} (not there)")
+        return
+    import yaml
+
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path} should hold settings as `name: value`, not {type(data).__name__}")
+    _take(config, {str(key): value for key, value in data.items() if value is not None}, lambda name: str(path))
+    config.places.append(f"{path} (names no resourcemanager)")
+
+
+def _take_hadoop(config: Config, environ: Mapping[str, str], *, use_address: bool) -> None:
+    """The first Hadoop folder that is there; its addresses count only when nobody named a ResourceManager, or the same one."""
+    for folder, why in folders(environ):
+        conf = read_folder(folder, why, environ)
+        if conf is None:
+            config.places.append(f"{folder} ({why}: no Hadoop configuration there)" if why != str(folder) else f"{why}")
+            continue
+        found, told_by = addresses.resourcemanagers(conf)
+        if use_address:
+            if not found:
+                config.places.append(f"{folder} ({why}: yarn-site.xml names no ResourceManager)")
+                continue
+            config.hadoop = conf
+            source = f"{told_by} in {conf.source(told_by)}"
+            _take(config, {"resourcemanager": ",".join(found)}, lambda _name, source=source: source)  # type: ignore[misc]
+        elif _same(found, config.settings["resourcemanager"].value):
+            config.hadoop = conf
+        return
+
+
+def _take_local(config: Config, environ: Mapping[str, str]) -> None:
+    from knit_core.local import running_cluster
+
+    cluster = running_cluster()
+    if cluster is None:
+        config.places.append("an embedded cluster (none is running; knit local up starts one)")
+        return
+    conf = read_folder(Path(cluster.conf_dir), "embedded cluster", environ)
+    if conf is not None:
+        config.hadoop = conf
+        _take(config, {"resourcemanager": cluster.resourcemanager_url}, lambda name: "the running embedded cluster")
+
+
+def _who(environ: Mapping[str, str]) -> Value:
+    if environ.get("HADOOP_USER_NAME"):
+        return Value(environ["HADOOP_USER_NAME"], "HADOOP_USER_NAME")
+    try:
+        return Value(getpass.getuser(), "the operating system's user")
+    except (KeyError, OSError):
+        raise ConfigError("The operating system does not know this process's user: set KNIT_USER") from None
+
+
+def _normalise(config: Config) -> None:
+    for name, ports in (("resourcemanager", (8088, 8090)), ("namenode", (9870, 9871))):
+        if name in config.settings:
+            found = config.settings[name]
+            urls = [_url(text, ports, name, found.source) for text in _split(found.value)]
+            config.settings[name] = Value(",".join(urls), found.source)
+    user = config.settings["user"]
+    if not re.fullmatch(r"[A-Za-z0-9._@/$-]{1,256}", user.value):
+        raise ConfigError(f"{user.value!r} ({user.source}) is not a user name")
+    auth = config.get("auth") or "simple"
+    if auth not in {"simple", "basic"}:
+        raise ConfigError(f"auth {auth!r} ({config.settings['auth'].source}) is unknown: simple or basic")
+    span = config.get("api_ports")
+    if span and not re.fullmatch(r"\d{1,5}(-\d{1,5})?", span):
+        raise ConfigError(f"api_ports {span!r} ({config.settings['api_ports'].source}) is not like 40000-40100")
+
+
+def _url(text: str, ports: tuple[int, int], name: str, source: str) -> str:
+    """A base URL with a port: Hadoop's own for http and https where none is given."""
+    url = text.strip().rstrip("/")
+    if "://" not in url:
+        url = f"http://{url}"
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in {"http", "https"} and bool(parts.hostname)
+        explicit = parts.port
+    except ValueError:
+        good, explicit = False, None
+    if not good:
+        raise ConfigError(f"{text!r} ({source}) is not an address for {name}: it looks like http://host:{ports[0]}")
+    if explicit is None:
+        url = f"{parts.scheme}://{parts.netloc}:{ports[parts.scheme == 'https']}{parts.path}"
+    return url
+
+
+def _split(value: str) -> list[str]:
+    return [text for text in re.split(r"[,;\s]+", value) if text]
+
+
+def _same(found: list[str], given: str) -> bool:
+    """Whether the XML describes the cluster that was named: only then may its other properties be used."""
+    hosts = {urlsplit(url if "://" in url else f"http://{url}").netloc for url in _split(given)}
+    return bool(hosts & {urlsplit(url).netloc for url in found})
+
+
+__all__ = ["SETTINGS", "Config", "Value", "config_file", "from_reply", "load_config"]

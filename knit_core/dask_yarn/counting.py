@@ -1,0 +1,108 @@
+"""Counting workers: which containers there are to be, which have come, which are gone. Pure."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from knit_core.result import Container
+from knit_core.states import ContainerState
+
+_NAME = re.compile(r"(?P<container>[a-z][a-z0-9-]*_[0-9]+)(\.[0-9]+)?(-[0-9]+)?")
+
+
+def container_of(worker: object) -> str | None:
+    """Knit's name of the container that a Dask worker runs in, from the worker's name; None for a worker of another origin.
+
+    `worker_3` is the first attempt of the container, `worker_3.2` the second; `worker_3-1` the second process in it.
+    """
+    found = _NAME.fullmatch(str(worker))
+    return found["container"] if found else None
+
+
+@dataclass(frozen=True)
+class Census:
+    """The workers' containers at one moment.
+
+    Attributes:
+        wanted: containers that live or will live: an instance between two attempts counts, one that is being ended does not.
+        failed: instances that failed for good: nobody starts them again.
+        groups: group (service) of each wanted one.
+        yarn: Knit's name by YARN's container id, of the wanted ones that have one.
+    """
+
+    wanted: frozenset[str] = frozenset()
+    failed: frozenset[str] = frozenset()
+    groups: Mapping[str, str] = field(default_factory=dict)
+    yarn: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, rows: Iterable[Container], groups: Iterable[str]) -> Census:
+        """From the ApplicationMaster's list of containers, of which ended attempts are a part.
+
+        Args:
+            rows: all containers.
+            groups: services that are groups of workers.
+        """
+        mine = set(groups)
+        newest: dict[str, Container] = {}
+        for row in rows:
+            if row.service in mine and (row.id not in newest or row.attempt >= newest[row.id].attempt):
+                newest[row.id] = row
+        gone = {ContainerState.STOPPING, ContainerState.KILLED, ContainerState.SUCCEEDED, ContainerState.FAILED}
+        wanted = {name: row for name, row in newest.items() if row.state not in gone}
+        return cls(
+            frozenset(wanted),
+            frozenset(name for name, row in newest.items() if row.state is ContainerState.FAILED),
+            {name: row.service for name, row in wanted.items()},
+            {row.yarn: name for name, row in wanted.items() if row.yarn},
+        )
+
+    def of_group(self, group: str) -> frozenset[str]:
+        """The wanted ones of one group."""
+        return frozenset(name for name in self.wanted if self.groups[name] == group)
+
+
+def surplus(wanted: Iterable[str], arrived: Iterable[str], closable: Iterable[str], count: int) -> list[str]:
+    """Which `count` containers go: first those that have no worker yet, then those that the scheduler names, then the
+    highest numbers.
+
+    Args:
+        wanted: containers that count now.
+        arrived: those whose workers the scheduler knows.
+        closable: those that the scheduler can spare, best first.
+        count: how many.
+    """
+    here, known = set(wanted), set(arrived)
+    pending = sorted((name for name in here if name not in known), key=_rank, reverse=True)
+    idle = [name for name in closable if name in here and name in known]
+    rest = sorted((name for name in here if name in known and name not in idle), key=_rank, reverse=True)
+    return list(dict.fromkeys([*pending, *idle, *rest]))[: max(count, 0)]
+
+
+def whole(names: Iterable[object], observed: Iterable[object]) -> list[str]:
+    """Containers of which every process is among `names`: a container goes as a whole.
+
+    Args:
+        names: workers (processes) that the scheduler can spare.
+        observed: all workers that it knows.
+    """
+    spare = {str(name) for name in names}
+    processes: dict[str, set[str]] = {}
+    for name in observed:
+        container = container_of(name)
+        if container is not None:
+            processes.setdefault(container, set()).add(str(name))
+    found = (container_of(name) for name in dict.fromkeys(map(str, names)))
+    return list(dict.fromkeys(c for c in found if c is not None and processes.get(c, {""}) <= spare))
+
+
+def containers_for(workers: int, processes: int) -> int:
+    """How many containers hold so many workers."""
+    return math.ceil(workers / processes)
+
+
+def _rank(name: str) -> tuple[int, str]:
+    return int(name.rpartition("_")[2]), name

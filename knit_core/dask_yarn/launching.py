@@ -1,0 +1,150 @@
+"""From a layout to a running application with a scheduler that answers. Blocking calls; DaskYARNCluster runs them in threads."""
+
+from __future__ import annotations
+
+import socket
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from knit_core.application import Application
+from knit_core.client import Knit
+from knit_core.dask_yarn.programs.dask_node import versions
+from knit_core.dask_yarn.services import SCHEDULER, SCHEDULER_KEY, TAG, Layout, specification
+from knit_core.dask_yarn.tls import key_file
+from knit_core.dask_yarn.versions import VersionMismatch, mismatch_message, mismatches
+from knit_core.errors import KnitError, NotFound, WaitTimeout
+from knit_core.states import State
+
+
+@dataclass(frozen=True)
+class Scheduler:
+    """Where a cluster's scheduler is, as it says itself.
+
+    Attributes:
+        address: for clients ("tls://node07:40123").
+        dashboard: address of its dashboard; empty: it has none.
+        tls: SHA-256 of the file with the keys; empty without TLS.
+        versions: of its packages.
+        groups: groups of workers, with their `processes`.
+        revision: of the key under which this stands; a scheduler that is started again has a greater one.
+    """
+
+    address: str
+    dashboard: str = ""
+    tls: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    groups: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    revision: int = 0
+
+    @classmethod
+    def parse(cls, value: Mapping[str, Any], revision: int) -> Scheduler:
+        """From the key-value store."""
+        known = {key: value[key] for key in cls.__dataclass_fields__ if key in value}
+        return cls(**{**known, "revision": revision})
+
+
+def launch(knit: Knit, layout: Layout, security: Any, fields: Mapping[str, Any]) -> Application:
+    """Submit the cluster's application.
+
+    Raises:
+        SpecError, PreflightError, …: as `Knit.submit`; nothing runs then.
+    """
+    warn_before(layout)
+    checks = fields.get("checks", True)
+    given = {key: value for key, value in fields.items() if key != "checks"}
+    with key_file(security) as path:
+        return knit.submit(specification(layout, path, **given), checks=checks)
+
+
+def warn_before(layout: Layout) -> None:
+    """Say that the environment has other versions than this machine, when its packages are known."""
+    packages = getattr(layout.env, "packages", ())
+    if not packages:
+        return
+    there = {package.name: package.version for package in packages}
+    here = {name: version for name, version in versions().items() if name in there or name in {"dask", "distributed"}}
+    _warn(mismatches(here, {name: version for name, version in there.items() if name in here}))
+
+
+def warn_after(scheduler: Scheduler) -> None:
+    """Say that the scheduler has other versions than this machine."""
+    if scheduler.versions:
+        _warn(mismatches(versions(), scheduler.versions))
+
+
+def _warn(lines: list[str]) -> None:
+    if lines:
+        warnings.warn(mismatch_message(lines), VersionMismatch, stacklevel=2)
+
+
+def wait_for_scheduler(app: Application, timeout: float) -> Scheduler:
+    """Wait until the application's scheduler serves.
+
+    Raises:
+        WaitTimeout: not in time; the message says what the application waits for.
+        ApplicationFailed, …: it ended before that, with its last lines.
+    """
+    deadline = time.monotonic() + timeout
+    try:
+        app.wait_until_ready(SCHEDULER, timeout=timeout)
+    except WaitTimeout as error:
+        raise WaitTimeout(f"The Dask scheduler of {app.id} was not ready within {timeout:g} s. {why(app)}") from error
+    except KeyError:
+        pass  # its scheduler is where its first client is
+    while True:
+        entry = app.kv.entry(SCHEDULER_KEY)
+        if entry is not None:
+            return Scheduler.parse(entry.value, entry.revision)
+        if time.monotonic() > deadline:
+            raise WaitTimeout(f"{app.id} runs, but no Dask scheduler said where it is within {timeout:g} s")
+        time.sleep(0.1)
+
+
+def wait_for_master(app: Application, timeout: float) -> None:
+    """Wait until its ApplicationMaster serves (a cluster whose scheduler is here).
+
+    Raises:
+        WaitTimeout, ApplicationFailed, …
+    """
+    try:
+        report = app.wait_until(lambda found: found.state is State.RUNNING, timeout)
+    except WaitTimeout as error:
+        raise WaitTimeout(f"{app.id} did not start within {timeout:g} s. {why(app)}") from error
+    if report.ended:
+        app.wait()
+
+
+def why(app: Application) -> str:
+    """What the application waits for, or died of; empty when even that cannot be asked."""
+    try:
+        return str(app.why())
+    except KnitError:
+        return ""
+
+
+def find(knit: Knit, name: str) -> Application:
+    """The newest running cluster of this name.
+
+    Raises:
+        NotFound: there is none.
+    """
+    found = knit.list(name=name, tags=[TAG], states=[State.ACCEPTED, State.RUNNING])
+    if not found:
+        running = sorted({report.name for report in knit.list(tags=[TAG])})
+        raise NotFound(
+            f"No Dask cluster with the name {name!r} runs at {knit.resourcemanager.address}; "
+            f"there are: {', '.join(running) or 'none'}"
+        )
+    return knit.attach(found[-1].id)
+
+
+def address_towards(url: str) -> str:
+    """This machine's address on the way to the ResourceManager: where containers can reach a scheduler that runs here."""
+    place = urlsplit(url)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((place.hostname or "127.0.0.1", place.port or 80))
+        return str(probe.getsockname()[0])

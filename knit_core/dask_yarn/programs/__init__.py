@@ -1,0 +1,1 @@
+"""What runs in Dask's containers; nothing of Knit's client is imported there."""

@@ -1,0 +1,279 @@
+"""How many workers a Dask cluster has: counting, asking for more, giving back without losing data."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from distributed import Status
+from distributed.deploy import Cluster
+
+from knit_core.dask_yarn.adaptive import KnitAdaptive
+from knit_core.dask_yarn.counting import Census, container_of, surplus, whole
+from knit_core.errors import KnitError, NotFound, RequestRefused
+from knit_core.result import Result
+
+if TYPE_CHECKING:
+    from knit_core.application import Application
+    from knit_core.dask_yarn.launching import Scheduler
+    from knit_core.dask_yarn.services import Layout
+
+T = TypeVar("T")
+_PATIENCE = 5.0  # seconds for an ApplicationMaster that is being restarted, when containers are counted
+
+
+class Sizing:
+    """The part of `DaskYARNCluster` that counts and changes its workers."""
+
+    if TYPE_CHECKING:
+        app: Application | None
+        name: str
+        status: Any
+        asynchronous: bool
+        sync: Callable[..., Any]
+        scheduler_comm: Any
+        scheduler_info: Any
+        _layout: Layout
+        _fields: dict[str, Any]
+        _scheduler: Scheduler | None
+        _result: Result | None
+        _start: Callable[[], Awaitable[None]]
+        _raise_ended: Callable[[], None]
+
+    def __init__(self) -> None:
+        self._census = Census()
+        self._changing = asyncio.Lock()
+
+    @property
+    def processes(self) -> int:
+        """Workers in each container of the first group."""
+        first: Mapping[str, Any] = next(iter(self._groups.values()))
+        return int(first.get("processes", 1))
+
+    @property
+    def _groups(self) -> Mapping[str, Any]:
+        if self._scheduler is not None and self._scheduler.groups:
+            return self._scheduler.groups
+        return {name: {"processes": group.processes} for name, group in self._layout.groups.items()}
+
+    def _group(self, name: str | None) -> str:
+        groups = list(self._groups)
+        if name is None:
+            return groups[0]
+        if name not in groups:
+            raise NotFound(f"The Dask cluster has no group {name!r}; there are: {', '.join(groups)}")
+        return name
+
+    @property
+    def workers(self) -> dict[str, str]:
+        """Group of each container that works or will work, by its name (`worker_0`), as counted last."""
+        return dict(self._census.groups)
+
+    @property
+    def plan(self) -> set[str]:
+        """Containers of the first group that there are or will be."""
+        return set(self._census.of_group(self._group(None)))
+
+    requested = plan
+
+    @property
+    def worker_names(self) -> list[str]:
+        """Names of the workers that the scheduler knows."""
+        return [str(row["name"]) for row in self.scheduler_info["workers"].values()]
+
+    @property
+    def observed(self) -> set[str]:
+        """Containers of the first group whose workers the scheduler knows."""
+        return self.plan & {str(container_of(name)) for name in self.worker_names}
+
+    async def refresh(self) -> Census:
+        """Count containers and workers anew.
+
+        Raises:
+            MasterUnreachable: the ApplicationMaster is being restarted.
+        """
+        if self.app is None or self.scheduler_comm is None:
+            raise ValueError("The Dask cluster has not been started")
+        rows = await in_thread(functools.partial(self.app.containers, patience=_PATIENCE))
+        self._census = Census.of(rows, self._groups)
+        now = (await self.scheduler_comm.identity())["workers"]
+        known = self.scheduler_info["workers"]
+        for address in set(known) - set(now):
+            del known[address]
+        known.update(now)
+        return self._census
+
+    def _update_worker_status(self, op: str, msg: Any) -> None:
+        """What distributed's Cluster hears of workers. It stops listening when it hears that one left which it has already
+        forgotten (`wait_for_workers` and `refresh` ask meanwhile); so that is passed over here."""
+        if op != "remove" or msg in self.scheduler_info["workers"]:
+            Cluster._update_worker_status(self, op, msg)
+
+    async def _look(self) -> None:
+        with contextlib.suppress(KnitError, OSError):  # the follower says so when it is over
+            await self.refresh()
+
+    def scale(self, n: int, group: str | None = None) -> Any:
+        """Have `n` containers with workers in a group; returns when it has been asked for, not when they are there.
+
+        Going down, containers without a worker go first, then idle ones; their data is moved away before they end.
+
+        Args:
+            n: how many.
+            group: which; the first one by default.
+
+        Raises:
+            ValueError: fewer than none.
+            NotFound: no such group.
+            ApplicationEnded: the cluster has ended; with its reason.
+        """
+        if n < 0:
+            raise ValueError(f"a cluster cannot have {n} workers")
+        return self._do(self._scale, n, group)
+
+    async def _scale(self, n: int, group: str | None) -> None:
+        await self._start()
+        assert self.app is not None
+        name = self._group(group)
+        async with self._changing:
+            have = (await self.refresh()).of_group(name)
+            if n > len(have):
+                await in_thread(functools.partial(self.app.scale, by=n - len(have), service=name))
+                await self.refresh()
+            elif n < len(have):
+                spare = await self.scheduler_comm.workers_to_close(n=len(self.worker_names), attribute="name")
+                arrived = {str(container_of(worker)) for worker in self.worker_names}
+                going = surplus(have, arrived, whole(spare, self.worker_names), len(have) - n)
+                await self._end(going, by_force=True)
+
+    async def retire(self, containers: Iterable[str]) -> list[str]:
+        """Move data away from these containers, then give them back; those whose data has no other place stay.
+
+        Args:
+            containers: Knit's names (`worker_3`).
+
+        Returns:
+            the containers that were given back.
+        """
+        async with self._changing:
+            return await self._end(list(containers), by_force=False)
+
+    async def _end(self, containers: list[str], *, by_force: bool) -> list[str]:
+        assert self.app is not None
+        where: dict[str, list[str]] = {name: [] for name in containers}
+        for address, row in (await self.scheduler_comm.identity())["workers"].items():
+            if container_of(row["name"]) in where:
+                where[str(container_of(row["name"]))].append(address)
+        addresses = [address for some in where.values() for address in some]
+        retired: Mapping[str, Any] = {}
+        if addresses:
+            # not closed from here: a worker that closes would be started again before its container is given back
+            retired = await self.scheduler_comm.retire_workers(workers=addresses, close_workers=False, remove=False)
+        going = [name for name, some in where.items() if by_force or all(address in retired for address in some)]
+        await asyncio.gather(*(in_thread(self._kill, name) for name in going))
+        await self.refresh()
+        return going
+
+    def _kill(self, container: str) -> None:
+        assert self.app is not None
+        with contextlib.suppress(NotFound, RequestRefused):  # it has ended by itself
+            self.app.kill_container(container)
+
+    def adapt(self, Adaptive: type[Any] = KnitAdaptive, **options: Any) -> Any:
+        """Follow the work: between `minimum` and `maximum` containers of the first group.
+
+        Args:
+            Adaptive: the strategy.
+            options: `minimum`, `maximum`, `interval`, `wait_count`, `target_duration`: see `distributed.Adaptive`.
+        """
+        if self.status == Status.created and not self.asynchronous:
+            self.sync(self._start)
+        return Cluster.adapt(self, Adaptive=Adaptive, **options)
+
+    async def _wait_for_workers(self, n_workers: int = 0, timeout: Any = None) -> None:
+        await self._start()
+        waiting = asyncio.ensure_future(Cluster._wait_for_workers(self, n_workers, timeout))
+        while not (await asyncio.wait({waiting}, timeout=1.0))[0]:
+            if self._result is not None:
+                waiting.cancel()
+                self._raise_ended()
+            if self._census.failed and not self._census.wanted:
+                waiting.cancel()
+                raise KnitError(f"All workers of {self.name} failed for good. {await in_thread(self._last_words)}")
+        await waiting
+
+    def _last_words(self) -> str:
+        assert self.app is not None
+        rows = [row for row in self.app.containers() if row.id in self._census.failed and row.exit_code is not None]
+        return f"{rows[-1].id} exited with {rows[-1].exit_code}: {rows[-1].diagnostics}" if rows else ""
+
+    # -- the seed's form ---------------------------------------------------
+
+    def start(
+        self,
+        n_workers: int = 1,
+        cpus: int | None = None,
+        memory: int | str | None = None,
+        *,
+        nworkers: int | None = None,
+        checks: bool = True,
+    ) -> Any:
+        """Launch it, as knit 0.2.4 did; the application's id.
+
+        Args:
+            n_workers (or nworkers): containers with workers.
+            cpus, memory: of each; memory in MiB or as a text.
+            checks: look at queue and sizes first.
+
+        Raises:
+            ValueError: it was started before.
+        """
+        if self.app is not None:
+            raise ValueError(f"This Dask cluster was started before: it is {self.app.id}")
+        self._layout = self._layout.sized(n_workers if nworkers is None else nworkers, cpus, memory)
+        self._fields["checks"] = checks
+        return self._do(self._started)
+
+    async def _started(self) -> str:
+        await self._start()
+        return self.name if self.app is None else self.app.id
+
+    def add_workers(self, n_workers: int = 1) -> Any:
+        """Have so many containers more."""
+        return self._do(self._add, n_workers)
+
+    async def _add(self, n_workers: int) -> None:
+        await self._start()
+        await self._scale(len((await self.refresh()).of_group(self._group(None))) + n_workers, None)
+
+    def remove_worker(self, container: str) -> Any:
+        """Give one container back, by Knit's name, YARN's id or the worker's name; its data is moved away before.
+
+        Raises:
+            NotFound: no such container.
+        """
+        return self._do(self._remove, container)
+
+    async def _remove(self, container: str) -> None:
+        census = await self.refresh()
+        name = census.yarn.get(container, container_of(container))
+        if name not in census.wanted:
+            raise NotFound(f"{self.name} has no worker {container!r}; there are: {', '.join(sorted(census.wanted))}")
+        async with self._changing:
+            await self._end([name], by_force=True)
+
+    def _do(self, function: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
+        """The result; on the cluster's own loop a task, which goes on whether or not it is awaited."""
+        if self.status == Status.closed:
+            self._raise_ended()
+        if self.asynchronous:
+            return asyncio.ensure_future(function(*arguments))
+        return self.sync(function, *arguments)
+
+
+async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
+    """A blocking call in a thread."""
+    return await asyncio.to_thread(function, *arguments)

@@ -1,0 +1,72 @@
+"""Making room in the cache of this machine: environments, packed packages and downloads that were not used for long."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+from knit_core.environments.cache import Cache, default_cache_dir
+from knit_core.pruning import Item, Pruned, choose
+
+_FOLDERS = ("environments", "members", "packages")
+
+
+def prune_local(
+    cache_dir: Path | None = None,
+    *,
+    older_than: float | None = None,
+    keep_size: int | None = None,
+    dry_run: bool = False,
+) -> Pruned:
+    """Deletes what was not used for long; a build that runs now keeps all that it may be using.
+
+    Args:
+        cache_dir: default: `~/.cache/knit/environments`.
+        older_than: seconds without use; 30 days when neither this nor a size is given.
+        keep_size: bytes that may stay.
+        dry_run: only say what would go.
+    """
+    cache = Cache(cache_dir or default_cache_dir())
+    items = [_item(path) for name in _FOLDERS for path in sorted((cache.root / name).glob("*"))]
+    items = [item for item in items if not item.path.endswith((".json", ".lock", ".tmp"))]
+    chosen = choose(items, time.time() * 1000, older_than=older_than, keep_size=keep_size)
+    if not dry_run:
+        with cache.work_folder() as work:
+            for item in chosen:
+                _delete(Path(item.path), work)
+            _forget_lost(cache)
+    gone = {item.path for item in chosen}
+    return Pruned(tuple(chosen), tuple(item for item in items if item.path not in gone))
+
+
+def _item(path: Path) -> Item:
+    stat = path.stat()
+    size = sum(each.lstat().st_size for each in path.rglob("*")) if path.is_dir() else stat.st_size
+    return Item(str(path), size, int(stat.st_mtime * 1000), (), f"{path.parent.name}/{path.name[:20]}")
+
+
+def _delete(path: Path, work: Path) -> None:
+    """Out of sight first, in one step: nobody finds half an environment."""
+    target = work / path.name
+    try:
+        path.rename(target)
+    except FileNotFoundError:  # another pruning
+        return
+    if path.suffix == ".gz":
+        path.with_suffix(".json").unlink(missing_ok=True)
+    if target.is_dir():
+        shutil.rmtree(target)
+    else:
+        target.unlink()
+
+
+def _forget_lost(cache: Cache) -> None:
+    """Notes of requests and names whose environment is gone."""
+    for kind in ("requests", "names"):
+        for note in (cache.root / kind).glob("*.json"):
+            if cache.read(note) is None:
+                note.unlink(missing_ok=True)
+
+
+__all__ = ["prune_local"]

@@ -1,0 +1,6 @@
+"""Python functions in YARN containers, and their values back: `Knit.map` and `Knit.run`."""
+
+from knit_core.functions.job import FunctionJob, RemoteTraceback
+from knit_core.functions.runner import collect, failure, prepare, run_job
+
+__all__ = ["FunctionJob", "RemoteTraceback", "collect", "failure", "prepare", "run_job"]

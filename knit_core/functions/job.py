@@ -1,0 +1,134 @@
+"""The job file: a function and its arguments, pickled before anything is launched; and what comes back, unpickled."""
+
+from __future__ import annotations
+
+import json
+import math
+import pickle
+import sys
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from knit_container.functions import JOB
+from knit_core.errors import FunctionFailed, FunctionRefused
+from knit_core.functions.modules import own_modules_by_value
+
+_CHUNKS_PER_WORKER = 4
+_STAMP = (2020, 1, 1, 0, 0, 0)
+
+
+class RemoteTraceback(Exception):
+    """The traceback of an exception where it was raised, as its cause."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        super().__init__(text)
+
+    def __str__(self) -> str:
+        return f"\n{self.text}"
+
+
+@dataclass(frozen=True)
+class FunctionJob:
+    """What is to be called.
+
+    Attributes:
+        function: the function.
+        calls: positional arguments of each call.
+        chunk: calls that are taken together.
+        each: every container calls it once (its rank tells which), instead of sharing the calls.
+    """
+
+    function: Callable[..., Any]
+    calls: Sequence[tuple[Any, ...]]
+    chunk: int = 1
+    each: bool = False
+
+    @classmethod
+    def of_map(cls, function: Callable[..., Any], items: Iterable[Any], workers: int, chunk: int | None) -> FunctionJob:
+        """`function(item)` for each item, shared by so many workers."""
+        calls = [(item,) for item in items]
+        if chunk is not None and chunk < 1:
+            raise FunctionRefused(f"chunk is at least 1, not {chunk}")
+        return cls(function, calls, chunk or max(1, math.ceil(len(calls) / (workers * _CHUNKS_PER_WORKER))))
+
+    @property
+    def name(self) -> str:
+        """The function's own name."""
+        return getattr(self.function, "__qualname__", type(self.function).__name__).rpartition(".")[2].strip("<>")
+
+    @property
+    def chunks(self) -> int:
+        """How many chunks there are."""
+        return math.ceil(len(self.calls) / self.chunk)
+
+    def write(self, folder: Path, *, fatal: bool = False) -> Path:
+        """Pickle all of it into a file below `folder`.
+
+        Args:
+            folder: where to.
+            fatal: an exception of the function ends the application as failed.
+
+        Raises:
+            FunctionRefused: it cannot be pickled; the message says what.
+        """
+        path = folder / JOB
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+            python = ".".join(map(str, sys.version_info[:2]))
+            header = {"python": python, "chunks": self.chunks, "each": self.each, "fatal": fatal}
+            _add(archive, "job.json", json.dumps(header, sort_keys=True).encode())
+            _add(archive, "function", _pickled(self.function, f"the function {self.name}"))
+            for number in range(self.chunks):
+                some = self.calls[number * self.chunk : (number + 1) * self.chunk]
+                _add(archive, f"chunks/{number}", _pickled(list(some), f"an argument of {self.name}"))
+            _add_cloudpickle(archive)
+        return path
+
+
+def _pickled(value: Any, what: str) -> bytes:
+    import cloudpickle
+
+    try:
+        with own_modules_by_value():
+            found: bytes = cloudpickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
+    except Exception as error:  # whatever an object's own pickling raises
+        raise FunctionRefused(
+            f"{what} cannot be pickled ({type(error).__name__}: {error}). Open files, connections and locks are made "
+            "inside the function instead. Nothing was launched."
+        ) from error
+    return found
+
+
+def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
+    entry = zipfile.ZipInfo(name, _STAMP)
+    entry.external_attr = 0o644 << 16
+    archive.writestr(entry, data)
+
+
+def _add_cloudpickle(archive: zipfile.ZipFile) -> None:
+    """What was pickled by cloudpickle needs it to come back; containers need not have it."""
+    import cloudpickle
+
+    folder = Path(cloudpickle.__file__).parent
+    for path in sorted(folder.glob("*.py")):
+        _add(archive, f"lib/cloudpickle/{path.name}", path.read_bytes())
+
+
+def outcome(stream: BinaryIO) -> tuple[str, Any]:
+    """The next outcome in a chunk's file: ("value", …) or ("error", (exception or None, summary, traceback))."""
+    found: tuple[str, Any] = pickle.load(stream)
+    return found
+
+
+def exception_of(error: tuple[BaseException | None, str, str]) -> Exception:
+    """The exception of a call, with the traceback of where it was raised as its cause."""
+    original, summary, text = error
+    raised = original if isinstance(original, Exception) else FunctionFailed(f"The function raised {summary}")
+    raised.__cause__ = RemoteTraceback(text)
+    return raised
+
+
+__all__ = ["FunctionJob", "RemoteTraceback", "exception_of", "outcome"]

@@ -1,0 +1,228 @@
+"""Launches a job of functions, waits for its chunks and brings their values back."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from knit_container.functions import OTHER_PYTHON, RAISED
+from knit_core.errors import (
+    ApplicationNotFound,
+    FunctionFailed,
+    FunctionRefused,
+    KnitError,
+    MasterUnreachable,
+    WaitTimeout,
+)
+from knit_core.functions.job import FunctionJob, exception_of, outcome
+
+if TYPE_CHECKING:
+    from knit_core.application import Application
+    from knit_core.client import Knit
+
+_DOWNLOADS = 4
+_LOOK = 5.0  # seconds between looks at whether the application still runs
+COMMAND = 'exec "${PYTHON_BIN:-python3}" -m knit_container.functions'
+
+
+def run_job(
+    knit: Knit,
+    job: FunctionJob,
+    *,
+    workers: int,
+    return_exceptions: bool,
+    timeout: float | None,
+    progress: Callable[[int, int], None] | None,
+    options: Mapping[str, Any],
+) -> list[Any]:
+    """The values of all calls, in their order.
+
+    Args:
+        knit: the client.
+        job: what to call.
+        workers: containers.
+        return_exceptions: exceptions stand among the values; otherwise the first one ends the application and is raised.
+        timeout: seconds for all of it.
+        progress: called with chunks done and chunks in all.
+        options: of `Knit.submit`.
+
+    Raises:
+        FunctionRefused: before anything is launched: not picklable, or another Python in the environment.
+        ApplicationFailed, …: a worker could not do it (killed for memory, say) although it was started again.
+        WaitTimeout: the time is over; the application is ended.
+    """
+    _check(workers, options)
+    if not job.calls:
+        return []
+    deadline = None if timeout is None else time.monotonic() + timeout
+    with tempfile.TemporaryDirectory(prefix="knit-job-") as folder:
+        path = job.write(Path(folder))
+        app = knit.submit(_spec(job, min(workers, job.chunks), path, options))
+    try:
+        _await_chunks(app, job, return_exceptions, deadline, progress)
+        app.wait(timeout=None if deadline is None else max(1.0, deadline - time.monotonic()))
+        return _values(app, job, return_exceptions)
+    except BaseException as error:
+        _end(app, f"its caller ended: {type(error).__name__}")
+        raise
+    finally:
+        with contextlib.suppress(KnitError):  # what stays is deleted with the application's folder
+            knit.hdfs.delete(f"{app.folder}/results", recursive=True)
+
+
+def prepare(job: FunctionJob, workers: int, folder: Path, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What `Knit.submit` launches a job with, for callers who wait for its application by themselves.
+
+    The first exception of the function is the application's failure then. `collect` has the values afterwards.
+
+    Args:
+        job: what to call.
+        workers: containers.
+        folder: an empty folder for the job file; it has to be there until the submission is over.
+        options: of `Knit.submit`.
+
+    Raises:
+        FunctionRefused: not picklable, or another Python in the environment.
+    """
+    _check(workers, options)
+    return _spec(job, min(workers, job.chunks), job.write(folder, fatal=True), options)
+
+
+def collect(app: Application, chunks: int) -> list[Any]:
+    """The values of a job's application that has succeeded.
+
+    Raises:
+        Exception: what the function raised, the traceback from the container as its cause.
+    """
+    return [value for chunk in range(chunks) for value in _values_of(app, chunk, return_exceptions=False)]
+
+
+def failure(app: Application, chunks: Iterable[int]) -> Exception | None:
+    """The first exception among the outcomes of these chunks that an application has left; None: there is none.
+
+    Its cause is the traceback from the container.
+    """
+    for chunk in chunks:
+        try:
+            _values_of(app, chunk, return_exceptions=False)
+        except Exception as error:
+            if isinstance(error, KnitError) and not isinstance(error, FunctionFailed):
+                continue  # this one has left nothing that can be read
+            return error
+    return None
+
+
+def _check(workers: int, options: Mapping[str, Any]) -> None:
+    if workers < 1:
+        raise FunctionRefused(f"workers is at least 1, not {workers}")
+    environment = options.get("env")
+    there = getattr(environment, "python", "")
+    here = ".".join(map(str, sys.version_info[:2]))
+    if there and ".".join(there.split(".")[:2]) != here:
+        raise FunctionRefused(
+            f"The environment {getattr(environment, 'name', '')} has Python {there}, and this is Python {here}: pickled "
+            f'functions need the same one. Build it with "python={here}". Nothing was launched.'
+        )
+
+
+def _spec(job: FunctionJob, workers: int, path: Path, options: Mapping[str, Any]) -> dict[str, Any]:
+    from knit_core.spec import ApplicationSpec
+
+    given = {key: value for key, value in options.items() if value is not None}
+    whole = {key: given.pop(key) for key in list(given) if key in ApplicationSpec.model_fields}
+    if "env" in given:
+        given["environment"] = given.pop("env")
+    files = given.pop("files", None) or []
+    if isinstance(files, Mapping):
+        files = [{"source": source, "name": name} for name, source in files.items()]
+    service = {
+        "restart": {"policy": "on-failure", "limit": 3, "first_delay": 1, "longest_delay": 30},
+        "fatal_codes": [OTHER_PYTHON, RAISED],
+        **given,
+        "command": COMMAND,
+        "instances": workers,
+        "files": [*files, {"source": str(path), "type": "FILE"}],
+    }
+    return {"name": f"knit {job.name}", **whole, "services": {"worker": service}}
+
+
+def _await_chunks(
+    app: Application,
+    job: FunctionJob,
+    return_exceptions: bool,
+    deadline: float | None,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    """Until all chunks are there; raises the first exception at once, unless it is to be returned."""
+    done: set[int] = set()
+    for chunk, failures in _finished(app, deadline):
+        if chunk in done:
+            continue
+        done.add(chunk)
+        if progress is not None:
+            progress(len(done), job.chunks)
+        if failures and not return_exceptions:
+            _values_of(app, chunk, return_exceptions)  # raises it
+        if len(done) == job.chunks:
+            return
+
+
+def _finished(app: Application, deadline: float | None) -> Iterator[tuple[int, int]]:
+    """Chunks as they are finished, each with its number of exceptions; ends when the application has."""
+    app.wait_until(lambda report: bool(report.master), timeout=_left(deadline, 10**7))
+    position: int | None = None
+    while True:
+        if deadline is not None and time.monotonic() > deadline:
+            raise WaitTimeout(f"{app.id}: not all calls were done in time; it was ended")
+        try:
+            for change in app.kv.watch("done/", after=position, timeout=_left(deadline, _LOOK)):
+                position = change.revision
+                yield int(change.key.rpartition("/")[2]), int(change.value["failures"])
+        except MasterUnreachable:
+            if app.report().ended:
+                return
+            raise
+        if app.report().ended:
+            return
+
+
+def _left(deadline: float | None, most: float) -> float:
+    return most if deadline is None else max(1.0, min(most, deadline - time.monotonic()))
+
+
+def _values(app: Application, job: FunctionJob, return_exceptions: bool) -> list[Any]:
+    with ThreadPoolExecutor(_DOWNLOADS) as pool:
+        some = list(pool.map(lambda chunk: _values_of(app, chunk, return_exceptions), range(job.chunks)))
+    return [value for values in some for value in values]
+
+
+def _values_of(app: Application, chunk: int, return_exceptions: bool) -> list[Any]:
+    """The values of one chunk, by way of a file on the disk: they may be large."""
+    values: list[Any] = []
+    with tempfile.TemporaryFile() as file:
+        for piece in app.knit.hdfs.stream(f"{app.folder}/results/{chunk}"):
+            file.write(piece)
+        size = file.tell()
+        file.seek(0)
+        while file.tell() < size:
+            kind, content = outcome(file)
+            if kind == "error" and not return_exceptions:
+                raise exception_of(content)
+            values.append(exception_of(content) if kind == "error" else content)
+    return values
+
+
+def _end(app: Application, why: str) -> None:
+    try:
+        app.kill(why, grace=2)
+    except (KnitError, ApplicationNotFound):
+        return  # what ended it says more than that it could not be ended
+
+
+__all__ = ["collect", "failure", "prepare", "run_job"]

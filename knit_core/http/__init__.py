@@ -1,0 +1,9 @@
+"""One way to talk HTTP: a session with authentication, retries and failover over addresses, and one place where replies
+become errors.
+"""
+
+from knit_core.http.auth import AuthStrategy, BasicAuth, SimpleAuth
+from knit_core.http.retry import RetryPolicy
+from knit_core.http.service import Endpoint, HttpService
+
+__all__ = ["AuthStrategy", "BasicAuth", "Endpoint", "HttpService", "RetryPolicy", "SimpleAuth"]

@@ -1,0 +1,55 @@
+"""How a request shows who sends it. A strategy configures the session once and adds what each request needs."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import requests
+
+
+class AuthStrategy(Protocol):
+    """Adds a user's identity to a session; the only place that knows how."""
+
+    user: str
+
+    def configure(self, session: requests.Session) -> None:
+        """Set what all requests share (an `auth` handler, a certificate)."""
+
+    def parameters(self) -> dict[str, str]:
+        """Query parameters that each request needs."""
+
+
+class SimpleAuth:
+    """Hadoop's simple authentication: the name is believed (`user.name=`)."""
+
+    def __init__(self, user: str) -> None:
+        self.user = user
+
+    def configure(self, session: requests.Session) -> None:
+        """Nothing is shared."""
+
+    def parameters(self) -> dict[str, str]:
+        """`user.name`."""
+        return {"user.name": self.user}
+
+    def __repr__(self) -> str:
+        return f"SimpleAuth({self.user!r})"
+
+
+class BasicAuth:
+    """User and password, as gateways (Knox) want them; the password shows in no repr."""
+
+    def __init__(self, user: str, password: str) -> None:
+        self.user = user
+        self._password = password
+
+    def configure(self, session: requests.Session) -> None:
+        """HTTP basic authentication on every request."""
+        session.auth = (self.user, self._password)
+
+    def parameters(self) -> dict[str, str]:
+        """None."""
+        return {}
+
+    def __repr__(self) -> str:
+        return f"BasicAuth({self.user!r})"

@@ -1,0 +1,301 @@
+"""Launching: preflight, plan, staging, claim, submission, in this order; what happens at a crash stands with each step.
+
+A launch without a key is the same without the ledger. `Launcher.hook` is called before each step with the step's
+name: the fault tests end the process there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from knit_core import archives, preflight
+from knit_core.clusterfacts import ask_cluster
+from knit_core.errors import (
+    ApplicationNotFound,
+    ConnectionFailed,
+    KnitError,
+    LedgerError,
+    NotAuthorized,
+    PreflightError,
+    QueueRefused,
+    RequestRefused,
+    ServiceUnavailable,
+)
+from knit_core.facts import FileStatus
+from knit_core.ledger import Claim, Ledger, Step, decide
+from knit_core.plan import DOCUMENT_LINK, LaunchPlan, Upload, make_plan
+from knit_core.report import Report
+from knit_core.resourcemanager import UNLIMITED, ResourceManager
+from knit_core.spec import ApplicationSpec
+from knit_core.staging import Staging, archives_of, container_zip, gather, master_jar
+from knit_core.states import Outcome, State
+
+if TYPE_CHECKING:
+    from knit_core.client import Knit
+
+Tell = Callable[[str], None]
+_SETTLE = 3.0  # seconds in which a submission that YARN refuses late (queue, ACL) shows it
+_SUBMIT_BUDGET = 60.0
+_LIFETIME_MARGIN = 60.0  # seconds that the ApplicationMaster has for an orderly end before YARN ends the application
+
+
+@dataclass
+class Launcher:
+    """One launch of one spec.
+
+    Attributes:
+        knit: the client.
+        spec: what to run.
+        key: launch key; None: a launch without exactly-once.
+        tell: gets one line per step for people.
+        checks: whether preflight looks at queue and sizes.
+        hook: called before each step.
+    """
+
+    knit: Knit
+    spec: ApplicationSpec
+    key: str | None = None
+    tell: Tell | None = None
+    checks: bool = True
+    hook: Callable[[str], None] | None = None
+
+    def run(self) -> str:
+        """Launch, or attach under a key; the application id."""
+        if self.key is None:
+            plan, staged = self._prepare(None)
+            return self._submit(plan, staged, None)
+        for _ in range(10):
+            claim = self._ledger.newest(self.key)
+            step = decide(claim, *self._state_of(claim))
+            if step is Step.ATTACH and claim is not None:
+                self._say(f"application {claim.app_id} of an earlier launch with this key")
+                self._limit(claim.app_id, again=True)
+                return claim.app_id
+            if step is Step.SUBMIT and claim is not None:
+                plan, staged = self._prepare(claim.app_id)
+                return self._submit(plan, staged, claim)
+            self._end_superseded(claim)
+            plan, staged = self._prepare(None)
+            self._before("claim")
+            mine = self._ledger.claim(self.key, claim.number + 1 if claim else 1, plan.app_id)
+            if mine is not None:
+                return self._submit(plan, staged, mine)
+        raise LedgerError(
+            f"Ten others claimed the launch key before this process could: {self._ledger.folder(self.key)}"
+        )
+
+    def plan(self) -> LaunchPlan:
+        """What `run` would do; nothing is changed on the cluster."""
+        return self._planned(None)
+
+    # -- steps -------------------------------------------------------------
+
+    def _prepare(self, app_id: str | None) -> tuple[LaunchPlan, dict[str, FileStatus]]:
+        """Preflight, plan, staging. A crash leaves at most complete cache entries, which the next launch uses."""
+        self._before("preflight")
+        plan = self._planned(app_id)
+        self._before("stage")
+        staging = self._staging
+        staging.reserve(plan.app_id, plan.uploads, plan.remotes)
+        staged, missing = staging.look(plan.uploads, plan.remotes)
+        if missing:
+            from knit_core.units import show_bytes
+
+            size = sum(upload.size for upload in missing)
+            self._say(f"upload {len(missing)} files, {show_bytes(size)}, to {staging.folder}/cache")
+            staged.update(staging.put(missing, self.knit.upload_progress))
+        return plan, staged
+
+    def _planned(self, app_id: str | None) -> LaunchPlan:
+        jar, zipped = master_jar(), container_zip()
+        rm = self.knit.resourcemanager
+        facts = ask_cluster(rm, self.knit.config, self.spec, app_id=app_id, checks=self.checks)
+        files, problems = gather(self.spec, facts.filesystem)
+        files = self._staging.place(files, self.spec)
+        problems += _platform_problems(self.spec)
+        tags: tuple[str, ...] = ("knit",)
+        if self.key is not None:
+            tags += (f"knit-key-{self._ledger.folder(self.key).rpartition('/')[2][:40]}",)
+        if self.checks:
+            problems += self._archives(files)
+            preflight.check(self.spec, facts, address=rm.address, local=tuple(problems), tags=tags)
+        elif problems:
+            raise PreflightError(problems)
+        return make_plan(self.spec, facts, jar=jar, container_zip=zipped, files=files, tags=tags)
+
+    def _archives(self, files: Mapping[str, Upload]) -> list[str]:
+        """What is wrong inside of local archives. One that lies in the cache was looked at when it came there."""
+        found = []
+        for upload in archives_of(self.spec, files):
+            if self.knit.hdfs.status(upload.remote(self._staging.folder)) is None:
+                found += archives.look(upload.path)
+        return found
+
+    def _submit(self, plan: LaunchPlan, staged: dict[str, FileStatus], claim: Claim | None) -> str:
+        """Document, submission, marker.
+
+        A crash before the 202 leaves a claim without an application: the next launch with the key submits the same id.
+        A crash after it: the ResourceManager knows the id, or the application left traces, or the marker is there.
+        """
+        self._before("document")
+        document = Upload.of(DOCUMENT_LINK, plan.document(staged))
+        with ThreadPoolExecutor(2) as pool:
+            secret = pool.submit(self.knit.user_key.application_secret, plan.app_id, create=True)
+            self._staging.reserve(plan.app_id, [document])
+            there, missing = self._staging.look([document], [])
+            complete = {**staged, **(there if not missing else self._staging.put(missing))}
+            body = plan.submission(complete, document, secret.result())
+        if claim is not None and self.key is not None:
+            self._still_wanted(claim)
+        self._before("submit")
+        self._post(body)
+        self._before("accepted")
+        if claim is not None and self.key is not None:
+            if not claim.accepted:
+                self._ledger.mark_accepted(self.key, claim)
+            try:
+                self._still_wanted(claim)
+            except LedgerError:
+                self.knit.resourcemanager.kill(plan.app_id)
+                raise
+        self._before("settle")
+        self._settle(plan.app_id)
+        self._limit(plan.app_id)
+        return plan.app_id
+
+    def _limit(self, app_id: str, *, again: bool = False) -> None:
+        """Have YARN end the application, should its ApplicationMaster not do so (it ends it in good order, a little earlier).
+
+        Doing it twice does no harm: the time is counted from the submission, by the ResourceManager's clock. A crash before
+        it leaves that to the next launch with the key, which sets it only where nobody has set one.
+        """
+        if not self.spec.lifetime:
+            return
+        self._before("lifetime")
+        rm = self.knit.resourcemanager
+        try:
+            report = rm.app(app_id)
+            if report.ended or report.started_at is None or (again and rm.lifetime(app_id) != UNLIMITED):
+                return
+            grace = max(service.stop_grace for service in self.spec.services.values())
+            rm.set_lifetime(app_id, report.started_at / 1000 + self.spec.lifetime + grace + _LIFETIME_MARGIN)
+        except KnitError as error:  # the application runs, and its ApplicationMaster knows its lifetime
+            self._say(f"warning: YARN was not told the lifetime, only the ApplicationMaster knows it: {error}")
+
+    def _post(self, body: dict[str, object]) -> None:
+        """Submit, until it is sure: after a doubt the ResourceManager is asked whether it knows the id."""
+        rm, app_id = self.knit.resourcemanager, str(body["application-id"])
+        deadline, pause = time.monotonic() + _SUBMIT_BUDGET, 0.3
+        while True:
+            try:
+                rm.submit(body)
+                return
+            except (ConnectionFailed, ServiceUnavailable) as error:
+                if _known(rm, app_id):
+                    return
+                if time.monotonic() > deadline:
+                    raise
+                self._say(f"submission in doubt ({error}); trying again")
+                time.sleep(pause)
+                pause = min(2 * pause, 5.0)
+
+    def _settle(self, app_id: str) -> None:
+        """YARN answers 202 to what it refuses a moment later: look until it is past that point."""
+        rm, deadline = self.knit.resourcemanager, time.monotonic() + _SETTLE
+        while time.monotonic() < deadline:
+            try:
+                report = rm.app(app_id)
+            except (ConnectionFailed, ServiceUnavailable):
+                return  # it was accepted; waiting has its own patience
+            if report.state not in {State.NEW, State.NEW_SAVING, State.SUBMITTED}:
+                self._refused(report)
+                return
+            time.sleep(0.02)
+
+    def _refused(self, report: Report) -> None:
+        if report.state is not State.FAILED or report.attempt:
+            return
+        words = report.diagnostics
+        text = f"YARN refused {report.id}: {words}"
+        kind = RequestRefused
+        if "AccessControlException" in words or "cannot submit" in words:
+            kind = NotAuthorized
+        elif "queue" in words.lower():
+            kind = QueueRefused
+        raise kind(text, address=self.knit.resourcemanager.address, action=f"submit {report.id}")
+
+    # -- the ledger --------------------------------------------------------
+
+    def _state_of(self, claim: Claim | None) -> tuple[bool, Outcome | None, bool]:
+        """(known to the ResourceManager, outcome, traces of its own) of the claim's application."""
+        if claim is None or claim.superseded:
+            return False, None, False
+        application = self.knit.attach(claim.app_id)
+        try:
+            report = application.report()
+        except ApplicationNotFound:
+            result = application._read_result()
+            if result is not None:
+                return False, result.outcome, True
+            return False, None, self.knit.hdfs.status(f"{application.folder}/master") is not None
+        if not report.ended:
+            return True, None, True
+        return True, application.conclude(report).outcome, True
+
+    def _end_superseded(self, claim: Claim | None) -> None:
+        """A superseded claim's application must not run beside its successor."""
+        if claim is not None and claim.superseded:
+            self.knit.attach(claim.app_id).kill("superseded by a newer launch")
+
+    def _still_wanted(self, claim: Claim) -> None:
+        """Somebody may have superseded this claim while this process slept: then it must not run."""
+        newest = self._ledger.newest(self.key or "")
+        if newest is None or newest.nonce != claim.nonce or newest.superseded:
+            raise LedgerError(
+                f"The launch of {claim.app_id} was superseded by a newer one ({newest.app_id if newest else 'gone'})"
+            )
+
+    # -- small -------------------------------------------------------------
+
+    @property
+    def _ledger(self) -> Ledger:
+        return self.knit.ledger
+
+    @property
+    def _staging(self) -> Staging:
+        return self.knit.staging
+
+    def _say(self, line: str) -> None:
+        if self.tell:
+            self.tell(line)
+
+    def _before(self, step: str) -> None:
+        if self.hook:
+            self.hook(step)
+
+
+def _platform_problems(spec: ApplicationSpec) -> list[str]:
+    """YARN's nodes run Linux: an environment for another system cannot work there."""
+    return [
+        f"{name}: the environment {service.environment.name or service.environment.archive} is for "
+        f"{service.environment.platform}; the nodes need a linux platform (create_env(…, platform='linux-64'))"
+        for name, service in spec.services.items()
+        if service.environment
+        and service.environment.platform
+        and not service.environment.platform.startswith(("linux-", "noarch"))
+    ]
+
+
+def _known(rm: ResourceManager, app_id: str) -> bool:
+    try:
+        rm.app(app_id)
+    except (ApplicationNotFound, ConnectionFailed, ServiceUnavailable):
+        return False
+    return True
+
+
+__all__ = ["Launcher"]

@@ -1,0 +1,178 @@
+"""Starts daemons side by side and waits until they serve; leaves nothing running when that does not work out."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from knit_core.local import daemons, hadoop_conf, rest
+from knit_core.local.errors import DaemonFailed, LocalClusterError
+from knit_core.local.processes import ProcessRecord, end, exit_code, spawn, sweep, write_text
+from knit_core.local.records import Record
+
+POLL = 0.15  # seconds
+FORMATTED = "formatted"
+SHOWN_LINES = 12
+
+
+@dataclass
+class BringUp:
+    """One attempt to start daemons.
+
+    Attributes:
+        record: what to start.
+        say: is told what is being waited for.
+        names: the daemons to start; none of them is running.
+        started: the processes started so far, by daemon.
+    """
+
+    record: Record
+    say: Callable[[str], None]
+    names: Sequence[str]
+    started: dict[str, ProcessRecord] = field(default_factory=dict)
+
+    def start(self, also: Sequence[str], deadline: float) -> None:
+        """Start the daemons and wait until each serves.
+
+        Args:
+            also: running daemons that must serve (again) too: NodeManagers register anew with a new ResourceManager.
+            deadline: of `time.monotonic()`.
+
+        Raises:
+            DaemonFailed: one died, or does not serve in time. Those started here are stopped then.
+        """
+        try:
+            formatting = daemons.NAMENODE in self.names and not self._formatted()
+            for name in self.names:
+                if not (formatting and name == daemons.NAMENODE):
+                    self._spawn(name)
+            if formatting:
+                self._format(deadline)
+                self._spawn(daemons.NAMENODE)
+            self.wait([*self.names, *also], deadline)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """End what was started here, also a daemon whose start was interrupted before it could be recorded."""
+        setup = self.record.setup
+        end(self.started.values(), grace=3.0)
+        mine = {f"{daemons.PROCESS_MARK}{name}" for name in self.names}
+        mark = f"{daemons.MARK}{setup.state}"
+        sweep(lambda seen: [each for each in seen if mark in each.command and mine & set(each.command)], grace=3.0)
+        for name in self.names:
+            daemons.pid_file(setup.state, name).unlink(missing_ok=True)
+
+    def _spawn(self, name: str) -> None:
+        setup = self.record.setup
+        for path in (daemons.log_file(setup.state, name), daemons.out_file(setup.state, name)):
+            with contextlib.suppress(FileNotFoundError):
+                path.replace(path.with_name(path.name + ".previous"))
+        command = daemons.command(name, setup, self.record.java, os.environ)
+        record = spawn(command.argv, daemons.out_file(setup.state, name), command.env, setup.state)
+        self.started[name] = record
+        record.write(daemons.pid_file(setup.state, name))
+
+    def _formatted(self) -> bool:
+        return (self.record.setup.state / "hdfs" / FORMATTED).is_file()
+
+    def _format(self, deadline: float) -> None:
+        """Make an empty file system. What an interrupted try left behind is removed first."""
+        setup = self.record.setup
+        self.say("making an empty HDFS")
+        name, folder = daemons.NAMENODE, setup.state / "hdfs"
+        shutil.rmtree(folder / "name", ignore_errors=True)
+        command = daemons.command(name, setup, self.record.java, os.environ, ("-format", "-nonInteractive", "-force"))
+        record = spawn(command.argv, daemons.out_file(setup.state, name), command.env, setup.state)
+        self.started["format"] = record
+        if exit_code(record, max(1.0, deadline - time.monotonic())) != 0:
+            raise DaemonFailed(self._failure(name, "could not make an empty file system"))
+        del self.started["format"]
+        write_text(folder / FORMATTED, "")
+
+    def wait(self, names: Sequence[str], deadline: float) -> None:
+        """Until each daemon serves. Raises DaemonFailed as `start` does."""
+        waiting = list(names)
+        while waiting:
+            for name in waiting:
+                record = self.started.get(name)
+                if record and not record.alive:
+                    raise DaemonFailed(self._failure(name, "ended while it was starting"))
+            problems = {name: daemons.unready(name, self.record.setup) for name in waiting}
+            waiting = [name for name in waiting if problems[name]]
+            if not waiting:
+                return
+            self.say("waiting for " + " · ".join(waiting))
+            if time.monotonic() > deadline:
+                raise DaemonFailed(
+                    "\n".join(self._failure(name, f"{problems[name]}, and the time is up") for name in waiting)
+                )
+            time.sleep(POLL)
+
+    def _failure(self, name: str, what: str) -> str:
+        state = self.record.setup.state
+        lines = "\n".join(f"    {line}" for line in daemons.last_lines(state, name, SHOWN_LINES))
+        return f"The {name} {what}. Last lines of {daemons.log_file(state, name)}:\n{lines}"
+
+
+def prepare(record: Record) -> None:
+    """Write the folders and the configuration that the daemons start from."""
+    setup = record.setup
+    setup.state.mkdir(parents=True, exist_ok=True)
+    # Containers' files and logs are their user's own; the folders below keep the modes that Hadoop expects.
+    setup.state.chmod(0o700)
+    for name in ("run", "logs", "tmp", "hdfs", "conf", "nodes"):
+        (setup.state / name).mkdir(exist_ok=True)
+    for name, text in hadoop_conf.configuration(setup).items():
+        path = setup.conf_dir / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, text)
+    write_text(setup.state / "run" / "hosts", hadoop_conf.hosts_file(setup, socket.gethostname()))
+    for script, text in hadoop_conf.scripts(setup, record.java.binary).items():
+        path = setup.state / "bin" / script
+        path.parent.mkdir(exist_ok=True)
+        write_text(path, text)
+        path.chmod(0o755)
+    record.write()
+
+
+def make_folders(record: Record) -> None:
+    """The folders of HDFS that every cluster has: shared ones that all may write to, and the running user's home."""
+    setup = record.setup
+    port = setup.ports["namenode-http"]
+    if rest.get(port, f"/webhdfs/v1/user/{setup.user}?op=GETFILESTATUS&user.name={setup.user}"):
+        return
+    try:
+        for path, mode in (("/tmp", "1777"), ("/tmp/logs", "1777"), ("/user", "755")):
+            rest.webhdfs(port, "MKDIRS", path, setup.user, permission=mode)
+            rest.webhdfs(port, "SETPERMISSION", path, setup.user, permission=mode)
+        make_home(record, setup.user)
+    except OSError as error:
+        raise LocalClusterError(f"HDFS's first folders could not be made: {error}") from error
+
+
+def make_home(record: Record, name: str) -> None:
+    """`/user/<name>`, owned by `name`, mode 755. Raises OSError as `rest.webhdfs` does."""
+    setup = record.setup
+    port, path = setup.ports["namenode-http"], f"/user/{name}"
+    rest.webhdfs(port, "MKDIRS", path, setup.user, permission="755")
+    rest.webhdfs(port, "SETOWNER", path, setup.user, owner=name, group=name)
+
+
+def remove(path: Path) -> None:
+    """Remove a folder with all it holds; containers may have taken write permission from some of it."""
+
+    def unlock(function: Callable[..., object], name: str, _error: object) -> None:
+        with contextlib.suppress(OSError):
+            Path(name).parent.chmod(0o700)
+            Path(name).chmod(0o700)
+            function(name)
+
+    shutil.rmtree(path, onerror=unlock)

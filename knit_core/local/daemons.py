@@ -1,0 +1,184 @@
+"""The daemons of a cluster: their names, how each is started, and how one sees that it serves."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from knit_core.local import hadoop_conf, rest
+from knit_core.local.hadoop_conf import Setup
+from knit_core.local.java import Java
+
+NAMENODE = "namenode"
+DATANODE = "datanode"
+RESOURCEMANAGER = "resourcemanager"
+NODEMANAGER = "nodemanager"
+
+CLASSES = {
+    NAMENODE: "org.apache.hadoop.hdfs.server.namenode.NameNode",
+    DATANODE: "org.apache.hadoop.hdfs.server.datanode.DataNode",
+    RESOURCEMANAGER: "org.apache.hadoop.yarn.server.resourcemanager.ResourceManager",
+    NODEMANAGER: "org.apache.hadoop.yarn.server.nodemanager.NodeManager",
+}
+# Small, quick to start, and quick enough when they run: the first compiler only, one collector thread.
+JVM_OPTIONS = (
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-XX:-UsePerfData",
+    "-Xss512k",
+    "-Djava.net.preferIPv4Stack=true",
+    "-Djava.awt.headless=true",
+    # The default way by a helper program hangs in JDK 17.0.9 when the daemon is killed meanwhile, holding its ports.
+    "-Djdk.lang.Process.launchMechanism=VFORK",
+    "--add-opens=java.base/java.lang=ALL-UNNAMED",
+)
+HEAP = {NAMENODE: 256, DATANODE: 192, RESOURCEMANAGER: 320, NODEMANAGER: 256}  # MiB
+# Daemons that start side by side look for one another ten times a second instead of once.
+EAGER = {"ipc.client.connect.retry.interval": "100", "ipc.client.connect.max.retries": "300"}
+MARK = "-Dknit.local="
+PROCESS_MARK = "-Dproc_"
+
+
+def daemon_names(nodes: int) -> list[str]:
+    """All daemons of a cluster with so many NodeManagers, in the order people read them."""
+    return [NAMENODE, DATANODE, RESOURCEMANAGER, *(nodemanager(node) for node in range(1, nodes + 1))]
+
+
+def nodemanager(node: int) -> str:
+    """`nodemanager`, `nodemanager-2`, …"""
+    return NODEMANAGER if node == 1 else f"{NODEMANAGER}-{node}"
+
+
+def kind(name: str) -> str:
+    return name.partition("-")[0]
+
+
+def node_number(name: str) -> int:
+    """Which NodeManager a name means, from 1; 0 for the other daemons."""
+    if kind(name) != NODEMANAGER:
+        return 0
+    return int(name.partition("-")[2] or 1)
+
+
+@dataclass(frozen=True)
+class Command:
+    """How a daemon is started: argument vector and environment."""
+
+    argv: list[str]
+    env: dict[str, str]
+
+
+def classpath(setup: Setup) -> str:
+    """The jars one by one, sorted (a wildcard's order is up to the file system), then the configuration folder."""
+    jars = sorted(str(entry) for entry in setup.jars.glob("*.jar"))
+    return os.pathsep.join([*jars, str(setup.conf_dir)])
+
+
+def environment(setup: Setup, java: Java, outer: Mapping[str, str]) -> dict[str, str]:
+    """Only what a daemon needs: a stray HADOOP_* or JAVA_TOOL_OPTIONS of the caller's must not change the cluster."""
+    kept = {name: outer[name] for name in ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH") if name in outer}
+    return {
+        **kept,
+        "USER": setup.user,
+        "LOGNAME": setup.user,
+        "HADOOP_USER_NAME": setup.user,
+        "JAVA_HOME": str(java.home),
+        "HADOOP_CONF_DIR": str(setup.conf_dir),
+        "CLASSPATH": classpath(setup),
+    }
+
+
+def command(name: str, setup: Setup, java: Java, outer: Mapping[str, str], arguments: tuple[str, ...] = ()) -> Command:
+    """How daemon `name` is started."""
+    role = kind(name)
+    properties = dict(EAGER)
+    if role == NODEMANAGER:
+        properties.update(hadoop_conf.node_properties(setup, node_number(name)))
+    argv = [
+        str(java.binary),
+        f"{MARK}{setup.state}",
+        f"{PROCESS_MARK}{name}",
+        f"-Xmx{HEAP[role]}m",
+        *JVM_OPTIONS,
+        f"-Djava.io.tmpdir={setup.state / 'tmp'}",
+        f"-Djdk.net.hosts.file={setup.state / 'run' / 'hosts'}",
+        f"-Dlog4j.configuration=file:{setup.conf_dir / 'daemon-log4j.properties'}",
+        f"-Djava.util.logging.config.file={setup.conf_dir / 'daemon-logging.properties'}",
+        f"-Dknit.log={log_file(setup.state, name)}",
+        CLASSES[role],
+        *arguments,
+    ]
+    if not arguments:
+        argv += [part for key, value in properties.items() for part in ("-D", f"{key}={value}")]
+    return Command(argv, environment(setup, java, outer))
+
+
+def log_file(state: Path, name: str) -> Path:
+    """What the daemon logs."""
+    return state / "logs" / f"{name}.log"
+
+
+def out_file(state: Path, name: str) -> Path:
+    """What the daemon's JVM prints: little, unless it fails."""
+    return state / "logs" / f"{name}.out"
+
+
+def pid_file(state: Path, name: str) -> Path:
+    return state / "run" / f"{name}.json"
+
+
+def last_lines(state: Path, name: str, count: int) -> list[str]:
+    """The last lines of a daemon's log, followed by those that its JVM printed."""
+    lines = tail(log_file(state, name), count) + tail(out_file(state, name), count)
+    return lines[-count:]
+
+
+def tail(path: Path, count: int, block: int = 65536) -> list[str]:
+    """The last `count` lines of a file (of its last 16 `block`s of bytes at most); none when it can't be read."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            data = b""
+            while size > 0 and data.count(b"\n") <= count and len(data) < 16 * block:
+                start = max(0, size - block)
+                file.seek(start)
+                data = file.read(size - start) + data
+                size = start
+    except OSError:
+        return []
+    return data.decode(errors="replace").splitlines()[-count:] if count > 0 else []
+
+
+def unready(name: str, setup: Setup) -> str | None:
+    """What daemon `name` does not do yet, in a few words; None when it serves."""
+    role = kind(name)
+    if role == NAMENODE:
+        return _namenode_unready(setup)
+    if role == DATANODE:
+        state = rest.jmx(setup.ports["namenode-http"], "Hadoop:service=NameNode,name=FSNamesystemState")
+        return None if state.get("NumLiveDataNodes", 0) >= 1 else "has not registered with the NameNode"
+    if role == RESOURCEMANAGER:
+        info = rest.get(setup.ports["resourcemanager-http"], "/ws/v1/cluster/info") or {}
+        return None if info.get("clusterInfo", {}).get("state") == "STARTED" else "does not serve its pages"
+    return _node_unready(setup, node_number(name))
+
+
+def _namenode_unready(setup: Setup) -> str | None:
+    bean = rest.jmx(setup.ports["namenode-http"], "Hadoop:service=NameNode,name=NameNodeInfo")
+    if not bean:
+        return "does not serve its pages"
+    return "is in safe mode" if bean.get("Safemode") else None
+
+
+def _node_unready(setup: Setup, node: int) -> str | None:
+    suffix = "" if node == 1 else f"-{node}"
+    page = f":{setup.ports['nodemanager-http' + suffix]}"
+    nodes = (rest.get(setup.ports["resourcemanager-http"], "/ws/v1/cluster/nodes") or {}).get("nodes") or {}
+    states = {entry.get("state") for entry in nodes.get("node", []) if entry.get("nodeHTTPAddress", "").endswith(page)}
+    if "RUNNING" in states:
+        return None
+    if states:
+        return f"is {'/'.join(sorted(map(str, states)))} to the ResourceManager"
+    return "has not registered with the ResourceManager"

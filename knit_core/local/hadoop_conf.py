@@ -1,0 +1,271 @@
+"""PURE: the Hadoop configuration of an embedded cluster, as file name -> text.
+
+Every setting that differs from Hadoop's default is here, with its reason where the name does not give it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+from knit_core.local.paths import HADOOP_VERSION
+from knit_core.local.ports import node_address
+
+NODE_MEMORY = 8192  # MiB
+NODE_VCORES = 16
+HOST = "127.0.0.1"
+
+CLIENT_LOG4J = """\
+log4j.rootLogger=WARN,console
+log4j.appender.console=org.apache.log4j.ConsoleAppender
+log4j.appender.console.target=System.err
+log4j.appender.console.layout=org.apache.log4j.PatternLayout
+log4j.appender.console.layout.ConversionPattern=%d{ISO8601} %-5p %c{2}: %m%n
+log4j.logger.org.apache.hadoop.util.NativeCodeLoader=ERROR
+"""
+DAEMON_LOG4J = """\
+log4j.rootLogger=INFO,file
+log4j.appender.file=org.apache.log4j.RollingFileAppender
+log4j.appender.file.File=${knit.log}
+log4j.appender.file.MaxFileSize=32MB
+log4j.appender.file.MaxBackupIndex=2
+log4j.appender.file.layout=org.apache.log4j.PatternLayout
+log4j.appender.file.layout.ConversionPattern=%d{ISO8601} %-5p %c{2}: %m%n
+log4j.logger.org.apache.hadoop.util.NativeCodeLoader=ERROR
+"""
+# Libraries that log by java.util.logging: only what is wrong, or every start looks like a failure.
+JUL_PROPERTIES = "handlers=java.util.logging.ConsoleHandler\n.level=WARNING\n"
+# The HDFS jars come without the web applications that their tarball has; the servers want the folders to be there.
+WEB_XML = '<?xml version="1.0"?>\n<web-app/>\n'
+WEB_APPS = ("hdfs", "datanode", "secondary")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a cluster is made of.
+
+    Attributes:
+        state: the cluster's folder.
+        jars: the folder with Hadoop's jars.
+        ports: from port name (`knit_core.local.ports`) to port.
+        user: who runs the daemons: HDFS's superuser.
+        nodes: number of NodeManagers.
+        recovery: the ResourceManager keeps its state over a restart.
+        queues: leaf queues below root, sharing it equally; each may grow to the whole.
+        settings: Hadoop properties that beat all others; `nodemanager-2:<property>` is for that NodeManager alone.
+    """
+
+    state: Path
+    jars: Path
+    ports: Mapping[str, int]
+    user: str
+    nodes: int = 1
+    recovery: bool = False
+    queues: Sequence[str] = ("default",)
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def conf_dir(self) -> Path:
+        return self.state / "conf"
+
+    def at(self, port_name: str) -> str:
+        return f"{HOST}:{self.ports[port_name]}"
+
+
+def core_site(setup: Setup) -> dict[str, str]:
+    return {
+        "fs.defaultFS": f"hdfs://{setup.at('namenode')}",
+        "hadoop.tmp.dir": str(setup.state / "tmp"),
+        # Users here are names only (alice, bob): asking the operating system about them costs a fork and a warning.
+        "hadoop.security.group.mapping": "org.apache.hadoop.security.NullGroupsMapping",
+        "hadoop.user.group.static.mapping.overrides": f"{setup.user}={setup.user},supergroup;dr.who=",
+        "hadoop.http.staticuser.user": "dr.who",
+        f"hadoop.proxyuser.{setup.user}.hosts": "127.0.0.1",
+        f"hadoop.proxyuser.{setup.user}.users": "*",
+    }
+
+
+def hdfs_site(setup: Setup) -> dict[str, str]:
+    return {
+        "dfs.replication": "1",
+        "dfs.namenode.name.dir": f"file://{setup.state}/hdfs/name",
+        "dfs.datanode.data.dir": f"file://{setup.state}/hdfs/data",
+        "dfs.namenode.rpc-address": setup.at("namenode"),
+        "dfs.namenode.http-address": setup.at("namenode-http"),
+        "dfs.datanode.address": setup.at("datanode"),
+        "dfs.datanode.ipc.address": setup.at("datanode-ipc"),
+        "dfs.datanode.http.address": setup.at("datanode-http"),
+        # WebHDFS redirects to this name: the machine's own need not lead to the loopback address.
+        "dfs.datanode.hostname": HOST,
+        "dfs.namenode.datanode.registration.ip-hostname-check": "false",
+        "dfs.namenode.safemode.extension": "0",
+        "dfs.heartbeat.interval": "1",
+        "dfs.namenode.heartbeat.recheck-interval": "5000",
+        "dfs.namenode.handler.count": "10",
+        "dfs.datanode.handler.count": "5",
+    }
+
+
+def yarn_site(setup: Setup) -> dict[str, str]:
+    site = {
+        "yarn.resourcemanager.hostname": HOST,
+        "yarn.resourcemanager.address": setup.at("resourcemanager"),
+        "yarn.resourcemanager.webapp.address": setup.at("resourcemanager-http"),
+        "yarn.resourcemanager.scheduler.address": setup.at("resourcemanager-scheduler"),
+        "yarn.resourcemanager.resource-tracker.address": setup.at("resourcemanager-tracker"),
+        "yarn.resourcemanager.admin.address": setup.at("resourcemanager-admin"),
+        "yarn.resourcemanager.scheduler.class": (
+            "org.apache.hadoop.yarn.server.resourcemanager.scheduler.capacity.CapacityScheduler"
+        ),
+        # Ten heartbeats a second instead of one: an allocation waits for a heartbeat.
+        "yarn.resourcemanager.nodemanagers.heartbeat-interval-ms": "100",
+        "yarn.nm.liveness-monitor.expiry-interval-ms": "30000",
+        "yarn.resourcemanager.nm.liveness-monitor.interval-ms": "1000",
+        "yarn.resourcemanager.connect.retry-interval.ms": "250",
+        "yarn.resourcemanager.work-preserving-recovery.scheduling-wait-ms": "1000",
+        "yarn.scheduler.minimum-allocation-mb": "64",
+        "yarn.scheduler.maximum-allocation-mb": str(NODE_MEMORY),
+        "yarn.scheduler.minimum-allocation-vcores": "1",
+        "yarn.scheduler.maximum-allocation-vcores": str(NODE_VCORES),
+        "yarn.webapp.ui2.enable": "false",
+        "yarn.application.classpath": f"{setup.conf_dir},{setup.jars}/*",
+        "yarn.nodemanager.hostname": HOST,
+        "yarn.nodemanager.resource.memory-mb": str(NODE_MEMORY),
+        "yarn.nodemanager.resource.cpu-vcores": str(NODE_VCORES),
+        "yarn.nodemanager.vmem-check-enabled": "false",
+        "yarn.nodemanager.pmem-check-enabled": "true",
+        # True, the default, leaves killing to the kernel's control groups, which are not set up here: nobody would kill.
+        "yarn.nodemanager.resource.memory.enforced": "false",
+        "yarn.nodemanager.container-monitor.interval-ms": "1000",
+        "yarn.nodemanager.disk-health-checker.enable": "false",
+        "yarn.nodemanager.delete.debug-delay-sec": "0",
+        "yarn.nodemanager.remote-app-log-dir": "/tmp/logs",
+        "yarn.log-aggregation-enable": "true",
+        "yarn.log-aggregation.file-formats": "TFile",
+        "yarn.log-aggregation.file-controller.TFile.class": (
+            "org.apache.hadoop.yarn.logaggregation.filecontroller.tfile.LogAggregationTFileController"
+        ),
+    }
+    if setup.recovery:
+        site.update(
+            {
+                "yarn.resourcemanager.recovery.enabled": "true",
+                # Files, as LevelDB's native library is not there for every platform.
+                "yarn.resourcemanager.store.class": (
+                    "org.apache.hadoop.yarn.server.resourcemanager.recovery.FileSystemRMStateStore"
+                ),
+                "yarn.resourcemanager.fs.state-store.uri": f"file://{setup.state}/resourcemanager",
+            }
+        )
+    return site
+
+
+def capacity_scheduler(setup: Setup) -> dict[str, str]:
+    root = "yarn.scheduler.capacity"
+    site = {
+        f"{root}.maximum-am-resource-percent": "0.8",
+        f"{root}.per-node-heartbeat.maximum-offswitch-assignments": "100",
+        f"{root}.root.queues": ",".join(setup.queues),
+    }
+    shares = [round(100 / len(setup.queues), 3)] * len(setup.queues)
+    shares[-1] = round(100 - sum(shares[:-1]), 3)
+    for queue, share in zip(setup.queues, shares, strict=True):
+        site[f"{root}.root.{queue}.capacity"] = f"{share:g}"
+        site[f"{root}.root.{queue}.maximum-capacity"] = "100"
+        site[f"{root}.root.{queue}.user-limit-factor"] = "100"
+        site[f"{root}.root.{queue}.state"] = "RUNNING"
+    return site
+
+
+def node_properties(setup: Setup, node: int) -> dict[str, str]:
+    """What is NodeManager `node`'s own, given on its command line; all share one configuration folder."""
+    suffix, host = ("" if node == 1 else f"-{node}"), node_address(node)
+    folder, own = node_dir(setup.state, node), f"nodemanager{suffix}:"
+    return {
+        "yarn.nodemanager.hostname": host,
+        "yarn.nodemanager.address": f"{host}:{setup.ports['nodemanager' + suffix]}",
+        "yarn.nodemanager.localizer.address": f"{host}:{setup.ports['nodemanager-localizer' + suffix]}",
+        "yarn.nodemanager.webapp.address": f"{host}:{setup.ports['nodemanager-http' + suffix]}",
+        "yarn.nodemanager.local-dirs": str(folder / "local"),
+        "yarn.nodemanager.log-dirs": str(folder / "logs"),
+        **{key[len(own) :]: value for key, value in setup.settings.items() if key.startswith(own)},
+    }
+
+
+def node_dir(state: Path, node: int) -> Path:
+    """The folder of NodeManager `node` (from 1)."""
+    return state / "nodes" / str(node)
+
+
+def file_of(key: str) -> str:
+    """The file a Hadoop property belongs to, by its name."""
+    if key.startswith("yarn.scheduler.capacity."):
+        return "capacity-scheduler.xml"
+    if key.startswith("yarn."):
+        return "yarn-site.xml"
+    return "hdfs-site.xml" if key.startswith("dfs.") else "core-site.xml"
+
+
+def to_xml(properties: Mapping[str, str]) -> str:
+    rows = "".join(
+        f"  <property><name>{escape(name)}</name><value>{escape(value)}</value></property>\n"
+        for name, value in sorted(properties.items())
+    )
+    return f'<?xml version="1.0"?>\n<configuration>\n{rows}</configuration>\n'
+
+
+def hosts_file(setup: Setup, hostname: str) -> str:
+    """What the daemons' JVMs resolve names with: no DNS server can slow the cluster down or rename a node."""
+    rows = ["127.0.0.1 localhost", f"127.0.0.1 {hostname}"]
+    rows += [f"{address} {address}" for address in map(node_address, range(2, max(setup.nodes, 2) + 1))]
+    return "\n".join(rows) + "\n"
+
+
+def configuration(setup: Setup) -> dict[str, str]:
+    """All files of the configuration folder, from relative name to text."""
+    sites = {
+        "core-site.xml": core_site(setup),
+        "hdfs-site.xml": hdfs_site(setup),
+        "yarn-site.xml": yarn_site(setup),
+        "capacity-scheduler.xml": capacity_scheduler(setup),
+    }
+    for key, value in setup.settings.items():
+        if ":" not in key:  # see node_properties
+            sites[file_of(key)][key] = value
+    files = {name: to_xml(properties) for name, properties in sites.items()}
+    files["log4j.properties"] = CLIENT_LOG4J
+    files["daemon-log4j.properties"] = DAEMON_LOG4J
+    files["daemon-logging.properties"] = JUL_PROPERTIES
+    files.update({f"webapps/{name}/WEB-INF/web.xml": WEB_XML for name in WEB_APPS})
+    return files
+
+
+def scripts(setup: Setup, java: Path) -> dict[str, str]:
+    """`hadoop`, `hdfs` and `yarn` as far as programs need them; one script knows the commands of all three."""
+    text = f"""\
+#!/bin/sh
+# Answers like Hadoop's own command of this name, for the embedded cluster in {setup.state}.
+export HADOOP_CONF_DIR='{setup.conf_dir}'
+classpath='{setup.conf_dir}:{setup.jars}/*'
+command="$1"
+[ $# -gt 0 ] && shift
+case "$command" in
+  classpath) echo "$classpath"; exit 0 ;;
+  version) echo 'Hadoop {HADOOP_VERSION}'; exit 0 ;;
+  fs|dfs) set -- org.apache.hadoop.fs.FsShell "$@" ;;
+  dfsadmin) set -- org.apache.hadoop.hdfs.tools.DFSAdmin "$@" ;;
+  jar) set -- org.apache.hadoop.util.RunJar "$@" ;;
+  app|application|container) set -- org.apache.hadoop.yarn.client.cli.ApplicationCLI "$command" "$@" ;;
+  node) set -- org.apache.hadoop.yarn.client.cli.NodeCLI "$@" ;;
+  logs) set -- org.apache.hadoop.yarn.client.cli.LogsCLI "$@" ;;
+  rmadmin) set -- org.apache.hadoop.yarn.client.cli.RMAdminCLI "$@" ;;
+  *.*) set -- "$command" "$@" ;;
+  *) echo "usage: $0 classpath|version|fs|dfs|dfsadmin|jar|application|node|logs|rmadmin|CLASS [argument ...]" >&2
+     exit 2 ;;
+esac
+exec '{java}' -cp "$classpath${{HADOOP_CLASSPATH:+:$HADOOP_CLASSPATH}}" \\
+  --add-opens=java.base/java.lang=ALL-UNNAMED -XX:TieredStopAtLevel=1 -XX:+UseSerialGC $HADOOP_OPTS "$@"
+"""
+    return {name: text for name in ("hadoop", "hdfs", "yarn")}

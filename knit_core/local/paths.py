@@ -1,0 +1,26 @@
+"""Where the embedded cluster keeps things: one place decides, so that CLI, tests and configuration agree."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+HADOOP_VERSION = "3.4.2"
+STATE_VARIABLE = "KNIT_LOCAL_STATE"
+
+
+def cache_root() -> Path:
+    """`$XDG_CACHE_HOME/knit`, or `~/.cache/knit`."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "knit"
+
+
+def default_state_dir() -> Path:
+    """The cluster that is meant when none is named: `$KNIT_LOCAL_STATE`, or `local/default` in the cache folder."""
+    named = os.environ.get(STATE_VARIABLE)
+    return Path(named).expanduser().absolute() if named else cache_root() / "local" / "default"
+
+
+def jars_root() -> Path:
+    """The folder that all clusters of this user share for Hadoop's jars; it may not exist yet."""
+    return cache_root() / f"hadoop-{HADOOP_VERSION}"

@@ -1,0 +1,115 @@
+"""Chooses the cluster's loopback ports: the well-known ones where they are free, others where not."""
+
+from __future__ import annotations
+
+import random
+import socket
+import time
+from collections.abc import Callable, Iterable, Mapping
+
+WELL_KNOWN: dict[str, int] = {
+    "namenode": 9820,
+    "namenode-http": 9870,
+    "datanode": 9866,
+    "datanode-ipc": 9867,
+    "datanode-http": 9864,
+    "resourcemanager": 8032,
+    "resourcemanager-http": 8088,
+    "resourcemanager-scheduler": 8030,
+    "resourcemanager-tracker": 8031,
+    "resourcemanager-admin": 8033,
+    "nodemanager": 8041,
+    "nodemanager-localizer": 8040,
+    "nodemanager-http": 8042,
+}
+# Below Linux's ephemeral range (32768 and up): an outgoing connection of some program can't take them meanwhile.
+RANGE = range(12000, 32000)
+
+IsFree = Callable[[str, int], bool]
+
+
+def node_address(node: int) -> str:
+    """The loopback address of NodeManager `node` (from 1): a host of its own to YARN."""
+    return f"127.0.0.{node}"
+
+
+def node_ports(node: int) -> dict[str, str]:
+    """Port names of NodeManager `node`, each with the well-known name it stands for."""
+    suffix = "" if node == 1 else f"-{node}"
+    return {f"{name}{suffix}": name for name in WELL_KNOWN if name.startswith("nodemanager")}
+
+
+def is_free(address: str, port: int) -> bool:
+    """Can a server bind this address and port now?"""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+            probe.listen(1)
+        except OSError:
+            return False
+    return True
+
+
+def has_address(address: str) -> bool:
+    """Does this machine have the loopback address? (macOS has only 127.0.0.1 unless more are added.)"""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True
+
+
+def wait_free(wanted: Iterable[tuple[str, int]], deadline: float, *, free: IsFree = is_free) -> bool:
+    """Wait until all (address, port) pairs can be bound; False when `deadline` (of time.monotonic) passed first.
+
+    A JVM that was killed is a zombie a little before the kernel has closed its sockets.
+    """
+    left = list(wanted)
+    while left := [pair for pair in left if not free(*pair)]:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def choose(
+    nodes: int,
+    remembered: Mapping[str, int],
+    keep: Iterable[str] = (),
+    *,
+    prefer_well_known: bool = True,
+    free: IsFree = is_free,
+    rng: random.Random | None = None,
+) -> dict[str, int]:
+    """A port for every name.
+
+    Args:
+        nodes: number of NodeManagers.
+        remembered: what was chosen before; used again while it is free, so that addresses stay the same.
+        keep: names whose remembered port is in use by a living daemon of this very cluster.
+        prefer_well_known: try 8088, 9870 … first.
+        free: says whether a port can be bound.
+        rng: source of the other ports.
+    """
+    rng = rng or random.Random()
+    kept = set(keep)
+    wanted = {name: (name, "127.0.0.1") for name in WELL_KNOWN}
+    for node in range(1, nodes + 1):
+        wanted.update({name: (known, node_address(node)) for name, known in node_ports(node).items()})
+    chosen = {name: remembered[name] for name in wanted if name in kept}
+    taken = set(chosen.values())
+    for name, (known, address) in wanted.items():
+        if name in chosen:
+            continue
+        first = [remembered[name]] if name in remembered else []
+        if prefer_well_known and address == "127.0.0.1":
+            first.append(WELL_KNOWN[known])
+        port = next((port for port in first if port not in taken and free(address, port)), None)
+        while port is None:
+            attempt = rng.choice(RANGE)
+            port = attempt if attempt not in taken and free(address, attempt) else None
+        chosen[name] = port
+        taken.add(port)
+    return chosen

@@ -1,0 +1,240 @@
+"""Starts, recognises and ends processes without ever ending a stranger: a pid counts only together with its start time.
+
+Linux is read through /proc; elsewhere `ps` answers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+PROC = Path("/proc")
+# The daemons that this process started (they outlive it) and has not seen end.
+_children: set[int] = set()
+
+
+@dataclass(frozen=True)
+class ProcessRecord:
+    """A process: its pid and a text that says when it started (unique over reboots)."""
+
+    pid: int
+    started: str
+
+    @property
+    def alive(self) -> bool:
+        return start_mark(self.pid) == self.started
+
+    def write(self, path: Path) -> None:
+        write_text(path, json.dumps(asdict(self)))
+
+    @classmethod
+    def read(cls, path: Path) -> ProcessRecord | None:
+        """The record in a file, or None when there is none that can be read."""
+        try:
+            data = json.loads(path.read_text())
+            return cls(int(data["pid"]), str(data["started"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file so that readers see the old text or the new one, never half of it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
+def parse_stat(text: str) -> tuple[str, int, int, int, str]:
+    """State, parent, session, terminal and start time (in clock ticks) from the text of `/proc/<pid>/stat`."""
+    fields = text[text.rindex(")") + 2 :].split()
+    return fields[0], int(fields[1]), int(fields[3]), int(fields[4]), fields[19]
+
+
+def start_mark(pid: int) -> str | None:
+    """When the living process `pid` started; None when there is none (a zombie has ended, too)."""
+    if not PROC.joinpath("self/stat").exists():
+        return _start_mark_ps(pid)
+    try:
+        state, _, _, _, ticks = parse_stat((PROC / str(pid) / "stat").read_text())
+    except (OSError, ValueError, IndexError):
+        return None
+    return None if state in "ZX" else f"{_boot_id()}:{ticks}"
+
+
+def _boot_id() -> str:
+    try:
+        return (PROC / "sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _start_mark_ps(pid: int) -> str | None:
+    done = subprocess.run(
+        ["ps", "-o", "stat=,lstart=", "-p", str(pid)],
+        capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"},
+    )  # fmt: skip
+    state, _, started = done.stdout.strip().partition(" ")
+    return started.strip() if started and not state.startswith("Z") else None
+
+
+def spawn(command: list[str], log: Path, env: dict[str, str], cwd: Path) -> ProcessRecord:
+    """Start a daemon in a session of its own, output appended to `log`.
+
+    Not by `subprocess`: its objects complain when they are forgotten while their process lives, as daemons do.
+    """
+    shell = ["/bin/sh", "-c", 'umask 022 && cd "$0" && exec "$@"', str(cwd), *command]
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    pid = os.posix_spawn(
+        shell[0], shell, env, setsid=True, setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(log), flags, 0o644),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+    )  # fmt: skip
+    _children.add(pid)
+    return ProcessRecord(pid, start_mark(pid) or "ended at once")
+
+
+def exit_code(record: ProcessRecord, timeout: float, poll: float = 0.05) -> int | None:
+    """The exit code of a process that `spawn` started here, or None when it has not ended after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while (code := reap(record.pid)) is None and time.monotonic() < deadline:
+        time.sleep(poll)
+    return code
+
+
+def end(records: Iterable[ProcessRecord], grace: float, poll: float = 0.05) -> list[ProcessRecord]:
+    """End processes: SIGTERM, after `grace` seconds SIGKILL, and wait until they are gone.
+
+    Returns those that had to be killed.
+    """
+    living = [record for record in records if record.alive]
+    for record in living:
+        _signal(record, signal.SIGTERM)
+    living = _wait_gone(living, grace, poll)
+    for record in living:
+        _signal(record, signal.SIGKILL)
+    _wait_gone(living, 30.0, poll)
+    return living
+
+
+def _wait_gone(records: list[ProcessRecord], seconds: float, poll: float) -> list[ProcessRecord]:
+    deadline = time.monotonic() + seconds
+    while True:
+        for record in records:
+            reap(record.pid)
+        records = [record for record in records if record.alive]
+        if not records or time.monotonic() >= deadline:
+            return records
+        time.sleep(poll)
+
+
+def reap(pid: int) -> int | None:
+    """Collect an ended daemon that this very process started, so that no zombie stays; its exit code, or None."""
+    if pid not in _children:
+        return None
+    try:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        ended, status = pid, 0
+    if not ended:
+        return None
+    _children.discard(pid)
+    return os.waitstatus_to_exitcode(status)
+
+
+def _signal(record: ProcessRecord, number: int) -> None:
+    if record.alive:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(record.pid, number)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A process as `/proc` shows it; what may not be read is empty."""
+
+    pid: int
+    session: int
+    terminal: int
+    cwd: str
+    command: tuple[str, ...]
+    environ: tuple[str, ...]
+
+
+def processes() -> Iterator[Seen]:
+    """All living processes but this one. Where there is no /proc, none: the NodeManager's own shutdown has to do."""
+    if not PROC.joinpath("self/stat").exists():
+        return
+    for entry in PROC.iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            state, _, session, terminal, _ = parse_stat((entry / "stat").read_text())
+        except (OSError, ValueError, IndexError):
+            continue
+        if state not in "ZX":
+            yield Seen(
+                int(entry.name), session, terminal, _cwd(entry), _split(entry / "cmdline"), _split(entry / "environ")
+            )
+
+
+def _cwd(entry: Path) -> str:
+    try:
+        return str((entry / "cwd").readlink())
+    except OSError:
+        return ""
+
+
+def _split(path: Path) -> tuple[str, ...]:
+    try:
+        return tuple(part.decode(errors="replace") for part in path.read_bytes().split(b"\0"))
+    except OSError:
+        return ()
+
+
+def containers_of(local_dir: str, seen: list[Seen]) -> list[Seen]:
+    """Processes of containers that ran under a NodeManager's local folder.
+
+    YARN gives every container `LOCAL_DIRS`; whoever shares its session belongs to it, and so does a process that works
+    in the folder without a terminal (somebody's shell, gone there to look, has one).
+    """
+    inside = local_dir.rstrip("/") + "/"
+    marked = {
+        process.session
+        for process in seen
+        if any(entry.startswith(f"LOCAL_DIRS={inside}") for entry in process.environ)
+    }
+    return [
+        process
+        for process in seen
+        if process.session in marked or (process.cwd.startswith(inside) and process.terminal == 0)
+    ]
+
+
+def records(seen: Iterable[Seen]) -> list[ProcessRecord]:
+    """Records of what was seen, without those that have ended since."""
+    marks = ((process.pid, start_mark(process.pid)) for process in seen)
+    return [ProcessRecord(pid, mark) for pid, mark in marks if mark]
+
+
+def sweep(select: Callable[[list[Seen]], list[Seen]], grace: float, rounds: int = 5) -> int:
+    """End what `select` picks from all processes, again until nothing is left (they may fork meanwhile).
+
+    Returns how many were ended.
+    """
+    count = 0
+    for _ in range(rounds):
+        found = records(select(list(processes())))
+        if not found:
+            break
+        count += len(found)
+        end(found, grace)
+    return count

@@ -1,0 +1,120 @@
+"""What a cluster's folder remembers between commands, and what `status` tells of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from knit_core.local.hadoop_conf import Setup
+from knit_core.local.java import Java
+from knit_core.local.processes import write_text
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Record:
+    """A cluster as it was last brought up."""
+
+    setup: Setup
+    java: Java
+
+    def write(self) -> None:
+        setup = self.setup
+        data = {
+            "format": FORMAT,
+            "jars": str(setup.jars),
+            "ports": dict(setup.ports),
+            "user": setup.user,
+            "nodes": setup.nodes,
+            "recovery": setup.recovery,
+            "queues": list(setup.queues),
+            "settings": dict(setup.settings),
+            "java": {"home": str(self.java.home), "version": self.java.version, "source": self.java.source},
+        }
+        write_text(setup.state / "cluster.json", json.dumps(data, indent=1) + "\n")
+
+    @classmethod
+    def read(cls, state: Path) -> Record | None:
+        """The record in a cluster's folder, or None when there is none of this format."""
+        try:
+            data: dict[str, Any] = json.loads((state / "cluster.json").read_text())
+            if data["format"] != FORMAT:
+                return None
+            java = data["java"]
+            return cls(
+                Setup(
+                    state=state,
+                    jars=Path(data["jars"]),
+                    ports={name: int(port) for name, port in data["ports"].items()},
+                    user=data["user"],
+                    nodes=int(data["nodes"]),
+                    recovery=bool(data["recovery"]),
+                    queues=tuple(data["queues"]),
+                    settings=dict(data["settings"]),
+                ),
+                Java(Path(java["home"]), java["version"], java["source"]),
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+
+@dataclass(frozen=True)
+class DaemonStatus:
+    """One daemon.
+
+    Attributes:
+        state: `running`, `starting` (alive, does not serve yet), `dead` (it ended by itself or was killed), `stopped`.
+        port: where it serves its own protocol; `url` is its page.
+        problem: why it is not `running`, in a few words.
+        last_lines: of its log, when it is dead.
+    """
+
+    name: str
+    state: str
+    pid: int | None
+    port: int
+    url: str
+    log: str
+    problem: str = ""
+    last_lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ClusterStatus:
+    """A cluster: `running` when all daemons are, `stopped` when none was started, `broken` or `starting` otherwise."""
+
+    state: str
+    state_dir: str
+    conf_dir: str
+    resourcemanager_url: str
+    namenode_url: str
+    nodes: int
+    recovery: bool
+    queues: tuple[str, ...]
+    settings: Mapping[str, str] = field(default_factory=dict)
+    java: str = ""
+    java_home: str = ""
+    hadoop: str = ""
+    jars: str = ""
+    daemons: tuple[DaemonStatus, ...] = ()
+
+    @property
+    def running(self) -> bool:
+        return self.state == "running"
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of bring-up as it goes on: `name` stays, `text` changes, `done` with the last one."""
+
+    name: str
+    text: str
+    done: bool = False

@@ -1,0 +1,10 @@
+"""Logs of an application: live from the NodeManagers, after the end from the aggregated files on HDFS; nothing twice,
+nothing lost.
+"""
+
+from knit_core.logs.files import LogFile, log_files
+from knit_core.logs.lines import Block, LogCursor, LogLine
+from knit_core.logs.reader import LogReader
+from knit_core.logs.selection import Selection
+
+__all__ = ["Block", "LogCursor", "LogFile", "LogLine", "LogReader", "Selection", "log_files"]

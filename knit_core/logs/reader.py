@@ -1,0 +1,171 @@
+"""An application's logs from where a reader stands: live while it runs, from HDFS after its end."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from knit_core.errors import ApplicationNotFound, ConnectionFailed, KnitError, MissingLog
+from knit_core.logs.aggregated import AggregatedLogs, Found
+from knit_core.logs.container import Uploads
+from knit_core.logs.ended import EndedLogs, Expected, unavailable
+from knit_core.logs.follow import Follower
+from knit_core.logs.lines import Block, LogCursor, LogLine, blocks, last_lines, remark
+from knit_core.logs.running import ITSELF, RunningUploads, drained, follow, once
+from knit_core.logs.selection import Selection
+from knit_core.report import Report
+from knit_core.result import Container, Result
+from knit_core.states import ContainerState
+
+if TYPE_CHECKING:
+    from knit_core.application import Application
+
+
+OFF = (
+    "are gone",
+    "Log aggregation is off on this cluster (yarn.log-aggregation-enable), and its nodes keep logs only for a while "
+    "(yarn.nodemanager.log.retain-seconds): follow them while it runs",
+)
+
+
+class LogReader:
+    """Reads an application's logs once, from a cursor on.
+
+    Args:
+        application: which.
+        selection: what of it.
+        cursor: where to begin; moved as lines are handed out.
+        timeout: seconds to wait for the aggregated logs after the end.
+    """
+
+    def __init__(
+        self, application: Application, selection: Selection, cursor: LogCursor | None = None, timeout: float = 60.0
+    ) -> None:
+        self._application, self._selection, self._timeout = application, selection, timeout
+        self.cursor = LogCursor() if cursor is None else cursor
+        self._knit = application.knit
+        self._seen: dict[str, Container] = {}
+        self._logs: AggregatedLogs | None = None
+
+    def lines(self, go_on: bool) -> Iterator[LogLine]:
+        """See `Application.logs`."""
+        for block in self.blocks(go_on):
+            yield from block.lines(self.cursor)
+
+    def blocks(self, go_on: bool) -> Iterator[Block]:
+        """The same in blocks of lines; the cursor moves as their lines are taken.
+
+        Args:
+            go_on: follow until the application ends.
+        """
+        report = self.report()
+        if report is not None and not report.ended:
+            logs = self.aggregated(report)
+            uploads = RunningUploads(logs)
+            make = lambda: self._follower(uploads, not go_on)  # noqa: E731
+            if not go_on:
+                yield from once(self._application, make, self._selection, report)
+                return
+            report = yield from follow(self._application, make, self._selection, self._seen)
+            # The last lines only were wanted of what was there at the beginning; all that followed is.
+            self._selection = dataclasses.replace(self._selection, tail=None)
+        yield from self._ended(report)
+
+    def report(self) -> Report | None:
+        """What the ResourceManager says; None when it has forgotten the application."""
+        try:
+            return self._application.report()
+        except ApplicationNotFound:
+            return None
+
+    def ended(self, report: Report | None) -> tuple[AggregatedLogs, Expected]:
+        """Where the logs of the ended application are, and what belongs to them.
+
+        Raises:
+            ApplicationNotFound: nobody knows it.
+        """
+        result = self._application.conclude(report) if report is not None else self._application.result()
+        return self.aggregated(report, result), Expected(result, self._seen, self._selection)
+
+    def _ended(self, report: Report | None) -> Iterator[Block]:
+        logs, expected = self.ended(report)
+        if not logs.enabled:
+            yield from self._from_nodes(expected)
+            return
+        for row, found in EndedLogs(self._application, logs, expected, self._timeout).found():
+            yield from self._content(row, found)
+
+    def _content(self, row: Container, found: Found) -> Iterator[Block]:
+        """One log beyond the cursor."""
+        start = self.cursor.at(row.yarn, found.stream)
+        if start >= found.size:
+            return
+        made = blocks(row, found.stream, start, found.open(start), True)
+        yield from made if self._selection.tail is None else last_lines(made, self._selection.tail)
+
+    def _from_nodes(self, expected: Expected) -> Iterator[Block]:
+        """What the nodes still have of an application whose logs nobody aggregated."""
+        yield remark(ITSELF, "log aggregation is off on this cluster; what follows is what its nodes still have")
+        rows = [
+            row if row.state.ended else dataclasses.replace(row, state=ContainerState.KILLED)
+            for row in expected.rows.values()
+        ]
+        follower = self._follower(None, True)
+        try:
+            follower.update(rows)
+            yield from drained(follower)
+        finally:
+            follower.close()
+        unread = {row.yarn: row for row in follower.unread() if row.state is not ContainerState.KILLED}
+        unread.update({row.yarn: row for row in rows if not row.node_http})
+        if not unread and (rows or expected.complete):
+            return
+        missing = tuple(_missing(row, follower.failures.get(yarn)) for yarn, row in sorted(unread.items()))
+        raise unavailable(
+            self._application.id,
+            missing,
+            (),
+            total=len(rows),
+            reason="off",
+            said=OFF,
+        )
+
+    def aggregated(self, report: Report | None, result: Result | None = None) -> AggregatedLogs:
+        """The application's aggregated logs."""
+        if self._logs is None:
+            owner = (report.user if report else "") or (result.user if result else "") or self._knit.config.user
+            self._logs = AggregatedLogs(self._knit.hdfs, self._knit.config, self._application.id, owner)
+        return self._logs
+
+    @property
+    def scheme(self) -> str:
+        """How NodeManagers are spoken to."""
+        return "https" if self._knit.config.cluster_property("yarn.http.policy", "") == "HTTPS_ONLY" else "http"
+
+    @property
+    def no_uploads(self) -> Uploads:
+        """Of an application whose logs are not aggregated nothing was uploaded."""
+        return _NoUploads()
+
+    def _follower(self, uploads: RunningUploads | None, single: bool) -> Follower:
+        chosen: Uploads = uploads or self.no_uploads
+        return Follower(self._knit.nodes, self.scheme, chosen, self._selection, self.cursor, once=single)
+
+
+class _NoUploads:
+    possible = False
+
+    def of_log(self, row: Container, stream: str, uploads: int, fresh: bool) -> None:
+        """None."""
+
+    def last_part(self, row: Container, stream: str) -> None:
+        """None."""
+
+
+def _missing(row: Container, error: KnitError | None) -> MissingLog:
+    if isinstance(error, ConnectionFailed):
+        why = "its node cannot be reached"
+    else:
+        why = "its node no longer has them" if row.node_http else "its node is not known"
+    return MissingLog(row.id, row.yarn, row.host, why)

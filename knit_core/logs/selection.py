@@ -1,0 +1,81 @@
+"""Which logs are wanted. Pure."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from knit_core.errors import LogsUnavailable
+from knit_core.result import Container
+
+STREAMS = ("stdout", "stderr")
+MASTER = "master"  # what the ApplicationMaster's container is called
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A choice of logs.
+
+    Attributes:
+        services, containers: only of these; None: of all. Containers by Knit's name (all attempts of it) or YARN's id;
+            the ApplicationMaster's are only chosen by name.
+        streams: names of log files.
+        tail: only the last so many lines of each; None: all.
+    """
+
+    services: frozenset[str] | None = None
+    containers: frozenset[str] | None = None
+    streams: frozenset[str] = frozenset(STREAMS)
+    tail: int | None = None
+
+    @classmethod
+    def of(
+        cls,
+        services: Iterable[str] | None = None,
+        containers: Iterable[str] | None = None,
+        streams: Iterable[str] | None = None,
+        tail: int | None = None,
+    ) -> Selection:
+        """From the arguments of `Application.logs`; ValueError for a negative `tail`, or one text where a list belongs."""
+        for name, value in (("services", services), ("containers", containers), ("streams", streams)):
+            if isinstance(value, str):
+                raise ValueError(f"{name}: a list of names, not one text ({value!r})")
+        if tail is not None and tail < 0:
+            raise ValueError(f"tail: a number of lines, not {tail}")
+        chosen = frozenset(streams) if streams else frozenset(STREAMS)
+        return cls(
+            frozenset(services) if services else None, frozenset(containers) if containers else None, chosen, tail
+        )
+
+    @property
+    def master(self) -> bool:
+        """Whether the ApplicationMaster's logs are asked for."""
+        return self.containers is not None and MASTER in self.containers
+
+    def wants(self, row: Container) -> bool:
+        """Whether this container's logs are wanted."""
+        if self.containers is not None and not self.containers & {row.id, row.yarn}:
+            return False
+        return self.services is None or row.service in self.services
+
+    def check(self, rows: Iterable[Container]) -> None:
+        """That something fits.
+
+        Raises:
+            LogsUnavailable: there are containers, and none of them is wanted.
+        """
+        known = list(rows)
+        if not known or self.master or any(self.wants(row) for row in known):
+            return
+        ids = sorted({row.id for row in known})
+        services = sorted({row.service for row in known if row.service})
+        asked = sorted(self.containers or self.services or ())
+        there = ids if self.containers else services
+        near = difflib.get_close_matches(asked[0], there, 1)
+        names = (
+            f"did you mean {near[0]}?"
+            if near
+            else f"there are {', '.join(there[:10])}{' …' if len(there) > 10 else ''}"
+        )
+        raise LogsUnavailable(f"No container fits {', '.join(asked)}: {names}", reason="unknown")

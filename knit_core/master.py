@@ -1,0 +1,191 @@
+"""Calls to an application's ApplicationMaster: signed, direct first, then through the ResourceManager's proxy.
+
+Every call says which stage failed where. The attempt number and the clock are corrected from the ApplicationMaster's
+own (signed) answer.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+
+from knit_container.signing import BadReply, encode_body, open_reply, query_string, sign
+from knit_core.errors import KnitError, MasterUnreachable, NotAuthorized, NotFound, RequestRefused, ServiceUnavailable
+from knit_core.http import AuthStrategy
+from knit_core.report import Report
+
+PATIENCE = 300.0
+_CONNECT, _READ = 3.0, 30.0  # seconds
+_CORRECTIONS = 3
+
+
+class Master:
+    """One application's API.
+
+    Args:
+        app_id: which.
+        secret: returns the application's secret (asked once, when it is first needed).
+        locate: returns the ResourceManager's present report of it.
+        session: for direct calls and the proxy's.
+        auth: what the ResourceManager's proxy wants.
+    """
+
+    def __init__(
+        self,
+        app_id: str,
+        secret: Callable[[], bytes],
+        locate: Callable[[], Report],
+        session: Callable[[], requests.Session],
+        auth: AuthStrategy,
+    ) -> None:
+        self.app_id = app_id
+        self._secret, self._locate, self._session, self._auth = secret, locate, session, auth
+        self._routes: list[str] = []
+        self._attempt = 1
+        self._skew = 0
+        self._reached = self._returns = False
+        self._lock = threading.Lock()
+
+    def get(self, path: str, query: dict[str, str] | None = None, wait: float = 0.0, patience: float = PATIENCE) -> Any:
+        """GET `/api/v1` + path."""
+        return self.call("GET", path, None, query, wait, patience)
+
+    def put(self, path: str, body: Any) -> Any:
+        """PUT JSON to `/api/v1` + path."""
+        return self.call("PUT", path, body)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        query: dict[str, str] | None = None,
+        wait: float = 0.0,
+        patience: float = PATIENCE,
+    ) -> Any:
+        """One call, over the ways that there are; a restart of the ApplicationMaster is waited out.
+
+        Args:
+            method, path, body, query: the request; path below `/api/v1`. A repetition must be harmless.
+            wait: seconds that the reply may take by itself (a long poll).
+            patience: seconds for an ApplicationMaster that was there before to come back.
+
+        Raises:
+            MasterUnreachable: no way led there; `.stages` says why.
+            RequestRefused, NotFound, NotAuthorized: it refused.
+        """
+        raw = b"" if body is None else encode_body(body)
+        deadline, pause = time.monotonic() + patience, 0.1
+        while True:
+            stages: list[str] = []
+            found, reply = self._over_routes(stages, method, f"/api/v1{path}", query or {}, raw, wait)
+            if found:
+                return reply
+            if not self._returns or time.monotonic() > deadline:
+                raise MasterUnreachable(self.app_id, list(dict.fromkeys(stages)))
+            time.sleep(pause)
+            pause = min(2 * pause, 2.0)
+
+    def _over_routes(
+        self, stages: list[str], method: str, path: str, query: dict[str, str], raw: bytes, wait: float
+    ) -> tuple[bool, Any]:
+        """Each way once, with the addresses as they were known, then as they are now."""
+        for again in (False, True):
+            if again or not self._routes:
+                self._find(stages)
+            for route in list(self._routes):
+                try:
+                    reply = self._corrected(route, method, path, query, raw, wait)
+                except (requests.RequestException, BadReply, ServiceUnavailable) as error:
+                    stages.append(f"{self._kind(route)} {_host(route)}: {_stage(error)}")
+                    continue
+                with self._lock:  # the way that led there is the first next time
+                    self._routes = [route, *(other for other in self._routes if other != route)]
+                    self._reached = True
+                return True, reply
+        return False, None
+
+    def _find(self, stages: list[str]) -> None:
+        report = self._locate()
+        routes = [f"http://{report.master}"] if report.master else []
+        if report.tracking_url and not report.ended:
+            routes.append(report.tracking_url.rstrip("/"))
+        if not routes:
+            stages.append(f"the ResourceManager gives no address of it (state {report.state})")
+        with self._lock:
+            self._routes = routes
+            self._attempt = report.attempt or self._attempt
+            # one that was there, or an attempt after the first, is coming back; else it is waiting for its start
+            self._returns = not report.ended and (self._reached or report.attempt > 1)
+
+    def _corrected(self, route: str, method: str, path: str, query: dict[str, str], raw: bytes, wait: float) -> Any:
+        for _ in range(_CORRECTIONS):
+            status, reply = self._send(route, method, path, query, raw, wait)
+            code = reply.get("error") if isinstance(reply, dict) else None
+            if status < 300 and code is None:
+                return reply
+            if code == "stale":
+                with self._lock:
+                    self._skew = int(reply["time"]) - int(time.time() * 1000)
+                    self._attempt = int(reply["attempt"])
+                continue
+            raise self._refusal(status, reply, method, path)
+        raise ServiceUnavailable("its clock or attempt number changes at every call")
+
+    def _send(
+        self, route: str, method: str, path: str, query: dict[str, str], raw: bytes, wait: float
+    ) -> tuple[int, Any]:
+        secret = self._secret()
+        now = int(time.time() * 1000) + self._skew
+        signed = sign(secret, "client", self._attempt, method, path, query, raw, now_ms=now)
+        sent = dict(signed)
+        if not self._direct(route):
+            sent.update(self._auth.parameters())
+        response = self._session().request(
+            method,
+            f"{route}{path}?{query_string(sent)}",
+            data=raw or None,
+            headers={"Content-Type": "application/json"} if raw else {},
+            timeout=(_CONNECT, _READ + wait),
+            allow_redirects=False,
+        )
+        return response.status_code, open_reply(secret, signed["knonce"], response.status_code, response.content)
+
+    def _refusal(self, status: int, reply: Any, method: str, path: str) -> KnitError:
+        message = reply.get("message") if isinstance(reply, dict) else reply
+        text = f"{method} {path}: the ApplicationMaster of {self.app_id} refused ({status}): {message}"
+        kind = {401: NotAuthorized, 403: NotAuthorized, 404: NotFound}.get(status, RequestRefused)
+        if status >= 500:
+            return ServiceUnavailable(text)
+        return kind(text, status=status, reply=reply)
+
+    def _direct(self, route: str) -> bool:
+        return not urlsplit(route).path.strip("/")
+
+    def _kind(self, route: str) -> str:
+        return "directly at" if self._direct(route) else "through the proxy at"
+
+
+def _host(route: str) -> str:
+    return urlsplit(route).netloc
+
+
+def _stage(error: Exception) -> str:
+    """Which stage failed: DNS, TCP, HTTP, signature. The error's own text may hold the signed URL and is not quoted."""
+    text = repr(error)
+    if isinstance(error, (BadReply, ServiceUnavailable)):
+        return str(error)
+    if "NameResolutionError" in text or "gaierror" in text:
+        return "the host's name is not known here (DNS)"
+    if isinstance(error, requests.exceptions.ConnectTimeout):
+        return "no connection within 3 s (TCP: a firewall?)"
+    if "refused" in text:
+        return "connection refused (TCP)"
+    if isinstance(error, requests.exceptions.ReadTimeout):
+        return "no reply within 30 s (HTTP)"
+    return "the connection broke (HTTP)"

@@ -1,0 +1,34 @@
+"""What to run: the specification of an application, validated before anything else happens."""
+
+from knit_core.spec.application import ApplicationSpec, application_spec
+from knit_core.spec.files import EnvironmentRef, File, FileType
+from knit_core.spec.policies import (
+    Acls,
+    Condition,
+    Docker,
+    HttpProbe,
+    LogPatterns,
+    Mount,
+    Readiness,
+    Restart,
+    RestartPolicy,
+)
+from knit_core.spec.service import Service
+
+__all__ = [
+    "Acls",
+    "ApplicationSpec",
+    "Condition",
+    "Docker",
+    "EnvironmentRef",
+    "File",
+    "FileType",
+    "HttpProbe",
+    "LogPatterns",
+    "Mount",
+    "Readiness",
+    "Restart",
+    "RestartPolicy",
+    "Service",
+    "application_spec",
+]

@@ -1,0 +1,320 @@
+"""Staging: brings a plan's files to HDFS, content-addressed, so that what is there is never sent again.
+
+`<staging>/cache/<sha256>/<name>`: an entry is written once under a temporary name, renamed, and never written nor
+touched again, since YARN reuses a localised file by path and modification time. `<staging>` has mode 700: YARN
+localises PRIVATE files as the user. Who uses an entry says so before he looks whether it is there (`knit_core.leases`);
+environments may lie in a cache that users share (`knit_core.sharedcache`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import posixpath
+import stat
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from knit_core.errors import ConfigError, KnitError, NotAuthorized, StagingError
+from knit_core.facts import FileStatus
+from knit_core.leases import Leases, marked
+from knit_core.plan import Upload
+from knit_core.sharedcache import SharedCache
+from knit_core.spec import ApplicationSpec, FileType
+from knit_core.webhdfs import WebHdfs
+
+Progress = Callable[[str, int, int], None]  # name, bytes sent, bytes in all
+_CHUNK = 1 << 20
+_PARALLEL = 6
+_PRUNING = 15.0  # seconds after which a pruning that has marked an entry is dead: it gives up before
+
+
+class Staging:
+    """The staging folder of one user."""
+
+    def __init__(
+        self, hdfs: WebHdfs, folder: str, replication: int | None = None, shared: SharedCache | None = None
+    ) -> None:
+        self.hdfs, self.folder, self.replication, self.shared = hdfs, folder, replication, shared
+        self.leases = Leases(hdfs, f"{folder}/leases")
+        self._ready = False
+
+    def prepare(self) -> None:
+        """Make the folder with mode 700.
+
+        Raises:
+            StagingError: it cannot be made, or belongs to somebody else.
+        """
+        if self._ready:
+            return
+        found = self.hdfs.status(self.folder)
+        if found is None:
+            try:
+                for name in ("", "/cache", "/apps", "/launches", "/leases"):
+                    self.hdfs.mkdirs(self.folder + name, "700")
+            except KnitError as error:
+                if error.transient:
+                    raise
+                raise StagingError(
+                    f"The staging folder {self.folder} cannot be made on HDFS: {error}. Ask for a home folder on HDFS, "
+                    "or set KNIT_STAGING to a folder that you may write to."
+                ) from None
+        elif not found.folder:
+            raise StagingError(
+                f"{self.folder} on HDFS is a file; Knit needs a folder there (KNIT_STAGING sets another)"
+            )
+        self._ready = True
+
+    def place(self, files: dict[str, Upload], spec: ApplicationSpec) -> dict[str, Upload]:
+        """The files with the environments among them in the shared cache, where one is set."""
+        if self.shared is None:
+            return files
+        archives = {s.environment.archive for s in spec.services.values() if s.environment}
+        shared = self.shared
+        return {path: shared.place(upload) if path in archives else upload for path, upload in files.items()}
+
+    def reserve(self, app_id: str, uploads: Iterable[Upload], remotes: Iterable[str] = ()) -> None:
+        """Writes leases for the application: from now on pruning leaves these entries. Comes before `look`."""
+        self.prepare()
+        wanted = list(uploads)
+        mine = {upload.sha256 for upload in wanted if not upload.root}
+        cache = f"{self.folder}/cache/"  # an entry may be named by its URL, too
+        mine |= {path.removeprefix(cache).partition("/")[0] for path in remotes if path.startswith(cache)}
+        self.leases.take(mine, app_id)
+        if self.shared is not None and (others := {upload.sha256 for upload in wanted if upload.root}):
+            self.shared.prepare()
+            Leases(self.hdfs, self.shared.leases).take(others, app_id)
+
+    def look(self, uploads: Iterable[Upload], remotes: Iterable[str]) -> tuple[dict[str, FileStatus], list[Upload]]:
+        """Which uploads are there, and which are missing.
+
+        Raises:
+            StagingError: an entry has another size than its content, or a file used in place is missing.
+        """
+        wanted = list(uploads)
+        paths = [upload.remote(self.folder) for upload in wanted]
+        places = list(remotes)
+        with ThreadPoolExecutor(_PARALLEL) as pool:
+            ready = pool.submit(self.prepare)
+            statuses = list(pool.map(self.hdfs.status, [*paths, *places]))
+            ready.result()
+        statuses = [self._settled(status) for status in statuses]
+        there: dict[str, FileStatus] = {}
+        missing = []
+        for upload, path, status in zip(wanted, paths, statuses, strict=False):
+            if status is None:
+                missing.append(upload)
+            else:
+                there[path] = self._checked(upload, status)
+        for path, status in zip(places, statuses[len(paths) :], strict=True):
+            if status is None:
+                raise StagingError(f"{path} is not on HDFS at {self.hdfs.address}")
+            there[path] = status
+        return there, missing
+
+    def put(self, uploads: list[Upload], progress: Progress | None = None) -> dict[str, FileStatus]:
+        """Upload what is missing, side by side; status by HDFS path. The first failure, or Ctrl-C, ends them all soon."""
+        stop = threading.Event()
+        with ThreadPoolExecutor(_PARALLEL) as pool:
+            running = [pool.submit(self._put_one, upload, progress, stop) for upload in uploads]
+            try:
+                done = [future.result() for future in running]
+            except BaseException:
+                stop.set()
+                raise
+        return {status.path: status for status in done}
+
+    def _put_one(self, upload: Upload, progress: Progress | None, stop: threading.Event) -> FileStatus:
+        path = upload.remote(self.folder)
+        if self.shared is not None and upload.root:
+            self.shared.open(upload)
+        # else the folder comes with the file (below a folder of mode 700); of two writers of one content one rename wins
+        permission = "644" if upload.root else "600"
+        self.hdfs.publish(
+            path, lambda: _content(upload, progress, stop), permission=permission, replication=self.replication
+        )
+        status = self.hdfs.status(path)
+        if status is None:
+            raise StagingError(f"{path} was uploaded and is gone again: does something clean {self.folder}?")
+        return self._checked(upload, status)
+
+    def _settled(self, status: FileStatus | None) -> FileStatus | None:
+        """An entry that a pruning has marked: waits until it is gone (None) or stays."""
+        if status is None or "/cache/" not in status.path or not marked(status):
+            return status
+        deadline = time.monotonic() + _PRUNING
+        while time.monotonic() < deadline:
+            time.sleep(0.05)
+            found = self.hdfs.status(status.path)
+            if found is None or not marked(found):
+                return found
+        try:
+            self.hdfs.set_permission(status.path, "600" if status.path.startswith(self.folder) else "644")
+        except NotAuthorized:
+            return None  # another user's, in the shared cache
+        return self.hdfs.status(status.path)
+
+    def _checked(self, upload: Upload, status: FileStatus) -> FileStatus:
+        if status.size != upload.size:
+            raise StagingError(
+                f"{status.path} on HDFS has {status.size} bytes where {upload.size} were expected: something else wrote "
+                f"there. Delete that folder (hdfs dfs -rm -r {posixpath.dirname(status.path)}) and launch again."
+            )
+        return status
+
+
+def _content(upload: Upload, progress: Progress | None, stop: threading.Event) -> Iterator[bytes] | bytes:
+    if not upload.path:
+        return upload.data
+    return _read(upload, progress, stop)
+
+
+def _read(upload: Upload, progress: Progress | None, stop: threading.Event) -> Iterator[bytes]:
+    """The file's bytes, with their digest checked at the end: a file that changes under way is never published."""
+    digest, sent = hashlib.sha256(), 0
+    with Path(upload.path).open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            if stop.is_set():
+                raise StagingError(f"the upload of {upload.path} was given up")
+            digest.update(chunk)
+            sent += len(chunk)
+            yield chunk
+            if progress:
+                progress(upload.name, sent, upload.size)
+    if digest.hexdigest() != upload.sha256:
+        raise StagingError(f"{upload.path} changed while it was uploaded: launch again when it is complete")
+
+
+_digests: dict[tuple[str, int, int, int], str] = {}
+_digests_lock = threading.Lock()
+
+
+def inspect(path: str, known: str = "") -> Upload:
+    """An Upload for a local file, its digest computed once per process and file state.
+
+    Args:
+        path: local file.
+        known: its SHA-256, when somebody computed it already.
+
+    Raises:
+        StagingError: not there, not readable, not a file.
+    """
+    place = Path(path).expanduser()
+    try:
+        state = place.stat()
+        if stat.S_ISDIR(state.st_mode):
+            raise StagingError(f"{path} is a folder: give an archive of it (.zip or .tar.gz; YARN unpacks it)")
+        if not stat.S_ISREG(state.st_mode):
+            raise StagingError(f"{path} is not an ordinary file")
+        key = (str(place.resolve()), state.st_size, state.st_mtime_ns, state.st_ino)
+        digest = known or _digests.get(key)
+        if not digest:
+            with place.open("rb") as stream:
+                digest = _digest(stream)
+            with _digests_lock:
+                _digests[key] = digest
+    except FileNotFoundError:
+        raise StagingError(f"{path} does not exist (looked for {place.absolute()})") from None
+    except OSError as error:
+        raise StagingError(f"{path} cannot be read: {error.strerror}") from None
+    return Upload(_safe_name(place.name), digest, state.st_size, path=str(place))
+
+
+def _digest(stream: io.BufferedReader) -> str:
+    digest = hashlib.sha256()
+    while chunk := stream.read(_CHUNK):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _safe_name(name: str) -> str:
+    """A file name that HDFS and URLs take as it is, with the ending that YARN recognises archives by."""
+    safe = "".join(char if char.isascii() and (char.isalnum() or char in "._-") else "_" for char in name)
+    return safe if safe.strip(".") else "file"
+
+
+def gather(spec: ApplicationSpec, filesystem: str) -> tuple[dict[str, Upload], list[str]]:
+    """Uploads of all local files that a spec names, and what is wrong with them (one sentence each).
+
+    Args:
+        spec: what should run.
+        filesystem: `hdfs://…` that the nodes use; files in place must lie there.
+    """
+    files: dict[str, Upload] = {}
+    problems: list[str] = []
+
+    def take(path: str, known: str = "") -> None:
+        try:
+            files.setdefault(path, inspect(path, known))
+        except StagingError as error:
+            problems.append(str(error))
+
+    def in_place(url: str) -> None:
+        parts, own = urlsplit(url), urlsplit(filesystem)
+        if parts.scheme != own.scheme or (parts.netloc and parts.netloc != own.netloc):
+            problems.append(f"{url} is not on the cluster's filesystem {filesystem}")
+
+    for service in spec.services.values():
+        for file in service.files:
+            if file.remote:
+                in_place(file.source)
+            else:
+                take(file.path)
+        environment = service.environment
+        if environment is not None and environment.kind == "archive":
+            if "://" in environment.archive:
+                in_place(environment.archive)
+            else:
+                take(environment.archive, environment.sha256)
+    return files, list(dict.fromkeys(problems))
+
+
+def archives_of(spec: ApplicationSpec, files: Mapping[str, Upload]) -> list[Upload]:
+    """The local archives that YARN would unpack, those excepted that Knit built itself (their digest came with them)."""
+    wanted = [
+        f.path for s in spec.services.values() for f in s.files if f.yarn_type is FileType.ARCHIVE and not f.remote
+    ]
+    wanted += [s.environment.archive for s in spec.services.values() if s.environment and not s.environment.sha256]
+    return [files[path] for path in dict.fromkeys(wanted) if path in files]
+
+
+def master_jar() -> Upload:
+    """The ApplicationMaster's jar from the installed package.
+
+    Raises:
+        ConfigError: it was not built.
+    """
+    path = Path(__file__).parent / "jars" / "knit-am.jar"
+    if not path.is_file():
+        raise ConfigError(
+            f"The ApplicationMaster's jar was not built ({path} is missing): install Knit with pip, "
+            "or in a source tree run: python hatch_build.py (needs a JDK and Maven)"
+        )
+    return inspect(str(path))
+
+
+_zip: list[Upload] = []
+
+
+def container_zip() -> Upload:
+    """`knit_container` as a zip that Python imports from; the same bytes for the same source."""
+    if not _zip:
+        import knit_container
+
+        folder = Path(next(iter(knit_container.__path__)))
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+            for path in sorted(folder.glob("*.py")):
+                entry = zipfile.ZipInfo(f"knit_container/{path.name}", (2020, 1, 1, 0, 0, 0))
+                entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+                archive.writestr(entry, path.read_bytes())
+        _zip.append(Upload.of("knit-container.zip", buffer.getvalue()))
+    return _zip[0]
+
+
+__all__ = ["Progress", "Staging", "archives_of", "container_zip", "gather", "inspect", "master_jar"]

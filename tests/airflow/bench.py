@@ -1,0 +1,105 @@
+"""One task on the real Airflow and the real cluster, with what a test wants to know of it."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from knit_core import Knit, Report, State
+from tools.airflow_client import AirflowClient, wait_for
+from tools.airflow_processes import AirflowProcesses
+
+#: Seconds for one step of a scenario on a busy two-core machine.
+SOON = 90.0
+
+
+@dataclass
+class Scenario:
+    """A run of one of the DAGs in tests/airflow/dags, its application being known by a name of its own.
+
+    The program echoes its try, waits until `let_go` is called and ends with the exit code that was asked for.
+    """
+
+    airflow: AirflowProcesses
+    knit: Knit
+    folder: Path
+    dag_id: str
+    exit_code: int = 0
+    task_id: str = "run"
+    name: str = field(default_factory=lambda: f"test-{uuid.uuid4().hex[:12]}")
+    run_id: str = ""
+
+    @property
+    def client(self) -> AirflowClient:
+        """The REST API."""
+        return self.airflow.client
+
+    @property
+    def flag(self) -> Path:
+        """The file that the program waits for; its node is this machine."""
+        return self.folder / self.name
+
+    def start(self, **conf: Any) -> Scenario:
+        """Trigger the run."""
+        command = (
+            f"echo hello from $KNIT_CONTAINER; until [ -e {self.flag} ]; do sleep 0.2; done; "
+            f"echo going >&2; exit {self.exit_code}"
+        )
+        self.run_id = self.client.trigger(self.dag_id, {"command": command, "name": self.name, **conf})
+        return self
+
+    def let_go(self) -> None:
+        """The program may end; every later launch of it, too."""
+        self.flag.touch()
+
+    def wait(self, *states: str, tries: int = 0, deadline: float = SOON) -> dict[str, Any]:
+        """Wait for a state of the task."""
+        return self.client.wait_task(self.dag_id, self.run_id, self.task_id, states, deadline, tries)
+
+    def applications(self) -> list[Report]:
+        """All applications that this scenario ever launched, oldest first."""
+        return list(self.knit.list(name=self.name, states=list(State)))
+
+    def wait_running(self, count: int = 1) -> Report:
+        """Wait until its newest application, number `count`, runs; more than that is an error."""
+
+        def running() -> Report | None:
+            found = self.applications()
+            assert len(found) <= count, [each.id for each in found]
+            return found[-1] if len(found) == count and found[-1].state is State.RUNNING else None
+
+        return wait_for(f"{self.dag_id}: application {count} of {self.name} running", running, SOON)
+
+    def wait_outcome(self, app_id: str, outcome: str) -> None:
+        """Wait until an application has ended, and check how."""
+        report = wait_for(f"{app_id} ended", lambda: _ended(self.knit, app_id), SOON)
+        assert str(report.outcome) == outcome, report
+
+    def log(self, attempt: int = 1) -> str:
+        """The task's log of one try."""
+        return self.client.log(self.dag_id, self.run_id, self.task_id, attempt)
+
+    def xcom(self, key: str = "return_value") -> Any:
+        """The task's XCom."""
+        return self.client.xcom(self.dag_id, self.run_id, self.task_id, key)
+
+    def clear(self) -> None:
+        """Clear the task."""
+        self.client.clear(self.dag_id, self.run_id, self.task_id)
+
+    def mark(self, state: str) -> None:
+        """Mark the task."""
+        self.client.mark(self.dag_id, self.run_id, self.task_id, state)
+
+    def task_process(self) -> int:
+        """Process id of the task's own process: not its supervisor, whose child it is."""
+        pid = self.client.task(self.dag_id, self.run_id, self.task_id)["pid"]
+        return int(json.loads(str(pid)))
+
+
+def _ended(knit: Knit, app_id: str) -> Report | None:
+    report = knit.attach(app_id).report()
+    return report if report.ended else None

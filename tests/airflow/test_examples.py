@@ -1,0 +1,122 @@
+"""The example DAGs under real Airflow on a real cluster: started together, then each looked at."""
+
+from __future__ import annotations
+
+import pytest
+
+from tools.airflow_client import wait_for
+from tools.airflow_processes import AirflowProcesses
+
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(300)]
+DAY = "2026-03-01T00:00:00Z"
+
+
+@pytest.fixture(scope="module")
+def runs(airflow: AirflowProcesses) -> dict[str, str]:
+    for dag in ("knit_quickstart", "knit_after_export", "knit_waiting"):
+        airflow.client.wait_parsed(dag)
+    client = airflow.client
+    return {
+        "knit_quickstart": client.trigger("knit_quickstart"),
+        "knit_retries": client.trigger("knit_retries"),
+        "knit_deferrable": client.trigger("knit_deferrable"),
+        "knit_files_and_templating": client.trigger("knit_files_and_templating", logical_date=DAY),
+        "knit_functions": client.trigger("knit_functions"),
+        "knit_specification": client.trigger("knit_specification", logical_date=DAY),
+        "knit_waiting": client.trigger("knit_waiting"),
+        "knit_mapped": client.trigger("knit_mapped"),
+        "knit_after_export": client.trigger("knit_after_export", run_id="the-same"),
+        "knit_export": client.trigger("knit_export", run_id="the-same"),
+    }
+
+
+def finished(airflow: AirflowProcesses, runs: dict[str, str], dag: str) -> None:
+    state = wait_for(
+        f"{dag} ended", lambda: _end(airflow, dag, runs[dag]), 150, seen=lambda: _tasks(airflow, dag, runs[dag])
+    )
+    assert state == "success", _tasks(airflow, dag, runs[dag])
+
+
+def _end(airflow: AirflowProcesses, dag: str, run: str) -> str | None:
+    state = airflow.client.run_state(dag, run)
+    return state if state in ("success", "failed") else None
+
+
+def _tasks(airflow: AirflowProcesses, dag: str, run: str) -> str:
+    """States of the run's tasks, with the logs of those that failed."""
+    text = ""
+    for task in airflow.client.call("GET", f"/dags/{dag}/dagRuns/{run}/taskInstances")["task_instances"]:
+        text += f"\n{task['task_id']}: {task['state']}, try {task['try_number']}"
+        if task["state"] not in ("success", None):
+            text += "\n" + airflow.client.log(dag, run, task["task_id"], max(1, task["try_number"]))
+    return text
+
+
+def test_quickstart(airflow: AirflowProcesses, runs: dict[str, str]) -> None:
+    finished(airflow, runs, "knit_quickstart")
+    run, client = runs["knit_quickstart"], airflow.client
+    even, odd = sum(n * n for n in range(0, 1000, 2)), sum(n * n for n in range(1, 1000, 2))
+    assert client.xcom("knit_quickstart", run, "squares") == [even, odd]
+    assert client.xcom("knit_quickstart", run, "total") == even + odd
+    assert client.xcom("knit_quickstart", run, "finished")["outcome"] == "SUCCEEDED"
+    log = client.log("knit_quickstart", run, "squares", 1)
+    assert "rank 0 of 2: 500 numbers" in log and "rank 1 of 2: 500 numbers" in log
+
+
+def test_deferrable(airflow: AirflowProcesses, runs: dict[str, str]) -> None:
+    finished(airflow, runs, "knit_deferrable")
+    assert airflow.client.log("knit_deferrable", runs["knit_deferrable"], "train", 1).count("epoch 3") == 2
+
+
+def test_files_and_templating(airflow: AirflowProcesses, runs: dict[str, str]) -> None:
+    finished(airflow, runs, "knit_files_and_templating")
+    log = airflow.client.log("knit_files_and_templating", runs["knit_files_and_templating"], "count", 1)
+    assert "2026-03-01: 2 lines with knit" in log
+
+
+def test_retries(airflow: AirflowProcesses, runs: dict[str, str]) -> None:
+    finished(airflow, runs, "knit_retries")
+    assert airflow.client.task("knit_retries", runs["knit_retries"], "flaky")["try_number"] == 2
+
+
+def test_sensor_on_another_dags_application(airflow: AirflowProcesses, runs: dict[str, str]) -> None:
+    finished(airflow, runs, "knit_after_export")
+    finished(airflow, runs, "knit_export")
+    sensed = airflow.client.xcom("knit_after_export", "the-same", "exported")
+    assert sensed["application_id"] == airflow.client.xcom("knit_export", "the-same", "export", "application_id")
+
+
+def test_functions(airflow: AirflowProcesses, runs: dict[str, str]) -> None:
+    finished(airflow, runs, "knit_functions")
+    run, client = runs["knit_functions"], airflow.client
+    counts = client.xcom("knit_functions", run, "count")
+    assert len(counts) == 2 and sum(counts) == 168
+    assert "rank 1 has 500 numbers" in client.log("knit_functions", run, "count", 1)
+    rows = client.call("GET", f"/dags/knit_functions/dagRuns/{run}/taskInstances?task_id=describe")["task_instances"]
+    assert [row["state"] for row in rows] == ["success", "success"]
+
+
+def test_specification(airflow: AirflowProcesses, runs: dict[str, str]) -> None:
+    finished(airflow, runs, "knit_specification")
+    run, client = runs["knit_specification"], airflow.client
+    assert client.xcom("knit_specification", run, "train") == {"fetch": None, "train": [0, 1]}
+    assert client.xcom("knit_specification", run, "train", "exit_codes") == {"fetch_0": 0, "train_0": 0, "train_1": 0}
+    assert client.task("knit_specification", run, "upload")["state"] == "skipped"
+
+
+def test_waiting_without_a_worker(airflow: AirflowProcesses, runs: dict[str, str]) -> None:
+    finished(airflow, runs, "knit_waiting")
+    run, client = runs["knit_waiting"], airflow.client
+    up, over = client.xcom("knit_waiting", run, "up"), client.xcom("knit_waiting", run, "over")
+    assert up["outcome"] is None and over["outcome"] == "SUCCEEDED"
+    assert (
+        up["application_id"] == over["application_id"] == client.xcom("knit_waiting", run, "service", "application_id")
+    )
+    for sensor in ("up", "over"):
+        assert not client.task("knit_waiting", run, sensor)["pid"], "no worker ever ran it"
+
+
+def test_mapped(airflow: AirflowProcesses, runs: dict[str, str]) -> None:
+    finished(airflow, runs, "knit_mapped")
+    rows = airflow.client.call("GET", f"/dags/knit_mapped/dagRuns/{runs['knit_mapped']}/taskInstances?task_id=load")
+    assert {row["rendered_map_index"] for row in rows["task_instances"]} == {"load-oslo", "load-rome"}

@@ -1,0 +1,107 @@
+"""environment.yml: what it may say, and what is named with its line."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from knit_core.environments import BadEnvironmentFile, EnvironmentBuilder, Wanted
+from knit_core.environments.cache import Cache
+from knit_core.environments.description import read_description
+from knit_core.environments.request import Request
+from tests.unit.environments.unpacking import run, unpacked
+
+GOOD = """\
+name: science
+channels:
+  - ./here
+  - conda-forge
+  - nodefaults
+dependencies:
+  - python=3.11
+  - "numpy >=1.26,<3"
+  - pip
+  - pip:
+      - six
+      - ./mine.whl
+variables:
+  MODE: fast
+  LEVEL: 3
+prefix: /home/me/miniconda3/envs/science
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "environment.yml"
+    path.write_text(text)
+    return path
+
+
+def test_everything_in_it_counts(tmp_path: Path) -> None:
+    found = read_description(written(tmp_path, GOOD))
+    assert found.name == "science"
+    assert found.packages == ("python=3.11", "numpy >=1.26,<3")
+    assert found.channels == (f"{tmp_path}/here", "conda-forge")
+    assert found.pip == ("six", f"{tmp_path}/mine.whl")
+    assert found.variables == {"MODE": "fast", "LEVEL": "3"}
+
+
+def test_it_is_the_request_that_the_same_words_are(tmp_path: Path) -> None:
+    wish = Wanted(file=written(tmp_path, GOOD)).wish(Cache(tmp_path / "cache"), "rattler")
+    assert isinstance(wish, Request)
+    said = Wanted(
+        ["numpy >=1.26,<3", "python=3.11"],
+        [f"{tmp_path}/here", "conda-forge"],
+        ["six", f"{tmp_path}/mine.whl"],
+        variables={"LEVEL": "3", "MODE": "fast"},
+    )
+    assert wish.key == said.wish(Cache(tmp_path / "cache"), "rattler").key
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (GOOD + "dependencies: []\n", "line 17: 'dependencies' is there twice, first in line 6"),
+        ("name: x\ndependencis:\n  - numpy\n", "line 3: unknown key 'dependencis': did you mean 'dependencies'?"),
+        ("dependencies:\n  - numpy\n  - conda:\n    - six\n", "line 4: unknown key 'conda' in dependencies"),
+        ("dependencies:\n  - numpy\n  - pip: [six]\n    pip: [six]\n", "line 4: 'pip' is there twice"),
+        ("dependencies: numpy\n", "line 1: dependencies is a list"),
+        ("dependencies:\n  - numpy\n  - pip:\n    - -e .\n", "line 4: '-e': options and editable"),
+        ("dependencies:\n  - [numpy]\n", "line 2: a dependency is a text"),
+        ("variables:\n  A: [1]\ndependencies: [numpy]\n", "line 2: variables.A is a text"),
+        ("- numpy\n", "line 1: an environment.yml has keys"),
+        ("name: x\n", "has no dependencies"),
+        ("", "an environment.yml has keys"),
+        ("name: [\n", "is not YAML"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_line(text: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(BadEnvironmentFile, match=re.escape(said)) as caught:
+        EnvironmentBuilder(tmp_path / "cache").create("x", file=written(tmp_path, text))
+    assert "environment.yml" in str(caught.value)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_file_that_is_not_there_or_of_no_kind(tmp_path: Path) -> None:
+    builder = EnvironmentBuilder(tmp_path / "cache")
+    with pytest.raises(BadEnvironmentFile, match="is not there"):
+        builder.create("x", file=tmp_path / "gone.yml")
+    (tmp_path / "setup.cfg").write_text("")
+    with pytest.raises(BadEnvironmentFile, match=r"of no kind that is known here: give environment\.yml"):
+        builder.create("x", file=tmp_path / "setup.cfg")
+
+
+def test_it_is_built_with_its_variables(channel: str, index: Path, tmp_path: Path) -> None:
+    text = (
+        f"channels: ['{channel}']\ndependencies:\n  - python\n  - pip: [bed-beta]\nvariables:\n  BED_MODE: fast lane\n"
+    )
+    environment = EnvironmentBuilder(tmp_path / "cache").create("x", file=written(tmp_path, text))
+    with unpacked(environment) as prefix:
+        assert run(prefix, "python", "-c", "import bed_beta; print(bed_beta.version)") == "1.0"
+        script = (
+            f'export CONDA_PREFIX=\'{prefix}\'; for s in "$CONDA_PREFIX"/etc/conda/activate.d/*.sh; do . "$s"; done'
+        )
+        assert run(prefix, "bash", "-c", f"{script}; echo $BED_MODE") == "fast lane"

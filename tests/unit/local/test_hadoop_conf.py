@@ -1,0 +1,99 @@
+"""The generated Hadoop configuration."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+from knit_core.local import ports
+from knit_core.local.hadoop_conf import Setup, configuration, file_of, hosts_file, node_properties, scripts, to_xml
+
+
+def setup(**changes: object) -> Setup:
+    chosen = ports.choose(2, {}, free=lambda address, port: True)
+    values: dict = {"state": Path("/s"), "jars": Path("/j/lib"), "ports": chosen, "user": "me", "nodes": 2, **changes}
+    return Setup(**values)
+
+
+def properties(text: str) -> dict[str, str]:
+    root = ElementTree.fromstring(text)
+    return {item.findtext("name", ""): item.findtext("value", "") for item in root.iter("property")}
+
+
+def test_every_address_is_loopback_and_has_a_port_of_its_own():
+    conf = setup()
+    values = [value for name, text in configuration(conf).items() if name.endswith("-site.xml")
+              for key, value in properties(text).items() if key.endswith("address")]  # fmt: skip
+    assert len(values) >= 10
+    assert all(value.startswith("127.0.0.1:") for value in values)
+    own = [value for node in (1, 2) for key, value in node_properties(conf, node).items() if key.endswith("address")]
+    assert [value.split(":")[0] for value in own] == ["127.0.0.1"] * 3 + ["127.0.0.2"] * 3
+    used = [value.split(":")[1] for value in {*values, *own}]
+    assert len(set(used)) == len(used)
+
+
+def test_settings_beat_what_is_generated_and_land_in_the_file_they_belong_to():
+    conf = setup(
+        settings={
+            "dfs.replication": "3",
+            "yarn.nm.liveness-monitor.expiry-interval-ms": "5000",
+            "yarn.scheduler.capacity.root.default.maximum-capacity": "40",
+            "hadoop.x": "<&>",
+        }
+    )
+    files = configuration(conf)
+    assert properties(files["hdfs-site.xml"])["dfs.replication"] == "3"
+    assert properties(files["yarn-site.xml"])["yarn.nm.liveness-monitor.expiry-interval-ms"] == "5000"
+    assert properties(files["capacity-scheduler.xml"])["yarn.scheduler.capacity.root.default.maximum-capacity"] == "40"
+    assert properties(files["core-site.xml"])["hadoop.x"] == "<&>"
+
+
+@pytest.mark.parametrize("queues", [("default",), ("default", "science"), ("a", "b", "c"), tuple("abcdefg")])
+def test_queues_share_the_whole(queues: tuple[str, ...]):
+    site = properties(configuration(setup(queues=queues))["capacity-scheduler.xml"])
+    shares = [float(site[f"yarn.scheduler.capacity.root.{queue}.capacity"]) for queue in queues]
+    assert sum(shares) == pytest.approx(100, abs=0.001)
+    assert max(shares) - min(shares) < 0.01
+    assert site["yarn.scheduler.capacity.root.queues"] == ",".join(queues)
+
+
+def test_recovery_is_off_unless_asked_for():
+    key = "yarn.resourcemanager.recovery.enabled"
+    assert key not in properties(configuration(setup())["yarn-site.xml"])
+    site = properties(configuration(setup(recovery=True))["yarn-site.xml"])
+    assert site[key] == "true"
+    assert site["yarn.resourcemanager.fs.state-store.uri"] == "file:///s/resourcemanager"
+
+
+def test_containers_get_the_configuration_and_the_jars():
+    site = properties(configuration(setup())["yarn-site.xml"])
+    assert site["yarn.application.classpath"] == "/s/conf,/j/lib/*"
+
+
+def test_file_of():
+    assert file_of("fs.defaultFS") == "core-site.xml"
+    assert file_of("dfs.blocksize") == "hdfs-site.xml"
+    assert file_of("yarn.scheduler.minimum-allocation-mb") == "yarn-site.xml"
+    assert file_of("yarn.scheduler.capacity.root.queues") == "capacity-scheduler.xml"
+
+
+def test_xml_is_escaped():
+    assert properties(to_xml({"a<b": 'x & "y" <z>'})) == {"a<b": 'x & "y" <z>'}
+
+
+def test_hosts_give_the_second_node_its_own_name():
+    assert hosts_file(setup(), "box").splitlines() == ["127.0.0.1 localhost", "127.0.0.1 box", "127.0.0.2 127.0.0.2"]
+
+
+def test_scripts_answer_classpath(tmp_path: Path):
+    import subprocess
+
+    for name, text in scripts(setup(), Path("/java")).items():
+        path = tmp_path / name
+        path.write_text(text)
+        done = subprocess.run(["/bin/sh", str(path), "classpath"], capture_output=True, text=True, check=True)
+        assert done.stdout == "/s/conf:/j/lib/*\n"
+        wrong = subprocess.run(["/bin/sh", str(path), "nonsense"], capture_output=True, text=True, check=False)
+        assert (wrong.returncode, "usage:" in wrong.stderr) == (2, True)

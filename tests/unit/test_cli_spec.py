@@ -1,0 +1,169 @@
+"""`knit spec …`, and the options that `knit submit` and `knit run` turn into a specification; no cluster."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from knit_core.cli import following, knit
+from knit_core.cli.shared import show_errors
+from knit_core.spec import ApplicationSpec, RestartPolicy
+from knit_core.spec.documents import loads
+from knit_core.spec.schema import schema_text
+
+TEXT = """\
+parameters: {workers: 2, day: }
+name: train
+services:
+  train: {command: [run, "${param.day}"], instances: "${param.workers}", files: [a.txt]}
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "train.yaml"
+    path.write_text(TEXT)
+    return path
+
+
+@pytest.fixture
+def launched(monkeypatch: pytest.MonkeyPatch) -> list[tuple[ApplicationSpec, dict[str, Any]]]:
+    """What would have been launched."""
+    found: list[tuple[ApplicationSpec, dict[str, Any]]] = []
+
+    def launch(_ctx: click.Context, spec: ApplicationSpec, **options: Any) -> int:
+        found.append((spec, options))
+        return 0
+
+    for name in ("run", "submit"):
+        monkeypatch.setattr(f"knit_core.cli.{name}.launch", launch)
+    assert following.launch is not launch
+    return found
+
+
+def run(*words: str) -> tuple[int, str, str]:
+    """Exit code, stdout, stderr."""
+    codes: list[int] = []
+
+    @click.command(context_settings={"ignore_unknown_options": True})
+    @click.argument("words", nargs=-1, type=click.UNPROCESSED)
+    def outer(words: tuple[str, ...]) -> None:
+        codes.append(show_errors(knit, args=list(words)))
+
+    done = CliRunner().invoke(outer, list(words))
+    assert done.exception is None, done.exception
+    return codes[0], done.stdout, done.stderr
+
+
+def test_check(file: Path) -> None:
+    code, out, _err = run("spec", "check", str(file), "--param", "day=x", "--set", "services.train.instances=5")
+    assert (code, out) == (0, f"✓ {file}   train: train × 5\n")
+    wrong = file.with_name("wrong.yaml")
+    wrong.write_text(TEXT.replace("instances", "instnces").replace("name:", "nmae:"))
+    code, out, err = run("spec", "check", str(file), str(wrong), str(file.parent / "none.yaml"))
+    assert (code, out) == (1, "")
+    assert err.splitlines()[:4] == [
+        f"✗ {file}:1: the parameter day has no default: give it a value",
+        f"✗ {wrong}:1: the parameter day has no default: give it a value",
+        f"✗ {wrong}:2: nmae: unknown key; did you mean 'name'?",
+        f"✗ {wrong}:4: services.train.instnces: unknown key; did you mean 'instances'?",
+    ]
+    assert "none.yaml: does not exist" in err.splitlines()[4]
+
+
+def test_show_is_complete_and_reads_back(file: Path) -> None:
+    code, out, _err = run("spec", "show", str(file), "-p", "day=it's $HOME")
+    spec = loads(out)
+    train = spec.services["train"]
+    assert (code, train.instances, train.memory, train.command) == (0, 2, 1024, "run 'it'\"'\"'s $HOME'")
+    assert train.files[0].source == str(file.parent / "a.txt")
+    code, out, _err = run("spec", "show", str(file), "-p", "day=it's $HOME", "--json")
+    assert (code, loads(out, kind="json")) == (0, spec)
+    assert set(json.loads(out)) == set(ApplicationSpec.model_fields)
+
+
+def test_schema() -> None:
+    assert run("spec", "schema") == (0, schema_text(), "")
+
+
+def test_submit(file: Path, launched: list[Any]) -> None:
+    words = ["--param", "day=2026-11-23", "--param", "workers=8", "--queue", "science", "--key", "k", "--detach"]
+    words += [
+        "--set",
+        "services.train.memory=2 GiB",
+        "--set",
+        "services.train.variables.V=1.10",
+        "--set",
+        "tags=[a, b]",
+    ]
+    assert run("submit", str(file), *words)[0] == 0
+    ((spec, options),) = launched
+    train = spec.services["train"]
+    assert (spec.name, spec.queue, spec.tags, train.instances, train.memory) == (
+        "train",
+        "science",
+        ("a", "b"),
+        8,
+        2048,
+    )
+    assert (train.command, train.variables) == ("run 2026-11-23", {"V": "1.10"})
+    assert options == {"key": "k", "detach": True, "dry_run": False}
+
+
+def test_submit_with_mistakes(file: Path, launched: list[Any]) -> None:
+    code, _out, err = run("submit", str(file), "--param", "day=x", "--param", "worker=1", "--set", "que=x")
+    assert code == 1
+    assert f"{file}:1: a value was given for the parameter 'worker': did you mean 'workers'?" in err
+    assert "given by the caller: que: unknown key; did you mean 'queue'?" in err
+    assert run("submit", str(file), "--param", "day")[0] == 2
+    assert run("submit", str(file), "--set", "queue")[0] == 2
+    assert launched == []
+
+
+def test_run(launched: list[Any]) -> None:
+    words = [
+        "-n",
+        "2",
+        "--gpus",
+        "1",
+        "--label",
+        "ssd",
+        "--restart",
+        "on-failure",
+        "--lifetime",
+        "2 h",
+        "--priority",
+        "3",
+    ]
+    words += ["--tag", "a", "--tag", "b", "--attempts", "4", "-e", "A=b=c", "-f", "x.txt", "--queue", "q", "--dry-run"]
+    assert run("run", *words, "--", "echo", "$HOME")[0] == 0
+    ((spec, options),) = launched
+    main = spec.services["main"]
+    assert (main.instances, main.gpus, main.node_label, main.restart.policy) == (2, 1, "ssd", RestartPolicy.ON_FAILURE)
+    assert (spec.lifetime, spec.priority, spec.tags, spec.attempts, spec.queue) == (7200.0, 3, ("a", "b"), 4, "q")
+    assert (spec.name, main.command, main.variables) == ("echo", "echo '$HOME'", {"A": "b=c"})
+    assert [file.source for file in main.files] == ["x.txt"]
+    assert options == {"key": None, "detach": False, "dry_run": True}
+
+
+def test_run_with_nothing_but_a_command(launched: list[Any]) -> None:
+    assert run("run", "--", "echo $HOME")[0] == 0
+    ((spec, _options),) = launched
+    assert (spec.services["main"].command, spec.attempts, spec.model_fields_set) == (
+        "echo $HOME",
+        2,
+        {"services", "name", "tags"},
+    )
+
+
+def test_run_with_a_mistake(launched: list[Any]) -> None:
+    code, _out, err = run("run", "--restart", "somtimes", "--memory", "lots", "--", "x")
+    assert code == 1
+    assert "services.main.restart.policy: should be 'never', 'on-failure' or 'always', not 'somtimes'" in err
+    assert "services.main.memory" in err
+    assert launched == []

@@ -1,0 +1,181 @@
+"""What is asked of a cluster, and what its answers mean."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from knit_core.clusterfacts import ask_cluster, switches_of
+from knit_core.config import HadoopConf, load_config
+from knit_core.errors import NotAuthorized
+from knit_core.facts import ClusterTotals, NewApplication, Switches
+from knit_core.resourcemanager import ResourceManager
+from knit_core.spec import application_spec
+
+DEFAULTS = {
+    "yarn.node-labels.enabled": "false",
+    "yarn.resourcemanager.opportunistic-container-allocation.enabled": "false",
+    "yarn.nodemanager.runtime.linux.allowed-runtimes": "default",
+    "yarn.nodemanager.container-executor.class": "org.apache.hadoop.yarn.server.nodemanager.DefaultContainerExecutor",
+    "yarn.acl.enable": "false",
+    "yarn.log-aggregation-enable": "false",
+    "yarn.nodemanager.log-aggregation.roll-monitoring-interval-seconds": "-1",
+    "yarn.cluster.max-application-priority": "0",
+    "yarn.resourcemanager.am.max-attempts": "2",
+    "yarn.resourcemanager.application.max-tags": "10",
+    "yarn.resourcemanager.application.max-tag.length": "100",
+    "yarn.resourcemanager.rm.container-allocation.expiry-interval-ms": "600000",
+}
+
+
+def test_hadoops_defaults() -> None:
+    assert switches_of(HadoopConf(DEFAULTS)) == Switches(
+        node_labels=False, opportunistic=False, docker=False, acls=False, aggregation=False, rolling=False, priority=0,
+        attempts=2, tags=10, tag_length=100, expiry=600.0,
+    )  # fmt: skip
+
+
+def test_switched_on() -> None:
+    conf = DEFAULTS | {name: "true" for name, value in DEFAULTS.items() if value == "false"}
+    conf |= {
+        "yarn.nodemanager.runtime.linux.allowed-runtimes": "default, docker",
+        "yarn.nodemanager.container-executor.class": "org.apache.hadoop.yarn.server.nodemanager.LinuxContainerExecutor",
+        "yarn.nodemanager.log-aggregation.roll-monitoring-interval-seconds": "3600",
+        "yarn.resourcemanager.am.global.max-attempts": "5",
+    }
+    found = switches_of(HadoopConf(conf))
+    assert (found.node_labels, found.opportunistic, found.docker, found.acls) == (True, True, True, True)
+    assert (found.aggregation, found.rolling, found.attempts) == (True, True, 5)
+
+
+def test_what_is_not_told_is_not_known() -> None:
+    assert switches_of(None) == Switches()
+    assert switches_of(HadoopConf({})) == Switches()
+    assert switches_of(HadoopConf({"yarn.cluster.max-application-priority": "many"})).priority is None
+
+
+class _Manager(ResourceManager):
+    """Answers without a network, and keeps what was asked."""
+
+    def __init__(self, replies: dict[str, Any]) -> None:
+        self.replies, self.asked = replies, []
+
+    def new_application(self) -> NewApplication:
+        return NewApplication("application_1_0001", 8192, 8, {})
+
+    def totals(self) -> ClusterTotals:
+        return ClusterTotals(8192, 8, 1)
+
+    @property
+    def http(self) -> Any:
+        return self
+
+    @http.setter
+    def http(self, value: Any) -> None:
+        pass
+
+    def get_json(self, path: str, **_options: Any) -> Any:
+        self.asked.append(path.rpartition("/")[2])
+        reply = self.replies[self.asked[-1]]
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+
+NODE = {
+    "nodeHostName": "n1", "rack": "/r", "state": "RUNNING", "usedMemoryMB": 1, "availMemoryMB": 9,
+    "usedVirtualCores": 1, "availableVirtualCores": 3,
+}  # fmt: skip
+QUEUES = {
+    "scheduler": {
+        "schedulerInfo": {
+            "type": "capacityScheduler",
+            "queueName": "root",
+            "queues": {
+                "queue": [
+                    {
+                        "type": "capacitySchedulerLeafQueueInfo", "queuePath": "root.a", "queueName": "a",
+                        "state": "RUNNING", "nodeLabels": ["ssd"], "maxApplicationLifetime": 60,
+                        "maximumAllocation": {"memory": 512, "vCores": 2},
+                        "capacities": {"queueCapacitiesByPartition": [{"partitionName": "ssd", "absoluteMaxCapacity": 50}]},
+                    },
+                    {"type": "capacitySchedulerLeafQueueInfo", "queuePath": "root.b", "queueName": "b"},
+                ]
+            },
+        }
+    }
+}  # fmt: skip
+CONFIG = load_config(
+    "http://rm", {"filesystem": "hdfs://nn", "namenode": "http://nn"}, {"HOME": "/x"}, user="alice", local=False
+)
+
+
+def _ask(replies: dict[str, Any], **wish: Any) -> tuple[Any, _Manager]:
+    rm = _Manager({"scheduler": QUEUES, **replies})
+    return ask_cluster(rm, CONFIG, application_spec("x", **wish)), rm
+
+
+def test_nodes_and_labels_are_asked_for_only_when_something_depends_on_them() -> None:
+    facts, rm = _ask({})
+    assert rm.asked == ["scheduler"]
+    assert (facts.nodes, facts.labels) == (None, None)
+    for wish in (
+        {"nodes": ["n1"]},
+        {"racks": "/r"},
+        {"anti_affinity": True},
+        {"gpus": 1},
+        {"memory": "5 GiB"},
+        {"vcores": 5},
+    ):
+        _facts, rm = _ask({"nodes": {"nodes": {"node": [NODE]}}}, **wish)
+        assert sorted(rm.asked) == ["nodes", "scheduler"], wish
+    for wish in ({"node_label": "ssd"}, {"master_label": "ssd"}):
+        facts, rm = _ask({"nodes": {"nodes": None}, "get-node-labels": {}}, **wish)
+        assert sorted(rm.asked) == ["get-node-labels", "nodes", "scheduler"], wish
+        assert (facts.nodes, facts.labels) == ((), ())
+
+
+def test_nothing_is_asked_without_checks() -> None:
+    rm = _Manager({})
+    facts = ask_cluster(rm, CONFIG, application_spec("x", node_label="a"), app_id="application_1_0009", checks=False)
+    assert (rm.asked, facts.new.id, facts.queues) == ([], "application_1_0009", ())
+    rm = _Manager({"nodes": {"nodes": {"node": [NODE]}}})
+    facts = ask_cluster(rm, CONFIG, application_spec("x", racks="/r"), checks=False)  # the plan needs them
+    assert [node.host for node in facts.nodes or ()] == ["n1"]
+
+
+def test_what_only_administrators_may_see_is_not_known() -> None:
+    refused = NotAuthorized("no", status=403)
+    facts, _rm = _ask({"scheduler": refused, "nodes": refused, "get-node-labels": refused}, node_label="ssd")
+    assert (facts.queues, facts.nodes, facts.labels, facts.switches) == ((), None, None, Switches())
+
+
+@pytest.mark.parametrize("rows", [{"name": "ssd"}, [{"name": "ssd"}, {"name": "gpu"}]])
+def test_one_label_comes_without_a_list(rows: Any) -> None:
+    facts, _rm = _ask({"nodes": {"nodes": None}, "get-node-labels": {"nodeLabelInfo": rows}}, node_label="ssd")
+    assert facts.labels == (("ssd",) if isinstance(rows, dict) else ("ssd", "gpu"))
+
+
+def test_a_nodes_size_with_and_without_named_resources() -> None:
+    rows = [{"name": "memory-mb", "value": 10}, {"name": "vcores", "value": 4}, {"name": "yarn.io/gpu", "value": 2}]
+    total = {"memory": 10, "vCores": 4, "resourceInformations": {"resourceInformation": rows}}
+    new = {**NODE, "totalResource": total, "nodeLabels": ["ssd"]}
+    facts, _rm = _ask({"nodes": {"nodes": {"node": [NODE, new]}}}, nodes=["n1"])
+    old, current = facts.nodes
+    assert (old.memory, old.vcores, old.resources, old.label, old.running) == (10, 4, {}, "", True)
+    assert (current.memory, current.vcores, current.resources, current.label) == (10, 4, {"yarn.io/gpu": 2}, "ssd")
+
+
+def test_a_queues_limits() -> None:
+    facts, _rm = _ask({})
+    a, b = [queue for queue in facts.queues if queue.leaf]
+    assert (a.path, a.labels, a.shares, a.lifetime, a.memory, a.vcores) == (
+        "root.a",
+        ("ssd",),
+        {"ssd": 50.0},
+        60,
+        512,
+        2,
+    )
+    assert (b.labels, b.shares, b.lifetime, b.memory) == ((), {}, 0, 0)

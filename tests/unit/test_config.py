@@ -1,0 +1,192 @@
+"""Where a setting comes from: the order of places, Hadoop's XML rules, and what is said when there is no cluster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from knit_core.config import Config, HadoopConf, load_config
+from knit_core.config.hadoop import from_reply
+from knit_core.errors import ConfigError, NoClusterFound
+
+
+def _xml(folder: Path, name: str = "yarn-site.xml", final: tuple[str, ...] = (), **properties: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = "".join(
+        f"<property><name>{key.replace('__', '-').replace('_', '.')}</name><value>{value}</value>"
+        f"<final>{'true' if key in final else 'false'}</final></property>"
+        for key, value in properties.items()
+    )
+    (folder / name).write_text(f"<configuration>{rows}</configuration>")
+    return folder
+
+
+def _load(tmp_path: Path, address: str | None = None, options: Any = None, **environ: str) -> Config:
+    return load_config(address, options, {"HOME": str(tmp_path), "HADOOP_USER_NAME": "alice", **environ}, local=False)
+
+
+def test_the_order_of_places(tmp_path: Path) -> None:
+    hadoop = {"HADOOP_CONF_DIR": str(_xml(tmp_path / "conf", yarn_resourcemanager_hostname="from-xml"))}
+    file = tmp_path / "knit.yaml"
+    file.write_text("resourcemanager: from-file\nqueue: science\n")
+    both = {**hadoop, "KNIT_CONFIG": str(file)}
+    everything = {**both, "KNIT_RESOURCEMANAGER": "from-env"}
+    option = {"resourcemanager": "from-option"}
+    for config, host, source in [
+        (_load(tmp_path, **hadoop), "from-xml", "yarn.resourcemanager.hostname in "),
+        (_load(tmp_path, **both), "from-file", str(file)),
+        (_load(tmp_path, **everything), "from-env", "KNIT_RESOURCEMANAGER"),
+        (_load(tmp_path, options=option, **everything), "from-option", "argument resourcemanager"),
+        (_load(tmp_path, "from-call", option, **everything), "from-call", "argument resourcemanager"),
+    ]:
+        assert config.resourcemanagers == [f"http://{host}:8088"]
+        assert config.settings["resourcemanager"].source.startswith(source)
+    assert _load(tmp_path, **both).get("queue") == "science"
+    assert _load(tmp_path, KNIT_QUEUE="other", **both).settings["queue"].source == "KNIT_QUEUE"
+
+
+def test_xml_of_another_cluster_is_not_used(tmp_path: Path) -> None:
+    folder = _xml(tmp_path / "conf", yarn_resourcemanager_hostname="rm", fs_defaultFS="hdfs://nn:8020")
+    assert _load(tmp_path, "http://rm:8088", HADOOP_CONF_DIR=str(folder)).filesystem.value == "hdfs://nn:8020"
+    with pytest.raises(ConfigError, match="KNIT_NAMENODE"):
+        _ = _load(tmp_path, "http://elsewhere:8088", HADOOP_CONF_DIR=str(folder)).namenodes
+
+
+def test_the_resourcemanagers_own_words_come_after_the_xml(tmp_path: Path) -> None:
+    folder = _xml(tmp_path / "conf", yarn_resourcemanager_hostname="rm", a="xml")
+    config = _load(tmp_path, HADOOP_CONF_DIR=str(folder))
+    rows = [{"key": "a", "value": "remote"}, {"key": "fs.defaultFS", "value": "hdfs://nn:9820"}]
+    asked: list[int] = []
+
+    def fetch() -> HadoopConf:
+        asked.append(1)
+        return from_reply({"properties": rows}, "http://rm:8088")
+
+    config.fetch = fetch
+    assert config.hadoop_property("a") is not None
+    assert str(config.hadoop_property("a")) == "xml"
+    assert asked == []
+    assert config.cluster_property("a", "default") == "remote"
+    assert config.cluster_property("b", "default") == "default"
+    assert (config.filesystem.value, config.filesystem.source) == ("hdfs://nn:9820", "http://rm:8088/conf")
+    assert config.namenodes.value == "http://nn:9870"
+    assert asked == [1]
+    with pytest.raises(ConfigError, match="no Hadoop configuration"):
+        from_reply({}, "http://rm:8088")
+
+
+def test_no_cluster_names_every_place(tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    unset = _xml(tmp_path / "unset", yarn_resourcemanager_hostname="0.0.0.0")
+    with pytest.raises(NoClusterFound) as caught:
+        _load(tmp_path, HADOOP_CONF_DIR=str(empty), YARN_CONF_DIR=str(unset))
+    text = str(caught.value)
+    for place in (
+        "the address given in the call",
+        "KNIT_RESOURCEMANAGER",
+        f"{tmp_path}/.config/knit/config.yaml (not there)",
+        f"{empty} (HADOOP_CONF_DIR: no Hadoop configuration there)",
+        f"{unset} (YARN_CONF_DIR: yarn-site.xml names no ResourceManager)",
+        "/etc/hadoop/conf",
+        "knit local up",
+    ):
+        assert place in text
+    assert "localhost" not in text
+
+
+def test_high_availability_and_https(tmp_path: Path) -> None:
+    folder = _xml(
+        tmp_path / "conf",
+        yarn_http_policy="HTTPS_ONLY",
+        yarn_resourcemanager_ha_enabled="true",
+        **{"yarn_resourcemanager_ha_rm__ids": "rm1, rm2,rm3"},
+        yarn_resourcemanager_webapp_https_address_rm1="one:9000",
+        yarn_resourcemanager_webapp_https_address_rm2="0.0.0.0:8090",
+        yarn_resourcemanager_hostname_rm2="two",
+    )
+    assert _load(tmp_path, HADOOP_CONF_DIR=str(folder)).resourcemanagers == ["https://one:9000", "https://two:8090"]
+
+
+def test_namenodes_under_high_availability(tmp_path: Path) -> None:
+    folder = _xml(
+        tmp_path / "conf",
+        yarn_resourcemanager_hostname="rm",
+        fs_defaultFS="hdfs://ns",
+        dfs_ha_namenodes_ns="a,b",
+        **{"dfs_namenode_http__address_ns_a": "nn1:1", "dfs_namenode_http__address_ns_b": "nn2:2"},
+    )
+    config = _load(tmp_path, HADOOP_CONF_DIR=str(folder))
+    assert (config.namenodes.value, config.filesystem.value) == ("http://nn1:1,http://nn2:2", "hdfs://ns")
+
+
+def test_expansion_and_final(tmp_path: Path) -> None:
+    folder = _xml(tmp_path / "conf", "core-site.xml", final=("kept",), kept="core", changed="core")
+    _xml(
+        folder,
+        yarn_resourcemanager_hostname="${env.RM:-fallback}",
+        kept="yarn",
+        changed="yarn",
+        a="${b}/x",
+        b="${env.B}",
+        c="${unknown}",
+        loop="${loop}x",
+    )
+    config = _load(tmp_path, HADOOP_CONF_DIR=str(folder), B="bee")
+    assert config.resourcemanagers == ["http://fallback:8088"]
+    assert _load(tmp_path, HADOOP_CONF_DIR=str(folder), RM="real").resourcemanagers == ["http://real:8088"]
+    assert config.hadoop is not None
+    found = {name: config.hadoop.get(name) for name in ("kept", "changed", "a", "c")}
+    assert found == {"kept": "core", "changed": "yarn", "a": "bee/x", "c": "${unknown}"}
+    assert config.hadoop.get("loop", "")  # ends
+    assert config.hadoop.source("kept") == f"{folder}/core-site.xml (HADOOP_CONF_DIR)"
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"resorcemanager": "x"}, "'resorcemanager' .* did you mean 'resourcemanager'"),
+        ({"resourcemanager": "ftp://rm"}, "is not an address for resourcemanager"),
+        ({"resourcemanager": "rm:port"}, "is not an address for resourcemanager"),
+        ({"resourcemanager": "rm", "auth": "kerberos5"}, "auth 'kerberos5' .* is unknown"),
+        ({"resourcemanager": "rm", "api_ports": "many"}, "is not like 40000-40100"),
+        ({"resourcemanager": "rm", "user": "a b"}, "is not a user name"),
+    ],
+)
+def test_mistakes(options: dict[str, str], says: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=says):
+        _load(tmp_path, options=options)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("a: [", "is not YAML"), ("- a", "not list"), ("quue: x", "did you mean 'queue'"), ("1: x", "no setting")],
+)
+def test_mistakes_in_the_file(text: str, says: str, tmp_path: Path) -> None:
+    file = tmp_path / "knit.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=says):
+        _load(tmp_path, "rm", KNIT_CONFIG=str(file))
+    with pytest.raises(ConfigError, match="which is not there"):
+        _load(tmp_path, "rm", KNIT_CONFIG=str(tmp_path / "gone"))
+
+
+def test_nothing_in_the_file_is_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "knit.yaml"
+    file.write_text("queue:\n")
+    assert _load(tmp_path, "rm", KNIT_CONFIG=str(file)).get("queue") is None
+
+
+def test_broken_xml_is_named(tmp_path: Path) -> None:
+    (tmp_path / "yarn-site.xml").write_text("<configuration>")
+    with pytest.raises(ConfigError, match=r"yarn-site.xml is not well-formed XML"):
+        _load(tmp_path, HADOOP_CONF_DIR=str(tmp_path))
+
+
+def test_secrets_are_masked(tmp_path: Path) -> None:
+    config = _load(tmp_path, "rm", {"password": "geheim"}, KNIT_GATEWAY_PATH="/gateway/default/")
+    assert "geheim" not in str(config.describe())
+    assert config.describe()["password"] == {"value": "***", "source": "argument password"}
+    assert config.resourcemanagers == ["http://rm:8088/gateway/default"]
+    assert (config.user, config.staging) == ("alice", "/user/alice/.knit")

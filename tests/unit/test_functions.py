@@ -1,0 +1,90 @@
+"""The job file of functions, written and read without a cluster; the worker in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from knit_core.errors import FunctionRefused
+from knit_core.functions.job import FunctionJob, RemoteTraceback, exception_of
+from knit_core.functions.modules import is_own
+
+
+def test_the_job_file_can_be_read_by_a_python_that_has_nothing(tmp_path: Path) -> None:
+    """Not even cloudpickle, and not the module that the function comes from."""
+    own = tmp_path / "own_module.py"
+    own.write_text("FACTOR = 3\n\ndef helper(x):\n    return x * FACTOR\n\ndef work(x):\n    return helper(x) + 1\n")
+    sys.path.insert(0, str(tmp_path))
+    try:
+        import own_module  # type: ignore[import-not-found]
+
+        FunctionJob.of_map(own_module.work, range(10), workers=2, chunk=None).write(tmp_path)
+    finally:
+        sys.path.remove(str(tmp_path))
+        sys.modules.pop("own_module", None)
+    own.unlink()
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from knit_container.functions import Job\n"
+        "job = Job('function-job.zip'); f = job.function()\n"
+        "print([f(*a) for n in range(job.header['chunks']) for a in job.items(n)])\n"
+    )
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", program, str(root)], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout) == [3 * x + 1 for x in range(10)]
+
+
+def test_the_same_job_is_the_same_file(tmp_path: Path) -> None:
+    """So a second call with the same function uploads nothing."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    job = FunctionJob(str, [(1,), (2,), (3,)], chunk=2)
+    assert job.write(tmp_path / "a").read_bytes() == job.write(tmp_path / "b").read_bytes()
+    with zipfile.ZipFile(tmp_path / "a" / "function-job.zip") as archive:
+        names = [name for name in archive.namelist() if not name.startswith("lib/")]
+    assert names == ["job.json", "function", "chunks/0", "chunks/1"]
+
+
+@pytest.mark.parametrize(("items", "workers", "chunk", "chunks"), [(100, 5, None, 20), (3, 10, None, 3), (10, 1, 3, 4)])
+def test_items_are_cut_into_chunks(items: int, workers: int, chunk: int | None, chunks: int) -> None:
+    job = FunctionJob.of_map(str, range(items), workers, chunk)
+    assert job.chunks == chunks
+    assert len(job.calls) == items
+
+
+def test_a_chunk_of_nothing_is_refused() -> None:
+    with pytest.raises(FunctionRefused, match="chunk is at least 1"):
+        FunctionJob.of_map(str, [1], 1, 0)
+
+
+def test_what_cannot_be_pickled_is_named(tmp_path: Path) -> None:
+    with (tmp_path / "x").open("w") as file, pytest.raises(FunctionRefused, match="argument of str cannot be pickled"):
+        FunctionJob(str, [(file,)]).write(tmp_path)
+
+
+def test_names() -> None:
+    assert FunctionJob(lambda: 0, []).name == "lambda"
+    assert FunctionJob(test_names, []).name == "test_names"
+    assert FunctionJob(Path("/x").joinpath, []).name == "joinpath"
+
+
+def test_own_modules_are_told_from_installed_ones() -> None:
+    assert is_own(__name__, sys.modules[__name__])
+    for name in ("json", "pytest", "sys", "cloudpickle", "knit_container"):
+        assert not is_own(name, __import__(name))
+    assert not is_own("made", ModuleType("made"))
+
+
+def test_a_remote_exception_keeps_its_traceback() -> None:
+    error = exception_of((ValueError("x"), "ValueError: x", "Traceback …\n  in f\n"))
+    assert isinstance(error, ValueError)
+    assert isinstance(error.__cause__, RemoteTraceback)
+    assert "in f" in str(error.__cause__)

@@ -1,0 +1,220 @@
+"""HttpService against real servers on the loopback: retries, failover, and what each reply means."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from knit_core.errors import (
+    ApplicationNotFound,
+    ConnectionFailed,
+    KnitError,
+    NotAuthorized,
+    NotFound,
+    RequestRefused,
+    ServiceUnavailable,
+    UnexpectedReply,
+)
+from knit_core.http import BasicAuth, Endpoint, HttpService, RetryPolicy, SimpleAuth
+from knit_core.resourcemanager import ResourceManager
+
+Reply = tuple[int, str, str]  # status, content type, body; status 0: close without a reply
+OK: Reply = (200, "application/json", '{"fine": true}')
+STANDBY: Reply = (503, "text/plain", "This is standby RM. The redirect url is: http://other")
+QUICK = RetryPolicy(budget=1.5, first=0.01, longest=0.02)
+
+
+class Server:
+    """Answers with the given replies in turn, the last one for ever; keeps what was asked."""
+
+    def __init__(self, *replies: Reply) -> None:
+        self.asked: list[tuple[str, str, dict[str, str]]] = []
+        left = list(replies)
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                length = int(self.headers.get("Content-Length") or 0)
+                self.rfile.read(length)
+                server.asked.append((self.command, self.path, dict(self.headers)))
+                status, kind, body = left.pop(0) if len(left) > 1 else left[0]
+                self.close_connection = True
+                if not status:
+                    return
+                self.send_response(status)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(body.encode())))
+                self.end_headers()
+                self.wfile.write(body.encode())
+
+            do_POST = do_PUT = do_GET
+
+            def log_message(self, *_args: object) -> None:
+                pass
+
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"http://127.0.0.1:{self._http.server_port}"
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,))
+        self._thread.start()
+
+    def close(self) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+        self._thread.join()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Server]]:
+    running: list[Server] = []
+
+    def start(*replies: Reply) -> Server:
+        running.append(Server(*replies))
+        return running[-1]
+
+    yield start
+    for server in running:
+        server.close()
+
+
+@pytest.fixture
+def talk() -> Iterator[Callable[..., HttpService]]:
+    made: list[HttpService] = []
+
+    def make(*addresses: str, retry: RetryPolicy = QUICK, auth: object = None) -> HttpService:
+        endpoint = Endpoint("ResourceManager", addresses, auth or SimpleAuth("alice"), timeout=(2.0, 2.0))  # type: ignore[arg-type]
+        made.append(HttpService(endpoint, retry))
+        return made[-1]
+
+    yield make
+    for service in made:
+        service.close()
+
+
+def _nobody() -> str:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+
+
+def _remote(exception: str, message: str = "words") -> str:
+    return json.dumps({"RemoteException": {"exception": exception, "message": f"{message}\nat a.stack"}})
+
+
+def test_what_is_sent(serve: Callable[..., Server], talk: Callable[..., HttpService]) -> None:
+    server = serve(OK)
+    assert talk(server.address).get_json("/x", action="ask", params={"a": "b c"}) == {"fine": True}
+    method, path, headers = server.asked[0]
+    assert (method, path, headers["X-XSRF-Header"]) == ("GET", "/x?user.name=alice&a=b+c", "knit")
+    talk(server.address, auth=BasicAuth("alice", "geheim")).get_json("/x", action="ask")
+    assert server.asked[1][1] == "/x"
+    assert server.asked[1][2]["Authorization"].startswith("Basic ")
+    assert "geheim" not in repr(BasicAuth("alice", "geheim"))
+
+
+@pytest.mark.parametrize("fault", [(503, "text/plain", "busy"), (500, "text/plain", "oops"), (0, "", "")])
+def test_a_get_is_tried_again(fault: Reply, serve: Callable[..., Server], talk: Callable[..., HttpService]) -> None:
+    server = serve(fault, fault, OK)
+    assert talk(server.address).get_json("/x", action="ask") == {"fine": True}
+    assert len(server.asked) == 3
+
+
+def test_a_post_is_tried_again_only_when_it_was_surely_not_carried_out(
+    serve: Callable[..., Server], talk: Callable[..., HttpService]
+) -> None:
+    busy = serve((503, "text/plain", "busy"), OK)
+    talk(busy.address).request("POST", "/x", action="submit", body={})
+    assert len(busy.asked) == 2
+    for fault in ((0, "", ""), (500, "text/plain", "oops")):
+        broken = serve(fault, OK)
+        with pytest.raises((ConnectionFailed, ServiceUnavailable)):
+            talk(broken.address, serve(OK).address).request("POST", "/x", action="submit", body={})
+        assert len(broken.asked) == 1
+
+
+def test_failover_from_a_dead_address_and_from_a_standby(
+    serve: Callable[..., Server], talk: Callable[..., HttpService]
+) -> None:
+    for first in (_nobody(), serve(STANDBY).address):
+        second = serve(OK)
+        service = talk(first, second.address, retry=RetryPolicy(budget=0))
+        service.request("POST", "/x", action="submit", body={})
+        assert service.address == second.address
+        service.request("GET", "/x", action="ask")  # stays with who answered
+        assert len(second.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "says"),
+    [
+        ((401, "text/html", "<html>"), NotAuthorized, "answered 401 (as alice)"),
+        ((403, "application/json", _remote("AccessControlException")), NotAuthorized, "403: words (as alice)"),
+        ((500, "application/json", _remote("SecurityException")), NotAuthorized, "500: words"),
+        ((404, "application/json", _remote("NotFoundException")), NotFound, "404: words"),
+        ((400, "application/json", _remote("BadRequestException")), RequestRefused, "400: words"),
+        ((500, "application/json", _remote("InvalidResourceRequestException")), RequestRefused, "500: words"),
+        ((403, "application/json", _remote("StandbyException")), ServiceUnavailable, "403: words"),
+        ((403, "application/json", _remote("SafeModeException")), ServiceUnavailable, "403: words"),
+        ((429, "text/plain", "slowly"), ServiceUnavailable, "429: slowly"),
+        ((200, "text/html", "<html>login</html>"), UnexpectedReply, "text/html where JSON was expected"),
+    ],
+)
+def test_what_a_reply_means(
+    reply: Reply, kind: type[KnitError], says: str, serve: Callable[..., Server], talk: Callable[..., HttpService]
+) -> None:
+    server = serve(reply)
+    with pytest.raises(KnitError) as caught:
+        talk(server.address, retry=RetryPolicy(budget=0)).get_json("/x", action="ask for x")
+    assert type(caught.value) is kind
+    assert str(caught.value).startswith("ask for x: ")
+    assert server.address in str(caught.value)
+    assert says in str(caught.value)
+    assert "stack" not in str(caught.value)
+    assert len(server.asked) == 1
+
+
+def test_nobody_there_is_said_with_what_to_do(talk: Callable[..., HttpService]) -> None:
+    address = _nobody()
+    with pytest.raises(ConnectionFailed) as caught:
+        talk(address, retry=RetryPolicy(budget=0)).get_json("/x", action="ask for x")
+    assert str(caught.value) == (
+        f"ask for x: no answer from the ResourceManager at {address} (connection refused); is it running there, and "
+        "is this its web port?"
+    )
+    assert caught.value.before_sending
+
+
+def test_the_environments_proxy_is_ignored(
+    serve: Callable[..., Server], talk: Callable[..., HttpService], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy, server = serve(OK), serve(OK)
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, proxy.address)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    talk(server.address).get_json("/x", action="ask")
+    assert (len(proxy.asked), len(server.asked)) == (0, 1)
+
+
+def test_a_resourcemanager_that_starts_is_waited_for(
+    serve: Callable[..., Server], talk: Callable[..., HttpService]
+) -> None:
+    """Its web server knows no application until it has read its records: 404 is not an answer then."""
+    unknown: Reply = (
+        404,
+        "application/json",
+        '{"RemoteException": {"exception": "NotFoundException", "message": "x"}}',
+    )
+    starting: Reply = (200, "application/json", '{"clusterInfo": {"id": 1, "haState": "INITIALIZING"}}')
+    active: Reply = (200, "application/json", '{"clusterInfo": {"id": 1, "haState": "ACTIVE"}}')
+    server = serve(unknown, starting, unknown, starting, unknown, active, unknown)
+    with pytest.raises(ApplicationNotFound):
+        ResourceManager(talk(server.address)).app("application_1_0001")
+    assert len(server.asked) == 7
+    with pytest.raises(ServiceUnavailable, match="is starting"):
+        ResourceManager(talk(serve(*[unknown, starting] * 10_000).address)).app("application_1_0001")

@@ -1,0 +1,99 @@
+"""Waiting with a clock of its own: deadline, pace, patience with faults, and what is forgotten by YARN."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from knit_core.errors import ApplicationNotFound, ConnectionFailed, NotAuthorized, WaitTimeout
+from knit_core.report import Report
+from knit_core.states import Outcome, State
+from knit_core.waiting import Done, Sleep, Waiter, drive, drive_async
+
+RUNS = Report("application_1_0001", "n", "u", "q", State.RUNNING, None, progress=0.25, diagnostics="busy")
+ENDED = Report("application_1_0001", "n", "u", "q", State.FINISHED, Outcome.SUCCEEDED)
+BROKEN = ConnectionFailed("broken")
+
+
+def _waiter(**changes: float | None) -> Waiter:
+    return Waiter("application_1_0001", jitter=lambda: 0.5, **changes)  # type: ignore[arg-type]
+
+
+def _seconds(step: Sleep | Done) -> float:
+    assert isinstance(step, Sleep)
+    return step.seconds
+
+
+def test_an_end_is_an_end_even_after_the_deadline() -> None:
+    assert _waiter(deadline=1).saw(ENDED, 100.0) == Done(ENDED)
+
+
+def test_the_pace_slows_down_to_poll() -> None:
+    waiter = _waiter(poll=2.0)
+    paces = [_seconds(waiter.saw(RUNS, float(n))) for n in range(40)]
+    assert paces[0] == pytest.approx(0.13)
+    assert paces == sorted(paces)
+    assert paces[-1] == pytest.approx(2.0)
+
+
+def test_many_waiters_are_spread() -> None:
+    early, late = Waiter("a", jitter=lambda: 0.0), Waiter("a", jitter=lambda: 1.0)
+    for now in range(30):
+        low, high = _seconds(early.saw(RUNS, now)), _seconds(late.saw(RUNS, now))
+    assert (low, high) == (pytest.approx(0.9), pytest.approx(1.1))
+
+
+def test_the_deadline_is_not_slept_over_and_says_what_was_seen() -> None:
+    waiter = _waiter(deadline=10.0, poll=60.0, started=5.0)
+    waiter.looks = 100
+    assert _seconds(waiter.saw(RUNS, 12.0)) == pytest.approx(3.0)
+    with pytest.raises(WaitTimeout) as caught:
+        waiter.saw(RUNS, 15.0)
+    assert "had not ended after 10.0 s; last seen: RUNNING, 25%, busy. It goes on" in str(caught.value)
+
+
+def test_a_deadline_without_any_look() -> None:
+    with pytest.raises(WaitTimeout, match="last seen: nothing"):
+        _waiter(deadline=0.0).failed(BROKEN, 0.0)
+
+
+def test_transient_faults_are_forgiven_for_so_long() -> None:
+    waiter = _waiter(patience=100.0)
+    assert isinstance(waiter.failed(BROKEN, 0.0), Sleep)
+    assert isinstance(waiter.failed(BROKEN, 100.0), Sleep)
+    waiter.saw(RUNS, 101.0)  # patience begins anew
+    assert isinstance(waiter.failed(BROKEN, 150.0), Sleep)
+    assert isinstance(waiter.failed(BROKEN, 250.0), Sleep)
+    with pytest.raises(ConnectionFailed):
+        waiter.failed(BROKEN, 250.1)
+
+
+def test_other_faults_are_raised_at_once_and_not_found_is_an_end() -> None:
+    with pytest.raises(NotAuthorized):
+        _waiter().failed(NotAuthorized("no"), 0.0)
+    assert _waiter(deadline=0.0).failed(ApplicationNotFound("gone"), 9.0) == Done(None)
+
+
+def _script() -> list[Report | Exception]:
+    return [RUNS, BROKEN, RUNS, ENDED]
+
+
+def test_both_drivers_see_the_same() -> None:
+    for kind in ("sync", "async"):
+        script, seen = iter(_script()), []
+
+        def look() -> Report:
+            step = next(script)  # noqa: B023
+            if isinstance(step, Exception):
+                raise step
+            return step
+
+        async def look_later() -> Report:
+            return look()
+
+        waiter = _waiter(poll=0.001)
+        found = drive(waiter, look, seen.append) if kind == "sync" else asyncio.run(drive_async(waiter, look_later))
+        assert found is ENDED
+        if kind == "sync":
+            assert seen == [RUNS, RUNS, ENDED]
