@@ -69,10 +69,10 @@ class AirflowClient:
         """
         if "Authorization" not in self._session.headers:
             self._log_in()
-        reply = self._session.request(method, f"{self.url}/api/v2{path}", timeout=30, **arguments)
+        reply = self._session.request(method, f"{self.url}/api/v2{path}", timeout=60, **arguments)
         if reply.status_code == 401:
             self._log_in()
-            reply = self._session.request(method, f"{self.url}/api/v2{path}", timeout=30, **arguments)
+            reply = self._session.request(method, f"{self.url}/api/v2{path}", timeout=60, **arguments)
         if reply.status_code not in ok:
             raise RuntimeError(f"{method} {path}: Airflow answered {reply.status_code}: {reply.text[:2000]}")
         return reply.json() if reply.content else None

@@ -11,6 +11,7 @@ import contextlib
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -22,6 +23,9 @@ import psutil
 from tools.airflow_client import AirflowClient
 
 PARTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+
+#: Seconds that a part waits for SQLite's lock.
+LOCK_TIMEOUT = 30
 
 #: Faults are noticed within seconds instead of minutes, files are read again at once.
 QUICK = {
@@ -87,6 +91,7 @@ class AirflowProcesses:
         python: str = sys.executable,
     ) -> None:
         self.home, self.dags, self.python = home, dags, python
+        self.database = home / "airflow.db"
         self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.dags.mkdir(parents=True, exist_ok=True)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -105,7 +110,8 @@ class AirflowProcesses:
             "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
+            # Waits for a lock instead of failing after 5 s, which a busy machine needs now and then.
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.database}?timeout={LOCK_TIMEOUT}",
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__PORT": str(port),
             "AIRFLOW__API__BASE_URL": self.url,
@@ -131,6 +137,9 @@ class AirflowProcesses:
         until = time.monotonic() + deadline
         # Alone and first: it also writes airflow.cfg with this installation's random keys, which the parts share.
         self._run("db", "migrate", timeout=deadline)
+        # Kept in the file: readers and the one writer no longer wait for each other.
+        with contextlib.closing(sqlite3.connect(self.database)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
         for part in PARTS:
             self.start_part(part)
         self.wait_healthy(until - time.monotonic())
