@@ -127,8 +127,9 @@ def environment() -> dict[str, Any]:
 
 
 def containers() -> list[dict[str, Any]]:
-    """All containers of the application."""
-    return list(_call("GET", "/api/v1/containers")["containers"])
+    """All containers of the application: `id`, `service`, `instance`, `state`, `node`, `host` (empty before it has one) …"""
+    rows = _call("GET", "/api/v1/containers")["containers"]
+    return [{**row, "host": str(row.get("node") or "").rpartition(":")[0]} for row in rows]
 
 
 def events(after: int = 0, follow: bool = False) -> Iterator[dict[str, Any]]:

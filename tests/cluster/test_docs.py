@@ -11,6 +11,19 @@ from knit_core.local import LocalCluster
 
 pytestmark = pytest.mark.cluster
 ROOT = Path(__file__).resolve().parents[2]
+PAGES = [
+    "quickstart",
+    "usage",
+    "examples",
+    "configuration",
+    "specs",
+    "services",
+    "inside",
+    "recovery",
+    "functions",
+    "logs",
+    "migration",
+]
 
 
 def blocks(name: str) -> list[str]:
@@ -22,7 +35,7 @@ def files(name: str) -> list[tuple[str, str]]:
     return re.findall(r"```\w+\n# ([\w.-]+\.\w+)\n(.*?)```", (ROOT / name).read_text(), re.DOTALL)
 
 
-@pytest.mark.parametrize("page", ["core", "specs", "services", "inside", "recovery", "functions", "logs", "migration"])
+@pytest.mark.parametrize("page", PAGES)
 def test_a_page_of_the_manual_from_first_to_last(
     clean_cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, page: str
 ) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from knit_core.config import Config, HadoopConf, load_config
 from knit_core.config.hadoop import from_reply
+from knit_core.config.settings import SETTINGS
 from knit_core.errors import ConfigError, NoClusterFound
 
 
@@ -190,3 +191,8 @@ def test_secrets_are_masked(tmp_path: Path) -> None:
     assert config.describe()["password"] == {"value": "***", "source": "argument password"}
     assert config.resourcemanagers == ["http://rm:8088/gateway/default"]
     assert (config.user, config.staging) == ("alice", "/user/alice/.knit")
+
+
+def test_the_manual_names_every_setting() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
+    assert [name for name in SETTINGS if f"| `{name}` |" not in page] == []
