@@ -123,6 +123,7 @@ def base_python(interpreter: Path, cache: Cache) -> BasePython:
                 folder.parent.mkdir(parents=True, exist_ok=True)
                 shutil.rmtree(folder, ignore_errors=True)
                 (work / "python").rename(folder)
+        os.utime(folder)  # used now: pruning leaves it
     document = json.loads((folder / "record.json").read_bytes())
     return BasePython(Record.from_json(document["record"]), folder / "prefix", tuple(document["files"]))
 

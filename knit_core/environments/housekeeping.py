@@ -1,4 +1,4 @@
-"""Making room in the cache of this machine: environments, packed packages and downloads that were not used for long."""
+"""Making room in the cache of this machine: environments, packed packages, copied Pythons and downloads not used for long."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from pathlib import Path
 from knit_core.environments.cache import Cache, default_cache_dir
 from knit_core.pruning import Item, Pruned, choose
 
-_FOLDERS = ("environments", "members", "packages")
+_FOLDERS = ("environments", "members", "packages", "pythons")
+#: uv keeps its own order in there; it goes as a whole. `Uv` touches it when it uses it.
+_WHOLE = ("uv",)
 
 
 def prune_local(
@@ -29,6 +31,7 @@ def prune_local(
     """
     cache = Cache(cache_dir or default_cache_dir())
     items = [_item(path) for name in _FOLDERS for path in sorted((cache.root / name).glob("*"))]
+    items += [_item(cache.root / name) for name in _WHOLE if (cache.root / name).is_dir()]
     items = [item for item in items if not item.path.endswith((".json", ".lock", ".tmp"))]
     chosen = choose(items, time.time() * 1000, older_than=older_than, keep_size=keep_size)
     if not dry_run:
@@ -42,7 +45,7 @@ def prune_local(
 
 def _item(path: Path) -> Item:
     stat = path.stat()
-    size = sum(each.lstat().st_size for each in path.rglob("*")) if path.is_dir() else stat.st_size
+    size = sum(each.lstat().st_size for each in path.rglob("*") if not each.is_dir()) if path.is_dir() else stat.st_size
     return Item(str(path), size, int(stat.st_mtime * 1000), (), f"{path.parent.name}/{path.name[:20]}")
 
 

@@ -76,6 +76,8 @@ class Uv:
             what: the packages that are wanted, for messages.
         """
         self._program, self._work, self._what = find_uv(), work, without_secrets(what)
+        with suppress(FileNotFoundError):
+            os.utime(cache)  # used now: pruning leaves it
         self._environment = {
             **os.environ,
             **indexes(os.environ),

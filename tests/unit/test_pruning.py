@@ -87,7 +87,14 @@ def test_the_mark(permission: str, expected: bool) -> None:
 
 
 def test_the_cache_of_this_machine(tmp_path: Path) -> None:
-    for kind, name in (("environments", "old"), ("environments", "new"), ("packages", "old-1.0")):
+    kinds = (
+        ("environments", "old"),
+        ("environments", "new"),
+        ("packages", "old-1.0"),
+        ("pythons", "old"),
+        ("uv", "old"),
+    )
+    for kind, name in kinds:
         (tmp_path / kind / name).mkdir(parents=True)
         (tmp_path / kind / name / "content").write_bytes(b"x" * 1000)
     (tmp_path / "members").mkdir()
@@ -95,11 +102,11 @@ def test_the_cache_of_this_machine(tmp_path: Path) -> None:
         (tmp_path / "members" / f"{name}.gz").write_bytes(b"x" * 500)
         (tmp_path / "members" / f"{name}.json").write_text("{}")
     past = time.time() - 40 * DAY
-    for path in tmp_path.glob("*/old*"):
+    for path in [*tmp_path.glob("*/old*"), tmp_path / "uv"]:
         os.utime(path, (past, past))
     before = sorted(tmp_path.rglob("*"))
     dry = prune_local(tmp_path, dry_run=True)
-    assert dry.freed == 2500
+    assert dry.freed == 4500
     assert sorted(tmp_path.rglob("*")) == before
     assert prune_local(tmp_path).gone == dry.gone
     left = {
