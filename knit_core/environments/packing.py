@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -36,6 +37,8 @@ _PLACE_KEYS = {"channel", "extracted_package_dir", "files", "link", "package_tar
 _PLACE_KEYS |= {"requested_spec", "requested_specs", "indexed_timestamp"}
 # Written by installers into a prefix for themselves.
 _NOT_PACKED = {"CACHEDIR.TAG", ".condarc"}
+
+_BLOCK = 1 << 20  # bytes
 
 # Where py-rattler puts the files of a package that another package has too.
 _LOSERS = "__clobbers__/"
@@ -259,18 +262,19 @@ def in_parallel(tasks: Mapping[str, Callable[[], Path]], on_packed: OnPacked) ->
 
 
 def concatenate(parts: Iterable[Path], archive: Path) -> Packed:
-    """Puts gzip members end to end, and on the disk."""
-    digest, size = hashlib.sha256(), 0
-    with archive.open("wb") as out:
+    """Puts gzip members end to end, and on the disk; meanwhile its digest is computed (both take long, neither waits)."""
+    with archive.open("wb") as out, ThreadPoolExecutor(1, thread_name_prefix="knit-sync") as pool:
         for part in parts:
             with part.open("rb") as file:
-                while block := file.read(1 << 20):
-                    out.write(block)
-                    digest.update(block)
-                    size += len(block)
+                shutil.copyfileobj(file, out, _BLOCK)
         out.flush()
-        os.fsync(out.fileno())
-    return Packed(digest.hexdigest(), size)
+        synced = pool.submit(os.fsync, out.fileno())
+        digest = hashlib.sha256()
+        with archive.open("rb") as written:
+            while block := written.read(_BLOCK):
+                digest.update(block)
+        synced.result()
+        return Packed(digest.hexdigest(), out.tell())
 
 
 def _read_metadata(prefix: Path) -> dict[str, Any]:
