@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST_FLAGS ?=
+# Tests on the cluster and tests under Airflow wait most of the time: side by side they take little more than half.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 .PHONY: install demo demo-stop test test-all lint java-test bench bench-running bench-environments bench-airflow bench-airflow-spark bench-dask clean
 
@@ -30,10 +32,10 @@ java-test: install
 	cd java && mvn -q -B -ntp verify
 
 test: lint java-test
-	$(BIN)/python -m pytest -m "not slow" $(PYTEST_FLAGS)
+	$(PYTEST) -m "not slow" $(PYTEST_FLAGS)
 
 test-all: lint java-test
-	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+	$(PYTEST) $(PYTEST_FLAGS)
 
 bench: install
 	$(BIN)/python bench/launch.py

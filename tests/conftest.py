@@ -11,14 +11,28 @@ pytest_plugins = ["tests.cluster_bed", "tests.channel_bed", "tests.wheel_bed", "
 _ORDER = ("unit", "cluster", "airflow")
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Quick tests first: what is broken in the core should not be found by Airflow."""
+    """Quick tests first: what is broken in the core should not be found by Airflow.
+
+    With pytest-xdist (`-n 2 --dist loadgroup`) those that share daemons stay together in one process, Airflow's with a
+    cluster of their own; all others go by file.
+    """
 
     def rank(item: pytest.Item) -> int:
         parts = item.path.parts
         return next((index for index, name in enumerate(_ORDER) if name in parts), len(_ORDER))
 
     items.sort(key=rank)
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
+def _group(item: pytest.Item) -> str:
+    fixtures = set(getattr(item, "fixturenames", ()))
+    if "airflow" in fixtures or ("airflow" in item.path.parts and "cluster" in fixtures):
+        return "airflow"
+    return "cluster" if "cluster" in fixtures else item.path.stem
 
 
 @pytest.hookimpl(trylast=True)
