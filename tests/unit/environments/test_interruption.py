@@ -17,7 +17,7 @@ import pytest
 from knit_core.environments import Environment, EnvironmentBuilder, Progress, Stage
 from tests.unit.environments.conftest import PACKAGES
 
-DEADLINE = 60.0  # seconds
+DEADLINE = 120.0  # seconds
 
 Start = Callable[[Path, str], "subprocess.Popen[str]"]
 
@@ -103,7 +103,7 @@ def test_interrupted_by_the_user(
     below = children(process)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=DEADLINE)
-    assert errors.rstrip().endswith("KeyboardInterrupt")
+    assert errors.rstrip().endswith("KeyboardInterrupt"), errors
     assert_gone(below)
     assert list((tmp_path / "work").iterdir()) == []  # this time it could tidy up itself
     assert_good(tmp_path, difficult_channel, built)
