@@ -98,6 +98,7 @@ class DaskYARNCluster(Sizing, Cluster):  # type: ignore[misc]
         self._own_knit = knit is None
         self._owner = _app is None
         self._scheduler: Scheduler | None = None
+        self._dashboard = ""
         self._local: DaskScheduler | None = None
         self._follower: Follower | None = None
         self._result: Result | None = None
@@ -222,6 +223,7 @@ class DaskYARNCluster(Sizing, Cluster):  # type: ignore[misc]
                 "Open its port (scheduler_ports='8786:8790'), or run the client there: knit dask run"
             ) from error
         self._log(f"scheduler {scheduler.address}")
+        self._dashboard = await in_thread(launching.dashboard_for, scheduler, self.app)
         if self._follower is None:
             later = self.loop.add_callback
             self._follower = Follower(
@@ -273,14 +275,18 @@ class DaskYARNCluster(Sizing, Cluster):  # type: ignore[misc]
 
     @property
     def dashboard_link(self) -> str:
-        """The dashboard's address on its node; empty when there is none."""
-        return self._scheduler.dashboard if self._scheduler is not None else ""
+        """The dashboard for a browser where this process is; empty when there is none.
+
+        On its node, when that can be reached from here; else `proxied_dashboard_link`. What the setting
+        `distributed.dashboard.link` says (for a Jupyter server's proxy) comes first.
+        """
+        return self._dashboard
 
     @property
     def proxied_dashboard_link(self) -> str:
         """The scheduler's page through the ResourceManager's proxy, for those who reach no nodes; empty when there is none.
 
-        The proxy passes no websockets on: the pages below `/info` work there, the moving plots of `/status` do not.
+        The proxy passes no websockets on: that page says which pages work there, and how to get to the moving plots.
         """
         return self.app.pages().get("dashboard", "") if self.app is not None else ""
 

@@ -14,6 +14,7 @@ from knit_core.errors import SpecError
 from knit_core.units import mebibytes, seconds
 
 PROGRAM = Path(dask_node.__file__)
+PAGES = PROGRAM.with_name("dask_page.py")
 SCHEDULER_KEY, TLS_FILE = dask_node.SCHEDULER_KEY, dask_node.TLS_FILE
 SCHEDULER, WORKERS, SCRIPT, TAG = "scheduler", "worker", "script", "dask"
 _STOP_GRACE = 10.0  # seconds for a worker to say good-bye
@@ -178,7 +179,7 @@ def specification(layout: Layout, tls_file: str = "", **application: Any) -> dic
             "node_label": layout.scheduler_label,
             "environment": layout.env,
             "variables": dict(layout.variables),
-            "files": shared,
+            "files": [{"source": str(PAGES), "name": PAGES.name}, *shared],
             "manages": True,
             "readiness": {"report": True},
             "restart": {"policy": "on-failure", "limit": layout.scheduler_restarts, "window": 3600, "first_delay": 0.2},

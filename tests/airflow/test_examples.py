@@ -13,7 +13,7 @@ DAY = "2026-03-01T00:00:00Z"
 
 @pytest.fixture(scope="module")
 def runs(airflow: AirflowProcesses) -> dict[str, str]:
-    for dag in ("knit_quickstart", "knit_after_export", "knit_waiting"):
+    for dag in ("knit_quickstart", "knit_after_export", "knit_waiting", "knit_dask"):
         airflow.client.wait_parsed(dag)
     client = airflow.client
     return {
@@ -25,6 +25,7 @@ def runs(airflow: AirflowProcesses) -> dict[str, str]:
         "knit_specification": client.trigger("knit_specification", logical_date=DAY),
         "knit_waiting": client.trigger("knit_waiting"),
         "knit_mapped": client.trigger("knit_mapped"),
+        "knit_dask": client.trigger("knit_dask"),
         "knit_after_export": client.trigger("knit_after_export", run_id="the-same"),
         "knit_export": client.trigger("knit_export", run_id="the-same"),
     }
@@ -120,3 +121,13 @@ def test_mapped(airflow: AirflowProcesses, runs: dict[str, str]) -> None:
     finished(airflow, runs, "knit_mapped")
     rows = airflow.client.call("GET", f"/dags/knit_mapped/dagRuns/{runs['knit_mapped']}/taskInstances?task_id=load")
     assert {row["rendered_map_index"] for row in rows["task_instances"]} == {"load-oslo", "load-rome"}
+
+
+def test_dask(airflow: AirflowProcesses, runs: dict[str, str]) -> None:
+    """Two tasks share a cluster, which is closed; a script had one of its own."""
+    finished(airflow, runs, "knit_dask")
+    run, client = runs["knit_dask"], airflow.client
+    assert client.xcom("knit_dask", run, "check") is True
+    opened = client.xcom("knit_dask", run, "open_dask")["application_id"]
+    assert client.xcom("knit_dask", run, "close_dask") == {"application_id": opened, "outcome": "SUCCEEDED"}
+    assert client.xcom("knit_dask", run, "script") == sum(n * n for n in range(100))
