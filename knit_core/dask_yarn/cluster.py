@@ -17,8 +17,8 @@ from knit_core.client import Knit
 from knit_core.dask_yarn import launching
 from knit_core.dask_yarn.following import Follower
 from knit_core.dask_yarn.launching import Scheduler
-from knit_core.dask_yarn.programs.dask_node import versions
-from knit_core.dask_yarn.services import SCHEDULER_KEY, TAG, WorkerGroup, layout_of
+from knit_core.dask_yarn.programs.dask_node import listen_for_unrunnable, versions
+from knit_core.dask_yarn.services import SCHEDULER_KEY, TAG, WorkerGroup, described, layout_of
 from knit_core.dask_yarn.sizing import Sizing, in_thread
 from knit_core.dask_yarn.tls import read_back, security_of
 from knit_core.errors import ApplicationEnded, KnitError, NotFound, WaitTimeout
@@ -190,14 +190,16 @@ class DaskYARNCluster(Sizing, Cluster):  # type: ignore[misc]
             launching.warn_after(found)
             return found
         host = launching.address_towards(self.knit.resourcemanager.address)
-        self._local = await DaskScheduler(host=host, port=0, security=self.security, dashboard_address=":0")
+        self._local = DaskScheduler(host=host, port=0, security=self.security, dashboard_address=":0")
+        listen_for_unrunnable(self._local)
+        await self._local
         await in_thread(launching.wait_for_master, self.app, self._timeout)
         port = self._local.identity()["services"].get("dashboard")
         record = {
             "address": self._local.address,
             "dashboard": f"http://{host}:{port}/status" if port else "",
             "versions": versions(),
-            "groups": {name: {"processes": group.processes} for name, group in self._layout.groups.items()},
+            "groups": described(self._layout),
         }
         return Scheduler.parse(record, await in_thread(self.app.kv.put, SCHEDULER_KEY, record))
 
@@ -248,7 +250,7 @@ class DaskYARNCluster(Sizing, Cluster):  # type: ignore[misc]
             await self._let_go()
             return
         if adaptive is not None:
-            self.adapt()
+            self.adapt(type(adaptive), group=getattr(adaptive, "group", None))
 
     async def _over(self, result: Result) -> None:
         """The application has ended."""

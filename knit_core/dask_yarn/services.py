@@ -201,6 +201,14 @@ def specification(layout: Layout, tls_file: str = "", **application: Any) -> dic
     return {"services": services, "completion": completion, "tags": tags, **application}
 
 
+def described(layout: Layout) -> dict[str, Any]:
+    """What whoever scales or attaches has to know of the groups."""
+    return {
+        name: {"processes": group.processes, "resources": dict(group.worker_resources)}
+        for name, group in layout.groups.items()
+    }
+
+
 def _scheduler_options(layout: Layout) -> dict[str, Any]:
     return {
         "idle_timeout": seconds(layout.idle_timeout),
@@ -208,7 +216,7 @@ def _scheduler_options(layout: Layout) -> dict[str, Any]:
         "dashboard_ports": layout.dashboard_ports,
         "preload": list(layout.scheduler_preload),
         "interface": layout.interface or None,
-        "groups": {name: {"processes": group.processes} for name, group in layout.groups.items()},
+        "groups": described(layout),
     }
 
 

@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import importlib
 import importlib.metadata
+import itertools
 import json
 import os
 import platform
@@ -127,6 +128,7 @@ async def scheduler(options: dict[str, Any]) -> int:
         dashboard_address=f":{free_port(options.get('dashboard_ports', ''), '')}",
         preload=options.get("preload") or [],
     )
+    listen_for_unrunnable(server)
     stop = asyncio.ensure_future(stop_signal())
     await server
     port = server.identity().get("services", {}).get("dashboard")
@@ -154,6 +156,18 @@ async def scheduler(options: dict[str, Any]) -> int:
     await server.close()
     await asyncio.to_thread(knit.shutdown, "SUCCEEDED", f"the Dask cluster has ended: {why}")
     return 0
+
+
+def unrunnable(server: Any) -> list[dict[str, float]]:
+    """Abstract resources of the tasks that no worker can run: each combination once, of the first thousands of tasks."""
+    tasks = itertools.islice(list(server.unrunnable), 10_000)
+    kinds = {tuple(sorted((task.resource_restrictions or {}).items())) for task in tasks}
+    return [dict(kind) for kind in sorted(kinds)]
+
+
+def listen_for_unrunnable(server: Any) -> None:
+    """Have a scheduler answer the question that `KnitAdaptive` asks."""
+    server.handlers["knit_unrunnable"] = lambda: unrunnable(server)
 
 
 async def _idle(server: Any, limit: float) -> None:
