@@ -286,8 +286,8 @@ class KnitDaskCloseOperator(BaseOperator):
         if not app_id:
             self.log.info("There is no Dask cluster to close: its setup has launched none")
             return None
-        application = KnitHook(self.knit_conn_id or connection).get_conn().attach(app_id)
         try:
+            application = KnitHook(self.knit_conn_id or connection).get_conn().attach(app_id)
             result = close(application)
             report = application.report()
         except ApplicationNotFound:

@@ -193,7 +193,8 @@ def specification(layout: Layout, tls_file: str = "", **application: Any) -> dic
         completion = [SCRIPT]
         options = json.dumps({"death_timeout": 300})
         services[SCRIPT] = {
-            **{key: services[SCHEDULER][key] for key in ("memory", "vcores", "environment", "variables", "files")},
+            **{key: services[SCHEDULER][key] for key in ("memory", "vcores", "environment", "variables")},
+            "files": shared,
             "command": ["python", PROGRAM.name, "script", options, *layout.script],
             "depends_on": {SCHEDULER: "started"},
         }
