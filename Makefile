@@ -3,8 +3,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST_FLAGS ?=
+# The oldest release of distributed that the extra `dask` allows: about a year old.
+DASK_OLD ?= 2025.9.1
+OLD := .venv-dask-$(DASK_OLD)
 
-.PHONY: install demo demo-stop test test-all lint java-test bench bench-running bench-environments bench-airflow bench-dask clean
+.PHONY: install demo demo-stop test test-all lint java-test bench bench-running bench-environments bench-airflow bench-dask test-dask-old clean
 
 install: $(VENV)/.installed
 
@@ -35,6 +38,13 @@ test: lint java-test
 test-all: lint java-test
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
 
+# Dask's tests against a distributed of a year ago, in an environment of its own (which the containers have, too).
+test-dask-old:
+	test -x $(OLD)/bin/python || $(PYTHON) -m venv $(OLD)
+	grep -vE '^(dask|distributed)==' constraints.txt > $(OLD)/constraints.txt
+	$(OLD)/bin/python -m pip install --quiet --disable-pip-version-check -c $(OLD)/constraints.txt -e '.[dask,local,test]' 'distributed==$(DASK_OLD)'
+	$(OLD)/bin/python -m pytest -m "not slow" tests/cluster/test_dask.py tests/cluster/test_dask_options.py tests/cluster/test_dask_faults.py $(PYTEST_FLAGS)
+
 bench: install
 	$(BIN)/python bench/launch.py
 
@@ -51,4 +61,4 @@ bench-dask: install
 	$(BIN)/python bench/dask.py $(BENCH_FLAGS)
 
 clean:
-	rm -rf $(VENV) java/target knit_core/jars build dist
+	rm -rf $(VENV) .venv-dask-* java/target knit_core/jars build dist
