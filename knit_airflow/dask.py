@@ -214,6 +214,18 @@ class KnitDaskClusterOperator(DaskApplicationOperator):
         self.start_timeout = start_timeout
         self.dashboard = ""
 
+    def submission(self, context: Any, knit: Knit) -> dict[str, Any]:
+        """The cluster's application. One that this launch had and that has ended, well or not, is no cluster any more."""
+        from knit_core.errors import ApplicationNotFound
+
+        assert self._launch is not None
+        earlier = knit.launched(self._launch.key)
+        with contextlib.suppress(ApplicationNotFound):
+            if earlier is not None and earlier.result() is not None:
+                self.log.info("%s has ended: another cluster is launched", earlier.id)
+                knit.supersede(self._launch.key)
+        return super().submission(context, knit)
+
     def tags_of(self, context: Any, own: Collection[str]) -> tuple[str, ...] | None:
         """The application's tags, with that of the task instance which ends it."""
         closing = self._closing

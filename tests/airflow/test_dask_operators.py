@@ -90,6 +90,17 @@ def test_it_is_launched_once_and_anew_after_a_clear(knit: FakeKnit) -> None:
     assert len(knit.apps[ID].kills) == 1
 
 
+def test_a_cluster_that_ended_meanwhile_is_launched_anew(knit: FakeKnit) -> None:
+    """Between the death of the first try and the second, which took longer than its idle time-out."""
+    context = Task(retries=1)
+    knit.on_submit = lambda app: setattr(app, "fails", [SystemExit(9)])
+    with pytest.raises(SystemExit):
+        opened().execute(context.context())
+    knit.apps[ID].end("SUCCEEDED", "no client and no work")
+    knit.on_submit = None
+    assert opened().execute(context.retry())["application_id"] == "application_1_0002"
+
+
 def test_deferred_it_waits_for_the_first_container_only(knit: FakeKnit) -> None:
     context = Task()
     knit.on_submit = lambda app: app.facts.update(containers=1)  # the ApplicationMaster's own
