@@ -11,7 +11,6 @@ reads them as the connection's user. `KnitDaskOperator` runs a script that is Da
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -26,8 +25,9 @@ from knit_airflow.compat import (
     deployment,
 )
 from knit_airflow.crowd import Target
+from knit_airflow.dask_client import attach, client, close, place_of
 from knit_airflow.facts import facts_of
-from knit_airflow.failures import KnitRefused, airflow_error
+from knit_airflow.failures import airflow_error
 from knit_airflow.hooks import KnitHook
 from knit_airflow.launches import STORE_KEY
 from knit_airflow.links import KnitApplicationLink
@@ -38,16 +38,21 @@ from knit_airflow.triggers import KnitApplicationTrigger
 from knit_airflow.waiting import Done, Goal, Waiting
 
 if TYPE_CHECKING:
-    from distributed import Client
-
     from knit_core import Application, Knit
-    from knit_core.dask_yarn import DaskYARNCluster
-    from knit_core.result import Result
+
+__all__ = [
+    "KnitDaskCloseOperator",
+    "KnitDaskClusterOperator",
+    "KnitDaskDashboardLink",
+    "KnitDaskOperator",
+    "KnitDaskTrigger",
+    "attach",
+    "client",
+    "knit_dask_cluster",
+]
 
 #: Something of the program runs: the scheduler's container, the first one.
 _BEGUN = Goal(containers=1)
-#: Seconds for an orderly end before the application is killed.
-_CLOSING = 30.0
 
 
 class KnitDaskDashboardLink(BaseOperatorLink):
@@ -155,10 +160,10 @@ class DaskApplicationOperator(ApplicationOperator):
     def submission(self, context: Any, knit: Knit) -> dict[str, Any]:
         """The cluster's application; its keys lie in a file of this machine only while it is submitted."""
         from knit_core.dask_yarn.launching import warn_before
-        from knit_core.dask_yarn.services import layout_of, specification
+        from knit_core.dask_yarn.services import group_of, layout_of, specification
         from knit_core.dask_yarn.tls import key_file, security_of
 
-        groups = None if self.groups is None else {name: _group(name, given) for name, given in self.groups.items()}
+        groups = None if self.groups is None else {name: group_of(name, given) for name, given in self.groups.items()}
         layout = layout_of(None if self.n_workers is None else int(self.n_workers), groups, self._options(knit))
         warn_before(layout)
         keys = self._scratch.enter_context(key_file(security_of(self.tls)))
@@ -378,106 +383,3 @@ def knit_dask_cluster(
     name = close_task_id or f"close_{task_id.removeprefix('open_')}"
     with KnitDaskCloseOperator(task_id=name, cluster=opened.output).as_teardown(setups=opened):
         yield opened.output
-
-
-@contextlib.contextmanager
-def client(cluster: Any, **options: Any) -> Iterator[Client]:
-    """Dask's client of a cluster that KnitDaskClusterOperator has launched, for the code of a task.
-
-        @task
-        def train(cluster):
-            with client(cluster) as c:
-                return c.submit(work).result()
-
-    Leaving the block lets go of the cluster, which goes on. `c.cluster` is the DaskYARNCluster (`scale`, `adapt` for as
-    long as the block lasts).
-
-    Parameters:
-        cluster: the setup's output.
-        options: of `distributed.Client`.
-
-    Raises:
-        KnitRefused: Dask is not installed for this task, or the keys are not this user's; no retries.
-        KnitFailed: the cluster has ended, or cannot be reached.
-    """
-    with attach(cluster) as found:
-        from distributed import Client
-
-        with Client(found, **options) as made:
-            yield made
-
-
-def attach(cluster: Any, **options: Any) -> DaskYARNCluster:
-    """The DaskYARNCluster itself; with-blocks let go of it, `shutdown` ends it.
-
-    Parameters:
-        cluster: the setup's output.
-        options: `asynchronous`, `start_timeout` … of `DaskYARNCluster.from_application`.
-
-    Raises:
-        KnitRefused, KnitFailed: as `client`.
-    """
-    from knit_core.errors import ConfigError, KnitError
-
-    app_id, connection = place_of(cluster)
-    if not app_id:
-        raise KnitRefused(f"This is no Dask cluster of KnitDaskClusterOperator's: {cluster!r}")
-    try:
-        from knit_core.dask_yarn import DaskYARNCluster
-    except ConfigError as error:
-        raise KnitRefused(
-            f"A task that uses a Dask cluster needs Dask where it runs, in the versions of the cluster's environment. {error}"
-        ) from error
-    try:
-        return DaskYARNCluster.from_application(app_id, knit=KnitHook(connection).get_conn(), **options)
-    except KnitError as error:
-        raise airflow_error(error) from error
-
-
-def place_of(cluster: Any) -> tuple[str, str]:
-    """Application id and connection id in a setup's XCom (also as JSON text, or only the application's id)."""
-    if isinstance(cluster, str) and cluster.startswith("{"):
-        cluster = json.loads(cluster)
-    given = cluster if isinstance(cluster, Mapping) else {"application_id": cluster}
-    return str(given.get("application_id") or ""), str(given.get("knit_conn_id") or KnitHook.default_conn_name)
-
-
-def close(application: Application) -> Result:
-    """End a cluster's application as SUCCEEDED, or by force when it does not answer; how it ended.
-
-    Raises:
-        KnitError: neither worked.
-    """
-    from knit_core.errors import ApplicationNotFound, KnitError
-
-    try:
-        if not application.report().ended:
-            application.shutdown("SUCCEEDED", "the Dask cluster was closed")
-        return application.wait(timeout=_CLOSING, poll=0.3, check=False)
-    except ApplicationNotFound:
-        raise
-    except KnitError:
-        application.kill("the Dask cluster was closed", grace=0)
-        return application.wait(timeout=_CLOSING, check=False)
-
-
-def _group(name: str, given: Any) -> Any:
-    """A WorkerGroup from its fields."""
-    import dataclasses
-    import difflib
-
-    from knit_core.dask_yarn import WorkerGroup
-    from knit_core.errors import SpecError
-
-    if isinstance(given, WorkerGroup):
-        return given
-    known = [each.name for each in dataclasses.fields(WorkerGroup)]
-    wrong = [
-        f"{name}: {key} is no option of a group of workers"
-        + (f"; did you mean {near[0]}?" if (near := difflib.get_close_matches(key, known, 1)) else "")
-        for key in given
-        if key not in known
-    ]
-    if wrong:
-        raise SpecError(wrong)
-    return WorkerGroup(**given)

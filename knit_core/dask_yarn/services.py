@@ -142,6 +142,29 @@ def layout_of(n_workers: int | None, groups: Mapping[str, WorkerGroup] | None, o
     return Layout(dict(groups) if groups is not None else {WORKERS: WorkerGroup(n_workers or 0, **group)}, **rest)
 
 
+def group_of(name: str, given: WorkerGroup | Mapping[str, Any]) -> WorkerGroup:
+    """A group from its fields, as a DAG or a file has them.
+
+    Args:
+        name: the group's, for the message.
+        given: the fields by name, or the group itself.
+
+    Raises:
+        SpecError: a field that there is not, with the nearest one.
+    """
+    if isinstance(given, WorkerGroup):
+        return given
+    known = [each.name for each in fields(WorkerGroup)]
+    wrong = []
+    for key in given:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1)
+            wrong.append(f"{name}: {key} is no option of a group" + (f"; did you mean {near[0]}?" if near else ""))
+    if wrong:
+        raise SpecError(wrong)
+    return WorkerGroup(**given)
+
+
 def memory_limit_of(group: WorkerGroup) -> int:
     """Bytes for each worker process, so that the container's processes together stay below what YARN kills for.
 

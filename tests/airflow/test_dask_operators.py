@@ -19,8 +19,8 @@ from knit_airflow.dask import (
     KnitDaskTrigger,
     attach,
     knit_dask_cluster,
-    place_of,
 )
+from knit_airflow.dask_client import place_of
 from knit_airflow.failures import ApplicationWasKilled, ClusterFailed, KnitRefused
 from knit_airflow.reaper import tag_of
 from knit_core.dask_yarn import launching
