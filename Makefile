@@ -6,7 +6,11 @@ PYTEST_FLAGS ?=
 # Tests on the cluster and tests under Airflow wait most of the time: side by side they take little more than half.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
 
-.PHONY: install demo demo-stop test test-all lint java-test bench bench-running bench-environments bench-airflow bench-airflow-spark bench-dask clean
+# The oldest release of distributed that the extra `dask` allows: about a year old.
+DASK_OLD ?= 2025.9.1
+OLD := .venv-dask-$(DASK_OLD)
+
+.PHONY: install demo demo-stop test test-all lint java-test bench bench-running bench-environments bench-airflow bench-airflow-spark bench-dask test-dask-old clean
 
 install: $(VENV)/.installed
 
@@ -37,6 +41,13 @@ test: lint java-test
 test-all: lint java-test
 	$(PYTEST) $(PYTEST_FLAGS)
 
+# Dask's tests against a distributed of a year ago, in an environment of its own (which the containers have, too).
+test-dask-old:
+	test -x $(OLD)/bin/python || $(PYTHON) -m venv $(OLD)
+	grep -vE '^(dask|distributed)==' constraints.txt > $(OLD)/constraints.txt
+	$(OLD)/bin/python -m pip install --quiet --disable-pip-version-check -c $(OLD)/constraints.txt -e '.[dask,local,test]' 'distributed==$(DASK_OLD)'
+	$(OLD)/bin/python -m pytest -m "not slow" tests/cluster/test_dask.py tests/cluster/test_dask_options.py tests/cluster/test_dask_faults.py $(PYTEST_FLAGS)
+
 bench: install
 	$(BIN)/python bench/launch.py
 
@@ -56,4 +67,4 @@ bench-dask: install
 	$(BIN)/python bench/dask.py $(BENCH_FLAGS)
 
 clean:
-	rm -rf $(VENV) java/target knit_core/jars build dist
+	rm -rf $(VENV) .venv-dask-* java/target knit_core/jars build dist

@@ -10,7 +10,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from knit_airflow.compat import (
     NEVER_EXPIRE,
@@ -31,7 +31,7 @@ from knit_airflow.launches import STORE_KEY, Decision, Launch, decide
 from knit_airflow.links import KnitApplicationLink, show_page
 from knit_airflow.reaper import tag_of
 from knit_airflow.triggers import KnitApplicationTrigger
-from knit_airflow.waiting import Done, Look, Waiting, drive, look
+from knit_airflow.waiting import Done, Goal, Look, Waiting, drive, look
 
 if TYPE_CHECKING:
     from knit_core import Application, Knit, LogCursor
@@ -61,6 +61,9 @@ class ApplicationOperator(BaseOperator):
     """
 
     operator_extra_links = (KnitApplicationLink(),)
+    #: What the task waits for before its application's end; nothing: the end itself.
+    goal: ClassVar[Goal] = Goal()
+    trigger_class: ClassVar[type[KnitApplicationTrigger]] = KnitApplicationTrigger
 
     def __init__(
         self,
@@ -186,7 +189,7 @@ class ApplicationOperator(BaseOperator):
         self._check_killed()
         if not self.deferrable:
             return self._wait(context, application)
-        first = Waiting(self.poll_interval).next(look(application), time.time())
+        first = Waiting(self.poll_interval, goal=self.goal).next(look(application), time.time())
         if isinstance(first, Done):
             return self._conclude(context, application, first)
         self._wait_in_triggerer(context, application)
@@ -197,7 +200,7 @@ class ApplicationOperator(BaseOperator):
         limit = self.execution_timeout
         deadline = None if limit is None else (context["ti"].start_date + limit).timestamp()
         self.defer(
-            trigger=KnitApplicationTrigger(
+            trigger=self.trigger_class(
                 knit_conn_id=self.knit_conn_id,
                 application_id=application.id,
                 poll_interval=self.poll_interval,
@@ -255,7 +258,9 @@ class ApplicationOperator(BaseOperator):
     # ------------------------------------------------------------------ waiting
 
     def _wait(self, context: Any, application: Application) -> Any:
-        done = drive(application, Waiting(self.poll_interval), each=self._show, stopped=lambda: self._killed)
+        done = drive(
+            application, Waiting(self.poll_interval, goal=self.goal), each=self._show, stopped=lambda: self._killed
+        )
         if done is None:
             raise Stopped
         return self._conclude(context, application, done)

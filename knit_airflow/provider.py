@@ -13,8 +13,8 @@ def get_provider_info() -> dict[str, Any]:
     except PackageNotFoundError:
         versions = []
 
-    def modules(name: str) -> list[dict[str, Any]]:
-        return [{"integration-name": "Knit", "python-modules": [name]}]
+    def modules(*names: str) -> list[dict[str, Any]]:
+        return [{"integration-name": "Knit", "python-modules": list(names)}]
 
     return {
         "package-name": "knit-yarn",
@@ -22,10 +22,10 @@ def get_provider_info() -> dict[str, Any]:
         "description": "Distributed Python programs on Hadoop YARN.",
         "versions": versions,
         "integrations": [{"integration-name": "Knit", "tags": ["hadoop", "yarn"]}],
-        "operators": modules("knit_airflow.operators"),
+        "operators": modules("knit_airflow.operators", "knit_airflow.dask"),
         "sensors": modules("knit_airflow.sensors"),
         "hooks": modules("knit_airflow.hooks"),
-        "triggers": modules("knit_airflow.triggers"),
+        "triggers": modules("knit_airflow.triggers", "knit_airflow.dask"),
         "connection-types": [_connection_type()],
         "config": {
             "knit": {
@@ -43,7 +43,7 @@ def get_provider_info() -> dict[str, Any]:
             }
         },
         "task-decorators": [{"name": "knit", "class-name": "knit_airflow.decorators.knit_task"}],
-        "extra-links": ["knit_airflow.links.KnitApplicationLink"],
+        "extra-links": ["knit_airflow.links.KnitApplicationLink", "knit_airflow.dask.KnitDaskDashboardLink"],
     }
 
 

@@ -35,7 +35,7 @@ def connection(cluster: LocalCluster, user: str = "alice") -> str:
 
 
 @pytest.fixture(scope="session")
-def airflow(cluster: LocalCluster, channel: str) -> Iterator[AirflowProcesses]:
+def airflow(cluster: LocalCluster, dask_channel: str) -> Iterator[AirflowProcesses]:
     """A running Airflow with the example DAGs and the tests' own; its connection `knit_default` is the test cluster."""
     try:
         version("knit-yarn")
@@ -53,7 +53,7 @@ def airflow(cluster: LocalCluster, channel: str) -> Iterator[AirflowProcesses]:
             variables={
                 "AIRFLOW_CONN_KNIT_DEFAULT": connection(cluster),
                 "AIRFLOW__KNIT__DEPLOYMENT": "bed",
-                "KNIT_EXAMPLE_CHANNEL": channel,
+                "KNIT_EXAMPLE_CHANNEL": dask_channel,
             },
         )
         began = time.monotonic()

@@ -7,19 +7,47 @@ from typing import Any
 
 from distributed import Adaptive
 
-from knit_core.dask_yarn.counting import containers_for, whole
+from knit_core.dask_yarn.counting import container_of, containers_for, fits, whole
 from knit_core.errors import KnitError
 
 logger = logging.getLogger(__name__)
 
 
 class KnitAdaptive(Adaptive):  # type: ignore[misc]
-    """`distributed.Adaptive` whose workers are containers.
+    """`distributed.Adaptive` whose workers are containers of one group.
 
     What is wanted (`plan`) is what the ApplicationMaster holds and will hold: containers that wait for room in the queue,
     and those that take the place of dead and preempted ones, are not asked for again. Going down, containers without a
     worker yet go first; others only when the scheduler can spare them and has moved their data away.
+
+    Dask says how many workers the work needs, not of which kind. Beside workers of other groups, this one takes what is
+    missing to that number, gives back those of its own that are idle, and has one as long as there are tasks that no
+    worker can run and that its resources are enough for.
+
+    Args:
+        cluster: the DaskYARNCluster.
+        group: which group's containers; None: the first one's.
+        options: `minimum`, `maximum` … of `distributed.Adaptive`.
     """
+
+    def __init__(self, cluster: Any, group: str | None = None, **options: Any) -> None:
+        self.group: str = cluster.group_named(group)
+        super().__init__(cluster, **options)
+
+    @property
+    def plan(self) -> set[str]:
+        """Containers that there are or will be."""
+        return set(self.cluster.containers_of(self.group))
+
+    @property
+    def requested(self) -> set[str]:
+        """The same: the ApplicationMaster knows what it was asked for."""
+        return self.plan
+
+    @property
+    def observed(self) -> set[str]:
+        """Those whose workers the scheduler knows."""
+        return self.plan & {str(container_of(name)) for name in self.cluster.worker_names}
 
     async def adapt(self) -> None:
         """One look and one step."""
@@ -32,16 +60,24 @@ class KnitAdaptive(Adaptive):  # type: ignore[misc]
 
     async def target(self) -> int:
         """Containers that the scheduler's work needs."""
-        return containers_for(await super().target(), self.cluster.processes)
+        wanted: int = await super().target()
+        names, mine = self.cluster.worker_names, self._mine
+        if len(mine) == len(names):
+            return containers_for(wanted, self._processes)
+        change = wanted - len(names)
+        if change <= 0:
+            change = -len(self._of_mine(await self._idle()))
+        found = containers_for(max(len(mine) + change, 0), self._processes)
+        return found or int(await self._needed())
 
     async def workers_to_close(self, target: int) -> list[str]:
         """Containers that the scheduler can spare, down to `target`."""
-        per = self.cluster.processes
-        names: list[Any] = await self.scheduler.workers_to_close(
-            target=target * per, attribute="name", **self._workers_to_close_kwargs
-        )
-        here = self.cluster.plan
-        return [name for name in whole(names, self.cluster.worker_names) if name in here]
+        if len(self._mine) == len(self.cluster.worker_names):
+            names = await self._idle(target=target * self._processes)
+        else:
+            names = await self._idle()
+        spare = [name for name in whole(names, self.cluster.worker_names) if name in self.plan]
+        return spare[: max(len(self.observed) - target, 0)]
 
     async def scale_down(self, workers: list[str]) -> None:
         """Retire their workers, then give the containers back; those whose data has no other place stay."""
@@ -49,4 +85,27 @@ class KnitAdaptive(Adaptive):  # type: ignore[misc]
 
     async def scale_up(self, n: int) -> None:
         """Ask for containers until there are `n`."""
-        await self.cluster.scale(n)
+        await self.cluster.scale(n, group=self.group)
+
+    @property
+    def _processes(self) -> int:
+        return int(self.cluster.groups[self.group].get("processes", 1))
+
+    @property
+    def _mine(self) -> list[str]:
+        """Workers of this group that the scheduler knows."""
+        return self._of_mine(self.cluster.worker_names)
+
+    def _of_mine(self, names: list[str]) -> list[str]:
+        here = self.plan
+        return [name for name in names if container_of(name) in here]
+
+    async def _idle(self, **limit: Any) -> list[str]:
+        """Workers that the scheduler can spare, by name."""
+        found = await self.scheduler.workers_to_close(attribute="name", **limit, **self._workers_to_close_kwargs)
+        return [str(name) for name in found]
+
+    async def _needed(self) -> bool:
+        """Whether tasks wait that no worker can run and that this group could."""
+        has = self.cluster.groups[self.group].get("resources", {})
+        return any(fits(needs, has) for needs in await self.scheduler.knit_unrunnable())

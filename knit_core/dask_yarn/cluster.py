@@ -17,8 +17,8 @@ from knit_core.client import Knit
 from knit_core.dask_yarn import launching
 from knit_core.dask_yarn.following import Follower
 from knit_core.dask_yarn.launching import Scheduler
-from knit_core.dask_yarn.programs.dask_node import versions
-from knit_core.dask_yarn.services import SCHEDULER_KEY, TAG, WorkerGroup, layout_of
+from knit_core.dask_yarn.programs.dask_node import listen_for_unrunnable, versions
+from knit_core.dask_yarn.services import SCHEDULER_KEY, TAG, WorkerGroup, described, layout_of
 from knit_core.dask_yarn.sizing import Sizing, in_thread
 from knit_core.dask_yarn.tls import read_back, security_of
 from knit_core.errors import ApplicationEnded, KnitError, NotFound, WaitTimeout
@@ -98,6 +98,7 @@ class DaskYARNCluster(Sizing, Cluster):  # type: ignore[misc]
         self._own_knit = knit is None
         self._owner = _app is None
         self._scheduler: Scheduler | None = None
+        self._dashboard = ""
         self._local: DaskScheduler | None = None
         self._follower: Follower | None = None
         self._result: Result | None = None
@@ -189,14 +190,16 @@ class DaskYARNCluster(Sizing, Cluster):  # type: ignore[misc]
             launching.warn_after(found)
             return found
         host = launching.address_towards(self.knit.resourcemanager.address)
-        self._local = await DaskScheduler(host=host, port=0, security=self.security, dashboard_address=":0")
+        self._local = DaskScheduler(host=host, port=0, security=self.security, dashboard_address=":0")
+        listen_for_unrunnable(self._local)
+        await self._local
         await in_thread(launching.wait_for_master, self.app, self._timeout)
         port = self._local.identity()["services"].get("dashboard")
         record = {
             "address": self._local.address,
             "dashboard": f"http://{host}:{port}/status" if port else "",
             "versions": versions(),
-            "groups": {name: {"processes": group.processes} for name, group in self._layout.groups.items()},
+            "groups": described(self._layout),
         }
         return Scheduler.parse(record, await in_thread(self.app.kv.put, SCHEDULER_KEY, record))
 
@@ -222,6 +225,7 @@ class DaskYARNCluster(Sizing, Cluster):  # type: ignore[misc]
                 "Open its port (scheduler_ports='8786:8790'), or run the client there: knit dask run"
             ) from error
         self._log(f"scheduler {scheduler.address}")
+        self._dashboard = await in_thread(launching.dashboard_for, scheduler, self.app)
         if self._follower is None:
             later = self.loop.add_callback
             self._follower = Follower(
@@ -246,7 +250,7 @@ class DaskYARNCluster(Sizing, Cluster):  # type: ignore[misc]
             await self._let_go()
             return
         if adaptive is not None:
-            self.adapt()
+            self.adapt(type(adaptive), group=getattr(adaptive, "group", None))
 
     async def _over(self, result: Result) -> None:
         """The application has ended."""
@@ -273,14 +277,18 @@ class DaskYARNCluster(Sizing, Cluster):  # type: ignore[misc]
 
     @property
     def dashboard_link(self) -> str:
-        """The dashboard's address on its node; empty when there is none."""
-        return self._scheduler.dashboard if self._scheduler is not None else ""
+        """The dashboard for a browser where this process is; empty when there is none.
+
+        On its node, when that can be reached from here; else `proxied_dashboard_link`. What the setting
+        `distributed.dashboard.link` says (for a Jupyter server's proxy) comes first.
+        """
+        return self._dashboard
 
     @property
     def proxied_dashboard_link(self) -> str:
         """The scheduler's page through the ResourceManager's proxy, for those who reach no nodes; empty when there is none.
 
-        The proxy passes no websockets on: the pages below `/info` work there, the moving plots of `/status` do not.
+        The proxy passes no websockets on: that page says which pages work there, and how to get to the moving plots.
         """
         return self.app.pages().get("dashboard", "") if self.app is not None else ""
 

@@ -104,5 +104,10 @@ def containers_for(workers: int, processes: int) -> int:
     return math.ceil(workers / processes)
 
 
+def fits(needs: Mapping[str, float], has: Mapping[str, float]) -> bool:
+    """Whether a worker with these abstract resources can run a task that needs those."""
+    return all(has.get(name, 0) >= amount for name, amount in needs.items())
+
+
 def _rank(name: str) -> tuple[int, str]:
     return int(name.rpartition("_")[2]), name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 import warnings
@@ -9,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
+
+import dask
 
 from knit_core.application import Application
 from knit_core.client import Knit
@@ -18,6 +21,9 @@ from knit_core.dask_yarn.tls import key_file
 from knit_core.dask_yarn.versions import VersionMismatch, mismatch_message, mismatches
 from knit_core.errors import KnitError, NotFound, WaitTimeout
 from knit_core.states import State
+
+_PLAIN_LINK = "{scheme}://{host}:{port}/status"  # Dask's own default
+_REACH = 3.0  # seconds for the dashboard's node to answer
 
 
 @dataclass(frozen=True)
@@ -140,6 +146,29 @@ def find(knit: Knit, name: str) -> Application:
             f"there are: {', '.join(running) or 'none'}"
         )
     return knit.attach(found[-1].id)
+
+
+def dashboard_for(scheduler: Scheduler, app: Application) -> str:
+    """The dashboard's address for a browser where this process is; empty when there is none.
+
+    What `distributed.dashboard.link` says (a Jupyter server's proxy, say), else the node itself when it can be reached from
+    here, else its page in the ResourceManager.
+    """
+    place = urlsplit(scheduler.dashboard)
+    if not place.hostname or not place.port:
+        return ""
+    template = str(dask.config.get("distributed.dashboard.link"))
+    if template != _PLAIN_LINK:
+        return template.format(**{**os.environ, "scheme": "http", "host": place.hostname, "port": place.port})
+    try:
+        with socket.create_connection((place.hostname, place.port), timeout=_REACH):
+            return scheduler.dashboard
+    except OSError:
+        pass
+    try:
+        return app.pages().get("dashboard", scheduler.dashboard)
+    except KnitError:
+        return scheduler.dashboard
 
 
 def address_towards(url: str) -> str:

@@ -14,6 +14,7 @@ from knit_core.errors import SpecError
 from knit_core.units import mebibytes, seconds
 
 PROGRAM = Path(dask_node.__file__)
+PAGES = PROGRAM.with_name("dask_page.py")
 SCHEDULER_KEY, TLS_FILE = dask_node.SCHEDULER_KEY, dask_node.TLS_FILE
 SCHEDULER, WORKERS, SCRIPT, TAG = "scheduler", "worker", "script", "dask"
 _STOP_GRACE = 10.0  # seconds for a worker to say good-bye
@@ -141,6 +142,29 @@ def layout_of(n_workers: int | None, groups: Mapping[str, WorkerGroup] | None, o
     return Layout(dict(groups) if groups is not None else {WORKERS: WorkerGroup(n_workers or 0, **group)}, **rest)
 
 
+def group_of(name: str, given: WorkerGroup | Mapping[str, Any]) -> WorkerGroup:
+    """A group from its fields, as a DAG or a file has them.
+
+    Args:
+        name: the group's, for the message.
+        given: the fields by name, or the group itself.
+
+    Raises:
+        SpecError: a field that there is not, with the nearest one.
+    """
+    if isinstance(given, WorkerGroup):
+        return given
+    known = [each.name for each in fields(WorkerGroup)]
+    wrong = []
+    for key in given:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1)
+            wrong.append(f"{name}: {key} is no option of a group" + (f"; did you mean {near[0]}?" if near else ""))
+    if wrong:
+        raise SpecError(wrong)
+    return WorkerGroup(**given)
+
+
 def memory_limit_of(group: WorkerGroup) -> int:
     """Bytes for each worker process, so that the container's processes together stay below what YARN kills for.
 
@@ -178,7 +202,7 @@ def specification(layout: Layout, tls_file: str = "", **application: Any) -> dic
             "node_label": layout.scheduler_label,
             "environment": layout.env,
             "variables": dict(layout.variables),
-            "files": shared,
+            "files": [{"source": str(PAGES), "name": PAGES.name}, *shared],
             "manages": True,
             "readiness": {"report": True},
             "restart": {"policy": "on-failure", "limit": layout.scheduler_restarts, "window": 3600, "first_delay": 0.2},
@@ -192,12 +216,21 @@ def specification(layout: Layout, tls_file: str = "", **application: Any) -> dic
         completion = [SCRIPT]
         options = json.dumps({"death_timeout": 300})
         services[SCRIPT] = {
-            **{key: services[SCHEDULER][key] for key in ("memory", "vcores", "environment", "variables", "files")},
+            **{key: services[SCHEDULER][key] for key in ("memory", "vcores", "environment", "variables")},
+            "files": shared,
             "command": ["python", PROGRAM.name, "script", options, *layout.script],
             "depends_on": {SCHEDULER: "started"},
         }
     tags = [*(application.pop("tags", None) or ()), TAG]
     return {"services": services, "completion": completion, "tags": tags, **application}
+
+
+def described(layout: Layout) -> dict[str, Any]:
+    """What whoever scales or attaches has to know of the groups."""
+    return {
+        name: {"processes": group.processes, "resources": dict(group.worker_resources)}
+        for name, group in layout.groups.items()
+    }
 
 
 def _scheduler_options(layout: Layout) -> dict[str, Any]:
@@ -207,7 +240,7 @@ def _scheduler_options(layout: Layout) -> dict[str, Any]:
         "dashboard_ports": layout.dashboard_ports,
         "preload": list(layout.scheduler_preload),
         "interface": layout.interface or None,
-        "groups": {name: {"processes": group.processes} for name, group in layout.groups.items()},
+        "groups": described(layout),
     }
 
 

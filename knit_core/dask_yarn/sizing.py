@@ -13,6 +13,7 @@ from distributed.deploy import Cluster
 
 from knit_core.dask_yarn.adaptive import KnitAdaptive
 from knit_core.dask_yarn.counting import Census, container_of, surplus, whole
+from knit_core.dask_yarn.services import described
 from knit_core.errors import KnitError, NotFound, RequestRefused
 from knit_core.result import Result
 
@@ -48,19 +49,19 @@ class Sizing:
         self._changing = asyncio.Lock()
 
     @property
-    def processes(self) -> int:
-        """Workers in each container of the first group."""
-        first: Mapping[str, Any] = next(iter(self._groups.values()))
-        return int(first.get("processes", 1))
-
-    @property
-    def _groups(self) -> Mapping[str, Any]:
+    def groups(self) -> Mapping[str, Any]:
+        """Groups of workers by name, each with `processes` in a container and their abstract `resources`."""
         if self._scheduler is not None and self._scheduler.groups:
             return self._scheduler.groups
-        return {name: {"processes": group.processes} for name, group in self._layout.groups.items()}
+        return described(self._layout)
 
-    def _group(self, name: str | None) -> str:
-        groups = list(self._groups)
+    def group_named(self, name: str | None) -> str:
+        """The group's name; None: the first one's.
+
+        Raises:
+            NotFound: no such group.
+        """
+        groups = list(self.groups)
         if name is None:
             return groups[0]
         if name not in groups:
@@ -72,10 +73,14 @@ class Sizing:
         """Group of each container that works or will work, by its name (`worker_0`), as counted last."""
         return dict(self._census.groups)
 
+    def containers_of(self, group: str | None = None) -> frozenset[str]:
+        """Containers of a group (the first one by default) that there are or will be, as counted last."""
+        return self._census.of_group(self.group_named(group))
+
     @property
     def plan(self) -> set[str]:
         """Containers of the first group that there are or will be."""
-        return set(self._census.of_group(self._group(None)))
+        return set(self.containers_of())
 
     requested = plan
 
@@ -98,7 +103,7 @@ class Sizing:
         if self.app is None or self.scheduler_comm is None:
             raise ValueError("The Dask cluster has not been started")
         rows = await in_thread(functools.partial(self.app.containers, patience=_PATIENCE))
-        self._census = Census.of(rows, self._groups)
+        self._census = Census.of(rows, self.groups)
         now = (await self.scheduler_comm.identity())["workers"]
         known = self.scheduler_info["workers"]
         for address in set(known) - set(now):
@@ -137,7 +142,7 @@ class Sizing:
     async def _scale(self, n: int, group: str | None) -> None:
         await self._start()
         assert self.app is not None
-        name = self._group(group)
+        name = self.group_named(group)
         async with self._changing:
             have = (await self.refresh()).of_group(name)
             if n > len(have):
@@ -182,15 +187,27 @@ class Sizing:
         with contextlib.suppress(NotFound, RequestRefused):  # it has ended by itself
             self.app.kill_container(container)
 
-    def adapt(self, Adaptive: type[Any] = KnitAdaptive, **options: Any) -> Any:
-        """Follow the work: between `minimum` and `maximum` containers of the first group.
+    def adapt(self, Adaptive: type[Any] = KnitAdaptive, *, group: str | None = None, **options: Any) -> Any:
+        """Follow the work: between `minimum` and `maximum` containers of one group; the others stay as they are.
+
+        One group at a time: another call ends what the one before began, as everywhere in Dask.
 
         Args:
             Adaptive: the strategy.
+            group: which; the first one by default.
             options: `minimum`, `maximum`, `interval`, `wait_count`, `target_duration`: see `distributed.Adaptive`.
+
+        Raises:
+            NotFound: no such group.
+            ValueError: a strategy that knows nothing of groups, and a group.
         """
+        name = self.group_named(group)
         if self.status == Status.created and not self.asynchronous:
             self.sync(self._start)
+        if issubclass(Adaptive, KnitAdaptive):
+            options["group"] = name
+        elif group is not None:
+            raise ValueError(f"{Adaptive.__name__} knows nothing of groups: derive it from KnitAdaptive")
         return Cluster.adapt(self, Adaptive=Adaptive, **options)
 
     async def _wait_for_workers(self, n_workers: int = 0, timeout: Any = None) -> None:
@@ -247,7 +264,7 @@ class Sizing:
 
     async def _add(self, n_workers: int) -> None:
         await self._start()
-        await self._scale(len((await self.refresh()).of_group(self._group(None))) + n_workers, None)
+        await self._scale(len((await self.refresh()).of_group(self.group_named(None))) + n_workers, None)
 
     def remove_worker(self, container: str) -> Any:
         """Give one container back, by Knit's name, YARN's id or the worker's name; its data is moved away before.

@@ -70,6 +70,9 @@ class FakeApplication:
         found.complete = self.left_result
         return found
 
+    def result(self) -> FakeResult | None:
+        return FakeResult(str(self.outcome), self.value) if self.ended.is_set() else None
+
     def wait(self, timeout: float | None = None, check: bool = True) -> FakeResult:
         if not self.ended.is_set() and not self.left_result:
             raise WaitTimeout("still running")

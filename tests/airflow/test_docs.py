@@ -1,4 +1,4 @@
-"""docs/airflow.md quotes the example DAGs, which are run by test_examples: the quotations must be what runs."""
+"""docs/airflow*.md quote the example DAGs, which are run by test_examples: the quotations must be what runs."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-QUOTED = re.findall(
-    r"<!-- (dags_examples/\S+) -->\n```python\n(.*?)```", (ROOT / "docs/airflow.md").read_text(), re.DOTALL
-)
+PAGES = "\n".join(page.read_text() for page in sorted((ROOT / "docs").glob("airflow*.md")))
+QUOTED = re.findall(r"<!-- (dags_examples/\S+) -->\n```python\n(.*?)```", PAGES, re.DOTALL)
 
 
 def test_every_example_is_quoted() -> None:

@@ -104,7 +104,7 @@ def test_what_is_shown(dask: DaskYARNCluster) -> None:
     session = requests.Session()
     session.trust_env = False
     assert "worker" in session.get(f"{base}/info/main/workers.html", timeout=20).text
-    page = dask.proxied_dashboard_link.removesuffix("/status")
+    page = dask.proxied_dashboard_link.removesuffix("/knit")
     proxied = session.get(f"{page}/info/main/workers.html", params={"user.name": "bob"}, timeout=20)
     assert proxied.status_code == 200
     assert "worker_" in proxied.text

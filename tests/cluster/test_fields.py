@@ -266,6 +266,23 @@ def test_resources_and_gpus_are_counted(knit: Knit) -> None:
         assert again == {"licensed_2"}
 
 
+@pytest.mark.slow
+def test_daskworkers_have_gpus_and_other_resources(knit: Knit) -> None:
+    """Two workers with both GPUs of a node each: one on either, although one node had room for both."""
+    from distributed import Client
+
+    from knit_core.dask_yarn import DaskYARNCluster, WorkerGroup
+    from tests.dask_bed import here
+
+    groups = {"gpu": WorkerGroup(2, memory=384, nanny=False, gpus=2, resources={LICENSE: 2})}
+    with DaskYARNCluster(here(), groups=groups, scheduler_memory=384, knit=knit) as dask, Client(dask) as client:
+        client.wait_for_workers(2, timeout=120)
+        assert dask.app is not None
+        assert placed(dask.app, "gpu") == sorted([NODE_1, NODE_2])
+        with pytest.raises(PreflightError, match=re.escape("yarn.io/gpu")):
+            DaskYARNCluster(here(), n_workers=1, gpus=3, knit=knit)
+
+
 def test_nodes_racks_and_elsewhere(knit: Knit) -> None:
     service = {"command": "sleep 600", **SMALL}
     spec = {"services": {

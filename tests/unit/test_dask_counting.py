@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from knit_core.dask_yarn.counting import Census, container_of, containers_for, surplus, whole
+from knit_core.dask_yarn.counting import Census, container_of, containers_for, fits, surplus, whole
 from knit_core.result import Container
 from knit_core.states import ContainerState
 
@@ -82,3 +82,10 @@ def test_a_container_goes_as_a_whole() -> None:
 )
 def test_containers_for_workers(workers: int, processes: int, containers: int) -> None:
     assert containers_for(workers, processes) == containers
+
+
+def test_what_resources_are_enough_for() -> None:
+    assert fits({}, {})
+    assert fits({"BIG": 1}, {"BIG": 2, "GPU": 1})
+    assert not fits({"BIG": 3}, {"BIG": 2})
+    assert not fits({"GPU": 1}, {})

@@ -59,7 +59,10 @@ def test_the_specification_is_one_that_knit_takes() -> None:
     assert (cpu.instances, cpu.memory, cpu.vcores, cpu.variables) == (3, 4096, 4, {"A": "cpu", "B": "1"})
     assert (options(mapping, "cpu")["threads"], options(mapping, "cpu")["processes"]) == (2, 2)
     assert (gpu.gpus, gpu.node_label, options(mapping, "gpu")["threads"]) == (1, "gpu", 1)
-    assert options(mapping, "scheduler")["groups"] == {"cpu": {"processes": 2}, "gpu": {"processes": 1}}
+    assert options(mapping, "scheduler")["groups"] == {
+        "cpu": {"processes": 2, "resources": {"BIG": 1}},
+        "gpu": {"processes": 1, "resources": {}},
+    }
     assert scheduler.manages
     assert not cpu.manages
     assert not cpu.required

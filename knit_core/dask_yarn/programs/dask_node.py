@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import importlib
 import importlib.metadata
+import itertools
 import json
 import os
 import platform
@@ -27,6 +28,7 @@ import knit_container as knit
 
 SCHEDULER_KEY = "dask/scheduler"
 TLS_FILE = "dask-tls.json"
+PAGE = "/knit"  # of dask_page.py: what people see first
 NO_DASK, NO_SCHEDULER = 78, 75  # exit codes: EX_CONFIG and EX_TEMPFAIL of sysexits.h
 COMPARED = ("dask", "distributed", "cloudpickle", "msgpack", "tornado", "numpy", "pandas", "pyarrow", "toolz", "lz4")
 _SHORTEST_LIFE = 10.0  # seconds; a worker that closes sooner is YARN's to start again, with pauses that grow
@@ -111,8 +113,11 @@ async def stop_signal() -> int:
 
 async def scheduler(options: dict[str, Any]) -> int:
     """Serve until told to stop, closed by a client, or idle for too long."""
+    import dask
     from distributed import Scheduler
 
+    routes = "distributed.scheduler.http.routes"
+    dask.config.set({routes: [*dask.config.get(routes), "dask_page"]})
     where = host()
     server = Scheduler(
         host=where,
@@ -123,6 +128,7 @@ async def scheduler(options: dict[str, Any]) -> int:
         dashboard_address=f":{free_port(options.get('dashboard_ports', ''), '')}",
         preload=options.get("preload") or [],
     )
+    listen_for_unrunnable(server)
     stop = asyncio.ensure_future(stop_signal())
     await server
     port = server.identity().get("services", {}).get("dashboard")
@@ -137,9 +143,9 @@ async def scheduler(options: dict[str, Any]) -> int:
         "container": os.environ.get("CONTAINER_ID", ""),
     }
     await asyncio.to_thread(knit.kv.put, SCHEDULER_KEY, record)
-    await asyncio.to_thread(knit.ready)
     if port:
-        await asyncio.to_thread(knit.page, "dashboard", port, options.get("page", "/status"))
+        await asyncio.to_thread(knit.page, "dashboard", port, PAGE)
+    await asyncio.to_thread(knit.ready)
     idle = asyncio.ensure_future(_idle(server, float(options.get("idle_timeout") or 0)))
     closed = asyncio.ensure_future(server.finished())
     done, _ = await asyncio.wait({stop, idle, closed}, return_when=asyncio.FIRST_COMPLETED)
@@ -150,6 +156,18 @@ async def scheduler(options: dict[str, Any]) -> int:
     await server.close()
     await asyncio.to_thread(knit.shutdown, "SUCCEEDED", f"the Dask cluster has ended: {why}")
     return 0
+
+
+def unrunnable(server: Any) -> list[dict[str, float]]:
+    """Abstract resources of the tasks that no worker can run: each combination once, of the first thousands of tasks."""
+    tasks = itertools.islice(list(server.unrunnable), 10_000)
+    kinds = {tuple(sorted((task.resource_restrictions or {}).items())) for task in tasks}
+    return [dict(kind) for kind in sorted(kinds)]
+
+
+def listen_for_unrunnable(server: Any) -> None:
+    """Have a scheduler answer the question that `KnitAdaptive` asks."""
+    server.handlers["knit_unrunnable"] = lambda: unrunnable(server)
 
 
 async def _idle(server: Any, limit: float) -> None:
@@ -267,6 +285,7 @@ def script(options: dict[str, Any], words: list[str]) -> int:
     """Become `python words…` with Dask configured so that `Client()` finds this cluster; never returns when it works."""
     record = knit.kv.wait(SCHEDULER_KEY, timeout=float(options["death_timeout"]))
     variables = {**os.environ, "DASK_SCHEDULER_ADDRESS": record["address"]}
+    variables["PYTHONPATH"] = os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
     given = tls()
     if given:
         folder = Path.cwd() / ".dask-tls"
@@ -288,6 +307,7 @@ def script(options: dict[str, Any], words: list[str]) -> int:
 def main() -> int:
     """Run one role; the exit code."""
     role, options = sys.argv[1], json.loads(sys.argv[2])
+    sys.path.insert(0, str(Path.cwd()))  # files of the container are modules, too; Python looks where their links lead
     try:
         import distributed  # noqa: F401
     except ImportError as error:

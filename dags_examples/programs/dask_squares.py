@@ -1,0 +1,10 @@
+"""Sums squares with Dask; runs next to a cluster of its own, which `Client()` finds."""
+
+import sys
+
+from distributed import Client
+
+import knit_container
+
+with Client() as client:
+    knit_container.result(sum(client.gather(client.map(lambda n: n * n, range(int(sys.argv[1]))))))
