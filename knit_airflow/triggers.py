@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from knit_airflow.compat import BaseTrigger, TaskSuccessEvent, TriggerEvent, launched_id, push_xcoms, task_state
 from knit_airflow.crowd import Target
+from knit_airflow.following import Following
 from knit_airflow.hooks import KnitHook
 from knit_airflow.polling import shared_poll
 from knit_airflow.waiting import Done, Goal, Look, Waiting
@@ -34,6 +35,7 @@ class KnitApplicationTrigger(BaseTrigger):
         poll_interval: seconds between two looks.
         deadline: Unix time after which it fires `timeout`; None: never. It is absolute, so a restart prolongs nothing.
         owner: whether the application belongs to the task and ends with it.
+        logs: how its container logs are followed meanwhile (see `following.Following`); None: they are not.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class KnitApplicationTrigger(BaseTrigger):
         poll_interval: float = 5.0,
         deadline: float | None = None,
         owner: bool = False,
+        logs: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.knit_conn_id = knit_conn_id
@@ -50,6 +53,7 @@ class KnitApplicationTrigger(BaseTrigger):
         self.poll_interval = poll_interval
         self.deadline = deadline
         self.owner = owner
+        self.logs = logs
         self._application: Application | None = None
         self._said = ""
 
@@ -63,14 +67,21 @@ class KnitApplicationTrigger(BaseTrigger):
                 "poll_interval": self.poll_interval,
                 "deadline": self.deadline,
                 "owner": self.owner,
+                "logs": self.logs,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then fire once."""
         waiting = Waiting(poll=self.poll_interval, deadline=self.deadline)
-        _, done = await shared_poll(self.knit_conn_id).wait(Target(self.application_id), waiting, self._say)
-        yield TriggerEvent(done.to_event(self.application_id))
+        following = Following(self.knit_conn_id, self.application_id, self.logs, self.log) if self.logs else None
+        try:
+            _, done = await shared_poll(self.knit_conn_id).wait(Target(self.application_id), waiting, self._say)
+            logs = {"logs": await following.stop()} if following is not None else {}
+        finally:
+            if following is not None:
+                following.cancel()
+        yield TriggerEvent({**done.to_event(self.application_id), **logs})
 
     async def on_kill(self) -> None:
         """End the application of a task that a person marked, cleared or removed while it was deferred.
