@@ -22,7 +22,6 @@ from airflow.sdk.exceptions import (
 )
 from airflow.sdk.execution_time.lazy_sequence import LazyXComSequence
 from airflow.sdk.execution_time.xcom import XCom
-from airflow.sdk.log import mask_secret
 from airflow.triggers.base import BaseTrigger, StartTriggerArgs, TaskSuccessEvent, TriggerEvent
 
 __all__ = [
@@ -53,7 +52,6 @@ __all__ = [
     "deployment",
     "launched_id",
     "log_limit",
-    "mask_secret",
     "masked_values",
     "push_xcoms",
     "setting",

@@ -23,7 +23,7 @@ from knit_airflow.compat import setting, until_logged
 from knit_airflow.hooks import KnitHook
 from knit_airflow.logbook import NOTE, Head, Shown, noted
 from knit_airflow.logbudget import cost_of
-from knit_airflow.masks import unseal
+from knit_airflow.masks import Hiding, unseal
 
 if TYPE_CHECKING:
     from knit_core import Application, Knit
@@ -37,6 +37,8 @@ TASKS = 50
 THREADS = 4
 #: What one task writes at a time: bytes and lines.
 CHUNK, LINES = 8192, 100
+#: Lines that are logged before others get their turn on the event loop.
+AT_ONCE = 10
 #: Characters of a line that are written at a time.
 PIECE = 4096
 #: Bytes per second of one task in the long run, and at first.
@@ -49,12 +51,14 @@ BEHIND = 10.0
 SOON, LATE = 2.0, 6.0
 #: Seconds for a look, and between two notes of how far it is.
 LOOK, NOTE_EVERY = 2.0, 5.0
+#: Seconds until it is tried again after a fault.
+AGAIN = 10.0
 #: Seconds that the end of a wait gives lines that are on their way.
 FAREWELL = 5.0
 #: Of so many logs a trigger's event tells how far they were written; of more a note on HDFS does.
 IN_EVENT = 20
 #: What Airflow adds to a line in its file, in bytes.
-AROUND = 320
+AROUND = 400
 
 
 class Bucket:
@@ -140,11 +144,15 @@ class SharedFollower:
             try:
                 while self._letters and size < CHUNK:
                     batch.append(self._letters.popleft())
-                    for piece in batch[-1].pieces():
+                    for number, piece in enumerate(batch[-1].pieces()):
+                        if number % AT_ONCE == AT_ONCE - 1:
+                            await asyncio.sleep(0)
                         batch[-1].context.run(batch[-1].write, piece)
                         size += cost_of(piece)
                         written += len(piece) + AROUND
-                        if written > CHUNK:  # the socket must never be full: a write to it would stop the event loop
+                        if (
+                            written > 4 * CHUNK
+                        ):  # the socket must never be full: a write to it would stop the event loop
                             written = await until_logged(written)
                 await until_logged(written)
             except BaseException:
@@ -187,7 +195,8 @@ class Following:
         self._watch: LogWatch | None = None
         self._head: Head | None = None
         self._shown: Shown | None = None
-        self._hide: Callable[[str], str] = str
+        self._hide: Hiding | None = None
+        self._said = ""
         self._letter: Letter | None = None
         self._asking: Future[Any] | None = None
         self._taken: dict[str, Any] | None = None  # what is in the task's log, as far as that is known
@@ -228,18 +237,28 @@ class Following:
             )
         async with slots:
             try:
-                await self._follow()
-            except Exception as error:
-                self._follower.forget(self._conn)
-                self._log.warning(
-                    "Container logs come when the task resumes; now: %s: %s", type(error).__name__, str(error)
-                )
+                while not await self._try():
+                    await asyncio.sleep(AGAIN)
             finally:
                 self._close()
 
+    async def _try(self) -> bool:
+        """Follow; False when that may work later."""
+        try:
+            await self._follow()
+        except Exception as error:
+            self._follower.forget(self._conn)
+            later = bool(getattr(error, "transient", False))
+            if str(error) != self._said:
+                self._said = str(error)
+                when = "are followed as soon as that works" if later else "come when the task resumes"
+                self._log.warning("Container logs %s: %s: %s", when, type(error).__name__, error)
+            return not later
+        return True
+
     async def _follow(self) -> None:
-        knit = await self._follower.knit(self._conn)
-        await self._ask(self._open, knit)
+        if self._head is None:
+            await self._ask(self._open, await self._follower.knit(self._conn))
         assert self._head is not None
         if self._noted is not None and not self._arguments.get("begun"):
             self._log.info(
@@ -247,13 +266,15 @@ class Following:
                 "come twice",
                 NOTE_EVERY,
             )
-        bucket, behind, pause = Bucket(RATE, BURST), 0.0, SOON
+        bucket, behind, came, pause = Bucket(RATE, BURST), 0.0, 0, SOON
         while not self._head.over:
             lines, shown, full = await self._ask(self._read)
             if lines:
                 await self._send(lines, shown)
-                wait = bucket.take(sum(map(cost_of, lines)))
-                behind = (behind or time.monotonic()) if full and wait else 0.0
+                size = sum(map(cost_of, lines))
+                wait = bucket.take(size)
+                came = came + size if full else 0
+                behind = (behind or time.monotonic()) if came > BURST else 0.0
                 if behind and time.monotonic() - behind > BEHIND:
                     self._log.info("[knit: more comes than is followed here; it is written when the task resumes]")
                     return
@@ -303,7 +324,8 @@ class Following:
 
     def _read(self) -> tuple[list[str], dict[str, Any], bool]:
         """Some lines, how far they are, and whether there may be more."""
-        assert self._head is not None and self._shown is not None
+        assert self._head is not None and self._shown is not None and self._hide is not None
+        self._hide.renew()
         lines: list[str] = []
         size = 0
         for line in self._head.lines(LOOK):

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from knit_airflow.logbudget import Budget, Tail, cost_of
+from knit_airflow.masks import Hiding
 
 if TYPE_CHECKING:
     from knit_core import Application
@@ -122,12 +123,22 @@ class LogBook:
         rest: says where everything can be read.
         shown: what an earlier part of the task has written.
         by: the name of this writer.
+        hide: masks secrets in a line.
     """
 
     def __init__(
-        self, application: Application, log: Any, *, limit: int, rest: str, shown: Shown | None = None, by: str = ""
+        self,
+        application: Application,
+        log: Any,
+        *,
+        limit: int,
+        rest: str,
+        shown: Shown | None = None,
+        by: str = "",
+        hide: Hiding | None = None,
     ) -> None:
         self._application, self._log, self._limit, self._rest = application, log, limit, rest
+        self._hide = Hiding(application, ()) if hide is None else hide
         self._shown = Shown.nothing() if shown is None else shown
         self._shown.by = by
         self._head: Head | None = None
@@ -147,8 +158,9 @@ class LogBook:
 
             watch = self._application.watch_logs(LogCursor.load(self._shown.cursor.dump()))
             self._head = Head(watch, self._limit, self._shown, self._rest)
+        self._hide.renew()
         for line in self._head.lines(seconds):
-            self._log.info("%s", line)
+            self._log.info("%s", self._hide(line))
             self._changed = True
         if self._changed and time.monotonic() - self._noted_at >= NOTE_EVERY and self._noting.acquire(blocking=False):
             self._noted_at, self._changed = time.monotonic(), False
@@ -167,7 +179,14 @@ class LogBook:
             KnitError: not everything can be read; what can be was written.
         """
         if self._limit:
-            _Rest(self._application, self._log, Budget(self._limit, self._shown.spent), self._shown, self._rest).write()
+            budget = Budget(self._limit, self._shown.spent)
+            rest = _Rest(self._application, budget, self._shown, self._rest)
+            self._hide.renew()
+            try:
+                rest.read()
+            finally:
+                for line in rest.lines():
+                    self._log.info("%s", self._hide(line))
 
     def _note(self, shown: dict[str, Any]) -> None:
         try:
@@ -209,26 +228,27 @@ class _Part:
 class _Rest:
     """The end of all logs of an application that has ended."""
 
-    def __init__(self, application: Application, log: Any, budget: Budget, shown: Shown, rest: str) -> None:
-        self._application, self._log, self._budget, self._shown, self._where = application, log, budget, shown, rest
+    def __init__(self, application: Application, budget: Budget, shown: Shown, rest: str) -> None:
+        self._application, self._budget, self._shown, self._where = application, budget, shown, rest
         self._parts: dict[str, _Part] = {}
         self._sizes: dict[str, int] = {}
 
-    def write(self) -> None:
+    def read(self) -> None:
+        """Read what is to be written.
+
+        Raises:
+            KnitError: not everything can be read.
+        """
         from knit_core.errors import KnitError
 
         error: KnitError | None = None
         with contextlib.suppress(KnitError):
             self._budget.expect(2 * len(self._application.containers(patience=0)))
-        try:
-            self._read_beginnings()
-        except KnitError as trouble:
-            error = trouble
-        try:
-            self._read_ends()
-        except KnitError as trouble:
-            error = error or trouble
-        self._say()
+        for read in (self._read_beginnings, self._read_ends):
+            try:
+                read()
+            except KnitError as trouble:
+                error = error or trouble
         self._shown.cursor.offsets.update(self._sizes)
         if error is not None:
             raise error
@@ -273,34 +293,33 @@ class _Rest:
             else:
                 found.tail.add(line.text)
 
-    def _say(self) -> None:
-        rank = {
-            key: (part.line.container.rpartition("_")[0], part.line.instance or 0, part.line.attempt, part.line.yarn)
-            for key, part in self._parts.items()
-        }
-        by_container: dict[str, list[str]] = {}
-        for key in sorted(self._parts, key=lambda key: (*rank[key], not key.endswith("/stdout"), key)):
-            by_container.setdefault(self._parts[key].line.yarn, []).append(key)
-        for keys in by_container.values():
-            group = len(by_container) > 1 or any(self._parts[key].cut for key in keys)
-            label = self._parts[keys[0]].line.label
+    def lines(self) -> Iterator[str]:
+        """What is to be written, container by container, those of several and what was cut in a group each."""
+        by_container: dict[str, list[_Part]] = {}
+        for _, part in sorted(self._parts.items(), key=lambda each: _place(each[1].line)):
+            by_container.setdefault(part.line.yarn, []).append(part)
+        for parts in by_container.values():
+            group = len(by_container) > 1 or any(part.cut for part in parts)
             if group:
-                streams = ", ".join(self._parts[key].line.stream for key in keys)
-                self._log.info("::group::%s", f"{label}: {streams}")
-            for key in keys:
-                self._say_part(self._parts[key], label)
+                yield f"::group::{parts[0].line.label}: {', '.join(part.line.stream for part in parts)}"
+            for part in parts:
+                yield from self._lines_of(part)
             if group:
-                self._log.info("::endgroup::")
+                yield "::endgroup::"
 
-    def _say_part(self, part: _Part, label: str) -> None:
+    def _lines_of(self, part: _Part) -> Iterator[str]:
         from knit_core.units import show_bytes
 
-        for text in part.head:
-            self._log.info("%s", f"{label} | {text}")
-        if part.tail is None:
-            return
+        label = part.line.label
+        yield from (f"{label} | {text}" for text in part.head)
         if part.cut:
             left = f"{show_bytes(part.left_out)} of its {part.line.stream} are left out here (log_limit)"
-            self._log.info("%s", f"{label} | [knit: {left}. All of it: {self._where}]")
-        for text in part.tail.lines:
-            self._log.info("%s", f"{label} | {text}")
+            yield f"{label} | [knit: {left}. All of it: {self._where}]"
+        if part.tail is not None:
+            yield from (f"{label} | {text}" for text in part.tail.lines)
+
+
+def _place(line: LogLine) -> tuple[Any, ...]:
+    """Containers by service, rank and attempt; stdout first."""
+    service = line.container.rpartition("_")[0]
+    return service, line.instance or 0, line.attempt, line.yarn, line.stream != "stdout", line.stream

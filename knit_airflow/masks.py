@@ -9,6 +9,7 @@ the key in the staging folder on HDFS, and that is good for this one application
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
@@ -40,8 +41,8 @@ def seal(application: Application) -> str | None:
     return sealed if len(sealed) <= MOST else None
 
 
-def unseal(application: Application, sealed: str) -> Callable[[str], str]:
-    """Gives a function that hides these values, and Knit's own secrets of the application, in a text. Blocks.
+def unseal(application: Application, sealed: str) -> Hiding:
+    """What hides these values in a text. Blocks.
 
     Raises:
         ValueError: it was not sealed for this application with this staging folder.
@@ -52,7 +53,34 @@ def unseal(application: Application, sealed: str) -> Callable[[str], str]:
         values = json.loads(Fernet(_key(application)).decrypt(sealed.encode()))
     except InvalidToken:
         raise ValueError("what is to be masked was sealed with another key") from None
-    return hiding({*values, *own_secrets(application)})
+    return Hiding(application, values)
+
+
+class Hiding:
+    """Hides values, and Knit's own secrets of the application, in a text.
+
+    Parameters:
+        application: which.
+        values: the others.
+    """
+
+    def __init__(self, application: Application, values: Collection[str]) -> None:
+        self._application, self._values = application, set(values)
+        self._looks, self._due = 0, 1
+        self._hide = hiding(self._values)
+
+    def __call__(self, text: str) -> str:
+        return self._hide(text)
+
+    def renew(self) -> None:
+        """Containers come, and their tokens with them: called before each look, it asks more and more rarely. Blocks."""
+        from knit_core.errors import KnitError
+
+        self._looks += 1
+        if self._looks >= self._due:
+            self._due = 2 * self._looks
+            with contextlib.suppress(KnitError):  # between two ApplicationMasters, say
+                self._hide = hiding({*self._values, *own_secrets(self._application)})
 
 
 def own_secrets(application: Application) -> set[str]:

@@ -6,10 +6,10 @@ import secrets
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from knit_airflow.compat import log_limit, setting, trigger_log_is_kept
+from knit_airflow.compat import log_limit, masked_values, setting, trigger_log_is_kept
 from knit_airflow.following import TASKS
 from knit_airflow.logbook import NOTE, LogBook, Shown, noted
-from knit_airflow.masks import own_secrets, seal
+from knit_airflow.masks import Hiding, seal
 
 if TYPE_CHECKING:
     from knit_core import Application
@@ -101,22 +101,17 @@ class TaskLogs:
 
     def _open(self) -> LogBook:
         if self._book is None:
-            self._mask()
-            shown = self._earlier()
             self._book = LogBook(
-                self._application, self._log, limit=self._limit, rest=self._rest, shown=shown, by=self._by
+                self._application,
+                self._log,
+                limit=self._limit,
+                rest=self._rest,
+                shown=self._earlier(),
+                by=self._by,
+                # Airflow masks the task's log itself, but not what a worker prints of it at the same time.
+                hide=Hiding(self._application, masked_values() or ()),
             )
         return self._book
-
-    def _mask(self) -> None:
-        from knit_airflow.compat import mask_secret
-        from knit_core.errors import KnitError
-
-        try:
-            for text in own_secrets(self._application):
-                mask_secret(text)
-        except KnitError as error:
-            self._log.debug("Knit's own secrets could not be found out, to mask them: %s", error)
 
     def _earlier(self) -> Shown:
         """What an earlier try has written of the same application."""
