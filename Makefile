@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST_FLAGS ?=
 
-.PHONY: install demo demo-stop test test-all lint java-test bench bench-running bench-environments bench-airflow bench-dask clean
+.PHONY: install demo demo-stop test test-all lint java-test bench bench-running bench-environments bench-airflow bench-airflow-resume bench-dask clean
 
 install: $(VENV)/.installed
 
@@ -46,6 +46,9 @@ bench-environments: install
 
 bench-airflow: install
 	$(BIN)/python bench/airflow_wait.py
+
+bench-airflow-resume: install
+	$(BIN)/python bench/airflow_resume.py $(BENCH_FLAGS)
 
 bench-dask: install
 	$(BIN)/python bench/dask.py $(BENCH_FLAGS)

@@ -41,7 +41,7 @@ CHUNK, LINES = 8192, 100
 AT_ONCE = 10
 #: Characters of a line that are written at a time.
 PIECE = 4096
-#: Bytes per second of one task in the long run, and at first.
+#: Bytes per second of one task in the long run, and at first (a line costs 200 of them beside its text).
 RATE, BURST = 4096, 1 << 16
 #: The same for all tasks together.
 TOTAL_RATE, TOTAL_BURST = 1 << 15, 1 << 17

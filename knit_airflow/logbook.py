@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from knit_airflow.logbudget import Budget, Tail, cost_of
+from knit_airflow.logbudget import LINE, Budget, Tail, cost_of
 from knit_airflow.masks import Hiding
 
 if TYPE_CHECKING:
@@ -279,11 +279,13 @@ class _Rest:
         if not rests:
             return
         cursor = LogCursor({**self._shown.cursor.offsets, **self._sizes})
-        for key, given in self._budget.ends(rests).items():
+        ratios = {key: self._ratio(key) for key in rests}
+        costs = {key: int(rest * ratios[key]) for key, rest in rests.items()}
+        for key, given in self._budget.ends(costs).items():
             part = self._parts[key]
-            part.tail = Tail(self._budget.allowance(given, part.rest))
-            part.skip = part.jumped = given < part.rest
-            cursor.offsets[key] = self._sizes[key] - given
+            part.skip = part.jumped = given < costs[key]
+            part.tail = Tail(given if part.jumped else 2 * given)
+            cursor.offsets[key] = self._sizes[key] - (int(given / ratios[key]) if part.jumped else part.rest)
         for line in self._application.logs(cursor=cursor, timeout=AGAIN):
             found = self._parts.get(f"{line.yarn}/{line.stream}")
             if found is None or found.tail is None:
@@ -292,6 +294,11 @@ class _Rest:
                 found.skip = False
             else:
                 found.tail.add(line.text)
+
+    def _ratio(self, log: str) -> float:
+        """What a byte of a log costs, by what of it is written already."""
+        done = self._shown.cursor.offsets.get(log, 0)
+        return min(float(LINE), max(1.0, self._budget.spent.get(log, 0) / done)) if done else 3.0
 
     def lines(self) -> Iterator[str]:
         """What is to be written, container by container, those of several and what was cut in a group each."""

@@ -11,9 +11,9 @@ from collections import deque
 from collections.abc import Mapping
 
 #: What a line costs beside its text, in bytes: its time, level and label.
-LINE = 60
+LINE = 200
 #: What each log gets in any case, at the beginning and at the end, in bytes.
-LEAST = 2048
+LEAST = 4096
 
 
 def cost_of(text: str) -> int:
@@ -56,10 +56,10 @@ class Budget:
         return True
 
     def ends(self, rests: Mapping[str, int]) -> dict[str, int]:
-        """How many bytes are written of what is left of each log: all of the small ones, and equal parts of the others.
+        """What may be spent on the rest of each log: all of the small ones, and equal parts of the others.
 
         Parameters:
-            rests: by log, the bytes that are left.
+            rests: by log, what all that is left of it costs, as far as one can tell.
         """
         if not self.limit:
             return dict.fromkeys(rests, 0)
@@ -68,11 +68,6 @@ class Budget:
             given[log] = min(size, max(LEAST, free // count))
             free, count = max(0, free - given[log]), count - 1
         return given
-
-    @staticmethod
-    def allowance(given: int, rest: int) -> int:
-        """What the lines of an end may cost: where all of it is written, its bytes are mostly not short lines."""
-        return 4 * given if given >= rest else given
 
 
 class Tail:

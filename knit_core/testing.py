@@ -187,8 +187,11 @@ class FakeApplication:
         """Its containers, after its end."""
         return list(self._result.containers) if self._result else []
 
-    def logs(self, follow: bool = False, **_options: Any) -> Iterator[str]:
-        """The lines that the test put into `lines`; each once."""
+    def logs(self, follow: bool = False, *, cursor: LogCursor | None = None, **_options: Any) -> Iterator[Any]:
+        """The lines that the test put into `lines`; each once, or from a cursor on."""
+        if cursor is not None:
+            yield from FakeLogs(self, cursor).lines(cursor)
+            return
         lines, self.lines = self.lines, []
         yield from lines
 

@@ -95,6 +95,9 @@ class FakeApplication:
     def log_files(self, timeout: float = 60.0) -> Iterator[FakeLogs]:
         yield FakeLogs(self, None)  # type: ignore[arg-type]
 
+    def logs(self, cursor: Any, timeout: float = 60.0) -> Iterator[Any]:
+        return FakeLogs(self, cursor).lines(cursor)  # type: ignore[arg-type]
+
     def note(self, name: str, value: Any) -> None:
         self.notes[name] = json.loads(json.dumps(value))
 

@@ -53,7 +53,7 @@ def test_a_budget_bounds_the_sum_and_shares_it() -> None:
     for count in (1, 3, 40):
         budget, limit = Budget(1 << 20), 1 << 20
         for _ in range(20_000):
-            budget.begin(f"log {chance.randrange(count)}", chance.randrange(LINE, 400))
+            budget.begin(f"log {chance.randrange(count)}", chance.randrange(LINE, 2 * LINE))
         spent = list(budget.spent.values())
         assert sum(spent) <= limit // 2 + LEAST * count
         ends = budget.ends({log: 10**9 for log in budget.spent})
@@ -116,6 +116,22 @@ def test_another_process_goes_on_behind_what_was_noted(knit: FakeKnit) -> None:
     assert found.by == "me"
     LogBook(app, second, limit=10**5, rest="there", shown=found).finish()  # type: ignore[arg-type]
     assert first.said() == ["a", "b"] and second.said() == ["c"]
+
+
+@pytest.mark.parametrize("length", [1, 30, 500])
+def test_of_a_flood_the_beginning_and_the_end_are_written(knit: FakeKnit, length: int) -> None:
+    """The fake counts a line as one byte, so a real log's numbers are those of the live tests."""
+    app, log = app_of(knit, *(f"{number:0{length}d}" for number in range(10_000))), Log()
+    book = LogBook(app, log, limit=10**5, rest="there")  # type: ignore[arg-type]
+    book.look()
+    live = len(log.said())
+    book.finish()
+    numbers = [int(text) for text in log.said()]
+    assert numbers[:live] == list(range(live)) and numbers[-1] == 9_999
+    assert numbers[live:] == list(range(10_000 - len(numbers) + live, 10_000))
+    assert sum(map(cost_of, log.lines)) < 2 * 10**5
+    assert sum("[knit:" in line for line in log.lines) == 2 and sum("there" in line for line in log.lines) == 2
+    assert log.lines[live + 1].startswith("::group::0 fake") and log.lines[-1] == "::endgroup::"
 
 
 # -- secrets
