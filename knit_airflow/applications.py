@@ -28,7 +28,7 @@ from knit_airflow.facts import facts_of, skips
 from knit_airflow.failures import airflow_error
 from knit_airflow.hooks import KnitHook
 from knit_airflow.launches import STORE_KEY, Decision, Launch, decide
-from knit_airflow.links import LINKS, addresses, keep, show_pages
+from knit_airflow.links import LINKS, show_pages, update_pages
 from knit_airflow.reaper import tag_of
 from knit_airflow.tasklogs import TaskLogs
 from knit_airflow.triggers import KnitApplicationTrigger
@@ -313,8 +313,7 @@ class ApplicationOperator(BaseOperator):
         report = None
         with contextlib.suppress(KnitError):  # forgotten by now, or out of reach: so much the less to tell
             report = self._application.report()
-            self.application_pages = addresses(self._application, report)
-            keep(context["task_state_store"], context["ti"].try_number, self.application_pages)
+            self.application_pages = update_pages(context, self._application, report, self.application_pages)
         if not self.do_xcom_push:
             return
         for key, value in facts_of(result, report).items():

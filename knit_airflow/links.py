@@ -94,6 +94,16 @@ def show_pages(context: Any, application: Application, log: Any) -> dict[str, st
         log.warning("No link to %s: %s", application.id, error)
         return {}
     log.info("Application %s in queue %s: %s", application.id, report.queue, report.page)
+    return _leave(context, pages)
+
+
+def update_pages(context: Any, application: Application, report: Any, before: dict[str, str]) -> dict[str, str]:
+    """The same when the application has ended: its logs are somewhere else then."""
+    pages = addresses(application, report)
+    return pages if pages == before else _leave(context, pages)
+
+
+def _leave(context: Any, pages: dict[str, str]) -> dict[str, str]:
     ti = context["ti"]
     for key, value in xcoms(pages).items():
         ti.xcom_push(key=key, value=value)

@@ -161,4 +161,5 @@ class FakeKnit:
     def attach(self, app_id: str) -> FakeApplication:
         if app_id not in self.apps:
             raise ApplicationNotFound(f"{app_id} is not known", status=404)
+        self.apps[app_id].knit = self
         return self.apps[app_id]
