@@ -58,6 +58,7 @@ __all__ = [
     "task_decorator_factory",
     "task_state",
     "trigger_log_is_kept",
+    "triggerer_before_is_read",
     "until_logged",
     "will_retry",
 ]
@@ -162,17 +163,34 @@ def trigger_log_is_kept(ti: Any) -> bool:
     Airflow reads it from its remote logs, or else from a folder that the api-server shares with triggerer and worker:
     then it can be seen here. Where each machine keeps its own logs it is lost with the end of the deferral.
     """
+    return conf.getboolean("logging", "remote_logging", fallback=False) or bool(_trigger_logs(ti))
+
+
+def triggerer_before_is_read(ti: Any, since: float) -> bool:
+    """Whether what a triggerer before this one has logged for this try can still be read.
+
+    Remote logs have it only when that triggerer has come to the end of the wait; in shared folders it is there.
+
+    Parameters:
+        since: Unix time at which this triggerer was there already: an older file is not its own.
+    """
     if conf.getboolean("logging", "remote_logging", fallback=False):
-        return True
+        return False
+    found = _trigger_logs(ti)
+    return len(found) > 1 or any(each.stat().st_mtime < since for each in found)
+
+
+def _trigger_logs(ti: Any) -> list[Path]:
+    """The log files of this try's triggers that can be seen on this machine."""
     from jinja2 import Template
 
     try:
         template = conf.get("logging", "log_filename_template")
         name = Template(template).render(ti=ti, try_number=ti.try_number)
         log = Path(conf.get("logging", "base_log_folder")) / name
-        return any(log.parent.glob(f"{_escaped(log.name)}.trigger.*"))
+        return list(log.parent.glob(f"{_escaped(log.name)}.trigger.*"))
     except Exception:  # a template that needs more than there is here
-        return False
+        return []
 
 
 def _escaped(name: str) -> str:

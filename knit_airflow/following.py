@@ -19,7 +19,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from knit_airflow.compat import setting, until_logged
+from knit_airflow.compat import setting, triggerer_before_is_read, until_logged
 from knit_airflow.hooks import KnitHook
 from knit_airflow.logbook import NOTE, Head, Shown, noted
 from knit_airflow.logbudget import cost_of
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from knit_core.logs import LogWatch
 
 T = TypeVar("T")
+
+#: Since when this triggerer is there, at least.
+LOADED = time.time()
 
 #: `[knit] live_logs_tasks` when nobody says otherwise.
 TASKS = 50
@@ -184,19 +187,28 @@ class Following:
 
     Parameters:
         knit_conn_id, application_id: which.
-        arguments: `by`, `limit`, `rest` (see `logbook`) and `sealed` (see `masks`).
+        arguments: `by`, `limit`, `rest`, `begun` (see `tasklogs`) and `sealed` (see `masks`).
         log: the trigger's.
+        ti: its task instance.
     """
 
-    def __init__(self, knit_conn_id: str, application_id: str, arguments: Mapping[str, Any], log: Any) -> None:
-        self._conn, self._app_id, self._arguments, self._log = knit_conn_id, application_id, arguments, log
+    def __init__(
+        self, knit_conn_id: str, application_id: str, arguments: Mapping[str, Any], log: Any, ti: Any = None
+    ) -> None:
+        self._conn, self._app_id, self._arguments, self._log, self._ti = (
+            knit_conn_id,
+            application_id,
+            arguments,
+            log,
+            ti,
+        )
         self._follower = shared_follower()
         self._application: Application | None = None
         self._watch: LogWatch | None = None
         self._head: Head | None = None
         self._shown: Shown | None = None
         self._hide: Hiding | None = None
-        self._said = ""
+        self._said = self._after = ""
         self._letter: Letter | None = None
         self._asking: Future[Any] | None = None
         self._taken: dict[str, Any] | None = None  # what is in the task's log, as far as that is known
@@ -260,12 +272,9 @@ class Following:
         if self._head is None:
             await self._ask(self._open, await self._follower.knit(self._conn))
         assert self._head is not None
-        if self._noted is not None and not self._arguments.get("begun"):
-            self._log.info(
-                "Container logs go on behind what a triggerer before this one wrote; some lines of its last %.0f s may "
-                "come twice",
-                NOTE_EVERY,
-            )
+        if self._after:
+            self._log.info("Container logs %s", self._after)
+            self._after = ""
         bucket, behind, came, pause = Bucket(RATE, BURST), 0.0, 0, SOON
         while not self._head.over:
             lines, shown, full = await self._ask(self._read)
@@ -315,11 +324,21 @@ class Following:
         self._shown = noted(self._application, self._arguments["by"])
         self._shown.by = self._arguments["by"]
         again = self._shown.to_json()
-        if again["offsets"]:  # this is not the first triggerer
-            self._taken = self._noted = again
+        if again["offsets"] and again["offsets"] != self._arguments.get("begun"):  # this is not the first triggerer
+            if triggerer_before_is_read(self._ti, LOADED):
+                self._after = (
+                    "go on behind what a triggerer before this one wrote; some lines of its last "
+                    f"{NOTE_EVERY:.0f} s may come twice"
+                )
+            else:
+                self._after = "come again: what a triggerer before this one wrote of them stays on its machine"
+                self._shown = Shown.nothing()
+                self._shown.by = self._arguments["by"]
+        if self._shown.cursor.offsets:
+            self._taken = self._noted = self._shown.to_json()
         from knit_core.logs import LogCursor
 
-        self._watch = self._application.watch_logs(LogCursor.load(again["offsets"]))
+        self._watch = self._application.watch_logs(LogCursor.load(self._shown.cursor.dump()))
         self._head = Head(self._watch, self._arguments["limit"], self._shown, self._arguments["rest"])
 
     def _read(self) -> tuple[list[str], dict[str, Any], bool]:

@@ -51,7 +51,7 @@ class Shown:
 
     def to_json(self) -> dict[str, Any]:
         """For the note and for a trigger's event."""
-        return {"by": self.by, "offsets": self.cursor.dump(), "spent": self.spent}
+        return {"by": self.by, "offsets": self.cursor.dump(), "spent": dict(self.spent)}
 
     @classmethod
     def from_json(cls, found: Any) -> Shown:

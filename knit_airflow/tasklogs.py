@@ -96,7 +96,7 @@ class TaskLogs:
         if sealed is None:
             self._log.info("Container logs come when the task resumes: a trigger cannot be told what to mask in them")
             return None
-        begun = bool(shown.cursor.offsets)
+        begun = shown.cursor.dump()
         return {"by": self._by, "limit": self._limit, "rest": self._rest, "sealed": sealed, "begun": begun}
 
     def _open(self) -> LogBook:

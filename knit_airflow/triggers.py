@@ -75,7 +75,9 @@ class KnitApplicationTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then fire once."""
         waiting = Waiting(poll=self.poll_interval, deadline=self.deadline)
-        following = Following(self.knit_conn_id, self.application_id, self.logs, self.log) if self.logs else None
+        following = None
+        if self.logs:
+            following = Following(self.knit_conn_id, self.application_id, self.logs, self.log, self.task_instance)
         try:
             _, done = await shared_poll(self.knit_conn_id).wait(Target(self.application_id), waiting, self._say)
             logs = {"logs": await following.stop()} if following is not None else {}

@@ -195,7 +195,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def arguments(app: Any, **more: Any) -> dict[str, Any]:
-    return {"by": "me", "limit": 10**6, "rest": "there", "sealed": masks.seal(app), "begun": False, **more}
+    return {"by": "me", "limit": 10**6, "rest": "there", "sealed": masks.seal(app), "begun": {}, **more}
 
 
 async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
@@ -349,6 +349,45 @@ def test_a_trigger_whose_log_stays_on_its_machine_counts_for_nothing(
         logs.resume(told)
         logs.finish()
         assert log.said() == expected
+
+
+@pytest.mark.parametrize("read", [True, False])
+def test_another_triggerer_goes_on_only_where_the_log_of_the_first_is_read(
+    knit: FakeKnit, quick: list[int], monkeypatch: pytest.MonkeyPatch, read: bool
+) -> None:
+    monkeypatch.setattr(following, "triggerer_before_is_read", lambda ti, since: read)
+    app, log = app_of(knit, "a", "b"), Log()
+    app.note(NOTE, {"by": "me", "offsets": {"container_1/stdout": 1}, "spent": {}})
+
+    async def run() -> dict[str, Any]:
+        mine = Following("c", app.id, arguments(app), log)
+        await until(lambda: "b" in log.said())
+        return await mine.stop()
+
+    told = asyncio.run(run())
+    assert log.said() == (["b"] if read else ["a", "b"])
+    assert told["offsets"] == {"container_1/stdout": 2}
+    assert ("may come twice" in log.lines[0]) is read
+
+
+def test_the_file_of_a_triggerer_before_is_told_from_the_own_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    from knit_airflow.compat import triggerer_before_is_read
+
+    monkeypatch.setenv("AIRFLOW__LOGGING__BASE_LOG_FOLDER", str(tmp_path))
+    ti = SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=3, try_number=1)
+    folder = tmp_path / "dag_id=d/run_id=r/task_id=t/map_index=3"
+    folder.mkdir(parents=True)
+    now = time.time()
+    assert not triggerer_before_is_read(ti, now - 60)
+    (folder / "attempt=1.log.trigger.7.log").touch()
+    assert not triggerer_before_is_read(ti, now - 60), "its own"
+    assert triggerer_before_is_read(ti, now + 60)
+    (folder / "attempt=1.log.trigger.8.log").touch()
+    assert triggerer_before_is_read(ti, now - 60)
+    monkeypatch.setenv("AIRFLOW__LOGGING__REMOTE_LOGGING", "True")
+    assert not triggerer_before_is_read(ti, now + 60)
 
 
 def test_the_file_of_a_trigger_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
