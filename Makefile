@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
 DASK_OLD ?= 2025.9.1
 OLD := .venv-dask-$(DASK_OLD)
 
-.PHONY: install demo demo-stop test test-all lint java-test bench bench-running bench-environments bench-airflow bench-airflow-spark bench-dask test-dask-old clean
+.PHONY: install demo demo-stop test test-all lint java-test bench bench-running bench-environments bench-airflow bench-airflow-resume bench-airflow-spark bench-dask test-dask-old clean
 
 install: $(VENV)/.installed
 
@@ -62,6 +62,9 @@ bench-airflow: install
 
 bench-airflow-spark: install
 	PYTHONPATH=. $(BIN)/python bench/airflow_spark.py
+
+bench-airflow-resume: install
+	$(BIN)/python bench/airflow_resume.py $(BENCH_FLAGS)
 
 bench-dask: install
 	$(BIN)/python bench/dask.py $(BENCH_FLAGS)

@@ -31,6 +31,8 @@ ROW: dict[str, Any] = {
     "appNodeLabelExpression": "",
 }  # fmt: skip
 
+NO_FILE = {"RemoteException": {"exception": "FileNotFoundException", "message": "File does not exist"}}
+
 
 class StandIn:
     """The cluster's state, and what was asked."""
@@ -87,13 +89,14 @@ def serve(standin: StandIn, port: int = 0) -> ThreadingHTTPServer:
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
             query = {key: values[0] for key, values in parse_qs(parts.query).items()}
-            body = json.dumps(standin.answer(parts.path, query)).encode()
+            nothing = parts.path.startswith("/webhdfs/")  # an HDFS without any file
+            body = json.dumps(NO_FILE if nothing else standin.answer(parts.path, query)).encode()
             if parts.path.startswith("/ws/"):
                 kind = "one application" if "/application_" in parts.path else "list"
                 with standin.lock:
                     standin.requests[kind] += 1
                     standin.bytes += len(body)
-            self.send_response(200)
+            self.send_response(404 if nothing else 200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

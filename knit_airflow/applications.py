@@ -28,13 +28,14 @@ from knit_airflow.facts import facts_of, skips
 from knit_airflow.failures import airflow_error
 from knit_airflow.hooks import KnitHook
 from knit_airflow.launches import STORE_KEY, Decision, Launch, decide
-from knit_airflow.links import KnitApplicationLink, show_page
+from knit_airflow.links import LINKS, show_pages, update_pages
 from knit_airflow.reaper import tag_of
+from knit_airflow.tasklogs import TaskLogs
 from knit_airflow.triggers import KnitApplicationTrigger
 from knit_airflow.waiting import Done, Goal, Look, Waiting, drive, look
 
 if TYPE_CHECKING:
-    from knit_core import Application, Knit, LogCursor
+    from knit_core import Application, Knit
 
 #: XCom that holds the application's id from the moment it is known.
 ID_KEY = "application_id"
@@ -57,10 +58,12 @@ class ApplicationOperator(BaseOperator):
         deferrable: wait in the triggerer; by default what `[operators] default_deferrable` says.
         poll_interval: seconds between two looks.
         skip_on_exit_code: exit codes of a failed application that skip the task instead of failing it.
+        log_limit: what container logs may take of the task's log: MiB, or a text such as "500 kB"; 0: nothing. Of more
+            the beginning and the end are shown. By default what `[knit] log_limit` says.
         executor_queue: what other operators call `queue`.
     """
 
-    operator_extra_links = (KnitApplicationLink(),)
+    operator_extra_links = LINKS
     #: What the task waits for before its application's end; nothing: the end itself.
     goal: ClassVar[Goal] = Goal()
     trigger_class: ClassVar[type[KnitApplicationTrigger]] = KnitApplicationTrigger
@@ -72,9 +75,14 @@ class ApplicationOperator(BaseOperator):
         deferrable: bool | None = None,
         poll_interval: float = 3.0,
         skip_on_exit_code: int | Collection[int] | None = None,
+        log_limit: int | str | None = None,
         executor_queue: str | None = None,
         **kwargs: Any,
     ) -> None:
+        if log_limit is not None:
+            from knit_core.units import size
+
+            size(log_limit)  # what makes no sense is said at once
         if executor_queue is not None:
             kwargs["queue"] = executor_queue
         super().__init__(**kwargs)
@@ -82,11 +90,12 @@ class ApplicationOperator(BaseOperator):
         self.deferrable = default_deferrable() if deferrable is None else deferrable
         self.poll_interval = poll_interval
         self.skip_on_exit_code = skip_on_exit_code
-        self.application_page = ""
+        self.log_limit = log_limit
+        self.application_pages: dict[str, str] = {}
         self._knit: Knit | None = None
         self._launch: Launch | None = None
         self._application: Application | None = None
-        self._cursor: LogCursor | None = None
+        self._logs: TaskLogs | None = None
         self._killed = False
         self._killer: threading.Thread | None = None
         self._said = ""
@@ -206,6 +215,7 @@ class ApplicationOperator(BaseOperator):
                 poll_interval=self.poll_interval,
                 deadline=deadline,
                 owner=True,
+                logs=self._logs.for_trigger() if self._logs is not None else None,
             ),
             method_name="execute_complete",
         )
@@ -218,9 +228,13 @@ class ApplicationOperator(BaseOperator):
             # before it can reach the task that waits now.
             self.log.info("An event of %s, a launch before the clear, is passed over", event["application"])
             self._own(context, mine)
+            if self._logs is not None:
+                self._logs.begin_anew()
             self._wait_in_triggerer(context, mine)
         application = knit.attach(event["application"])
         self._own(context, application)
+        if self._logs is not None:
+            self._logs.resume(event.get("logs"))
         return self._conclude(context, application, Done.from_event(event))
 
     def _connect(self, context: Any) -> tuple[Knit, Launch]:
@@ -253,7 +267,9 @@ class ApplicationOperator(BaseOperator):
         """From here on the application is this task's: shown, and ended with it."""
         self._application = application
         context["ti"].xcom_push(key=ID_KEY, value=application.id)
-        self.application_page = show_page(context["ti"], application, self.log)
+        self.application_pages = show_pages(context, application, self.log)
+        page = self.application_pages.get("logs", "")
+        self._logs = TaskLogs(application, context["ti"], self.log, self.log_limit, page)
 
     # ------------------------------------------------------------------ waiting
 
@@ -269,36 +285,23 @@ class ApplicationOperator(BaseOperator):
         if seen.outcome is None and seen.text != self._said:
             self._said = seen.text
             self.log.info("%s", seen.text)
-        self._print_logs()
-
-    def _print_logs(self) -> None:
-        """Passes on what the containers have written since the last time; a hole in it is said, and is no failure."""
-        from knit_core import LogCursor
-        from knit_core.errors import KnitError
-
-        if self._application is None:
-            return
-        if self._cursor is None:
-            self._cursor = LogCursor()
-        try:
-            for line in self._application.logs(cursor=self._cursor):
-                self.log.info("%s", line)
-        except KnitError as error:
-            if str(error) != self._said:
-                self._said = str(error)
-                self.log.warning("Container logs: %s", error)
+        if self._logs is not None and seen.outcome is None:
+            self._logs.look()
 
     def _conclude(self, context: Any, application: Application, done: Done) -> Any:
         """The waiting is over: the result, or the exception that says why there is none."""
         from knit_core.errors import ConnectionFailed, RequestRefused
 
+        if self._logs is not None and done.kind == "ended":
+            self._logs.finish()
+        elif self._logs is not None and done.kind == "timeout":
+            self._logs.look()
         if done.kind == "timeout":
             raise AirflowTaskTimeout(f"{application.id} has not ended within the task's execution_timeout; {done.text}")
         if done.kind == "unreachable":
             raise ConnectionFailed(f"The cluster could not be reached for too long: {done.text}")
         if done.kind == "refused":
             raise RequestRefused(done.text)
-        self._print_logs()
         result = application.wait(timeout=RESULT_WAIT)
         self.log.info("%s %s", application.id, result.outcome)
         self._push_facts(context, result)
@@ -310,11 +313,14 @@ class ApplicationOperator(BaseOperator):
     def _push_facts(self, context: Any, result: Any) -> None:
         from knit_core.errors import KnitError
 
-        if not self.do_xcom_push or self._application is None:
+        if self._application is None:
             return
         report = None
         with contextlib.suppress(KnitError):  # forgotten by now, or out of reach: so much the less to tell
             report = self._application.report()
+            self.application_pages = update_pages(context, self._application, report, self.application_pages)
+        if not self.do_xcom_push:
+            return
         for key, value in facts_of(result, report).items():
             context["ti"].xcom_push(key=key, value=value)
 
@@ -360,6 +366,8 @@ class ApplicationOperator(BaseOperator):
         """The task fails while its application may run: a retry will attach to it; without one, it ends too."""
         if isinstance(failure, AirflowFailException) or not will_retry(context["ti"]):
             self._end("The Airflow task failed and no retry follows", GRACE)
+        elif self._logs is not None:
+            self._logs.leave()
 
     def _named(self) -> str:
         return self._application.id if self._application is not None else "its launch"

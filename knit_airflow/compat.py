@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import warnings
+from pathlib import Path
 from typing import Any
 
 from airflow.sdk import NEVER_EXPIRE, BaseHook, BaseOperator, BaseOperatorLink, BaseSensorOperator, PokeReturnValue
@@ -48,9 +51,15 @@ __all__ = [
     "default_deferrable",
     "deployment",
     "launched_id",
+    "log_limit",
+    "masked_values",
     "push_xcoms",
+    "setting",
     "task_decorator_factory",
     "task_state",
+    "trigger_log_is_kept",
+    "triggerer_before_is_read",
+    "until_logged",
     "will_retry",
 ]
 
@@ -96,3 +105,95 @@ def push_xcoms(ti: Any, values: dict[str, Any]) -> None:
 def deployment() -> str:
     """`[knit] deployment`: the name of this Airflow among those that share a cluster; empty: it has none."""
     return str(conf.get("knit", "deployment", fallback="") or "")
+
+
+def setting(name: str, default: int) -> int:
+    """`[knit] <name>`, a whole number."""
+    return int(conf.getint("knit", name, fallback=default))
+
+
+def log_limit() -> str:
+    """`[knit] log_limit`: what a task's log takes of its containers' logs, as it was written there."""
+    return str(conf.get("knit", "log_limit", fallback="") or "2 MiB")
+
+
+def masked_values() -> set[str] | None:
+    """What Airflow masks in this task's log by now, but for its own configuration's secrets; None: it cannot be told.
+
+    Those are masked by every part of Airflow that has them, and are nobody else's business.
+    """
+    try:
+        from airflow.sdk._shared.secrets_masker import _secrets_masker
+
+        found = {re.sub(r"\\(.)", r"\1", pattern, flags=re.DOTALL) for pattern in _secrets_masker().patterns}
+    except (ImportError, AttributeError, TypeError):
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # some of the options have older names
+        own = {conf.get(section, key, fallback=None) for section, key in conf.sensitive_config_values}
+    return found - {str(each) for each in own if each}
+
+
+async def until_logged(size: int) -> int:
+    """Return when what a trigger has logged before has left this process: then it is in the task's log.
+
+    Airflow's supervisor reads log lines from a socket, 4 KiB whenever it looks, and what it has not read when it learns that
+    a trigger is over goes nowhere. Each request that it answers shows that it has looked once more.
+
+    Parameters:
+        size: bytes that were logged since the last call.
+
+    Returns:
+        How many of them are on their way now: none.
+    """
+    from airflow.sdk.execution_time import task_runner
+    from airflow.sdk.execution_time.comms import MaskSecret
+
+    comms = getattr(task_runner, "SUPERVISOR_COMMS", None)
+    if not hasattr(comms, "asend"):
+        return 0  # not in a triggerer: what is logged is written at once
+    for _ in range(3 + size // 4096):
+        await comms.asend(MaskSecret(value="", name="nothing"))
+    return 0
+
+
+def trigger_log_is_kept(ti: Any) -> bool:
+    """Whether what a trigger of this try has logged can be read when the try is over.
+
+    Airflow reads it from its remote logs, or else from a folder that the api-server shares with triggerer and worker:
+    then it can be seen here. Where each machine keeps its own logs it is lost with the end of the deferral.
+    """
+    return conf.getboolean("logging", "remote_logging", fallback=False) or bool(_trigger_logs(ti))
+
+
+def triggerer_before_is_read(ti: Any, since: float) -> bool:
+    """Whether what a triggerer before this one has logged for this try can still be read.
+
+    Remote logs have it only when that triggerer has come to the end of the wait; in shared folders it is there.
+
+    Parameters:
+        since: Unix time at which this triggerer was there already: an older file is not its own.
+    """
+    if conf.getboolean("logging", "remote_logging", fallback=False):
+        return False
+    found = _trigger_logs(ti)
+    return len(found) > 1 or any(each.stat().st_mtime < since for each in found)
+
+
+def _trigger_logs(ti: Any) -> list[Path]:
+    """The log files of this try's triggers that can be seen on this machine."""
+    from jinja2 import Template
+
+    try:
+        template = conf.get("logging", "log_filename_template")
+        name = Template(template).render(ti=ti, try_number=ti.try_number)
+        log = Path(conf.get("logging", "base_log_folder")) / name
+        return list(log.parent.glob(f"{_escaped(log.name)}.trigger.*"))
+    except Exception:  # a template that needs more than there is here
+        return []
+
+
+def _escaped(name: str) -> str:
+    from glob import escape
+
+    return escape(name)

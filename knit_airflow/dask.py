@@ -30,7 +30,7 @@ from knit_airflow.facts import facts_of
 from knit_airflow.failures import airflow_error
 from knit_airflow.hooks import KnitHook
 from knit_airflow.launches import STORE_KEY
-from knit_airflow.links import KnitApplicationLink
+from knit_airflow.links import LINKS, KnitApplicationLink
 from knit_airflow.operators import environment, files_from, folder_of
 from knit_airflow.polling import shared_poll
 from knit_airflow.reaper import tag_of
@@ -210,7 +210,7 @@ class KnitDaskClusterOperator(DaskApplicationOperator):
         ProgramFailed, …: the application ended before the scheduler answered; as KnitOperator.
     """
 
-    operator_extra_links = (KnitApplicationLink(), KnitDaskDashboardLink())
+    operator_extra_links = (*LINKS, KnitDaskDashboardLink())
     goal = _BEGUN
     trigger_class = KnitDaskTrigger
 

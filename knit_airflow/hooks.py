@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Any
 
 from knit_airflow.compat import BaseHook
@@ -64,6 +65,8 @@ def _knit(connection: Any) -> Knit:
     from knit_core import Knit
     from knit_core.errors import ConfigError
 
+    # It tells of each file it writes, which is nobody's business in a task's log.
+    logging.getLogger("hdfs").setLevel(logging.WARNING)
     extra = connection.extra_dejson
     if not isinstance(extra, dict):
         raise ConfigError(

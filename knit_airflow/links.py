@@ -1,48 +1,140 @@
-"""The button on a task's page that opens its application in the ResourceManager."""
+"""The buttons on a task's page: its application in the ResourceManager, the application's own page, container logs.
+
+Airflow's api-server reads a link from an XCom, and a task has only one set of those: with the next try the links of the
+one before are gone. So each try's addresses are kept in the task's state store too, which outlives retries and clears
+and goes with the DAG run, and `link_plugin` answers from there, for every try.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from knit_airflow.compat import BaseOperatorLink, XCom
+from knit_airflow.compat import NEVER_EXPIRE, BaseOperatorLink, XCom
 
 if TYPE_CHECKING:
     from knit_core import Application
 
-#: XCom that holds the address; the link class reads it, `show_page` pushes it as soon as the application has an id.
+#: XCom that holds the address of the ResourceManager's page.
 PAGE_KEY = "application_page"
+#: Where a task's state store has the addresses of each try: {"1": {"page": …, "own": …, "logs": …}}.
+PAGES_KEY = "knit_pages"
+#: So many tries are kept.
+TRIES = 20
 
 
-class KnitApplicationLink(BaseOperatorLink):
+class PageLink(BaseOperatorLink):
+    """Base of the buttons.
+
+    Attributes:
+        kind: which of a try's addresses.
+    """
+
+    kind = ""
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:
+        """The address; empty while the task has no application.
+
+        Airflow calls this when a task ends; until then the UI has what `show_pages` left.
+        """
+        pages = getattr(operator, "application_pages", None) or {}
+        found = pages.get(self.kind) or XCom.get_value(ti_key=ti_key, key=self.xcom_key)
+        return str(found or "")
+
+
+class KnitApplicationLink(PageLink):
     """Opens the application's page in the ResourceManager."""
 
     name = "YARN application"
-
-    def get_link(self, operator: Any, *, ti_key: Any) -> str:
-        """The page's address; empty while the task has no application.
-
-        Airflow calls this when a task ends; until then the UI has what `show_page` left.
-        """
-        page = getattr(operator, "application_page", None) or XCom.get_value(ti_key=ti_key, key=PAGE_KEY)
-        return str(page or "")
+    kind = "page"
 
 
-def show_page(ti: Any, application: Application, log: Any) -> str:
-    """Make the button work while the task still runs, and name the page in the log; returns its address.
+class KnitOwnPageLink(PageLink):
+    """Opens the page of the application itself: services, containers, events."""
 
-    Empty when the ResourceManager does not tell it now: a missing button is no reason to fail.
+    name = "Application page"
+    kind = "own"
+
+
+class KnitLogsLink(PageLink):
+    """Opens the logs of the containers."""
+
+    name = "Container logs"
+    kind = "logs"
+
+
+LINKS = (KnitApplicationLink(), KnitOwnPageLink(), KnitLogsLink())
+
+
+def addresses(application: Application, report: Any) -> dict[str, str]:
+    """The addresses by kind, from what the ResourceManager says.
+
+    Container logs are on the application's own page, a link for each container, as long as it runs; after its end on
+    the cluster's log server, or where there is none, nearest to them on the ResourceManager's page.
+    """
+    # The proxy's address is known before the application's own page is there.
+    own = report.tracking_url or report.page.replace("/cluster/app/", "/proxy/") + "/"
+    logs = f"{own.rstrip('/')}/#containers"
+    if report.ended:
+        logs = _kept_logs(application) or report.page
+    return {"page": report.page, "own": own, "logs": logs}
+
+
+def show_pages(context: Any, application: Application, log: Any) -> dict[str, str]:
+    """Make the buttons work while the task still runs, for this try and later, and name the page in the log.
+
+    Returns the addresses by kind; none when the ResourceManager does not tell now: a missing button is no reason to
+    fail.
     """
     from knit_core.errors import KnitError
 
     try:
         report = application.report()
+        pages = addresses(application, report)
     except KnitError as error:
         log.warning("No link to %s: %s", application.id, error)
-        return ""
+        return {}
     log.info("Application %s in queue %s: %s", application.id, report.queue, report.page)
-    ti.xcom_push(key=PAGE_KEY, value=report.page)
-    ti.xcom_push(key=KnitApplicationLink().xcom_key, value=report.page)
-    # The proxy's address is known before the application's own page is there.
-    proxied = report.tracking_url or report.page.replace("/cluster/app/", "/proxy/") + "/"
-    ti.xcom_push(key="tracking_url", value=proxied)
-    return report.page
+    return _leave(context, pages)
+
+
+def update_pages(context: Any, application: Application, report: Any, before: dict[str, str]) -> dict[str, str]:
+    """The same when the application has ended: its logs are somewhere else then."""
+    pages = addresses(application, report)
+    return pages if pages == before else _leave(context, pages)
+
+
+def _leave(context: Any, pages: dict[str, str]) -> dict[str, str]:
+    ti = context["ti"]
+    for key, value in xcoms(pages).items():
+        ti.xcom_push(key=key, value=value)
+    keep(context["task_state_store"], ti.try_number, pages)
+    return pages
+
+
+def xcoms(pages: dict[str, str]) -> dict[str, str]:
+    """XComs by key: the buttons of a try that runs, and two that people use."""
+    links = {link.xcom_key: pages[link.kind] for link in LINKS}
+    return {**links, PAGE_KEY: pages["page"], "tracking_url": pages["own"]}
+
+
+def keep(store: Any, try_number: int, pages: dict[str, str]) -> None:
+    """Keep a try's addresses in the task's state store."""
+    found = store.get(PAGES_KEY)
+    tries = dict(found) if isinstance(found, dict) else {}
+    if tries.get(str(try_number)) == pages:
+        return
+    tries[str(try_number)] = pages
+    newest = sorted(tries, key=int)[-TRIES:]
+    store.set(PAGES_KEY, {number: tries[number] for number in newest}, retention=NEVER_EXPIRE)
+
+
+def _kept_logs(application: Application) -> str:
+    """The log server's page of an ended application's container; empty without a log server, or with several."""
+    server = application.knit.config.cluster_property("yarn.log.server.url", "")
+    if not server:
+        return ""
+    rows = [row for row in application.containers(patience=0) if row.yarn and row.started_at]
+    if len(rows) != 1:
+        return ""
+    row, user = rows[0], application.knit.config.user
+    return f"{server.rstrip('/')}/{row.node}/{row.yarn}/{row.yarn}/{user}"

@@ -52,6 +52,8 @@ class KnitOperator(ApplicationOperator):
         deferrable: wait in the triggerer, without a worker slot; by default what `[operators] default_deferrable` says.
         poll_interval: seconds between two looks.
         skip_on_exit_code: an exit code, or several, that skip the task instead of failing it.
+        log_limit: what container logs may take of the task's log: MiB, or a text such as "500 kB"; by default what
+            `[knit] log_limit` says. Of more the beginning and the end are shown.
         knit_conn_id: the connection. Templated.
         executor_queue: the queue of the executor (Celery's, say), which other operators call `queue`.
 

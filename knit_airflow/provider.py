@@ -38,12 +38,32 @@ def get_provider_info() -> dict[str, Any]:
                         "type": "string",
                         "example": "prod",
                         "default": "",
-                    }
+                    },
+                    "log_limit": {
+                        "description": "How much of its containers' logs a task's log takes: MiB, or a text such as "
+                        "500 kB. Of more the beginning and the end are shown, and where the rest is. 0: nothing. "
+                        "Operators have a parameter of the same name.",
+                        "version_added": None,
+                        "type": "string",
+                        "example": "10 MiB",
+                        "default": "2 MiB",
+                    },
+                    "live_logs_tasks": {
+                        "description": "Of so many deferred tasks at a time a triggerer follows the container logs; those of "
+                        "others are written when they resume. 0: of none.",
+                        "version_added": None,
+                        "type": "integer",
+                        "example": "200",
+                        "default": "50",
+                    },
                 },
             }
         },
         "task-decorators": [{"name": "knit", "class-name": "knit_airflow.decorators.knit_task"}],
-        "extra-links": ["knit_airflow.links.KnitApplicationLink", "knit_airflow.dask.KnitDaskDashboardLink"],
+        "extra-links": [
+            *(f"knit_airflow.links.{name}" for name in ("KnitApplicationLink", "KnitOwnPageLink", "KnitLogsLink")),
+            "knit_airflow.dask.KnitDaskDashboardLink",
+        ],
     }
 
 

@@ -20,7 +20,7 @@ from knit_airflow.compat import (
 from knit_airflow.crowd import Target
 from knit_airflow.failures import airflow_error
 from knit_airflow.hooks import KnitHook
-from knit_airflow.links import KnitApplicationLink, show_page
+from knit_airflow.links import LINKS, show_pages
 from knit_airflow.triggers import KnitSensorTrigger, facts, place_of
 from knit_airflow.waiting import Done, Goal, Look, Waiting, look, look_of
 
@@ -62,7 +62,7 @@ class KnitSensor(BaseSensorOperator):
     """
 
     template_fields = ("application_id", "name", "tag", "launched_by", "knit_conn_id")
-    operator_extra_links = (KnitApplicationLink(),)
+    operator_extra_links = LINKS
     ui_color = "#e8f0d8"
 
     def __init__(
@@ -106,7 +106,7 @@ class KnitSensor(BaseSensorOperator):
                 # The clock of this time-out is Airflow's: it goes on over restarts, and ends a sensor as it should.
                 timeout=timedelta(seconds=self.timeout),
             )
-        self.application_page = ""
+        self.application_pages: dict[str, str] = {}
         self._application: Application | None = None
         self._waiting = Waiting(poll=self.poke_interval, goal=self.goal)
 
@@ -193,7 +193,7 @@ class KnitSensor(BaseSensorOperator):
                 "it asks has not launched one yet: use launched_by, which waits for that, or give the sensor retries."
             )
         self._application = KnitHook(self.knit_conn_id).get_conn().attach(str(app_id))
-        self.application_page = show_page(context["ti"], self._application, self.log)
+        self.application_pages = show_pages(context, self._application, self.log)
         return self._application
 
     def _conclude(self, done: Done) -> dict[str, Any]:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from knit_airflow.compat import BaseTrigger, TaskSuccessEvent, TriggerEvent, launched_id, push_xcoms, task_state
 from knit_airflow.crowd import Target
+from knit_airflow.following import Following
 from knit_airflow.hooks import KnitHook
+from knit_airflow.links import addresses, xcoms
 from knit_airflow.polling import shared_poll
 from knit_airflow.waiting import Done, Goal, Look, Waiting
 
@@ -34,6 +36,7 @@ class KnitApplicationTrigger(BaseTrigger):
         poll_interval: seconds between two looks.
         deadline: Unix time after which it fires `timeout`; None: never. It is absolute, so a restart prolongs nothing.
         owner: whether the application belongs to the task and ends with it.
+        logs: how its container logs are followed meanwhile (see `following.Following`); None: they are not.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class KnitApplicationTrigger(BaseTrigger):
         poll_interval: float = 5.0,
         deadline: float | None = None,
         owner: bool = False,
+        logs: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.knit_conn_id = knit_conn_id
@@ -50,6 +54,7 @@ class KnitApplicationTrigger(BaseTrigger):
         self.poll_interval = poll_interval
         self.deadline = deadline
         self.owner = owner
+        self.logs = logs
         self._application: Application | None = None
         self._said = ""
 
@@ -63,14 +68,23 @@ class KnitApplicationTrigger(BaseTrigger):
                 "poll_interval": self.poll_interval,
                 "deadline": self.deadline,
                 "owner": self.owner,
+                "logs": self.logs,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then fire once."""
         waiting = Waiting(poll=self.poll_interval, deadline=self.deadline)
-        _, done = await shared_poll(self.knit_conn_id).wait(Target(self.application_id), waiting, self._say)
-        yield TriggerEvent(done.to_event(self.application_id))
+        following = None
+        if self.logs:
+            following = Following(self.knit_conn_id, self.application_id, self.logs, self.log, self.task_instance)
+        try:
+            _, done = await shared_poll(self.knit_conn_id).wait(Target(self.application_id), waiting, self._say)
+            logs = {"logs": await following.stop()} if following is not None else {}
+        finally:
+            if following is not None:
+                following.cancel()
+        yield TriggerEvent({**done.to_event(self.application_id), **logs})
 
     async def on_kill(self) -> None:
         """End the application of a task that a person marked, cleared or removed while it was deferred.
@@ -186,8 +200,9 @@ class KnitSensorTrigger(BaseTrigger):
         """Leave the sensor's XComs; False when that cannot be done now (a worker tries again then)."""
         try:
             knit = await KnitHook(self.knit_conn_id).aget_conn()
-            found = await asyncio.to_thread(facts, knit.attach(app_id), done)
-            values = {"return_value": found, "application_id": app_id}
+            application = knit.attach(app_id)
+            found = await asyncio.to_thread(facts, application, done)
+            values = {"return_value": found, "application_id": app_id, **await asyncio.to_thread(_buttons, application)}
             await asyncio.to_thread(push_xcoms, self.task_instance, values)
         except Exception as error:
             self.log.warning("%s: a worker has to tell its result: %s: %s", app_id, type(error).__name__, error)
@@ -198,6 +213,16 @@ class KnitSensorTrigger(BaseTrigger):
         if look.text != self._said:
             self._said = look.text
             self.log.info("%s: %s", self.application_id or self.name or self.tag or "application", look.text)
+
+
+def _buttons(application: Application) -> dict[str, Any]:
+    """XComs of the task's buttons; none when the ResourceManager does not tell now. Blocks."""
+    from knit_core.errors import KnitError
+
+    try:
+        return dict(xcoms(addresses(application, application.report())))
+    except KnitError:
+        return {}
 
 
 def place_of(launched_by: Any, ti: Any) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from knit_container.store import LONGEST_POLL
@@ -17,6 +17,7 @@ from knit_core.errors import (
 )
 from knit_core.ids import ApplicationId
 from knit_core.master import PATIENCE
+from knit_core.reading import Reading
 from knit_core.report import Report
 from knit_core.resourcemanager import or_empty
 from knit_core.result import Container, Result
@@ -29,11 +30,10 @@ from knit_core.why import Pending, Why, why_ended, why_no_master, why_running
 
 if TYPE_CHECKING:
     from knit_core.client import Knit
-    from knit_core.logs import LogCursor, LogFile, LogLine
     from knit_core.master import Master
 
 
-class Application(Steering):
+class Application(Steering, Reading):
     """One application on the cluster; get it from `Knit.submit` or `Knit.attach`.
 
     Attributes:
@@ -331,63 +331,6 @@ class Application(Steering):
                 return Why(f"It runs, but {error}")
         leaves = [queue.name for queue in or_empty(rm.queues) if queue.leaf and queue.running]
         return why_no_master(report, now, nodes, leaves)
-
-    # -- logs --------------------------------------------------------------
-
-    def logs(
-        self,
-        follow: bool = False,
-        *,
-        services: Iterable[str] | None = None,
-        containers: Iterable[str] | None = None,
-        streams: Iterable[str] | None = None,
-        tail: int | None = None,
-        cursor: LogCursor | None = None,
-        timeout: float | str = 60.0,
-    ) -> Iterator[LogLine]:
-        """Lines of all containers' stdout and stderr, each labelled with its container.
-
-        Args:
-            follow: go on until the application ends; otherwise what is there now.
-            services: only of these.
-            containers: only of these: `main_0` (all attempts of it), YARN's ids, `master` for the ApplicationMaster.
-            streams: names of log files; stdout and stderr by default.
-            tail: only the last so many lines of each stream, of what is there at the beginning.
-            cursor: where to go on; it is moved as lines are handed out.
-            timeout: seconds to wait for the aggregated logs after the end.
-
-        Raises:
-            LogsUnavailable: something is missing or cannot be read (`reason`, `missing`, `files`); what can be had was
-                handed out before.
-            ValueError: a negative `tail`, or a text where a list belongs.
-        """
-        from knit_core.logs import LogReader, Selection
-
-        selection = Selection.of(services, containers, streams, tail)
-        return LogReader(self, selection, cursor, seconds(timeout)).lines(follow)
-
-    def log_files(
-        self,
-        *,
-        services: Iterable[str] | None = None,
-        containers: Iterable[str] | None = None,
-        streams: Iterable[str] | None = None,
-        timeout: float | str = 60.0,
-    ) -> Iterator[LogFile]:
-        """Whole logs, byte for byte, as they are now: one for each container and stream.
-
-            for file in app.log_files():
-                print(file.container, file.stream, file.size, sum(map(len, file)))
-
-        Args:
-            services, containers, streams, timeout: as for `logs`.
-
-        Raises:
-            LogsUnavailable: as for `logs`.
-        """
-        from knit_core.logs import Selection, log_files
-
-        return log_files(self, Selection.of(services, containers, streams), seconds(timeout))
 
     # -- inside ------------------------------------------------------------
 

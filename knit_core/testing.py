@@ -15,14 +15,17 @@ not there: use the embedded cluster for that.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from types import SimpleNamespace
 from typing import Any
 
 from knit_core.errors import ApplicationNotFound, KnitError, WaitTimeout
 from knit_core.ids import ApplicationId
+from knit_core.logs import LogCursor, LogLine
 from knit_core.report import Report
 from knit_core.result import Container, Result
 from knit_core.spec import ApplicationSpec, application_spec
@@ -55,12 +58,14 @@ class FakeApplication:
         spec: what it runs.
         kills: reasons of the calls of `kill` that found it running.
         lines: what `logs` gives.
+        notes: what was left by `note`.
     """
 
     def __init__(self, knit: FakeKnit, app_id: str, spec: ApplicationSpec, tags: Sequence[str]) -> None:
         self.knit, self.id, self.spec = knit, app_id, spec
         self.kills: list[str] = []
         self.lines: list[str] = []
+        self.notes: dict[str, Any] = {}
         self._tags = tuple(tag.lower() for tag in tags)
         self._started = int(time.time() * 1000)
         self._result: Result | None = None
@@ -182,10 +187,60 @@ class FakeApplication:
         """Its containers, after its end."""
         return list(self._result.containers) if self._result else []
 
-    def logs(self, follow: bool = False, **_options: Any) -> Iterator[str]:
-        """The lines that the test put into `lines`; each once."""
+    def logs(self, follow: bool = False, *, cursor: LogCursor | None = None, **_options: Any) -> Iterator[Any]:
+        """The lines that the test put into `lines`; each once, or from a cursor on."""
+        if cursor is not None:
+            yield from FakeLogs(self, cursor).lines(cursor)
+            return
         lines, self.lines = self.lines, []
         yield from lines
+
+    def watch_logs(self, cursor: LogCursor | None = None) -> FakeLogs:
+        """The lines that the test put into `lines`."""
+        return FakeLogs(self, cursor)
+
+    def log_files(self, **_options: Any) -> Iterator[FakeLogs]:
+        """The same; one log of one container has them all."""
+        yield FakeLogs(self, None)
+
+    def note(self, name: str, value: Any) -> None:
+        """Leave a note beside it."""
+        self.notes[name] = json.loads(json.dumps(value))
+
+    def noted(self, name: str) -> Any:
+        """The note of this name; None when there is none."""
+        return self.notes.get(name)
+
+
+class FakeLogs:
+    """A fake application's lines, as the one log of its first container."""
+
+    container, instance, attempt, node, stream, yarn = "main_0", 0, 1, "fake", "stdout", "container_1"
+
+    def __init__(self, application: FakeApplication, cursor: LogCursor | None) -> None:
+        self._application = application
+        self.cursor = LogCursor() if cursor is None else cursor
+
+    @property
+    def size(self) -> int:
+        """Its length: lines count as bytes here."""
+        return len(self._application.lines)
+
+    def look(self, seconds: float = 5.0) -> Iterator[LogLine]:
+        """What has come."""
+        return self.lines(self.cursor)
+
+    def lines(self, cursor: LogCursor) -> Iterator[LogLine]:
+        """What lies behind the cursor."""
+        for at, text in list(enumerate(self._application.lines))[cursor.at(self.yarn, self.stream) :]:
+            cursor.move(self.yarn, self.stream, at + 1)
+            yield LogLine(self.container, self.instance, self.node, self.stream, text, self.attempt, self.yarn)
+
+    def leave(self, yarn: str, stream: str) -> None:
+        """Nothing to do."""
+
+    def close(self) -> None:
+        """Nothing to close."""
 
 
 class FakeKnit:
@@ -206,6 +261,8 @@ class FakeKnit:
         self._apps: dict[str, FakeApplication] = {}
         self._claims: dict[str, str] = {}
         self.resourcemanager = SimpleNamespace(apps=self._listed, address="http://fake")
+        self.user_key = SimpleNamespace(application_secret=lambda app_id: sha256(app_id.encode()).digest())
+        self.config = SimpleNamespace(user="me", cluster_property=lambda name, default="": default)
 
     def __enter__(self) -> FakeKnit:
         return self

@@ -19,6 +19,10 @@ def mebibytes(value: int | float | str) -> int:
     Raises:
         ValueError: not an amount, or not more than nothing.
     """
+    return math.ceil(_bytes(value) / 2**20)
+
+
+def _bytes(value: int | float | str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise ValueError(f"memory is a number of MiB or a text such as '2 GiB', not {value!r}")
     if isinstance(value, (int, float)):
@@ -31,7 +35,19 @@ def mebibytes(value: int | float | str) -> int:
         number, unit = float(found[1]), _MEMORY[name] if name else 2**20
     if not math.isfinite(number * unit) or number <= 0:
         raise ValueError(f"memory must be more than nothing, not {value!r}")
-    return math.ceil(number * unit / 2**20)
+    return number * unit
+
+
+def size(value: int | float | str) -> int:
+    """A size in bytes, written as memory is (a number without a unit is MiB); 0 is none.
+
+    Raises:
+        ValueError: not an amount.
+    """
+    text = value.strip() if isinstance(value, str) else value
+    if text in (0, "0"):
+        return 0
+    return math.ceil(_bytes(text))
 
 
 def seconds(value: int | float | str) -> float:

@@ -175,6 +175,23 @@ class WebHdfs:
             self._forget(temporary)
         return won
 
+    def replace(self, path: str, data: bytes, *, permission: str = "600") -> None:
+        """Put a complete file at `path`, over one that is there: a temporary name, then an atomic rename."""
+        temporary = f"{posixpath.dirname(path)}/.{posixpath.basename(path)}.{secrets.token_hex(8)}.tmp"
+        try:
+            self.write(temporary, data, permission=permission)
+            # A renaming of which the reply was lost leaves nothing to rename: then it is there.
+            self._call(
+                f"rename {temporary} to {path}",
+                lambda: self.client._rename(temporary, destination=path, renameoptions="OVERWRITE"),
+            )
+        except NotFound:
+            if not self._there(path):
+                raise
+        except BaseException:
+            self._forget(temporary)
+            raise
+
     def mark(self, path: str) -> None:
         """Make an empty file; one that is there, or is being made by another, says the same."""
 

@@ -53,12 +53,13 @@ def airflow(cluster: LocalCluster, dask_channel: str) -> Iterator[AirflowProcess
             variables={
                 "AIRFLOW_CONN_KNIT_DEFAULT": connection(cluster),
                 "AIRFLOW__KNIT__DEPLOYMENT": "bed",
+                "AIRFLOW_VAR_LIVE_LOGS_PASSWORD": "swordfish-4711",
                 "KNIT_EXAMPLE_CHANNEL": dask_channel,
             },
         )
         began = time.monotonic()
         try:
-            bed.start()
+            bed.start(deadline=300)
             _measured["start"] = time.monotonic() - began
             yield bed
             _measured["memory"] = bed.memory()

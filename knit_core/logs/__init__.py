@@ -6,5 +6,6 @@ from knit_core.logs.files import LogFile, log_files
 from knit_core.logs.lines import Block, LogCursor, LogLine
 from knit_core.logs.reader import LogReader
 from knit_core.logs.selection import Selection
+from knit_core.logs.watch import LogWatch
 
-__all__ = ["Block", "LogCursor", "LogFile", "LogLine", "LogReader", "Selection", "log_files"]
+__all__ = ["Block", "LogCursor", "LogFile", "LogLine", "LogReader", "LogWatch", "Selection", "log_files"]

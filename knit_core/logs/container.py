@@ -114,6 +114,7 @@ class ContainerReader:
         start: by stream, how many bytes were handed out earlier.
         emit: takes a block; returns False when nobody wants more.
         tail: at the first look, only the last so many lines of each log.
+        turn: so many bytes of each log at a look, or a little more; None: as many as serve throughput.
 
     Attributes:
         complete: whether all of an ended container was passed on.
@@ -128,8 +129,10 @@ class ContainerReader:
         start: Callable[[str], int],
         emit: Callable[[Block], bool],
         tail: int | None = None,
+        turn: int | None = None,
     ) -> None:
         self.row, self.complete = row, False
+        self._turn = turn
         self._node, self._uploads, self._streams = node, uploads, streams
         self._start, self._take, self._tail = start, emit, tail
         self._logs: dict[str, _Log] = {}
@@ -139,6 +142,16 @@ class ContainerReader:
     def streams(self) -> frozenset[str]:
         """Names of the logs that were seen."""
         return frozenset(self._logs)
+
+    def leave(self, stream: str) -> None:
+        """Read this log no further."""
+        self._streams -= {stream}
+        self._logs.pop(stream, None)
+
+    @property
+    def left(self) -> bool:
+        """Whether no log is wanted any more."""
+        return not self._streams
 
     def poll(self) -> int:
         """Look once; the number of bytes passed on.
@@ -313,7 +326,7 @@ class ContainerReader:
 
     def _read(self, log: _Log, size: int, final: bool) -> None:
         start = log.position
-        turn = _TURN_UNSURE if self._uploads.possible else _TURN
+        turn = self._turn or (_TURN_UNSURE if self._uploads.possible else _TURN)
         for block in blocks(self.row, log.name, start, self._pieces(log, size), final):
             self._emit(block)
             log.position = block.start + len(block.data)

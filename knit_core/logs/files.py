@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from knit_core.errors import ConnectionFailed, MissingLog, NotFound
 from knit_core.logs.container import ContainerReader
 from knit_core.logs.ended import EndedLogs, unavailable
+from knit_core.logs.lines import LogCursor, LogLine, blocks
 from knit_core.logs.live import NodeLogs
+from knit_core.logs.pieces import without
 from knit_core.logs.reader import OFF, LogReader
 from knit_core.logs.running import RunningUploads, master_row
 from knit_core.logs.selection import Selection
@@ -42,9 +44,18 @@ class LogFile:
     size: int
     name: str
     _pieces: Iterator[bytes] = field(repr=False)
+    _row: Container = field(repr=False)
 
     def __iter__(self) -> Iterator[bytes]:
         return self._pieces
+
+    def lines(self, cursor: LogCursor) -> Iterator[LogLine]:
+        """Instead of its bytes its lines, from a cursor on, which is moved as they are handed out."""
+        start = cursor.at(self.yarn, self.stream)
+        if start >= self.size:
+            return
+        for block in blocks(self._row, self.stream, start, without(self._pieces, start), True):
+            yield from block.lines(cursor)
 
     def save(self, folder: Path) -> Path:
         """Write it into a folder, under its name; the file."""
@@ -63,7 +74,7 @@ def log_files(application: Application, selection: Selection, timeout: float) ->
         if name in names:  # of an earlier ApplicationMaster, which counted from the beginning too
             name = f"{row.id}.{row.yarn}.{stream}".replace("/", "_")
         names.add(name)
-        yield LogFile(row.id, row.attempt, row.yarn, row.host, stream, size, name, pieces)
+        yield LogFile(row.id, row.attempt, row.yarn, row.host, stream, size, name, pieces, row)
 
 
 _Log = tuple[Container, str, int, Iterator[bytes]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from knit_core.errors import ApplicationFailed, ApplicationKilled, ApplicationNo
 from knit_core.report import Report
 from knit_core.result import Container, Result
 from knit_core.states import ContainerState, Outcome, State
+from knit_core.testing import FakeLogs
 
 
 class FakeResult:
@@ -30,8 +32,10 @@ class FakeResult:
 class FakeApplication:
     """Runs until `end` is called, or for `ends_after` looks."""
 
-    def __init__(self, app_id: str, value: Any = None) -> None:
-        self.id, self.value = app_id, value
+    def __init__(self, app_id: str, value: Any = None, knit: Any = None) -> None:
+        self.id, self.value, self.knit = app_id, value, knit
+        self.lines: list[str] = []
+        self.notes: dict[str, Any] = {}
         self.outcome: str | None = None
         self.text = ""
         self.ends_after: int | None = None
@@ -85,8 +89,23 @@ class FakeApplication:
         result = Result(self.id, Outcome.FAILED, exit_code=code, containers=(failed,))
         raise ApplicationFailed(f"{self.id}: {self.text}", result)
 
-    def logs(self, cursor: Any = None) -> Iterator[str]:
-        yield from ()
+    def containers(self, patience: float = 0.0) -> list[Container]:
+        return []
+
+    def watch_logs(self, cursor: Any = None) -> FakeLogs:
+        return FakeLogs(self, cursor)  # type: ignore[arg-type]
+
+    def log_files(self, timeout: float = 60.0) -> Iterator[FakeLogs]:
+        yield FakeLogs(self, None)  # type: ignore[arg-type]
+
+    def logs(self, cursor: Any, timeout: float = 60.0) -> Iterator[Any]:
+        return FakeLogs(self, cursor).lines(cursor)  # type: ignore[arg-type]
+
+    def note(self, name: str, value: Any) -> None:
+        self.notes[name] = json.loads(json.dumps(value))
+
+    def noted(self, name: str) -> Any:
+        return self.notes.get(name)
 
     def kill(self, reason: str = "", grace: float = 10.0) -> bool:
         self.kills.append(reason)
@@ -105,6 +124,8 @@ class FakeKnit:
         self.refuses: Exception | None = None
         self.on_submit: Any = None
         self.resourcemanager = SimpleNamespace(apps=self._listed)
+        self.user_key = SimpleNamespace(application_secret=lambda app_id: app_id.encode().ljust(32, b"-"))
+        self.config = SimpleNamespace(user="me", cluster_property=lambda name, default="": default)
 
     def submit(self, spec: Any, *, key: str, progress: Any = None, **arguments: Any) -> FakeApplication:
         if self.refuses is not None:
@@ -112,7 +133,7 @@ class FakeKnit:
         earlier = self.launched(key)
         if earlier is not None and earlier.report().outcome in (None, Outcome.SUCCEEDED):
             return earlier
-        app = FakeApplication(f"application_1_{len(self.apps) + 1:04d}", value={"n": len(self.apps) + 1})
+        app = FakeApplication(f"application_1_{len(self.apps) + 1:04d}", {"n": len(self.apps) + 1}, self)
         self.apps[app.id] = app
         self.claims[key] = app.id
         self.submitted.append({"spec": spec, **arguments})
@@ -143,4 +164,5 @@ class FakeKnit:
     def attach(self, app_id: str) -> FakeApplication:
         if app_id not in self.apps:
             raise ApplicationNotFound(f"{app_id} is not known", status=404)
+        self.apps[app_id].knit = self
         return self.apps[app_id]

@@ -35,6 +35,8 @@ def test_success_returns_the_value_and_pushes_id_and_link(knit: FakeKnit) -> Non
         "application_id": "application_1_0001",
         "application_page": page,
         "_link_KnitApplicationLink": page,
+        "_link_KnitOwnPageLink": "http://rm/proxy/application_1_0001/",
+        "_link_KnitLogsLink": page,
         "tracking_url": "http://rm/proxy/application_1_0001/",
         "exit_codes": {"main_0": 0},
         "resources_used": {"memory_mib_seconds": 0, "vcore_seconds": 0},
@@ -180,7 +182,10 @@ def test_the_event_of_an_earlier_launch_is_passed_over(knit: FakeKnit) -> None:
     second = deferral(lambda: operator(deferrable=True, execution_timeout=limit).execute(task.clear()))
     late = Done("ended", "KILLED", "KILLED").to_event(first.trigger.application_id)
     again = deferral(lambda: operator(deferrable=True, execution_timeout=limit).execute_complete(task.context(), late))
-    assert again.trigger.serialize() == second.trigger.serialize()
+    (path, arguments), (_, anew) = second.trigger.serialize(), again.trigger.serialize()
+    assert again.trigger.serialize()[0] == path
+    assert arguments.pop("logs")["by"] != anew.pop("logs")["by"], "its log file begins anew, and so do its lines"
+    assert arguments == anew
     assert knit.apps[second.trigger.application_id].kills == []
 
 
