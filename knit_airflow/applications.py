@@ -22,6 +22,8 @@ from knit_airflow.compat import (
     TaskDeferralError,
     default_deferrable,
     deployment,
+    standing,
+    supervisor_gone,
     will_retry,
 )
 from knit_airflow.facts import facts_of, skips
@@ -30,6 +32,7 @@ from knit_airflow.hooks import KnitHook
 from knit_airflow.launches import STORE_KEY, Decision, Launch, decide
 from knit_airflow.links import KnitApplicationLink, show_page
 from knit_airflow.reaper import tag_of
+from knit_airflow.stopping import goes_on
 from knit_airflow.triggers import KnitApplicationTrigger
 from knit_airflow.waiting import Done, Look, Waiting, drive, look
 
@@ -43,10 +46,12 @@ RESULT_WAIT = 60.0
 #: Airflow kills a task's process 5 s after SIGTERM: the ApplicationMaster gets less than that to end by itself.
 SIGTERM_GRACE = 2.5
 GRACE = 10.0
+#: Seconds of those five in which Airflow has to say why the task is stopped.
+ASKING = 1.5
 
 
 class Stopped(BaseException):
-    """Raised out of a progress callback when the task was killed; no `except Exception` on the way may swallow it."""
+    """Raised when the process was told to stop; no `except Exception` on the way may swallow it."""
 
 
 class ApplicationOperator(BaseOperator):
@@ -84,7 +89,9 @@ class ApplicationOperator(BaseOperator):
         self._launch: Launch | None = None
         self._application: Application | None = None
         self._cursor: LogCursor | None = None
+        self._context: Any = None
         self._killed = False
+        self._goes_on = self._seen = False
         self._killer: threading.Thread | None = None
         self._said = ""
         self._scratch = contextlib.ExitStack()
@@ -131,16 +138,16 @@ class ApplicationOperator(BaseOperator):
             raise
 
     def on_kill(self) -> None:
-        """Called in a signal handler that `execute` goes on after: begins the kill and lets `execute` raise.
+        """Called in a signal handler that `execute` goes on after: begins the end and lets `execute` raise.
 
-        Nothing is waited for here: the handler runs on the thread whose locks the kill may need.
+        Nothing is waited for here: the handler runs on the thread whose locks the end may need. Nor can `execute` be
+        waited for, which may be blocked in a slow call until SIGKILL comes.
         """
         if self._killed or self._killer is not None:
             return
-        if self._application is not None:
-            killer = threading.Thread(target=self._kill, args=("The Airflow task was killed", SIGTERM_GRACE))
-            killer.start()
-            self._killer = killer
+        killer = threading.Thread(target=self._stop)
+        killer.start()
+        self._killer = killer
         self._killed = True  # last: from here on `execute` may raise, and waits for the killer
 
     # ------------------------------------------------------------------ launching
@@ -149,11 +156,11 @@ class ApplicationOperator(BaseOperator):
         """Runs one part of the task; however that ends, no application stays behind that nobody waits for."""
         from knit_core.errors import ApplicationEnded, KnitError
 
+        self._context = context
         try:
             return run()
         except Stopped:
-            self._end("The Airflow task was killed", SIGTERM_GRACE)
-            raise AirflowException(f"The task was killed, and with it {self._named()}") from None
+            raise self._stopped() from None
         except (AirflowTaskTimeout, KeyboardInterrupt) as late:
             self._killed = True
             why = "it was interrupted" if isinstance(late, KeyboardInterrupt) else "its execution_timeout passed"
@@ -166,6 +173,8 @@ class ApplicationOperator(BaseOperator):
                 raise AirflowSkipException(str(ended)) from ended
             raise airflow_error(ended) from self.cause(ended)
         except KnitError as error:
+            if self._killed:
+                raise self._stopped() from error
             failure = airflow_error(error)
             self._leave(context, failure)
             raise failure from error
@@ -255,7 +264,13 @@ class ApplicationOperator(BaseOperator):
     # ------------------------------------------------------------------ waiting
 
     def _wait(self, context: Any, application: Application) -> Any:
-        done = drive(application, Waiting(self.poll_interval), each=self._show, stopped=lambda: self._killed)
+        # Without its supervisor this process is an orphan that nobody waits for, and the next try another one's.
+        done = drive(
+            application,
+            Waiting(self.poll_interval),
+            each=self._show,
+            stopped=lambda: self._killed or supervisor_gone(),
+        )
         if done is None:
             raise Stopped
         return self._conclude(context, application, done)
@@ -323,21 +338,63 @@ class ApplicationOperator(BaseOperator):
 
     # ------------------------------------------------------------------ ending
 
+    def _stop(self) -> None:
+        """What the end of this process means for its application; then that is done."""
+        answers: list[Any] = []
+        asking = threading.Thread(target=self._ask, args=(answers,), daemon=True)
+        asking.start()
+        asking.join(ASKING)
+        # Without an answer in time a person's wish is what matters: SIGKILL is near.
+        if answers and self._context is not None:
+            self._goes_on = goes_on(answers[0], will_retry(self._context["ti"]))
+        self._seen = self._application is not None
+        if not self._goes_on:
+            self._end("The Airflow task was killed", SIGTERM_GRACE)
+
+    def _ask(self, answers: list[Any]) -> None:
+        try:
+            answers.append(standing(self._context))
+        except Exception:  # the api-server, or the supervisor, is out of reach
+            answers.append(None)
+
+    def _stopped(self) -> AirflowException:
+        """The end of a process that was told to stop; the exception for it."""
+        if self._killer is not None:
+            self._killer.join()
+        else:
+            self._stop()
+        if self._goes_on:
+            return AirflowException(f"The task's process was told to stop; {self._named()} is left to the next try")
+        if not self._seen:  # what was on its way to YARN when the killer looked is there by now
+            self._end("The Airflow task was killed", SIGTERM_GRACE)
+        return AirflowException(f"The task was killed, and with it {self._named()}")
+
     def _end(self, reason: str, grace: float) -> None:
         """End this task's application, even one whose id we never saw; blocks until that is done or has failed."""
         from knit_core.errors import KnitError
 
-        if self._knit is None or self._launch is None:
-            return
+        marking: threading.Thread | None = None
         try:
-            if self._application is None:
-                self._application = self._knit.launched(self._launch.key)
-            if self._application is None:
-                return
-            if self._killer is None:
+            if self._knit is not None and self._launch is not None:
+                if self._application is None:
+                    self._application = self._knit.launched(self._launch.key)
+                # Beside the kill, which may take longer than Airflow waits before SIGKILL: the next try must not
+                # attach to an application that is on its way out.
+                marking = threading.Thread(target=self._supersede, args=(self._knit, self._launch.key))
+                marking.start()
+            if self._application is not None:
                 self._kill(reason, grace)
-            # The next try must not attach to an application that is on its way out.
-            self._knit.supersede(self._launch.key)
+        except KnitError as error:
+            self.log.error("Whether %s still runs could not be found out: %s", self._named(), error)
+        finally:
+            if marking is not None:
+                marking.join()
+
+    def _supersede(self, knit: Knit, key: str) -> None:
+        from knit_core.errors import KnitError
+
+        try:
+            knit.supersede(key)
         except KnitError as error:
             self.log.warning("The launch of %s could not be marked as superseded: %s", self._named(), error)
 

@@ -76,6 +76,7 @@ def test_a_dead_triggerer_leaves_the_application_alone(
         sensor.start(application=app.id).wait("deferred")
     scenario.wait("deferred")
     airflow.signal_part("triggerer", number)
+    airflow.age("triggerer")
     assert scenario.wait_running().id == app.id
     airflow.start_part("triggerer")
     scenario.let_go()
