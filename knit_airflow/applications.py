@@ -22,9 +22,7 @@ from knit_airflow.compat import (
     TaskDeferralError,
     default_deferrable,
     deployment,
-    standing,
     supervisor_gone,
-    will_retry,
 )
 from knit_airflow.facts import facts_of, skips
 from knit_airflow.failures import airflow_error
@@ -32,7 +30,7 @@ from knit_airflow.hooks import KnitHook
 from knit_airflow.launches import STORE_KEY, Decision, Launch, decide
 from knit_airflow.links import KnitApplicationLink, show_page
 from knit_airflow.reaper import tag_of
-from knit_airflow.stopping import goes_on
+from knit_airflow.stopping import is_left
 from knit_airflow.triggers import KnitApplicationTrigger
 from knit_airflow.waiting import Done, Look, Waiting, drive, look
 
@@ -46,8 +44,6 @@ RESULT_WAIT = 60.0
 #: Airflow kills a task's process 5 s after SIGTERM: the ApplicationMaster gets less than that to end by itself.
 SIGTERM_GRACE = 2.5
 GRACE = 10.0
-#: Seconds of those five in which Airflow has to say why the task is stopped.
-ASKING = 1.5
 
 
 class Stopped(BaseException):
@@ -133,15 +129,16 @@ class ApplicationOperator(BaseOperator):
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except TaskDeferralError:
+            self._context = context
             self._connect(context)
-            self._leave(context, None)
+            self._leave(None)
             raise
 
     def on_kill(self) -> None:
         """Called in a signal handler that `execute` goes on after: begins the end and lets `execute` raise.
 
-        Nothing is waited for here: the handler runs on the thread whose locks the end may need. Nor can `execute` be
-        waited for, which may be blocked in a slow call until SIGKILL comes.
+        Nothing is waited for here, on the thread whose locks the end may need; nor can the end wait for `execute`, which
+        may be blocked in a slow call until SIGKILL comes.
         """
         if self._killed or self._killer is not None:
             return
@@ -176,10 +173,10 @@ class ApplicationOperator(BaseOperator):
             if self._killed:
                 raise self._stopped() from error
             failure = airflow_error(error)
-            self._leave(context, failure)
+            self._leave(failure)
             raise failure from error
         except Exception as error:
-            self._leave(context, error)
+            self._leave(error)
             raise
         finally:
             if self._killer is not None:
@@ -340,22 +337,12 @@ class ApplicationOperator(BaseOperator):
 
     def _stop(self) -> None:
         """What the end of this process means for its application; then that is done."""
-        answers: list[Any] = []
-        asking = threading.Thread(target=self._ask, args=(answers,), daemon=True)
-        asking.start()
-        asking.join(ASKING)
-        # Without an answer in time a person's wish is what matters: SIGKILL is near.
-        if answers and self._context is not None:
-            self._goes_on = goes_on(answers[0], will_retry(self._context["ti"]))
+        began = time.monotonic()
+        self._goes_on = is_left(self._context)
         self._seen = self._application is not None
         if not self._goes_on:
-            self._end("The Airflow task was killed", SIGTERM_GRACE)
-
-    def _ask(self, answers: list[Any]) -> None:
-        try:
-            answers.append(standing(self._context))
-        except Exception:  # the api-server, or the supervisor, is out of reach
-            answers.append(None)
+            late = time.monotonic() - began > SIGTERM_GRACE / 2
+            self._end("The Airflow task was killed", 0 if late else SIGTERM_GRACE)
 
     def _stopped(self) -> AirflowException:
         """The end of a process that was told to stop; the exception for it."""
@@ -408,9 +395,9 @@ class ApplicationOperator(BaseOperator):
         except KnitError as error:
             self.log.error("%s could not be ended and may run on: %s", self._application.id, error)
 
-    def _leave(self, context: Any, failure: Exception | None) -> None:
-        """The task fails while its application may run: a retry will attach to it; without one, it ends too."""
-        if isinstance(failure, AirflowFailException) or not will_retry(context["ti"]):
+    def _leave(self, failure: Exception | None) -> None:
+        """The try fails while its application may run: the next one will attach to it; without one, it ends too."""
+        if isinstance(failure, AirflowFailException) or not is_left(self._context):
             self._end("The Airflow task failed and no retry follows", GRACE)
 
     def _named(self) -> str:

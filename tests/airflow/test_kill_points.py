@@ -15,8 +15,9 @@ pytestmark = [pytest.mark.airflow, pytest.mark.timeout(300)]
 #: Steps of the operator and of the launcher (tests/airflow/dags/faults.py); the latter are killed before.
 LAUNCHING = ["key", "submission", "claim", "submit", "accepted", "settle", "xcom"]
 POINTS = {"blocking": [*LAUNCHING, "waiting", "end"], "deferred": [*LAUNCHING, "deferring", "resuming", "end"]}
-#: Up to a deferral both modes are the same code: one of them in `make test`.
-QUICK = {"blocking": {"key", "submission", "submit", "accepted", "waiting"}, "deferred": {"xcom", "deferring", "end"}}
+#: Up to a deferral both modes are the same code: some in one of them in `make test`. (A process that dies while it waits:
+#: tests/airflow/test_faults.py; each step of the launcher, without Airflow: tests/cluster/test_exactly_once.py.)
+QUICK = {"blocking": {"key", "submit", "xcom"}, "deferred": {"deferring", "end"}}
 #: These are reached only when the program has ended.
 AFTER_THE_PROGRAM = {"resuming", "end"}
 CASES = [

@@ -109,6 +109,19 @@ def test_a_lost_cluster_leaves_the_application_only_to_a_retry(
     assert bool(knit.apps["application_1_0001"].kills) is killed
 
 
+@pytest.mark.parametrize(
+    ("standing", "retries", "killed"), [(Standing("failed"), 1, True), (Standing("running", mine=False), 0, False)]
+)
+def test_a_try_that_fails_after_its_task_was_marked_or_given_to_another_worker(
+    knit: FakeKnit, monkeypatch: pytest.MonkeyPatch, standing: Standing, retries: int, killed: bool
+) -> None:
+    monkeypatch.setattr("knit_airflow.applications.drive", lambda *a, **k: Done("unreachable", "gone"))
+    monkeypatch.setattr("knit_airflow.compat.standing", lambda context: standing)
+    with pytest.raises(AirflowException, match="gone"):
+        operator().execute(Task(retries=retries).context())
+    assert bool(knit.apps["application_1_0001"].kills) is killed
+
+
 def killed_while_it_waits(knit: FakeKnit, task: Task, words: str) -> None:
     """A try of the task that is told to stop (twice) as soon as its application is there."""
     op = operator()
@@ -134,7 +147,7 @@ def test_on_kill_of_a_marked_or_cleared_task_ends_the_application(
     knit: FakeKnit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = Task(retries=1)
-    monkeypatch.setattr("knit_airflow.applications.standing", lambda context: Standing("restarting"))
+    monkeypatch.setattr("knit_airflow.compat.standing", lambda context: Standing("restarting"))
     killed_while_it_waits(knit, task, "The task was killed, and with it application_1_0001")
     assert knit.apps["application_1_0001"].kills == ["The Airflow task was killed"]
     assert knit.claims == {}, "superseded: the retry must not attach to an application on its way out"

@@ -29,8 +29,6 @@ SCENARIOS = {
     "killed-last": "blocking_once",
     "drained": "blocking",
     "drained-last": "blocking_once",
-    "scheduler-blocking": "blocking_once",
-    "scheduler-deferred": "deferred_once",
     "servers-blocking": "blocking",
     "servers-deferred": "deferred",
 }
@@ -90,30 +88,6 @@ def test_a_dead_worker_whose_task_has_no_retry_ends_the_application(
     assert [each.id for each in scenario.applications()] == [app_id]
 
 
-def test_a_killed_scheduler_that_comes_back(started: dict[str, Scenario], airflow: AirflowProcesses) -> None:
-    """It gives a running task to another worker although the first still works on it: that must leave it alone."""
-    blocking, deferred = started["scheduler-blocking"], started["scheduler-deferred"]
-    apps = [blocking.wait_running().id, deferred.wait_running().id]
-    blocking.wait("running")
-    deferred.wait("deferred")
-    wait_for("its id in Airflow", lambda: blocking.xcom("application_id"), SOON)
-    first = psutil.Process(blocking.task_process())
-    before = airflow.signal_part("scheduler", signal.SIGKILL, alone=True)
-    assert not gone(first), "the workers outlive it"
-    airflow.age("scheduler")
-    airflow.start_part("scheduler")
-    blocking.wait("running", tries=2)
-    wait_for("the end of the first try's process", lambda: gone(first), SOON)
-    wait_for("the second try to attach", lambda: apps[0] in blocking.log(2), SOON)
-    assert blocking.applications()[0].state is State.RUNNING
-    blocking.let_go()
-    deferred.let_go()
-    for scenario, app_id in zip((blocking, deferred), apps, strict=True):
-        scenario.wait("success")
-        assert [(each.id, str(each.outcome)) for each in scenario.applications()] == [(app_id, "SUCCEEDED")]
-    airflow.end_session(before)
-
-
 def test_api_server_and_dag_processor_killed_and_the_database_locked(
     started: dict[str, Scenario], airflow: AirflowProcesses
 ) -> None:
@@ -135,6 +109,31 @@ def test_api_server_and_dag_processor_killed_and_the_database_locked(
         scenario.wait("success")
         assert [(each.id, str(each.outcome)) for each in scenario.applications()] == [(app_id, "SUCCEEDED")]
         assert scenario.xcom("application_id") == app_id
+
+
+def test_a_killed_scheduler_that_comes_back(airflow: AirflowProcesses, alice: Knit, flags: Path) -> None:
+    """It gives a running task to another worker although the first still works on it: that must leave it alone."""
+    # Last in this file, and with tasks of its own: it does so to all that run.
+    blocking, deferred = (Scenario(airflow, alice, flags, f"{mode}_once").start() for mode in ("blocking", "deferred"))
+    apps = [blocking.wait_running().id, deferred.wait_running().id]
+    blocking.wait("running")
+    deferred.wait("deferred")
+    wait_for("its id in Airflow", lambda: blocking.xcom("application_id"), SOON)
+    first = psutil.Process(blocking.task_process())
+    before = airflow.signal_part("scheduler", signal.SIGKILL, alone=True)
+    assert not gone(first), "the workers outlive it"
+    airflow.age("scheduler")
+    airflow.start_part("scheduler")
+    blocking.wait("running", tries=2)
+    wait_for("the end of the first try's process", lambda: gone(first), SOON)
+    wait_for("the second try to attach", lambda: apps[0] in blocking.log(2), SOON)
+    assert blocking.applications()[0].state is State.RUNNING
+    blocking.let_go()
+    deferred.let_go()
+    for scenario, app_id in zip((blocking, deferred), apps, strict=True):
+        scenario.wait("success")
+        assert [(each.id, str(each.outcome)) for each in scenario.applications()] == [(app_id, "SUCCEEDED")]
+    airflow.end_session(before)
 
 
 @contextlib.contextmanager
