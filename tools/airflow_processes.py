@@ -28,8 +28,9 @@ PARTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 LOCK_TIMEOUT = 30
 LONG_AGO = "2020-01-01 00:00:00.000000"
 
-#: Faults are noticed soon, files are read again at once. What has to be long for a busy machine, where a living process
-#: may be silent for half a minute, is made short for the dead by `AirflowProcesses.age`.
+#: Faults are noticed soon, changed files are read at once (those that stayed the same not all the time, which takes a whole
+#: core). What has to be long for a busy machine, where a living process may be silent for half a minute, is made short for
+#: the dead by `AirflowProcesses.age`.
 QUICK = {
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "90",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
@@ -39,7 +40,6 @@ QUICK = {
     "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "60",
     "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "2",
     "AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "2",
-    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "2",
     "AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "0",
 }
 
@@ -127,7 +127,7 @@ class AirflowProcesses:
         }
         self.client = AirflowClient(self.url)
 
-    def start(self, deadline: float = 120) -> None:
+    def start(self, deadline: float = 240) -> None:
         """Make the database, start all parts and wait until each says that it is healthy.
 
         Parameters:

@@ -16,7 +16,7 @@ from knit_core.local import LocalCluster
 from tests.airflow.bench import Scenario
 from tools.airflow_processes import AirflowProcesses
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]
 CONNECTION = "knit_recovering"
 
 
@@ -75,7 +75,7 @@ def test_the_resourcemanager_is_killed_and_started_again(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_the_resourcemanager_hangs_for_minutes(
     own: LocalCluster, there: Knit, airflow: AirflowProcesses, flags: Path
 ) -> None:

@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from knit_core import Knit, State
-from tests.airflow.bench import Scenario
+from tests.airflow.bench import SOON, Scenario
 from tests.airflow.test_process_faults import locked
 from tests.airflow_bed import SCENARIOS, connection
+from tools.airflow_client import wait_for
 from tools.airflow_processes import PARTS, AirflowProcesses
 
 if TYPE_CHECKING:
     from knit_core.local import LocalCluster
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]
 
 
 @pytest.mark.parametrize("mode", ["blocking", pytest.param("deferred", marks=pytest.mark.slow)])
@@ -73,8 +74,18 @@ def second(cluster: LocalCluster) -> Iterator[AirflowProcesses]:
             bed.stop()
 
 
+def healthy_again(airflow: AirflowProcesses) -> bool:
+    """Starts what is dead."""
+    for part in PARTS:
+        if not airflow.lives(part):
+            airflow.start_part(part)
+    health = airflow.client.health()
+    wanted = ("metadatabase", "scheduler", "triggerer", "dag_processor")
+    return all((health.get(key) or {}).get("status") == "healthy" for key in wanted)
+
+
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(800)
 def test_two_deployments_at_once(airflow: AirflowProcesses, second: AirflowProcesses, alice: Knit, flags: Path) -> None:
     """What is done to the one's task happens to its own application only."""
     for mode, state in (("blocking", "running"), ("deferred", "deferred")):
@@ -94,7 +105,7 @@ def test_two_deployments_at_once(airflow: AirflowProcesses, second: AirflowProce
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(500)
+@pytest.mark.timeout(800)
 def test_the_database_is_away_for_a_minute(second: AirflowProcesses, alice: Knit, flags: Path) -> None:
     """Whatever dies of it is started again, as a service manager does; tasks go on, in this try or the next."""
     scenarios = [Scenario(second, alice, flags, mode).start() for mode in ("blocking", "deferred")]
@@ -106,11 +117,8 @@ def test_the_database_is_away_for_a_minute(second: AirflowProcesses, alice: Knit
         for scenario in scenarios:
             scenario.let_go()  # they end while nobody can take it down
         time.sleep(35)
-    for part in PARTS:
-        if not second.lives(part):
-            second.start_part(part)
-    second.wait_healthy(90)
+    wait_for("Airflow to serve again", lambda: healthy_again(second), 2 * SOON, poll=2)
     for scenario, app_id in zip(scenarios, apps, strict=True):
-        scenario.wait("success", deadline=150)
+        scenario.wait("success")
         assert [(each.id, str(each.outcome)) for each in scenario.applications()] == [(app_id, "SUCCEEDED")]
         assert scenario.xcom("application_id") == app_id

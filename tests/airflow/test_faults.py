@@ -23,7 +23,7 @@ from tools.airflow_processes import AirflowProcesses
 if TYPE_CHECKING:
     from knit_core.local import LocalCluster
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]
 
 #: All are started before the first test, so that their launches overlap; the tests then take them up one by one.
 SCENARIOS = {

@@ -21,7 +21,7 @@ from tests.airflow.bench import SOON, Scenario
 from tools.airflow_client import wait_for
 from tools.airflow_processes import AirflowProcesses
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]
 
 #: `…_once` has no retries.
 SCENARIOS = {
