@@ -22,7 +22,7 @@ from knit_airflow.compat import (
     TaskDeferralError,
     default_deferrable,
     deployment,
-    will_retry,
+    supervisor_gone,
 )
 from knit_airflow.facts import facts_of, skips
 from knit_airflow.failures import airflow_error
@@ -30,6 +30,7 @@ from knit_airflow.hooks import KnitHook
 from knit_airflow.launches import STORE_KEY, Decision, Launch, decide
 from knit_airflow.links import LINKS, show_pages, update_pages
 from knit_airflow.reaper import tag_of
+from knit_airflow.stopping import is_left
 from knit_airflow.tasklogs import TaskLogs
 from knit_airflow.triggers import KnitApplicationTrigger
 from knit_airflow.waiting import Done, Goal, Look, Waiting, drive, look
@@ -47,7 +48,7 @@ GRACE = 10.0
 
 
 class Stopped(BaseException):
-    """Raised out of a progress callback when the task was killed; no `except Exception` on the way may swallow it."""
+    """Raised when the process was told to stop; no `except Exception` on the way may swallow it."""
 
 
 class ApplicationOperator(BaseOperator):
@@ -96,7 +97,9 @@ class ApplicationOperator(BaseOperator):
         self._launch: Launch | None = None
         self._application: Application | None = None
         self._logs: TaskLogs | None = None
+        self._context: Any = None
         self._killed = False
+        self._goes_on = self._seen = False
         self._killer: threading.Thread | None = None
         self._said = ""
         self._scratch = contextlib.ExitStack()
@@ -138,21 +141,22 @@ class ApplicationOperator(BaseOperator):
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except TaskDeferralError:
+            self._context = context
             self._connect(context)
-            self._leave(context, None)
+            self._leave(None)
             raise
 
     def on_kill(self) -> None:
-        """Called in a signal handler that `execute` goes on after: begins the kill and lets `execute` raise.
+        """Called in a signal handler that `execute` goes on after: begins the end and lets `execute` raise.
 
-        Nothing is waited for here: the handler runs on the thread whose locks the kill may need.
+        Nothing is waited for here, on the thread whose locks the end may need; nor can the end wait for `execute`, which
+        may be blocked in a slow call until SIGKILL comes.
         """
         if self._killed or self._killer is not None:
             return
-        if self._application is not None:
-            killer = threading.Thread(target=self._kill, args=("The Airflow task was killed", SIGTERM_GRACE))
-            killer.start()
-            self._killer = killer
+        killer = threading.Thread(target=self._stop)
+        killer.start()
+        self._killer = killer
         self._killed = True  # last: from here on `execute` may raise, and waits for the killer
 
     # ------------------------------------------------------------------ launching
@@ -161,11 +165,11 @@ class ApplicationOperator(BaseOperator):
         """Runs one part of the task; however that ends, no application stays behind that nobody waits for."""
         from knit_core.errors import ApplicationEnded, KnitError
 
+        self._context = context
         try:
             return run()
         except Stopped:
-            self._end("The Airflow task was killed", SIGTERM_GRACE)
-            raise AirflowException(f"The task was killed, and with it {self._named()}") from None
+            raise self._stopped() from None
         except (AirflowTaskTimeout, KeyboardInterrupt) as late:
             self._killed = True
             why = "it was interrupted" if isinstance(late, KeyboardInterrupt) else "its execution_timeout passed"
@@ -178,11 +182,13 @@ class ApplicationOperator(BaseOperator):
                 raise AirflowSkipException(str(ended)) from ended
             raise airflow_error(ended) from self.cause(ended)
         except KnitError as error:
+            if self._killed:
+                raise self._stopped() from error
             failure = airflow_error(error)
-            self._leave(context, failure)
+            self._leave(failure)
             raise failure from error
         except Exception as error:
-            self._leave(context, error)
+            self._leave(error)
             raise
         finally:
             if self._killer is not None:
@@ -274,8 +280,12 @@ class ApplicationOperator(BaseOperator):
     # ------------------------------------------------------------------ waiting
 
     def _wait(self, context: Any, application: Application) -> Any:
+        # Without its supervisor this process is an orphan that nobody waits for, and the next try another one's.
         done = drive(
-            application, Waiting(self.poll_interval, goal=self.goal), each=self._show, stopped=lambda: self._killed
+            application,
+            Waiting(self.poll_interval, goal=self.goal),
+            each=self._show,
+            stopped=lambda: self._killed or supervisor_gone(),
         )
         if done is None:
             raise Stopped
@@ -334,21 +344,53 @@ class ApplicationOperator(BaseOperator):
 
     # ------------------------------------------------------------------ ending
 
+    def _stop(self) -> None:
+        """What the end of this process means for its application; then that is done."""
+        began = time.monotonic()
+        self._goes_on = is_left(self._context)
+        self._seen = self._application is not None
+        if not self._goes_on:
+            late = time.monotonic() - began > SIGTERM_GRACE / 2
+            self._end("The Airflow task was killed", 0 if late else SIGTERM_GRACE)
+
+    def _stopped(self) -> AirflowException:
+        """The end of a process that was told to stop; the exception for it."""
+        if self._killer is not None:
+            self._killer.join()
+        else:
+            self._stop()
+        if self._goes_on:
+            return AirflowException(f"The task's process was told to stop; {self._named()} is left to the next try")
+        if not self._seen:  # what was on its way to YARN when the killer looked is there by now
+            self._end("The Airflow task was killed", SIGTERM_GRACE)
+        return AirflowException(f"The task was killed, and with it {self._named()}")
+
     def _end(self, reason: str, grace: float) -> None:
         """End this task's application, even one whose id we never saw; blocks until that is done or has failed."""
         from knit_core.errors import KnitError
 
-        if self._knit is None or self._launch is None:
-            return
+        marking: threading.Thread | None = None
         try:
-            if self._application is None:
-                self._application = self._knit.launched(self._launch.key)
-            if self._application is None:
-                return
-            if self._killer is None:
+            if self._knit is not None and self._launch is not None:
+                if self._application is None:
+                    self._application = self._knit.launched(self._launch.key)
+                # Beside the kill, which may take longer than Airflow waits before SIGKILL: the next try must not
+                # attach to an application that is on its way out.
+                marking = threading.Thread(target=self._supersede, args=(self._knit, self._launch.key))
+                marking.start()
+            if self._application is not None:
                 self._kill(reason, grace)
-            # The next try must not attach to an application that is on its way out.
-            self._knit.supersede(self._launch.key)
+        except KnitError as error:
+            self.log.error("Whether %s still runs could not be found out: %s", self._named(), error)
+        finally:
+            if marking is not None:
+                marking.join()
+
+    def _supersede(self, knit: Knit, key: str) -> None:
+        from knit_core.errors import KnitError
+
+        try:
+            knit.supersede(key)
         except KnitError as error:
             self.log.warning("The launch of %s could not be marked as superseded: %s", self._named(), error)
 
@@ -362,9 +404,9 @@ class ApplicationOperator(BaseOperator):
         except KnitError as error:
             self.log.error("%s could not be ended and may run on: %s", self._application.id, error)
 
-    def _leave(self, context: Any, failure: Exception | None) -> None:
-        """The task fails while its application may run: a retry will attach to it; without one, it ends too."""
-        if isinstance(failure, AirflowFailException) or not will_retry(context["ti"]):
+    def _leave(self, failure: Exception | None) -> None:
+        """The try fails while its application may run: the next one will attach to it; without one, it ends too."""
+        if isinstance(failure, AirflowFailException) or not is_left(self._context):
             self._end("The Airflow task failed and no retry follows", GRACE)
         elif self._logs is not None:
             self._logs.leave()

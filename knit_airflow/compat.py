@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import warnings
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ from airflow.sdk.exceptions import (
 from airflow.sdk.execution_time.lazy_sequence import LazyXComSequence
 from airflow.sdk.execution_time.xcom import XCom
 from airflow.triggers.base import BaseTrigger, StartTriggerArgs, TaskSuccessEvent, TriggerEvent
+
+from knit_airflow.launches import STORE_KEY
+from knit_airflow.stopping import Standing
 
 __all__ = [
     "KNOWN_CONTEXT_KEYS",
@@ -55,6 +59,8 @@ __all__ = [
     "masked_values",
     "push_xcoms",
     "setting",
+    "standing",
+    "supervisor_gone",
     "task_decorator_factory",
     "task_state",
     "trigger_log_is_kept",
@@ -76,14 +82,57 @@ def will_retry(ti: Any) -> bool:
 
 def task_state(ti: Any) -> str | None:
     """The state of a task instance in Airflow's database now; None when it has none (cleared) or is gone. Blocks."""
+    return next(iter(_states(ti)), None)
+
+
+def standing(context: Any) -> Standing:
+    """What Airflow's database says about the task that this process was started for. Blocks.
+
+    Raises:
+        Exception: Airflow cannot be asked now.
+    """
+    from airflow.sdk.execution_time import task_runner
+    from airflow.sdk.execution_time.comms import GetDagRun
+
+    ti = context["ti"]
+    states = _states(ti)
+    if not states:
+        return Standing(same_run=False)
+    run: Any = task_runner.SUPERVISOR_COMMS.send(GetDagRun(dag_id=ti.dag_id, run_id=ti.run_id))
+    # A run that was deleted and made again has the id of the other, and began later.
+    same = run.start_date == context["dag_run"].start_date
+    # Asked by the try's own number: the store does not answer to one whose place another has taken.
+    return Standing(states[0], same_run=same, mine=context["task_state_store"].get(STORE_KEY) is not None)
+
+
+def _states(ti: Any) -> list[str | None]:
+    """The task instance's state, as the only one; empty: it is not there."""
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
     mapped = ti.map_index is not None and ti.map_index >= 0
     states = RuntimeTaskInstance.get_task_states(
         dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index if mapped else None
     )
-    state = states.get(ti.run_id, {}).get(f"{ti.task_id}_{ti.map_index}" if mapped else ti.task_id)
-    return None if state is None else str(getattr(state, "value", state))
+    key = f"{ti.task_id}_{ti.map_index}" if mapped else ti.task_id
+    found = states.get(ti.run_id, {})
+    if key not in found:
+        return []
+    return [None if found[key] is None else str(getattr(found[key], "value", found[key]))]
+
+
+def supervisor_gone() -> bool:
+    """Whether the process that looks after this one, a task's, was killed: Airflow lets the task's process live on."""
+    from airflow.sdk.execution_time import task_runner
+
+    line = getattr(getattr(task_runner, "SUPERVISOR_COMMS", None), "socket", None)
+    if line is None:  # in one process with it, as in dag.test()
+        return False
+    try:
+        return line.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
 
 
 def launched_id(*, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> str | None:

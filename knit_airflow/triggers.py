@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 GRACE = 10.0
 #: Seconds for the result of an application that has ended to become readable.
 RESULT_WAIT = 60.0
+#: Ends under way; an event loop holds no task by itself.
+_endings: set[asyncio.Task[None]] = set()
 
 
 class KnitApplicationTrigger(BaseTrigger):
@@ -90,17 +92,34 @@ class KnitApplicationTrigger(BaseTrigger):
         """End the application of a task that a person marked, cleared or removed while it was deferred.
 
         Airflow also calls this when it gives the trigger to another triggerer. The task is still deferred then, and its
-        application stays. (After a clear the new try may be deferred already: it has ended the old application itself.)
+        application stays. After a clear, and when its DAG run was deleted and made again, another try may be deferred
+        already: that has left the id of an application of its own.
+
+        Airflow waits for `[triggerer] on_kill_timeout` (30 s), in which a busy triggerer may not even get an answer from
+        Airflow itself: the end goes on after that.
         """
         if not self.owner:
             return
+        ending = asyncio.get_running_loop().create_task(self._end())
+        _endings.add(ending)
+        ending.add_done_callback(_endings.discard)
+        await asyncio.shield(ending)
+
+    async def _end(self) -> None:
         state = await asyncio.to_thread(task_state, self.task_instance)
-        if state == "deferred":
+        if state == "deferred" and await asyncio.to_thread(self._is_its_application):
             self.log.info("Application %s is left alone: its task is still deferred", self.application_id)
             return
         application = await self._attach()
         self.log.info("Ending application %s: its task is %s", self.application_id, state or "cleared")
         await asyncio.to_thread(application.kill, reason=f"The Airflow task is {state or 'cleared'}", grace=GRACE)
+
+    def _is_its_application(self) -> bool:
+        """Whether the deferred task is the one that this trigger waits for."""
+        ti = self.task_instance
+        index = -1 if ti.map_index is None else ti.map_index
+        found = launched_id(dag_id=ti.dag_id, run_id=ti.run_id, task_id=ti.task_id, map_index=index)
+        return found in (None, self.application_id)
 
     async def _attach(self) -> Application:
         if self._application is None:

@@ -12,6 +12,8 @@ import requests
 T = TypeVar("T")
 
 ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
+#: Seconds for which calls are repeated: the api-server may be restarted, and SQLite busy, for that long.
+PATIENCE = 45.0
 
 
 class NotInTime(AssertionError):
@@ -64,18 +66,36 @@ class AirflowClient:
     def call(self, method: str, path: str, *, ok: Collection[int] = (200, 201, 204), **arguments: Any) -> Any:
         """One call below `/api/v2`; logs in again when the token has run out.
 
+        What only reads is repeated for a while when the server is not there or says that it is its own fault; what
+        changes something when SQLite was busy: nothing was changed then.
+
         Raises:
             RuntimeError: the answer's status is none of `ok`; the message has its text.
+            requests.ConnectionError: there is no server.
         """
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                reply = self._once(method, path, **arguments)
+            except (requests.ConnectionError, requests.Timeout):
+                if method != "GET" or time.monotonic() > until:
+                    raise
+            else:
+                if reply.status_code in ok:
+                    return reply.json() if reply.content else None
+                passing = reply.status_code >= 500 and (method == "GET" or "Database error" in reply.text)
+                if not passing or time.monotonic() > until:
+                    raise RuntimeError(f"{method} {path}: Airflow answered {reply.status_code}: {reply.text[:2000]}")
+            time.sleep(0.5)
+
+    def _once(self, method: str, path: str, **arguments: Any) -> requests.Response:
         if "Authorization" not in self._session.headers:
             self._log_in()
         reply = self._session.request(method, f"{self.url}/api/v2{path}", timeout=60, **arguments)
         if reply.status_code == 401:
             self._log_in()
             reply = self._session.request(method, f"{self.url}/api/v2{path}", timeout=60, **arguments)
-        if reply.status_code not in ok:
-            raise RuntimeError(f"{method} {path}: Airflow answered {reply.status_code}: {reply.text[:2000]}")
-        return reply.json() if reply.content else None
+        return reply
 
     def health(self) -> dict[str, Any]:
         """The state of each part; empty while the api-server does not answer."""
@@ -190,9 +210,27 @@ class AirflowClient:
         """Mark a task `failed`, `success` or `skipped`, as a person does in the grid."""
         self.call("PATCH", self._task_path(dag_id, run_id, task_id), json={"new_state": state})
 
-    def clear(self, dag_id: str, run_id: str, *task_ids: str) -> None:
-        """Clear tasks of one run, whatever their state."""
-        body = {"dry_run": False, "only_failed": False, "dag_run_id": run_id, "task_ids": list(task_ids)}
+    def mark_run(self, dag_id: str, run_id: str, state: str) -> None:
+        """Mark a whole run `failed` or `success`."""
+        self.call("PATCH", f"/dags/{dag_id}/dagRuns/{quote(run_id)}", json={"state": state})
+
+    def delete_run(self, dag_id: str, run_id: str) -> None:
+        """Delete a run with its task instances; Airflow refuses it (409) while the run is running."""
+        self.call("DELETE", f"/dags/{dag_id}/dagRuns/{quote(run_id)}")
+
+    def add_connection(self, connection_id: str, **fields: Any) -> None:
+        """Make a connection."""
+        self.call("POST", "/connections", json={"connection_id": connection_id, **fields})
+
+    def clear(self, dag_id: str, run_id: str, *task_ids: str | tuple[str, int], newest: bool = False) -> None:
+        """Clear tasks of one run, whatever their state.
+
+        Parameters:
+            task_ids: of a mapped task, (its id, its map index) is one of its instances.
+            newest: run them as the DAG is now, not as it was when the run began.
+        """
+        body: dict[str, Any] = {"dry_run": False, "only_failed": False, "dag_run_id": run_id}
+        body |= {"task_ids": list(task_ids), "run_on_latest_version": newest}
         self.call("POST", f"/dags/{dag_id}/clearTaskInstances", json=body)
 
     def test_connection(self, **connection: Any) -> tuple[bool, str]:

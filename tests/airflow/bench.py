@@ -13,7 +13,7 @@ from tools.airflow_client import AirflowClient, wait_for
 from tools.airflow_processes import AirflowProcesses
 
 #: Seconds for one step of a scenario on a busy two-core machine.
-SOON = 90.0
+SOON = 180.0
 
 
 @dataclass
@@ -28,7 +28,7 @@ class Scenario:
     folder: Path
     dag_id: str
     exit_code: int = 0
-    task_id: str = "run"
+    task_id: str = "run"  # of a mapped task: its id, "/" and the map index
     name: str = field(default_factory=lambda: f"test-{uuid.uuid4().hex[:12]}")
     run_id: str = ""
 
@@ -42,13 +42,14 @@ class Scenario:
         """The file that the program waits for; its node is this machine."""
         return self.folder / self.name
 
-    def start(self, **conf: Any) -> Scenario:
-        """Trigger the run."""
+    def start(self, *, run_id: str | None = None, logical_date: str | None = None, **conf: Any) -> Scenario:
+        """Trigger the run; `conf` is for the DAG."""
         command = (
             f"echo hello from $KNIT_CONTAINER; until [ -e {self.flag} ]; do sleep 0.2; done; "
             f"echo going >&2; exit {self.exit_code}"
         )
-        self.run_id = self.client.trigger(self.dag_id, {"command": command, "name": self.name, **conf})
+        given = {"command": command, "name": self.name, **conf}
+        self.run_id = self.client.trigger(self.dag_id, given, run_id=run_id, logical_date=logical_date)
         return self
 
     def let_go(self) -> None:
@@ -73,6 +74,22 @@ class Scenario:
 
         return wait_for(f"{self.dag_id}: application {count} of {self.name} running", running, SOON)
 
+    def wait_launched(self) -> Report:
+        """Wait until it has an application, in whatever state; more than one is an error."""
+
+        def launched() -> Report | None:
+            found = self.applications()
+            assert len(found) <= 1, [each.id for each in found]
+            return found[0] if found else None
+
+        return wait_for(f"{self.dag_id}: an application of {self.name}", launched, SOON)
+
+    def clean(self) -> None:
+        """End what it has left on the cluster."""
+        for report in self.applications():
+            if not report.ended:
+                self.knit.attach(report.id).kill(reason="end of the tests", grace=0)
+
     def wait_outcome(self, app_id: str, outcome: str) -> None:
         """Wait until an application has ended, and check how."""
         report = wait_for(f"{app_id} ended", lambda: _ended(self.knit, app_id), SOON)
@@ -86,9 +103,14 @@ class Scenario:
         """The task's XCom."""
         return self.client.xcom(self.dag_id, self.run_id, self.task_id, key)
 
-    def clear(self) -> None:
-        """Clear the task."""
-        self.client.clear(self.dag_id, self.run_id, self.task_id)
+    def clear(self, *, newest: bool = False) -> None:
+        """Clear the task; with `newest`, for the DAG as it is now, not as it was when the run began."""
+        name, _, index = self.task_id.partition("/")
+        self.client.clear(self.dag_id, self.run_id, (name, int(index)) if index else name, newest=newest)
+
+    def delete_run(self) -> None:
+        """Delete the run, as soon as it is one that Airflow lets go: not running."""
+        self.client.delete_run(self.dag_id, self.run_id)
 
     def mark(self, state: str) -> None:
         """Mark the task."""

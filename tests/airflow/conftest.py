@@ -6,11 +6,15 @@ import atexit
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from knit_core import Knit
+    from knit_core.local import LocalCluster
     from tests.airflow.fake_knit import FakeKnit
 
 _home = tempfile.mkdtemp(prefix="knit-airflow-home-")
@@ -38,3 +42,20 @@ def knit(monkeypatch: pytest.MonkeyPatch) -> FakeKnit:
     monkeypatch.setattr(KnitHook, "get_conn", lambda self: fake)
     monkeypatch.setattr(KnitHook, "aget_conn", aget_conn)
     return fake
+
+
+@pytest.fixture(scope="session")
+def alice(cluster: LocalCluster) -> Iterator[Knit]:
+    """The real cluster, as the user of Airflow's connection."""
+    from knit_core import Knit
+
+    with Knit(cluster.resourcemanager_url, user="alice") as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def flags(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where containers look for the files that let them end."""
+    folder = tmp_path_factory.mktemp("flags")
+    folder.chmod(0o755)
+    return folder

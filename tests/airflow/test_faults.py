@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from knit_airflow.reaper import tag_of
-from knit_core import Knit
+from knit_core import Knit, State
 from tests.airflow.bench import SOON, Scenario
 from tools.airflow_client import wait_for
 from tools.airflow_processes import AirflowProcesses
@@ -23,7 +23,7 @@ from tools.airflow_processes import AirflowProcesses
 if TYPE_CHECKING:
     from knit_core.local import LocalCluster
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]
 
 #: All are started before the first test, so that their launches overlap; the tests then take them up one by one.
 SCENARIOS = {
@@ -76,6 +76,7 @@ def test_a_dead_triggerer_leaves_the_application_alone(
         sensor.start(application=app.id).wait("deferred")
     scenario.wait("deferred")
     airflow.signal_part("triggerer", number)
+    airflow.age("triggerer")
     assert scenario.wait_running().id == app.id
     airflow.start_part("triggerer")
     scenario.let_go()
@@ -196,27 +197,56 @@ def test_sensor_is_red_at_once_on_a_failed_application(
     assert "exited with 5" in scenario.log()
 
 
+def reaped(airflow: AirflowProcesses) -> set[str]:
+    """Ids of what `knit airflow reap` ends."""
+    command = [str(Path(sys.executable).parent / "knit"), "airflow", "reap", "--age", "0", "--json", "--end"]
+    done = subprocess.run(command, env=airflow.environment, capture_output=True, text=True, check=False, timeout=180)
+    assert done.returncode == 0, done.stderr
+    return {each["id"] for each in json.loads(done.stdout)}
+
+
 def test_the_reaper_ends_what_belongs_to_no_task_and_nothing_else(
-    airflow: AirflowProcesses, knit: Knit, tmp_path: Path
+    airflow: AirflowProcesses, knit: Knit, flags: Path
 ) -> None:
-    tmp_path.chmod(0o755)
-    scenario = Scenario(airflow, knit, tmp_path, "deferred_once").start()
+    """Nothing but the reaper can end the application of a task whose process was killed and that has no retry."""
+    scenario = Scenario(airflow, knit, flags, "deferred_once").start()
+    lost = Scenario(airflow, knit, flags, "blocking_once").start()
     name = f"reaped-{uuid.uuid4().hex[:8]}"
     orphan = knit.submit("sleep 300", memory=64, name=name, tags=[tag_of("bed", "gone", "r", "t", -1)])
     others = knit.submit("sleep 300", memory=64, name=name, tags=[tag_of("other", "gone", "r", "t", -1)])
-    app = scenario.wait_running()
+    app, left = scenario.wait_running(), lost.wait_running()
     assert tag_of("bed", scenario.dag_id, scenario.run_id, "run", -1) in app.tags
+    lost.wait("running")
+    os.kill(lost.task_process(), signal.SIGKILL)
+    lost.wait("failed")
+    assert lost.applications()[0].state is State.RUNNING
 
-    command = [str(Path(sys.executable).parent / "knit"), "airflow", "reap", "--age", "0", "--json", "--end"]
-    done = subprocess.run(command, env=airflow.environment, capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, done.stderr
-    found = {each["id"] for each in json.loads(done.stdout)}
-    assert orphan.id in found and not {app.id, others.id} & found
+    found = reaped(airflow)
+    assert {orphan.id, left.id} <= found and not {app.id, others.id} & found
     scenario.wait_outcome(orphan.id, "KILLED")
+    scenario.wait_outcome(left.id, "KILLED")
     assert not others.report().ended
     others.kill(grace=0)
     scenario.let_go()
     scenario.wait("success")
+
+
+@pytest.mark.slow
+def test_the_reaper_ends_what_was_marked_while_no_triggerer_ran(
+    airflow: AirflowProcesses, knit: Knit, flags: Path
+) -> None:
+    scenario = Scenario(airflow, knit, flags, "deferred_once").start()
+    app = scenario.wait_running()
+    scenario.wait("deferred")
+    airflow.signal_part("triggerer", signal.SIGTERM)
+    try:
+        scenario.mark("failed")
+        scenario.wait("failed")
+    finally:
+        airflow.start_part("triggerer")
+    assert scenario.wait_running().id == app.id
+    assert app.id in reaped(airflow)
+    scenario.wait_outcome(app.id, "KILLED")
 
 
 def test_connection_button(airflow: AirflowProcesses, cluster: LocalCluster) -> None:

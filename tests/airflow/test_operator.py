@@ -15,6 +15,7 @@ from knit_airflow.compat import (
     AirflowTaskTimeout,
     TaskDeferralError,
 )
+from knit_airflow.stopping import Standing, goes_on
 from knit_airflow.waiting import Done
 from knit_core.errors import ConnectionFailed, PreflightError
 from tests.airflow.fake_knit import FakeApplication, FakeKnit
@@ -110,8 +111,22 @@ def test_a_lost_cluster_leaves_the_application_only_to_a_retry(
     assert bool(knit.apps["application_1_0001"].kills) is killed
 
 
-def test_on_kill_ends_the_application_and_execute_raises(knit: FakeKnit) -> None:
-    task, op = Task(retries=1), operator()
+@pytest.mark.parametrize(
+    ("standing", "retries", "killed"), [(Standing("failed"), 1, True), (Standing("running", mine=False), 0, False)]
+)
+def test_a_try_that_fails_after_its_task_was_marked_or_given_to_another_worker(
+    knit: FakeKnit, monkeypatch: pytest.MonkeyPatch, standing: Standing, retries: int, killed: bool
+) -> None:
+    monkeypatch.setattr("knit_airflow.applications.drive", lambda *a, **k: Done("unreachable", "gone"))
+    monkeypatch.setattr("knit_airflow.compat.standing", lambda context: standing)
+    with pytest.raises(AirflowException, match="gone"):
+        operator().execute(Task(retries=retries).context())
+    assert bool(knit.apps["application_1_0001"].kills) is killed
+
+
+def killed_while_it_waits(knit: FakeKnit, task: Task, words: str) -> None:
+    """A try of the task that is told to stop (twice) as soon as its application is there."""
+    op = operator()
     launched = threading.Event()
     knit.on_submit = lambda app: launched.set()
 
@@ -124,13 +139,56 @@ def test_on_kill_ends_the_application_and_execute_raises(knit: FakeKnit) -> None
 
     killer = threading.Thread(target=kill)
     killer.start()
-    with pytest.raises(AirflowException, match="killed"):
+    with pytest.raises(AirflowException, match=words):
         op.execute(task.context())
     killer.join()
+    knit.on_submit = lambda app: app.end("SUCCEEDED")
+
+
+def test_on_kill_of_a_marked_or_cleared_task_ends_the_application(
+    knit: FakeKnit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = Task(retries=1)
+    monkeypatch.setattr("knit_airflow.compat.standing", lambda context: Standing("restarting"))
+    killed_while_it_waits(knit, task, "The task was killed, and with it application_1_0001")
     assert knit.apps["application_1_0001"].kills == ["The Airflow task was killed"]
     assert knit.claims == {}, "superseded: the retry must not attach to an application on its way out"
-    knit.on_submit = lambda app: app.end("SUCCEEDED")
     assert operator().execute(task.retry()) == {"n": 2}, "the retry launches anew"
+
+
+def test_on_kill_that_nobody_wished_leaves_the_application_to_the_retry(knit: FakeKnit) -> None:
+    """Airflow cannot be asked here, as when it is out of reach: nobody can have marked the task."""
+    task = Task(retries=1)
+    killed_while_it_waits(knit, task, "application_1_0001 is left to the next try")
+    app = knit.apps["application_1_0001"]
+    assert app.kills == []
+    app.end("SUCCEEDED")
+    assert operator().execute(task.retry()) == {"n": 1}, "the retry attaches"
+
+    task, knit.claims = Task(retries=0), {}
+    killed_while_it_waits(knit, task, "The task was killed")
+    assert knit.apps["application_1_0002"].kills, "no retry follows"
+
+
+@pytest.mark.parametrize(
+    ("standing", "with_retry", "without"),
+    [
+        (None, True, False),
+        (Standing("running"), True, False),  # the worker is drained, or its heartbeats failed
+        (Standing("running", mine=False), True, True),  # a scheduler came back and gave the task to another worker
+        (Standing("scheduled"), True, True),
+        (Standing(None), True, True),
+        (Standing("deferred", mine=False), True, True),
+        (Standing("failed"), False, False),
+        (Standing("success"), False, False),
+        (Standing("restarting"), False, False),
+        (Standing("running", same_run=False), False, False),  # deleted and made again
+        (Standing("running", same_run=False, mine=False), False, False),
+    ],
+)
+def test_who_is_told_to_stop_for_what(standing: Standing | None, with_retry: bool, without: bool) -> None:
+    assert goes_on(standing, retry_follows=True) is with_retry
+    assert goes_on(standing, retry_follows=False) is without
 
 
 def test_on_kill_does_not_need_execute_to_go_on(knit: FakeKnit) -> None:
@@ -145,7 +203,7 @@ def test_on_kill_during_the_submission_ends_what_was_submitted(knit: FakeKnit) -
     knit.on_submit = lambda app: op.on_kill()  # the id was never returned to the operator
     with pytest.raises(AirflowException, match="killed"):
         op.execute(Task().context())
-    assert knit.apps["application_1_0001"].kills == ["The Airflow task was killed"]
+    assert set(knit.apps["application_1_0001"].kills) == {"The Airflow task was killed"}
 
 
 def test_execution_timeout_ends_the_application_in_both_modes(knit: FakeKnit, monkeypatch: pytest.MonkeyPatch) -> None:
