@@ -19,7 +19,9 @@ from airflow.sdk.exceptions import (
 )
 from airflow.sdk.execution_time.lazy_sequence import LazyXComSequence
 from airflow.sdk.execution_time.xcom import XCom
-from airflow.triggers.base import BaseTrigger, StartTriggerArgs, TaskSuccessEvent, TriggerEvent
+from airflow.sdk.observability import stats as _task_stats
+from airflow.triggers.base import BaseEventTrigger, BaseTrigger, StartTriggerArgs, TaskSuccessEvent, TriggerEvent
+from airflow.triggers.shared_stream import SharedStreamProducer
 
 __all__ = [
     "KNOWN_CONTEXT_KEYS",
@@ -29,6 +31,7 @@ __all__ = [
     "AirflowSensorTimeout",
     "AirflowSkipException",
     "AirflowTaskTimeout",
+    "BaseEventTrigger",
     "BaseHook",
     "BaseOperator",
     "BaseOperatorLink",
@@ -39,6 +42,7 @@ __all__ = [
     "PokeReturnValue",
     "RetryDecision",
     "RetryPolicy",
+    "SharedStreamProducer",
     "StartTriggerArgs",
     "TaskDecorator",
     "TaskDeferralError",
@@ -49,8 +53,11 @@ __all__ = [
     "deployment",
     "launched_id",
     "push_xcoms",
+    "state_stores",
     "task_decorator_factory",
     "task_state",
+    "task_stats",
+    "triggerer_stats",
     "will_retry",
 ]
 
@@ -96,3 +103,26 @@ def push_xcoms(ti: Any, values: dict[str, Any]) -> None:
 def deployment() -> str:
     """`[knit] deployment`: the name of this Airflow among those that share a cluster; empty: it has none."""
     return str(conf.get("knit", "deployment", fallback="") or "")
+
+
+def task_stats() -> Any:
+    """The metrics client of a task's process."""
+    return _task_stats
+
+
+def triggerer_stats() -> Any:
+    """The metrics client of the triggerer: Airflow's core has one of its own."""
+    from airflow.observability import stats
+
+    return stats
+
+
+def state_stores(trigger: Any) -> list[Any]:
+    """The state stores of the assets that an event trigger watches for, each with `aget` and `aset`.
+
+    Triggers with equal arguments are one to Airflow, so that there may be several.
+    """
+    stores = trigger.asset_state_store
+    if stores is None:
+        return []
+    return [*stores._by_name.values(), *stores._by_uri.values()]

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from knit_airflow import metrics
 from knit_airflow.compat import BaseTrigger, TaskSuccessEvent, TriggerEvent, launched_id, push_xcoms, task_state
 from knit_airflow.crowd import Target
 from knit_airflow.hooks import KnitHook
@@ -87,6 +88,7 @@ class KnitApplicationTrigger(BaseTrigger):
         application = await self._attach()
         self.log.info("Ending application %s: its task is %s", self.application_id, state or "cleared")
         await asyncio.to_thread(application.kill, reason=f"The Airflow task is {state or 'cleared'}", grace=GRACE)
+        metrics.killed(deferred=True)
 
     async def _attach(self) -> Application:
         if self._application is None:

@@ -21,6 +21,7 @@ from tools.airflow_processes import PARTS, AirflowProcesses
 
 if TYPE_CHECKING:
     from knit_core.local import LocalCluster
+    from tests.observing_bed import Observers
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "dags_examples"
@@ -35,8 +36,11 @@ def connection(cluster: LocalCluster, user: str = "alice") -> str:
 
 
 @pytest.fixture(scope="session")
-def airflow(cluster: LocalCluster, channel: str) -> Iterator[AirflowProcesses]:
-    """A running Airflow with the example DAGs and the tests' own; its connection `knit_default` is the test cluster."""
+def airflow(cluster: LocalCluster, channel: str, observers: Observers) -> Iterator[AirflowProcesses]:
+    """A running Airflow with the example DAGs and the tests' own; its connection `knit_default` is the test cluster.
+
+    Its metrics and spans go to `observers`.
+    """
     try:
         version("knit-yarn")
     except PackageNotFoundError:
@@ -54,11 +58,12 @@ def airflow(cluster: LocalCluster, channel: str) -> Iterator[AirflowProcesses]:
                 "AIRFLOW_CONN_KNIT_DEFAULT": connection(cluster),
                 "AIRFLOW__KNIT__DEPLOYMENT": "bed",
                 "KNIT_EXAMPLE_CHANNEL": channel,
+                **observers.variables,
             },
         )
         began = time.monotonic()
         try:
-            bed.start()
+            bed.start(200)
             _measured["start"] = time.monotonic() - began
             yield bed
             _measured["memory"] = bed.memory()
