@@ -1,6 +1,7 @@
 """Knit's Airflow provider: distributed programs on YARN as scheduled, observable, exactly-once tasks.
 
     from knit_airflow import KnitEnvironmentOperator, KnitHook, KnitOperator, KnitRetryPolicy, KnitSensor
+    from knit_airflow import KnitApplicationEnded, KnitQueueHasRoom
 
 And `@task.knit`, which Airflow finds by itself (`knit_airflow.decorators`).
 
@@ -16,8 +17,17 @@ if TYPE_CHECKING:
     from knit_airflow.operators import KnitEnvironmentOperator, KnitOperator
     from knit_airflow.retries import KnitRetryPolicy
     from knit_airflow.sensors import KnitSensor
+    from knit_airflow.watchers import KnitApplicationEnded, KnitQueueHasRoom
 
-__all__ = ["KnitEnvironmentOperator", "KnitHook", "KnitOperator", "KnitRetryPolicy", "KnitSensor"]
+__all__ = [
+    "KnitApplicationEnded",
+    "KnitEnvironmentOperator",
+    "KnitHook",
+    "KnitOperator",
+    "KnitQueueHasRoom",
+    "KnitRetryPolicy",
+    "KnitSensor",
+]
 
 _HOMES = {
     "KnitHook": "knit_airflow.hooks",
@@ -25,6 +35,8 @@ _HOMES = {
     "KnitEnvironmentOperator": "knit_airflow.operators",
     "KnitRetryPolicy": "knit_airflow.retries",
     "KnitSensor": "knit_airflow.sensors",
+    "KnitApplicationEnded": "knit_airflow.watchers",
+    "KnitQueueHasRoom": "knit_airflow.watchers",
 }
 
 

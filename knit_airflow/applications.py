@@ -12,6 +12,7 @@ import time
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from knit_airflow import lineage, metrics, observing
 from knit_airflow.compat import (
     NEVER_EXPIRE,
     AirflowException,
@@ -25,11 +26,11 @@ from knit_airflow.compat import (
     supervisor_gone,
 )
 from knit_airflow.facts import facts_of, skips
-from knit_airflow.failures import airflow_error
+from knit_airflow.failures import airflow_error, sort
 from knit_airflow.hooks import KnitHook
 from knit_airflow.launches import STORE_KEY, Decision, Launch, decide
 from knit_airflow.links import LINKS, show_pages, update_pages
-from knit_airflow.reaper import tag_of
+from knit_airflow.reaper import tag_of, task_tag
 from knit_airflow.stopping import is_left
 from knit_airflow.tasklogs import TaskLogs
 from knit_airflow.triggers import KnitApplicationTrigger
@@ -37,6 +38,7 @@ from knit_airflow.waiting import Done, Goal, Look, Waiting, drive, look
 
 if TYPE_CHECKING:
     from knit_core import Application, Knit
+    from knit_core.report import Report
 
 #: XCom that holds the application's id from the moment it is known.
 ID_KEY = "application_id"
@@ -102,6 +104,7 @@ class ApplicationOperator(BaseOperator):
         self._goes_on = self._seen = False
         self._killer: threading.Thread | None = None
         self._said = ""
+        self._report: Report | None = None
         self._scratch = contextlib.ExitStack()
 
     def submission(self, context: Any, knit: Knit) -> dict[str, Any]:
@@ -116,10 +119,12 @@ class ApplicationOperator(BaseOperator):
         return result.value
 
     def tags_of(self, context: Any, own: Collection[str]) -> tuple[str, ...] | None:
-        """The application's tags: these, and the one that tells which task instance it belongs to, where that is on."""
+        """The application's tags: these, and where that is on those that tell its task and task instance."""
         name, ti = deployment(), context["ti"]
-        mine = (tag_of(name, ti.dag_id, ti.run_id, ti.task_id, ti.map_index),) if name else ()
-        return (*own, *mine) or None
+        if not name:
+            return (*own,) or None
+        mine = tag_of(name, ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
+        return (*own, mine, task_tag(name, ti.dag_id, ti.task_id))
 
     def cause(self, ended: Any) -> BaseException:
         """What stands behind an application that ended without success, for the traceback in the log."""
@@ -159,6 +164,20 @@ class ApplicationOperator(BaseOperator):
         self._killer = killer
         self._killed = True  # last: from here on `execute` may raise, and waits for the killer
 
+    # ------------------------------------------------------------------ OpenLineage, where its provider is installed
+
+    def get_openlineage_facets_on_start(self) -> Any:
+        """What it reads and writes, before it runs."""
+        return lineage.facets(self)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """The same, and which application it was."""
+        return lineage.facets(self, self._application, self._report)
+
+    def get_openlineage_facets_on_failure(self, task_instance: Any) -> Any:
+        """The same, as far as it came."""
+        return self.get_openlineage_facets_on_complete(task_instance)
+
     # ------------------------------------------------------------------ launching
 
     def _guarded(self, context: Any, run: Any) -> Any:
@@ -177,14 +196,16 @@ class ApplicationOperator(BaseOperator):
             self._end(f"The Airflow task was ended: {why}", GRACE)
             raise
         except ApplicationEnded as ended:
-            self._push_facts(context, ended.result)
+            self._concluded(context, ended.result)
             if skips(ended.exit_code, self.skip_on_exit_code):
                 raise AirflowSkipException(str(ended)) from ended
+            metrics.failed(sort(ended).value)
             raise airflow_error(ended) from self.cause(ended)
         except KnitError as error:
             if self._killed:
                 raise self._stopped() from error
             failure = airflow_error(error)
+            metrics.failed(sort(error).value)
             self._leave(failure)
             raise failure from error
         except Exception as error:
@@ -199,7 +220,9 @@ class ApplicationOperator(BaseOperator):
         with self._scratch:
             given = self.submission(context, knit)
             self._check_killed()
-            application = knit.submit(given.pop("spec"), **given, key=launch.key, progress=self._progress)
+            with observing.submitting(context["ti"], knit, given) as told:
+                application = knit.submit(given.pop("spec"), **given, key=launch.key, progress=self._progress)
+                told["knit.application_id"] = application.id
         self._own(context, application)
         self._check_killed()
         if not self.deferrable:
@@ -314,25 +337,25 @@ class ApplicationOperator(BaseOperator):
             raise RequestRefused(done.text)
         result = application.wait(timeout=RESULT_WAIT)
         self.log.info("%s %s", application.id, result.outcome)
-        self._push_facts(context, result)
+        self._concluded(context, result)
         value = self.value(context, result)
         if self._launch is not None:
             context["task_state_store"].set(STORE_KEY, self._launch.done().to_json(), retention=NEVER_EXPIRE)
         return value
 
-    def _push_facts(self, context: Any, result: Any) -> None:
+    def _concluded(self, context: Any, result: Any) -> None:
+        """The application has ended: its facts become XComs, metrics and spans."""
         from knit_core.errors import KnitError
 
         if self._application is None:
             return
-        report = None
         with contextlib.suppress(KnitError):  # forgotten by now, or out of reach: so much the less to tell
-            report = self._application.report()
-            self.application_pages = update_pages(context, self._application, report, self.application_pages)
-        if not self.do_xcom_push:
-            return
-        for key, value in facts_of(result, report).items():
-            context["ti"].xcom_push(key=key, value=value)
+            self._report = self._application.report()
+            self.application_pages = update_pages(context, self._application, self._report, self.application_pages)
+        observing.ended(context["ti"], result, self._report)
+        if self.do_xcom_push:
+            for key, value in facts_of(result, self._report).items():
+                context["ti"].xcom_push(key=key, value=value)
 
     def _progress(self, line: object) -> None:
         self._check_killed()
@@ -401,6 +424,7 @@ class ApplicationOperator(BaseOperator):
         try:
             self._application.kill(reason=reason, grace=grace)
             self.log.info("%s was ended: %s", self._application.id, reason)
+            metrics.killed()
         except KnitError as error:
             self.log.error("%s could not be ended and may run on: %s", self._application.id, error)
 

@@ -23,7 +23,9 @@ from airflow.sdk.exceptions import (
 )
 from airflow.sdk.execution_time.lazy_sequence import LazyXComSequence
 from airflow.sdk.execution_time.xcom import XCom
-from airflow.triggers.base import BaseTrigger, StartTriggerArgs, TaskSuccessEvent, TriggerEvent
+from airflow.sdk.observability import stats as _task_stats
+from airflow.triggers.base import BaseEventTrigger, BaseTrigger, StartTriggerArgs, TaskSuccessEvent, TriggerEvent
+from airflow.triggers.shared_stream import SharedStreamProducer
 
 from knit_airflow.launches import STORE_KEY
 from knit_airflow.stopping import Standing
@@ -36,6 +38,7 @@ __all__ = [
     "AirflowSensorTimeout",
     "AirflowSkipException",
     "AirflowTaskTimeout",
+    "BaseEventTrigger",
     "BaseHook",
     "BaseOperator",
     "BaseOperatorLink",
@@ -46,6 +49,7 @@ __all__ = [
     "PokeReturnValue",
     "RetryDecision",
     "RetryPolicy",
+    "SharedStreamProducer",
     "StartTriggerArgs",
     "TaskDecorator",
     "TaskDeferralError",
@@ -60,11 +64,14 @@ __all__ = [
     "push_xcoms",
     "setting",
     "standing",
+    "state_stores",
     "supervisor_gone",
     "task_decorator_factory",
     "task_state",
+    "task_stats",
     "trigger_log_is_kept",
     "triggerer_before_is_read",
+    "triggerer_stats",
     "until_logged",
     "will_retry",
 ]
@@ -246,3 +253,26 @@ def _escaped(name: str) -> str:
     from glob import escape
 
     return escape(name)
+
+
+def task_stats() -> Any:
+    """The metrics client of a task's process."""
+    return _task_stats
+
+
+def triggerer_stats() -> Any:
+    """The metrics client of the triggerer: Airflow's core has one of its own."""
+    from airflow.observability import stats
+
+    return stats
+
+
+def state_stores(trigger: Any) -> list[Any]:
+    """The state stores of the assets that an event trigger watches for, each with `aget` and `aset`.
+
+    Triggers with equal arguments are one to Airflow, so that there may be several.
+    """
+    stores = trigger.asset_state_store
+    if stores is None:
+        return []
+    return [*stores._by_name.values(), *stores._by_uri.values()]

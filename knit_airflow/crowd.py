@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 WHOLE_EVERY = 60.0
 #: Milliseconds by which a short list reaches back: an end is shown later than the time that it carries.
 OVERLAP = 60_000
+#: The same once a minute while somebody listens to ends: some are shown very late, and nobody waits for those.
+LATE = 600_000
 #: The longest pause between two polls while the ResourceManager does not answer, in seconds.
 LONGEST_PAUSE = 30.0
 
@@ -60,12 +62,14 @@ class Query:
         whole: running applications, too; otherwise only those that have ended.
         started_since, finished_since: ms since the epoch, by the ResourceManager's clock; None: ever.
         types: application types; empty: all.
+        late: a list of ended ones that reaches back far, in the place of a whole one.
     """
 
     whole: bool
     started_since: int | None = None
     finished_since: int | None = None
     types: tuple[str, ...] = ()
+    late: bool = False
 
 
 @dataclass
@@ -103,20 +107,35 @@ class Crowd:
 
     def __init__(self) -> None:
         self._waiters: dict[Hashable, _Waiter] = {}
+        self._listeners: dict[Hashable, float] = {}
+        self._new_listeners: set[Hashable] = set()
         self._whole_at: float | None = None
         self._clock = 0
         self._faults = 0
 
     def __len__(self) -> int:
-        return len(self._waiters)
+        return len(self._waiters) + len(self._listeners)
 
     def join(self, token: Hashable, target: Target, waiting: Waiting) -> None:
         """Somebody waits from now on."""
         self._waiters[token] = _Waiter(target, waiting, target.app_id)
 
+    def listen(self, token: Hashable, poll: float) -> None:
+        """Somebody wants to see every application that ends: all that are known once, then what is new."""
+        self._listeners[token] = poll
+        self._new_listeners.add(token)
+
     def leave(self, token: Hashable) -> None:
-        """Somebody waits no longer; nothing is said to him any more."""
+        """Somebody waits or listens no longer; nothing is said to him any more."""
         self._waiters.pop(token, None)
+        self._listeners.pop(token, None)
+        self._new_listeners.discard(token)
+
+    def listeners(self, query: Query) -> list[Hashable]:
+        """Who may take the answer to this query in: a newcomer only the first that leaves nothing out."""
+        if query.whole and not query.types and query.started_since is None:
+            self._new_listeners.clear()
+        return [token for token in self._listeners if token not in self._new_listeners]
 
     def pause(self, polled: float, now: float) -> float:
         """Seconds until the next poll, or until somebody's deadline, whichever is first; infinity: neither.
@@ -124,32 +143,34 @@ class Crowd:
         Parameters:
             polled: when the last poll began; infinity while one is under way.
         """
-        if not self._waiters:
+        if not len(self):
             return math.inf
         ends = [each.waiting.deadline for each in self._waiters.values() if each.waiting.deadline is not None]
         return max(0.0, min([polled + self._interval(), *ends]) - now)
 
     def poll_due(self, polled: float, now: float) -> bool:
         """Whether it is time to ask the ResourceManager, and not only for a deadline."""
-        return bool(self._waiters) and now >= polled + self._interval() - 0.001
+        return len(self) > 0 and now >= polled + self._interval() - 0.001
 
     def _interval(self) -> float:
         """The shortest that anybody asked for; longer while the ResourceManager does not answer."""
-        shortest = min(each.waiting.poll for each in self._waiters.values())
+        shortest = min([*(each.waiting.poll for each in self._waiters.values()), *self._listeners.values()])
         return max(shortest, min(LONGEST_PAUSE, shortest * 2**self._faults)) if self._faults else shortest
 
     def query(self, now: float) -> Query:
         """The next list to ask for."""
         waiters = self._waiters.values()
         kinds = {each.kind for each in waiters}
-        types = () if "" in kinds else tuple(sorted(kinds))
+        types = () if "" in kinds or self._listeners else tuple(sorted(kinds))
         stale = self._whole_at is None or now - self._whole_at >= WHOLE_EVERY
-        if stale or not self._clock or any(each.needs_whole for each in waiters):
+        needed = not self._clock or self._new_listeners or any(each.needs_whole for each in waiters)
+        if needed or (stale and waiters):
             begun = [each.started_at for each in waiters]
             known = [each for each in begun if each is not None]
-            since = min(known) if known and len(known) == len(begun) else None
+            since = min(known) if known and len(known) == len(begun) and not self._listeners else None
             return Query(True, started_since=since, types=types)
-        return Query(False, finished_since=max(0, self._clock - OVERLAP), types=types)
+        since = max(0, self._clock - (LATE if stale else OVERLAP))
+        return Query(False, finished_since=since, types=types, late=stale)
 
     def saw(self, query: Query, reports: Iterable[Report], now: float) -> Answers:
         """Take a list in that was asked for by `query`; waiters that joined meanwhile are answered by the next one."""
@@ -161,6 +182,8 @@ class Crowd:
         if query.whole:
             self._whole_at = now
             self._resolve(rows)
+        elif query.late:
+            self._whole_at = now
         missing: dict[str, None] = {}
         for token, waiter in list(self._waiters.items()):
             report = by_id.get(waiter.app_id or "")

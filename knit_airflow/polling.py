@@ -16,9 +16,10 @@ import contextvars
 import math
 import time
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from knit_airflow import metrics
 from knit_airflow.crowd import Answers, Crowd, Query, Target
 from knit_airflow.hooks import KnitHook
 from knit_airflow.waiting import Done, Look, Waiting, look
@@ -40,7 +41,7 @@ def shared_poll(knit_conn_id: str) -> SharedPoll:
     """This event loop's poll for a connection."""
     polls = _polls.setdefault(asyncio.get_running_loop(), {})
     if knit_conn_id not in polls:
-        polls[knit_conn_id] = SharedPoll(lambda: KnitHook(knit_conn_id).aget_conn())
+        polls[knit_conn_id] = SharedPoll(lambda: KnitHook(knit_conn_id).aget_conn(), knit_conn_id)
     return polls[knit_conn_id]
 
 
@@ -49,16 +50,19 @@ class SharedPoll:
 
     Parameters:
         connect: makes the client; called again after a fault, so that a connection that was corrected is noticed.
+        name: of the connection, for metrics.
 
     Attributes:
         requests: lists asked for so far.
         lookups: applications looked up one by one so far.
     """
 
-    def __init__(self, connect: Connect) -> None:
+    def __init__(self, connect: Connect, name: str = "") -> None:
         self._connect = connect
+        self._name = name
         self._crowd = Crowd()
         self._letters: dict[object, asyncio.Queue[Look | tuple[str, Done]]] = {}
+        self._lists: dict[object, asyncio.Queue[Look | list[Report]]] = {}
         self._task: asyncio.Task[None] | None = None
         self._woken = asyncio.Event()
         self._knit: Knit | None = None
@@ -83,10 +87,7 @@ class SharedPoll:
         token = object()
         letters = self._letters[token] = asyncio.Queue()
         self._crowd.join(token, target, waiting)
-        self._woken.set()
-        if self._task is None or self._task.done():
-            # A context of its own: what the poll logs is not for the log of the task that happened to be first.
-            self._task = contextvars.Context().run(asyncio.get_running_loop().create_task, self._run())
+        self._wake()
         try:
             while True:
                 letter = await letters.get()
@@ -97,6 +98,29 @@ class SharedPoll:
         finally:
             self._crowd.leave(token)
             del self._letters[token]
+
+    async def listen(self, poll: float) -> AsyncIterator[Look | list[Report]]:
+        """Every list from now on, and the look that a fault is; the first list is whole.
+
+        Parameters:
+            poll: seconds between two lists, unless others want them sooner.
+        """
+        token = object()
+        lists = self._lists[token] = asyncio.Queue()
+        self._crowd.listen(token, poll)
+        self._wake()
+        try:
+            while True:
+                yield await lists.get()
+        finally:
+            self._crowd.leave(token)
+            del self._lists[token]
+
+    def _wake(self) -> None:
+        self._woken.set()
+        if self._task is None or self._task.done():
+            # A context of its own: what the poll logs is not for the log of the task that happened to be first.
+            self._task = contextvars.Context().run(asyncio.get_running_loop().create_task, self._run())
 
     async def _run(self) -> None:
         """Poll when it is time; deadlines are kept while a poll is under way, however long that takes."""
@@ -139,7 +163,8 @@ class SharedPoll:
                 self._knit = await self._connect()
             query = self._crowd.query(time.time())
             self.requests += 1
-            reports = await asyncio.to_thread(_list, self._knit, query)
+            about = self._name, len(self._crowd), "applications"
+            reports = await asyncio.to_thread(metrics.polled, *about, _list, self._knit, query)
         except KnitError as error:
             if not fresh and not error.transient:
                 return False
@@ -147,6 +172,8 @@ class SharedPoll:
             return True
         answers = self._crowd.saw(query, reports, time.time())
         self._deliver(answers)
+        for token in self._crowd.listeners(query):
+            self._lists[token].put_nowait(reports)
         if answers.missing:
             await self._look_up(answers.missing)
         return True
@@ -154,6 +181,8 @@ class SharedPoll:
     def _broken(self, seen: Look) -> None:
         self._knit = None
         self._deliver(self._crowd.fault(seen, time.time()))
+        for lists in self._lists.values():
+            lists.put_nowait(seen)
 
     async def _look_up(self, missing: list[str]) -> None:
         """Ask for each by itself, a hundred at most, beginning where the last time ended."""

@@ -25,7 +25,7 @@ def get_provider_info() -> dict[str, Any]:
         "operators": modules("knit_airflow.operators", "knit_airflow.dask"),
         "sensors": modules("knit_airflow.sensors"),
         "hooks": modules("knit_airflow.hooks"),
-        "triggers": modules("knit_airflow.triggers", "knit_airflow.dask"),
+        "triggers": modules("knit_airflow.triggers", "knit_airflow.watchers", "knit_airflow.dask"),
         "connection-types": [_connection_type()],
         "config": {
             "knit": {
@@ -33,7 +33,8 @@ def get_provider_info() -> dict[str, Any]:
                 "options": {
                     "deployment": {
                         "description": "The name of this Airflow among all that use the same cluster: its applications "
-                        "are tagged with it, and `knit airflow reap` finds those without a task by it. Empty: neither.",
+                        "are tagged with it, by which `knit airflow reap` finds those without a task, and watchers "
+                        "those of a task. Empty: neither.",
                         "version_added": None,
                         "type": "string",
                         "example": "prod",

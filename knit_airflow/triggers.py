@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from knit_airflow import metrics
 from knit_airflow.compat import BaseTrigger, TaskSuccessEvent, TriggerEvent, launched_id, push_xcoms, task_state
 from knit_airflow.crowd import Target
 from knit_airflow.following import Following
@@ -113,6 +114,7 @@ class KnitApplicationTrigger(BaseTrigger):
         application = await self._attach()
         self.log.info("Ending application %s: its task is %s", self.application_id, state or "cleared")
         await asyncio.to_thread(application.kill, reason=f"The Airflow task is {state or 'cleared'}", grace=GRACE)
+        metrics.killed(deferred=True)
 
     def _is_its_application(self) -> bool:
         """Whether the deferred task is the one that this trigger waits for."""

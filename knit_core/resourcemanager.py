@@ -26,6 +26,7 @@ from knit_core.http import HttpService
 from knit_core.http.retry import NEVER, RetryPolicy
 from knit_core.ids import ApplicationId
 from knit_core.report import Report, parse_report
+from knit_core.room import Room, rooms_of
 from knit_core.states import State
 
 T = TypeVar("T")
@@ -251,6 +252,11 @@ class ResourceManager:
         found: list[Queue] = []
         _walk_queues(info.get("rootQueue") or info, "", found)
         return found if "rootQueue" in info or info.get("queues") else []
+
+    def rooms(self) -> list[Room]:
+        """What every queue could still give; empty for schedulers without queues (FIFO)."""
+        reply = self.http.get_json("/ws/v1/cluster/scheduler", action="ask for the scheduler's queues")
+        return rooms_of(reply["scheduler"]["schedulerInfo"])
 
     def totals(self) -> ClusterTotals:
         """What the active nodes have together."""

@@ -21,6 +21,7 @@ from tools.airflow_processes import PARTS, AirflowProcesses
 
 if TYPE_CHECKING:
     from knit_core.local import LocalCluster
+    from tests.observing_bed import Observers
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "dags_examples"
@@ -35,8 +36,11 @@ def connection(cluster: LocalCluster, user: str = "alice") -> str:
 
 
 @pytest.fixture(scope="session")
-def airflow(cluster: LocalCluster, dask_channel: str) -> Iterator[AirflowProcesses]:
-    """A running Airflow with the example DAGs and the tests' own; its connection `knit_default` is the test cluster."""
+def airflow(cluster: LocalCluster, dask_channel: str, observers: Observers) -> Iterator[AirflowProcesses]:
+    """A running Airflow with the example DAGs and the tests' own; its connection `knit_default` is the test cluster.
+
+    Its metrics and spans go to `observers`.
+    """
     try:
         version("knit-yarn")
     except PackageNotFoundError:
@@ -55,6 +59,7 @@ def airflow(cluster: LocalCluster, dask_channel: str) -> Iterator[AirflowProcess
                 "AIRFLOW__KNIT__DEPLOYMENT": "bed",
                 "AIRFLOW_VAR_LIVE_LOGS_PASSWORD": "swordfish-4711",
                 "KNIT_EXAMPLE_CHANNEL": dask_channel,
+                **observers.variables,
             },
         )
         began = time.monotonic()

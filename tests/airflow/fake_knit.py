@@ -23,7 +23,7 @@ class FakeResult:
         self.outcome, self.value = outcome, value
         self.exit_code = 0 if outcome == "SUCCEEDED" else 3
         self.started_at, self.finished_at = 1, 2
-        self.complete, self.diagnostics = True, ""
+        self.complete, self.diagnostics, self.timeline = True, "", ()
         self.id, self.values = "application_1_0001", {"main": {0: value}}
         state = ContainerState.SUCCEEDED if outcome == "SUCCEEDED" else ContainerState.FAILED
         self.containers = (Container("main_0", "main", 0, 1, state, exit_code=self.exit_code),)

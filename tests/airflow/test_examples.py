@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.observing_bed import ask
 from tools.airflow_client import wait_for
 from tools.airflow_processes import AirflowProcesses
 
@@ -13,9 +14,10 @@ DAY = "2026-03-01T00:00:00Z"
 
 @pytest.fixture(scope="module")
 def runs(airflow: AirflowProcesses) -> dict[str, str]:
-    for dag in ("knit_quickstart", "knit_after_export", "knit_waiting", "knit_dask"):
+    for dag in ("knit_quickstart", "knit_after_export", "knit_waiting", "knit_dask", "knit_after_nightly_load"):
         airflow.client.wait_parsed(dag)
     client = airflow.client
+    client.call("PATCH", "/dags/knit_after_nightly_load", json={"is_paused": False})
     return {
         "knit_quickstart": client.trigger("knit_quickstart"),
         "knit_retries": client.trigger("knit_retries"),
@@ -131,3 +133,16 @@ def test_dask(airflow: AirflowProcesses, runs: dict[str, str]) -> None:
     opened = client.xcom("knit_dask", run, "open_dask")["application_id"]
     assert client.xcom("knit_dask", run, "close_dask") == {"application_id": opened, "outcome": "SUCCEEDED"}
     assert client.xcom("knit_dask", run, "script") == sum(n * n for n in range(100))
+
+
+def test_watchers(airflow: AirflowProcesses, runs: dict[str, str]) -> None:
+    client, after = airflow.client, "knit_after_nightly_load"
+    look = "SELECT count(*) FROM asset_state_store JOIN asset ON asset.id = asset_id WHERE name = 'nightly_load_ended'"
+    wait_for("the watcher has looked", lambda: ask(airflow, look)[0][0], 90)
+    run = client.trigger("knit_nightly_load")
+    client.wait_task("knit_nightly_load", run, "load", "success", 90)
+    started = wait_for("its end started a run", lambda: client.call("GET", f"/dags/{after}/dagRuns")["dag_runs"], 60)
+    client.wait_task(after, started[0]["dag_run_id"], "use", "success", 60)
+    app_id = client.xcom("knit_nightly_load", run, "load", "application_id")
+    assert client.xcom(after, started[0]["dag_run_id"], "use") == [app_id]
+    client.call("PATCH", f"/dags/{after}", json={"is_paused": True})

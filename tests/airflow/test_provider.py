@@ -54,6 +54,15 @@ def test_airflow_discovers_provider_connection_and_form() -> None:
     assert manager.field_behaviours["knit"]["hidden_fields"] == ["schema"]
 
 
+def test_airflows_own_command_shows_the_provider(capsys: pytest.CaptureFixture[str]) -> None:
+    from airflow.cli.cli_parser import get_parser
+
+    arguments = get_parser().parse_args(["providers", "get", "knit-yarn", "--full", "--output", "json"])
+    arguments.func(arguments)
+    shown = capsys.readouterr().out
+    assert "knit_airflow.watchers" in shown and "Settings of the Knit provider." in shown
+
+
 def test_importing_the_package_loads_no_airflow() -> None:
     code = "import sys, knit_airflow.provider; sys.exit(bool({'airflow', 'knit_core'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
