@@ -29,7 +29,7 @@ from knit_airflow.failures import airflow_error
 from knit_airflow.hooks import KnitHook
 from knit_airflow.launches import STORE_KEY, Decision, Launch, decide
 from knit_airflow.links import KnitApplicationLink, show_page
-from knit_airflow.reaper import tag_of
+from knit_airflow.reaper import deployment_tag, tag_of
 from knit_airflow.triggers import KnitApplicationTrigger
 from knit_airflow.waiting import Done, Look, Waiting, drive, look
 
@@ -101,9 +101,9 @@ class ApplicationOperator(BaseOperator):
         return result.value
 
     def tags_of(self, context: Any, own: Collection[str]) -> tuple[str, ...] | None:
-        """The application's tags: these, and the one that tells which task instance it belongs to, where that is on."""
+        """The application's tags: these, and those that tell Airflow and task instance, where `[knit] deployment` is set."""
         name, ti = deployment(), context["ti"]
-        mine = (tag_of(name, ti.dag_id, ti.run_id, ti.task_id, ti.map_index),) if name else ()
+        mine = (deployment_tag(name), tag_of(name, ti.dag_id, ti.run_id, ti.task_id, ti.map_index)) if name else ()
         return (*own, *mine) or None
 
     def cause(self, ended: Any) -> BaseException:

@@ -9,8 +9,8 @@
 
 Specifications are checked as in reality, launch keys are treated as in reality, results and errors are Knit's own classes.
 An application ends when the test says so (`succeed`, `fail`, `kill`); by default at once, successfully. With
-`FakeKnit(on_submit=None)` it runs until then. What needs an ApplicationMaster or HDFS (key-value store, scaling, `map`) is
-not there: use the embedded cluster for that.
+`FakeKnit(on_submit=None)` it runs until then; its services can be scaled and its containers ended. What else needs an
+ApplicationMaster or HDFS (key-value store, events, `map`) is not there: use the embedded cluster for that.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-from knit_core.errors import ApplicationNotFound, KnitError, WaitTimeout
+from knit_core.errors import ApplicationNotFound, KnitError, NotFound, WaitTimeout
 from knit_core.ids import ApplicationId
 from knit_core.report import Report
 from knit_core.result import Container, Result
+from knit_core.running import ServiceStatus
 from knit_core.spec import ApplicationSpec, application_spec
 from knit_core.states import ACTIVE, ContainerState, Outcome, State
 from knit_core.units import seconds
@@ -64,6 +65,7 @@ class FakeApplication:
         self._tags = tuple(tag.lower() for tag in tags)
         self._started = int(time.time() * 1000)
         self._result: Result | None = None
+        self._ranks = {name: list(range(service.instances)) for name, service in spec.services.items()}
 
     def __repr__(self) -> str:
         return f"FakeApplication({self.id!r})"
@@ -124,7 +126,7 @@ class FakeApplication:
     def report(self) -> Report:
         """What the ResourceManager would say now."""
         ended = self._result
-        asked = sum(service.instances for service in self.spec.services.values())
+        asked = sum(map(len, self._ranks.values()))
         state = State.RUNNING if ended is None else State.KILLED if ended.outcome is Outcome.KILLED else State.FINISHED
         return Report(
             self.id,
@@ -179,8 +181,36 @@ class FakeApplication:
         return True
 
     def containers(self, **_options: Any) -> list[Container]:
-        """Its containers, after its end."""
-        return list(self._result.containers) if self._result else []
+        """Its containers; they all run until it ends."""
+        if self._result is not None:
+            return list(self._result.containers)
+        return [
+            Container(f"{name}_{rank}", name, rank, 1, ContainerState.RUNNING, ready=True, started_at=self._started)
+            for name, ranks in self._ranks.items()
+            for rank in ranks
+        ]
+
+    def services(self) -> dict[str, ServiceStatus]:
+        """Its services, all ready."""
+        counts = {name: len(ranks) for name, ranks in self._ranks.items()}
+        return {name: ServiceStatus(name, "READY", n, n, n, 0, 0, 0, 0, 0) for name, n in counts.items()}
+
+    def scale(self, instances: int | None = None, service: str = "main", *, by: int | None = None) -> int:
+        """Change how many instances a service has; the new number."""
+        ranks = self._ranks.get(service)
+        if ranks is None:
+            raise NotFound(f"{self.id} has no service {service!r}", status=404)
+        wanted = max(0, len(ranks) + (by or 0) if instances is None else instances)
+        first = max(ranks, default=-1) + 1
+        ranks[:] = ranks[:wanted] + list(range(first, first + wanted - len(ranks)))
+        return wanted
+
+    def kill_container(self, container: str) -> None:
+        """End one container; its instance leaves the service."""
+        service, _, rank = container.rpartition("_")
+        if not rank.isdigit() or int(rank) not in self._ranks.get(service, ()):
+            raise NotFound(f"{self.id} has no container {container!r}", status=404)
+        self._ranks[service].remove(int(rank))
 
     def logs(self, follow: bool = False, **_options: Any) -> Iterator[str]:
         """The lines that the test put into `lines`; each once."""
@@ -205,7 +235,9 @@ class FakeKnit:
         self.refuses: KnitError | None = None
         self._apps: dict[str, FakeApplication] = {}
         self._claims: dict[str, str] = {}
-        self.resourcemanager = SimpleNamespace(apps=self._listed, address="http://fake")
+        self.resourcemanager = SimpleNamespace(
+            apps=self._listed, address="http://fake", pending=lambda _app_id: [], nodes=lambda: [], queues=lambda: []
+        )
 
     def __enter__(self) -> FakeKnit:
         return self
