@@ -15,6 +15,7 @@ ApplicationMaster or HDFS (key-value store, events, `map`) is not there: use the
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -234,6 +235,7 @@ class FakeKnit:
         self.submitted: list[Submission] = []
         self.refuses: KnitError | None = None
         self._apps: dict[str, FakeApplication] = {}
+        self._numbers = itertools.count(1)
         self._claims: dict[str, str] = {}
         self.resourcemanager = SimpleNamespace(
             apps=self._listed, address="http://fake", pending=lambda _app_id: [], nodes=lambda: [], queues=lambda: []
@@ -268,7 +270,7 @@ class FakeKnit:
         earlier = self.launched(key) if key is not None else None
         if earlier is not None and earlier.report().outcome in (None, Outcome.SUCCEEDED):
             return earlier
-        app_id = str(ApplicationId.parse(f"application_{_CLUSTER}_{len(self._apps) + 1:04d}"))
+        app_id = str(ApplicationId.parse(f"application_{_CLUSTER}_{next(self._numbers):04d}"))
         app = self._apps[app_id] = FakeApplication(self, app_id, complete, complete.tags)
         if key is not None:
             self._claims[key] = app_id
@@ -290,6 +292,10 @@ class FakeKnit:
         if found is None:
             raise ApplicationNotFound(f"The fake cluster does not know {app_id}", status=404)
         return found
+
+    def forget(self, app_id: str) -> None:
+        """From now on the cluster does not know an application, as a ResourceManager forgets old ones."""
+        self._apps.pop(app_id, None)
 
     def launched(self, key: str) -> FakeApplication | None:
         """The newest application of a launch key."""

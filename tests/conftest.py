@@ -6,7 +6,14 @@ import os
 
 import pytest
 
-pytest_plugins = ["tests.cluster_bed", "tests.channel_bed", "tests.wheel_bed", "tests.airflow_bed", "tests.dask_bed"]
+pytest_plugins = [
+    "tests.cluster_bed",
+    "tests.channel_bed",
+    "tests.wheel_bed",
+    "tests.airflow_bed",
+    "tests.dask_bed",
+    "tests.browser_bed",
+]
 
 _ORDER = ("unit", "cluster", "airflow")
 

@@ -60,6 +60,7 @@ def create_app(
         _add_nothing(app)
         return app
     desk = Desk(Clusters(connections, deployment, connect or _connect), Owners(deployment))
+    app.state.desk = desk
     _add_reading(app, desk)
     _add_acting(app, desk, base_url)
     return app

@@ -131,9 +131,13 @@ class Cluster:
         try:
             return await self._actions.run(lambda: action(self._knit().attach(app_id)), FIRST + 2 * GRACE)
         finally:
-            self._list.forget()
+            self.forget()
             if app_id in self._flights:
                 self._flights[app_id].forget()
+
+    def forget(self) -> None:
+        """The next one who asks gets a new list."""
+        self._list.forget()
 
     def _knit(self) -> Knit:
         with self._connecting:
@@ -188,6 +192,11 @@ class Clusters:
     async def applications(self, fresh: float | None = None) -> list[tuple[Cluster, Seen]]:
         """Each cluster's list."""
         return [(cluster, await cluster.applications(fresh)) for cluster in self._clusters.values()]
+
+    def forget(self) -> None:
+        """The next one who asks gets new lists."""
+        for cluster in self._clusters.values():
+            cluster.forget()
 
     async def find(self, app_id: str) -> tuple[Cluster, Report] | None:
         """An application and its cluster; None: it is not one of this deployment."""

@@ -142,7 +142,7 @@ export function moment(ms) {
   if (!ms) return "";
   const then = new Date(ms);
   const day = then.toDateString() === new Date().toDateString() ? "" : `${then.toLocaleDateString()} `;
-  return day + then.toLocaleTimeString();
+  return day + then.toLocaleTimeString([], { hour12: false });
 }
 
 /** What is used, against what was asked for where that is more. */
@@ -198,7 +198,7 @@ export function problems(texts) {
 }
 
 // Airflow's own colours and light or dark, as its page has them now; by itself the page follows the browser's.
-const COLOURS = { "--bg": "bg", "--fg": "fg", "--muted": "fg-muted", "--line": "border", "--soft": "bg-subtle", "--brand": "brand-fg" };
+const COLOURS = { "--bg": "bg", "--fg": "fg", "--muted": "fg-muted", "--line": "border", "--soft": "bg-subtle", "--brand": "fg-info" };
 
 function dress() {
   const root = document.documentElement, parent = airflow();
