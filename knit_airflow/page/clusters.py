@@ -139,6 +139,11 @@ class Cluster:
         """The next one who asks gets a new list."""
         self._list.forget()
 
+    def close(self) -> None:
+        """End its threads, after the calls under way."""
+        for pool in (self._lists, self._views, self._actions):
+            pool.close()
+
     def _knit(self) -> Knit:
         with self._connecting:
             client = self._client
@@ -197,6 +202,11 @@ class Clusters:
         """The next one who asks gets new lists."""
         for cluster in self._clusters.values():
             cluster.forget()
+
+    def close(self) -> None:
+        """Nothing is asked any more; calls under way are waited for."""
+        for cluster in self._clusters.values():
+            cluster.close()
 
     async def find(self, app_id: str) -> tuple[Cluster, Report] | None:
         """An application and its cluster; None: it is not one of this deployment."""

@@ -28,7 +28,7 @@ def shown(application: Application, around: Any | Callable[[], Any]) -> dict[str
     Raises:
         knit_core.errors.KnitError: the ResourceManager does not tell.
     """
-    from knit_core.errors import KnitError, MasterUnreachable
+    from knit_core.errors import KnitError
     from knit_core.states import State
     from knit_core.why import Pending, why_ended, why_no_master, why_running
 
@@ -46,9 +46,7 @@ def shown(application: Application, around: Any | Callable[[], Any]) -> dict[str
             pending = [Pending.parse(row) for row in application.knit.resourcemanager.pending(application.id)]
             nodes = _made(around).nodes if any(each.count for each in pending) else ()
             why = why_running(report, services, containers, pending if nodes else (), nodes, now)
-        except MasterUnreachable as error:
-            problem = str(error)
-        except KnitError as error:
+        except KnitError as error:  # its ApplicationMaster restarts, say; the rest is known all the same
             problem = str(error)
     else:
         surroundings = _made(around)
@@ -58,8 +56,8 @@ def shown(application: Application, around: Any | Callable[[], Any]) -> dict[str
         "why": str(why) if why is not None else problem,
         "problem": problem,
         "services": [_service(each) for each in services.values()],
-        "containers": containers_of(containers),
-        "containers_found": len(containers),
+        "rows": containers_of(containers),
+        "found": len(containers),
         "master": report.master_logs != "",
         "scalable": report.state is State.RUNNING and bool(services),
     }

@@ -229,7 +229,7 @@ def test_a_user_scales_and_ends_and_it_stands_in_the_audit_log(bed: Bed) -> None
     assert bed.ask("ursel", f"{path}/services/main/scale", {"instances": 3}).json() == {"instances": 3}
     assert bed.ask("ursel", f"{path}/containers/main_1/kill", {}).json() == {"ended": True}
     view = bed.ask("ursel", path).json()
-    assert [each["id"] for each in view["containers"]] == ["main_0", "main_2"]
+    assert [each["id"] for each in view["rows"]] == ["main_0", "main_2"] and view["containers"] == 3
     assert view["services"][0]["instances"] == 2 and view["task_id"] == "run"
     missing = bed.ask("ursel", f"{path}/containers/main_7/kill", {})
     assert missing.status_code == 409 and "main_7" in missing.json()["detail"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from tools.airflow_processes import AirflowProcesses
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]
 
 DAG = "deferred_once"
+ONE = re.compile("^1 of")
 HOSTILE = "<img src=x onerror=window.hacked=1><script>window.hacked=1</script>"
 PROGRAM = f"""i=0; while true; do i=$((i+1)); echo "step $i of $KNIT_CONTAINER"; echo '{HOSTILE}' >&2; sleep 1; done"""
 
@@ -31,12 +33,16 @@ def work(
     with Knit(cluster.resourcemanager_url, user="alice") as knit:
         work = Scenario(airflow, knit, Path(tmp_path_factory.mktemp("flags")), DAG).start(command=PROGRAM)
         try:
-            work.wait_running()
+            wait_for("the application running", lambda: _running(work), 3 * SOON)
             yield work
         finally:
             for report in work.applications():
                 if not report.ended:
                     knit.attach(report.id).kill(reason="The test is over")
+
+
+def _running(work: Scenario) -> bool:
+    return any(report.state is State.RUNNING for report in work.applications())
 
 
 @pytest.fixture
@@ -84,6 +90,7 @@ def test_scale_and_end_a_container(clean: Browser, work: Scenario) -> None:
     knit.get_by_role("button", name="Scale").click()
     row = knit.locator("#containers tr", has_text="main_1")
     row.get_by_text("running").wait_for()
+    knit.locator("#facts dt:text-is('Containers') + dd:text-is('3')").wait_for()  # with the ApplicationMaster's
     assert len(work.knit.attach(work.applications()[0].id).containers()) == 2
     clean.picture("airflow-page-application")
     row.get_by_role("button", name="End…").click()
@@ -101,9 +108,9 @@ def test_the_list_filters_and_leads_to_application_and_task(clean: Browser, work
     page.get_by_role("link", name="Knit", exact=True).first.click()
     knit = frame(clean)
     knit.get_by_role("searchbox").fill(work.name)
-    knit.get_by_text("1 of").wait_for()
+    knit.locator("tfoot th", has_text=ONE).wait_for()
     knit.get_by_label("State").select_option("ended")
-    knit.get_by_text("0 of").wait_for()
+    knit.locator("tfoot th", has_text=re.compile("^0 of")).wait_for()
     knit.get_by_label("State").select_option("active")
     knit.get_by_label("DAG").select_option(DAG)
     row = knit.locator("tbody tr")
@@ -123,7 +130,7 @@ def test_it_asks_for_nothing_while_its_tab_is_hidden_and_an_inline_script_does_n
 ) -> None:
     page = browser.page
     page.goto(f"{work.airflow.url}/knit/?text={work.name}")
-    page.get_by_text("1 of").wait_for()
+    page.locator("tfoot th", has_text=ONE).wait_for()
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.evaluate("Object.defineProperty(document, 'hidden', { get: () => window.away, configurable: true })")

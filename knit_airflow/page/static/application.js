@@ -102,7 +102,7 @@ function show(it) {
   at("kill").hidden = ended || !it.may_act;
   at("services-part").hidden = !it.services.length;
   fill(document.querySelector("#services tbody"), it.services.map((row) => ({ ...row, may: it.may_act && it.scalable })), (row) => row.name, service);
-  const rows = it.containers.map((row) => ({ ...row, may: it.may_act && !ended }));
+  const rows = it.rows.map((row) => ({ ...row, may: it.may_act && !ended }));
   if (it.master) {
     rows.unshift({ id: "ApplicationMaster", attempt: 1, state: ended ? "ended" : "running", ended: true, yarn: "master", host: "",
       exit_code: null, progress: null, metrics: {}, diagnostics: "", started_at: it.started_at, finished_at: it.finished_at });
@@ -112,8 +112,8 @@ function show(it) {
     const text = cell.dataset.from ? lasted({ started_at: Number(cell.dataset.from), finished_at: Number(cell.dataset.to) }) : "";
     if (cell.textContent !== text) cell.textContent = text;
   }
-  at("fewer").textContent = it.containers_found > it.containers.length
-    ? `${it.containers.length} of ${it.containers_found} containers are shown: those that failed or run first.` : "";
+  at("fewer").textContent = it.found > it.rows.length
+    ? `${it.rows.length} of ${it.found} containers are shown: those that failed or run first.` : "";
   at("status").textContent = answering || (it.late ? "The application answers slowly; this is what was known last." : "");
   problems(it.problem ? [it.problem] : []);
 }
