@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from knit_airflow.page.detail import shown
-from knit_airflow.page.flight import Answer, Flight, Late, Pool
+from knit_airflow.page.flight import Answer, Busy, Flight, Late, Pool
 from knit_airflow.page.logs import LogPart, read_log
 from knit_airflow.reaper import deployment_tag
 
@@ -220,10 +220,10 @@ class Clusters:
 
 def told(error: Exception) -> str:
     """An error as viewers read it; what is no error of Knit's own goes to the server's log instead."""
-    from knit_airflow.page.flight import Busy
+    from knit_airflow.compat import AirflowException
     from knit_core.errors import KnitError
 
-    if isinstance(error, (KnitError, Busy, Late)):
+    if isinstance(error, (KnitError, AirflowException, Busy, Late)):
         return str(error)
     log.error("The Knit page failed", exc_info=error)
     return f"{type(error).__name__}; the api-server's log says more."

@@ -88,9 +88,10 @@ async def landed(future: Future[T], timeout: float) -> T:
     Raises:
         Late: it is not over after `timeout` seconds; it goes on.
     """
-    waiting = asyncio.shield(asyncio.wrap_future(future))
+    waiting = asyncio.wrap_future(future)
+    waiting.add_done_callback(lambda done: done.cancelled() or done.exception())  # it is known, though nobody waits
     try:
-        return await asyncio.wait_for(waiting, timeout)
+        return await asyncio.wait_for(asyncio.shield(waiting), timeout)
     except asyncio.TimeoutError:
         raise Late(f"The cluster has not answered within {timeout:g} s.") from None
 

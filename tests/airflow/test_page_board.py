@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,10 +13,12 @@ import pytest
 from knit_airflow.page.board import Owner, Wanted, page_of, row_of, safe_link, state_of
 from knit_airflow.page.detail import MOST_CONTAINERS, containers_of, with_report
 from knit_airflow.page.logs import checked_cursor
+from knit_airflow.provider import get_provider_info
 from knit_core.report import Report, parse_report
 from knit_core.result import Container
 from knit_core.states import ContainerState, Outcome, State
 
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 OWNER = Owner("etl", "manual__2026-03-01T00:00:00+00:00", "train", 3)
 
 
@@ -139,3 +143,13 @@ def test_a_cursor_comes_back_as_it_was_and_nothing_else_does() -> None:
     for wrong in ([], "x", {"a": -1}, {"a": True}, {"a": 1.5}, {"a": 2**70}, {str(n): 1 for n in range(17)}):
         with pytest.raises(ValueError, match="cursor"):
             checked_cursor(wrong)
+
+
+def test_the_manual_names_settings_that_there_are_and_shows_small_pictures() -> None:
+    text = (DOCS / "airflow-page.md").read_text()
+    block = re.findall(r"```ini\n\[knit\]\n(.*?)```", text, re.DOTALL)[0]
+    named = re.findall(r"^#? ?(\w+) = ", block, re.MULTILINE)
+    assert named == ["deployment", "page", "page_connections"]
+    assert set(named) <= set(get_provider_info()["config"]["knit"]["options"])
+    pictures = re.findall(r"!\[[^]]+\]\(([^)]+)\)", text)
+    assert len(pictures) == 3 and all((DOCS / name).stat().st_size < 120_000 for name in pictures)

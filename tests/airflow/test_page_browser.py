@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]
 
 DAG = "deferred_once"
 ONE = re.compile("^1 of")
+FRAME = {"x": 320, "y": 60, "width": 960, "height": 700}
 HOSTILE = "<img src=x onerror=window.hacked=1><script>window.hacked=1</script>"
 PROGRAM = f"""i=0; while true; do i=$((i+1)); echo "step $i of $KNIT_CONTAINER"; echo '{HOSTILE}' >&2; sleep 1; done"""
 
@@ -81,7 +82,7 @@ def test_from_a_dag_run_to_a_containers_log(clean: Browser, work: Scenario) -> N
     wait_for("new lines without a reload", lambda: steps.count() > before, SOON)
     where = next(each for each in page.frames if "/knit/task" in each.url)
     assert where.evaluate("window.hacked") is None and page.evaluate("window.hacked") is None
-    clean.picture("airflow-page-log")
+    clean.picture("airflow-page-log", clip=FRAME)
 
 
 def test_scale_and_end_a_container(clean: Browser, work: Scenario) -> None:
@@ -98,7 +99,7 @@ def test_scale_and_end_a_container(clean: Browser, work: Scenario) -> None:
     row.get_by_text("running").wait_for()
     row.get_by_role("button", name="End…").click()
     knit.get_by_role("dialog").get_by_role("button", name="End container").click()
-    row.get_by_text("killed").wait_for()
+    row.get_by_text("killed", exact=True).wait_for()
     knit.locator("#containers tr", has_text="main_0").get_by_text("running").wait_for()
 
 
@@ -107,6 +108,8 @@ def test_the_list_filters_and_leads_to_application_and_task(clean: Browser, work
     page.goto(work.airflow.url)
     page.get_by_role("link", name="Knit", exact=True).first.click()
     knit = frame(clean)
+    knit.locator("tfoot th", has_text="applications").wait_for()
+    clean.picture("airflow-page-list")
     knit.get_by_role("searchbox").fill(work.name)
     knit.locator("tfoot th", has_text=ONE).wait_for()
     knit.get_by_label("State").select_option("ended")
@@ -116,7 +119,6 @@ def test_the_list_filters_and_leads_to_application_and_task(clean: Browser, work
     row = knit.locator("tbody tr")
     row.get_by_text("running").wait_for()
     assert row.count() == 1 and row.get_by_role("link", name=DAG).is_visible()
-    clean.picture("airflow-page-list")
     page.evaluate("document.documentElement.classList.replace('light', 'dark')")
     knit.locator("html[data-theme=dark]").wait_for()
     row.get_by_role("link", name=work.name, exact=True).click()
@@ -163,7 +165,6 @@ def test_the_application_is_ended_by_keyboard_and_its_task_fails(clean: Browser,
     clean.page.keyboard.press("Enter")
     knit.get_by_role("dialog").get_by_text("All its containers end").wait_for()
     clean.page.keyboard.press("Tab")
-    clean.picture("airflow-page-end")
     clean.page.keyboard.press("Enter")
     knit.locator("#state").get_by_text("killed").wait_for()
     assert end.is_hidden()

@@ -108,7 +108,10 @@ for (const head of document.querySelectorAll("th[data-sort]")) {
     onclick: () => change({ sort: asked.get("sort") === `-${name}` ? name : `-${name}`, page: "" }),
   }, head.textContent));
 }
-for (const name of FILTERS) form.elements[name].value = asked.get(name) || "";
+for (const name of FILTERS) { // what was typed before this script was there counts, too
+  if (!asked.has(name) && form.elements[name].value) asked.set(name, form.elements[name].value);
+  form.elements[name].value = asked.get(name) || "";
+}
 let typing = null;
 form.elements.text.addEventListener("input", () => {
   clearTimeout(typing);
