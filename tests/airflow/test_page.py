@@ -100,6 +100,9 @@ def bed() -> Iterator[Bed]:
             "API_AUTH__JWT_SECRET": "not a secret: a test's key that is long enough for what it signs with",
         }.items():
             patch.setenv(f"AIRFLOW__{name}", value)
+        from airflow.utils.db import initdb
+
+        initdb()
         with fake_cluster() as cluster:
             etl, shop = _run("page_etl"), _run("page_shop")
             _give_to_teams({"page_etl": "science", "page_shop": "trade"})
@@ -116,11 +119,9 @@ def _run(dag_id: str) -> Owner:
     from airflow.dag_processing.bundles.manager import DagBundlesManager
     from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
     from airflow.sdk import DAG
-    from airflow.utils.db import initdb
 
     from knit_airflow import KnitOperator
 
-    initdb()
     with DAG(dag_id, schedule=None) as dag:
         KnitOperator(task_id="run", command="true")
     with tempfile.TemporaryDirectory() as empty:
