@@ -30,7 +30,7 @@ from knit_airflow.failures import airflow_error, sort
 from knit_airflow.hooks import KnitHook
 from knit_airflow.launches import STORE_KEY, Decision, Launch, decide
 from knit_airflow.links import LINKS, show_pages, update_pages
-from knit_airflow.reaper import tag_of, task_tag
+from knit_airflow.reaper import launch_tags
 from knit_airflow.stopping import is_left
 from knit_airflow.tasklogs import TaskLogs
 from knit_airflow.triggers import KnitApplicationTrigger
@@ -119,12 +119,8 @@ class ApplicationOperator(BaseOperator):
         return result.value
 
     def tags_of(self, context: Any, own: Collection[str]) -> tuple[str, ...] | None:
-        """The application's tags: these, and where that is on those that tell its task and task instance."""
-        name, ti = deployment(), context["ti"]
-        if not name:
-            return (*own,) or None
-        mine = tag_of(name, ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
-        return (*own, mine, task_tag(name, ti.dag_id, ti.task_id))
+        """The application's tags: these, and where `[knit] deployment` is set those that tell Airflow, task and task instance."""
+        return (*own, *launch_tags(deployment(), context["ti"])) or None
 
     def cause(self, ended: Any) -> BaseException:
         """What stands behind an application that ended without success, for the traceback in the log."""

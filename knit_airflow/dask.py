@@ -33,7 +33,7 @@ from knit_airflow.launches import STORE_KEY
 from knit_airflow.links import LINKS, KnitApplicationLink
 from knit_airflow.operators import environment, files_from, folder_of
 from knit_airflow.polling import shared_poll
-from knit_airflow.reaper import tag_of
+from knit_airflow.reaper import launch_tags
 from knit_airflow.triggers import KnitApplicationTrigger
 from knit_airflow.waiting import Done, Goal, Waiting
 
@@ -237,9 +237,7 @@ class KnitDaskClusterOperator(DaskApplicationOperator):
         if closing is None:
             self.log.warning("No KnitDaskCloseOperator follows: only the idle time-out ends this cluster")
             return tuple(own) or None
-        name, ti = deployment(), context["ti"]
-        mine = (tag_of(name, ti.dag_id, ti.run_id, closing, ti.map_index),) if name else ()
-        return (*own, *mine) or None
+        return (*own, *launch_tags(deployment(), context["ti"], closing)) or None
 
     def _options(self, knit: Knit) -> dict[str, Any]:
         return {"idle_timeout": "1 h", **super()._options(knit)}

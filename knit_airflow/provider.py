@@ -57,6 +57,20 @@ def get_provider_info() -> dict[str, Any]:
                         "example": "200",
                         "default": "50",
                     },
+                    "page": {
+                        "description": "Whether Airflow's navigation has Knit's page, and every task instance a tab of it.",
+                        "version_added": None,
+                        "type": "boolean",
+                        "example": None,
+                        "default": "True",
+                    },
+                    "page_connections": {
+                        "description": "The connections whose applications the page shows, separated by commas.",
+                        "version_added": None,
+                        "type": "string",
+                        "example": "knit_default,knit_science",
+                        "default": "knit_default",
+                    },
                 },
             }
         },

@@ -1,9 +1,9 @@
 """Applications whose task instance is over, although they should have ended with it: found by a tag that they carry.
 
-With `[knit] deployment = <name>` every application gets the tag `airflow-<name>-<digest of its task instance>`: set with
-the submission itself, so there is none without it. An application of this deployment that runs while no unfinished
-task instance has its digest belongs to nobody any more (its DAG run was deleted, say, while the cluster was away). The
-name keeps deployments that share a cluster and a user apart.
+With `[knit] deployment = <name>` every application gets the tags `airflow-<name>` and `airflow-<name>-<digest of its task
+instance>`: set with the submission itself, so there is none without them. The ResourceManager lists by the first. An
+application of this deployment that runs while no unfinished task instance has its digest belongs to nobody any more (its
+DAG run was deleted, say, while the cluster was away). The name keeps deployments that share a cluster and a user apart.
 """
 
 from __future__ import annotations
@@ -32,6 +32,21 @@ def checked(deployment: str) -> str:
     return deployment
 
 
+def deployment_tag(deployment: str) -> str:
+    """The tag that all applications of a deployment have."""
+    return f"airflow-{checked(deployment)}"
+
+
+def tag_in(deployment: str, tags: Iterable[str]) -> str | None:
+    """The one of an application's tags that tells its task instance; None: it is not of this deployment."""
+    pattern = _pattern(deployment)
+    return next((tag for tag in tags if pattern.fullmatch(tag)), None)
+
+
+def _pattern(deployment: str) -> re.Pattern[str]:
+    return re.compile(rf"airflow-{re.escape(checked(deployment))}-[0-9a-f]{{32}}")
+
+
 def tag_of(deployment: str, dag_id: str, run_id: str, task_id: str, map_index: int | None) -> str:
     """The tag of the applications of one task instance."""
     identity = json.dumps([dag_id, run_id, task_id, -1 if map_index is None else map_index])
@@ -42,6 +57,18 @@ def task_tag(deployment: str, dag_id: str, task_id: str) -> str:
     """The tag of the applications of one task in all its runs, by which others find them."""
     identity = json.dumps([dag_id, task_id])
     return f"knit-task-{checked(deployment)}-{hashlib.sha256(identity.encode()).hexdigest()[:32]}"
+
+
+def launch_tags(deployment: str, ti: Any, owner: str | None = None) -> tuple[str, ...]:
+    """The tags of an application that a task launches; none without the name of a deployment.
+
+    Parameters:
+        owner: another task of the run, which ends the application: it is an orphan when that is over.
+    """
+    if not deployment:
+        return ()
+    mine = tag_of(deployment, ti.dag_id, ti.run_id, owner or ti.task_id, ti.map_index)
+    return deployment_tag(deployment), mine, task_tag(deployment, ti.dag_id, ti.task_id)
 
 
 def orphans(
@@ -56,7 +83,7 @@ def orphans(
         now: Unix time.
         age: seconds for which an application has to be there before it counts: a task may be about to end it itself.
     """
-    pattern = re.compile(rf"airflow-{re.escape(checked(deployment))}-[0-9a-f]{{32}}")
+    pattern = _pattern(deployment)
     return [
         report
         for report in reports

@@ -16,7 +16,6 @@ from knit_core.errors import (
     WaitTimeout,
 )
 from knit_core.ids import ApplicationId
-from knit_core.master import PATIENCE
 from knit_core.reading import Reading
 from knit_core.report import Report
 from knit_core.resourcemanager import or_empty
@@ -60,11 +59,11 @@ class Application(Steering, Reading):
         """
         return self.knit.resourcemanager.app(self.id)
 
-    def containers(self, *, patience: float = PATIENCE) -> list[Container]:
+    def containers(self, *, patience: float | None = None) -> list[Container]:
         """All its containers: live from the ApplicationMaster, after the end from the result.
 
         Args:
-            patience: seconds for an ApplicationMaster that is being restarted to come back.
+            patience: seconds for an ApplicationMaster that is being restarted to come back; None: the client's.
 
         Raises:
             MasterUnreachable: it does not run (yet), and there is no result.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from knit_core.errors import SpecError
 from knit_core.http import AuthStrategy, BasicAuth, Endpoint, HttpService, RetryPolicy, SimpleAuth
 from knit_core.launch import Launcher
 from knit_core.ledger import Ledger
-from knit_core.master import Master
+from knit_core.master import PATIENCE, Master
 from knit_core.plan import APPLICATION_TYPE, LaunchPlan
 from knit_core.report import Report
 from knit_core.resourcemanager import ResourceManager
@@ -47,6 +48,9 @@ class Knit:
     """
 
     upload_progress: Progress | None = None
+    #: Seconds after which a service that does not answer is given up, without another try; None: faults are waited out
+    #: within generous budgets. For programs that people watch; set it before the first call.
+    patience: float | None = None
 
     def __init__(
         self,
@@ -378,6 +382,7 @@ class Knit:
             application.report,
             lambda: service.session,
             self._auth,
+            PATIENCE if self.patience is None else self.patience,
         )
 
     @cached_property
@@ -394,7 +399,11 @@ class Knit:
     def _service(self, name: str, addresses: Iterable[str]) -> HttpService:
         ca = self.config.get("ca")
         verify: bool | str = True if ca is None else (False if ca.lower() == "false" else ca)
-        service = HttpService(Endpoint(name, tuple(addresses), self._auth, verify), RetryPolicy())
+        endpoint, retry = Endpoint(name, tuple(addresses), self._auth, verify), RetryPolicy()
+        if self.patience is not None:
+            endpoint = replace(endpoint, timeout=(min(endpoint.timeout[0], self.patience), self.patience))
+            retry = replace(retry, budget=0)
+        service = HttpService(endpoint, retry)
         self._services.append(service)
         return service
 

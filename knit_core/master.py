@@ -33,6 +33,7 @@ class Master:
         locate: returns the ResourceManager's present report of it.
         session: for direct calls and the proxy's.
         auth: what the ResourceManager's proxy wants.
+        patience: seconds for an ApplicationMaster that was there before to come back, where a call does not say.
     """
 
     def __init__(
@@ -42,16 +43,20 @@ class Master:
         locate: Callable[[], Report],
         session: Callable[[], requests.Session],
         auth: AuthStrategy,
+        patience: float = PATIENCE,
     ) -> None:
         self.app_id = app_id
         self._secret, self._locate, self._session, self._auth = secret, locate, session, auth
+        self._patience = patience
         self._routes: list[str] = []
         self._attempt = 1
         self._skew = 0
         self._reached = self._returns = False
         self._lock = threading.Lock()
 
-    def get(self, path: str, query: dict[str, str] | None = None, wait: float = 0.0, patience: float = PATIENCE) -> Any:
+    def get(
+        self, path: str, query: dict[str, str] | None = None, wait: float = 0.0, patience: float | None = None
+    ) -> Any:
         """GET `/api/v1` + path."""
         return self.call("GET", path, None, query, wait, patience)
 
@@ -66,21 +71,21 @@ class Master:
         body: Any = None,
         query: dict[str, str] | None = None,
         wait: float = 0.0,
-        patience: float = PATIENCE,
+        patience: float | None = None,
     ) -> Any:
         """One call, over the ways that there are; a restart of the ApplicationMaster is waited out.
 
         Args:
             method, path, body, query: the request; path below `/api/v1`. A repetition must be harmless.
             wait: seconds that the reply may take by itself (a long poll).
-            patience: seconds for an ApplicationMaster that was there before to come back.
+            patience: seconds for an ApplicationMaster that was there before to come back; None: as it was made.
 
         Raises:
             MasterUnreachable: no way led there; `.stages` says why.
             RequestRefused, NotFound, NotAuthorized: it refused.
         """
         raw = b"" if body is None else encode_body(body)
-        deadline, pause = time.monotonic() + patience, 0.1
+        deadline, pause = time.monotonic() + (self._patience if patience is None else patience), 0.1
         while True:
             stages: list[str] = []
             found, reply = self._over_routes(stages, method, f"/api/v1{path}", query or {}, raw, wait)
@@ -151,7 +156,7 @@ class Master:
             f"{route}{path}?{query_string(sent)}",
             data=raw or None,
             headers={"Content-Type": "application/json"} if raw else {},
-            timeout=(_CONNECT, _READ + wait),
+            timeout=(_CONNECT, min(_READ, self._patience) + wait),
             allow_redirects=False,
         )
         return response.status_code, open_reply(secret, signed["knonce"], response.status_code, response.content)
@@ -187,5 +192,5 @@ def _stage(error: Exception) -> str:
     if "refused" in text:
         return "connection refused (TCP)"
     if isinstance(error, requests.exceptions.ReadTimeout):
-        return "no reply within 30 s (HTTP)"
+        return "no reply in time (HTTP)"
     return "the connection broke (HTTP)"

@@ -26,6 +26,8 @@ class Report:
         attempt: number of the current attempt; 0 before the first.
         started_at, finished_at: ms since the epoch; None when not yet.
         memory, vcores, containers: allocated now (MiB, cores, number); 0 after the end.
+        pending_memory, pending_vcores, pending_containers: asked for and not given yet; 0 unless that was asked for
+            (`ResourceManager.apps(pending=True)`).
         memory_seconds, vcore_seconds: used so far (MiB·s, core·s).
         tags: as YARN keeps them (lower case).
         master_logs: address of the ApplicationMaster's own logs.
@@ -49,6 +51,9 @@ class Report:
     memory: int = 0
     vcores: int = 0
     containers: int = 0
+    pending_memory: int = 0
+    pending_vcores: int = 0
+    pending_containers: int = 0
     memory_seconds: int = 0
     vcore_seconds: int = 0
     tags: tuple[str, ...] = ()
@@ -81,6 +86,9 @@ def parse_report(app: Mapping[str, Any], base: str) -> Report:
     master = ContainerId.search(logs)
     address = str(app.get("amRPCAddress") or "")
     tags = app.get("applicationTags") or ""
+    asked = [] if ended else [row for row in app.get("resourceRequests") or [] if row.get("resourceName") == "*"]
+    counts = [max(0, row.get("numContainers") or 0) for row in asked]
+    sizes = [row.get("capability") or {} for row in asked]
     return Report(
         id=app["id"],
         name=app.get("name") or "",
@@ -98,6 +106,9 @@ def parse_report(app: Mapping[str, Any], base: str) -> Report:
         memory=max(0, app.get("allocatedMB") or 0),
         vcores=max(0, app.get("allocatedVCores") or 0),
         containers=max(0, app.get("runningContainers") or 0),
+        pending_memory=sum(n * int(size.get("memory") or 0) for n, size in zip(counts, sizes, strict=True)),
+        pending_vcores=sum(n * int(size.get("vCores") or 0) for n, size in zip(counts, sizes, strict=True)),
+        pending_containers=sum(counts),
         memory_seconds=app.get("memorySeconds") or 0,
         vcore_seconds=app.get("vcoreSeconds") or 0,
         tags=tuple(tag for tag in tags.split(",") if tag),

@@ -31,7 +31,8 @@ from knit_core.states import State
 
 T = TypeVar("T")
 UNLIMITED = "UNLIMITED"
-_TRIM = "resourceRequests,timeouts,appNodeLabelExpression,amNodeLabelExpression,resourceInfo"
+_TRIM_PENDING = "timeouts,appNodeLabelExpression,amNodeLabelExpression,resourceInfo"
+_TRIM = f"resourceRequests,{_TRIM_PENDING}"
 
 
 class ResourceManager:
@@ -161,6 +162,7 @@ class ResourceManager:
         name: str | None = None,
         started_since: int | None = None,
         finished_since: int | None = None,
+        pending: bool = False,
     ) -> list[Report]:
         """Applications that fit all filters, oldest first.
 
@@ -168,8 +170,9 @@ class ResourceManager:
             states, tags, user, queue, types, name: only with these.
             started_since, finished_since: only started, or finished, at or after this (ms since the epoch, by the
                 ResourceManager's clock).
+            pending: tell what they have asked for and not been given, too.
         """
-        params = {"deSelects": _TRIM}
+        params = {"deSelects": _TRIM_PENDING if pending else _TRIM}
         for key, value in (
             ("states", ",".join(sorted(map(str, states))) if states else None),
             ("applicationTags", ",".join(tags).lower() if tags else None),

@@ -9,12 +9,13 @@
 
 Specifications are checked as in reality, launch keys are treated as in reality, results and errors are Knit's own classes.
 An application ends when the test says so (`succeed`, `fail`, `kill`); by default at once, successfully. With
-`FakeKnit(on_submit=None)` it runs until then. What needs an ApplicationMaster or HDFS (key-value store, scaling, `map`) is
-not there: use the embedded cluster for that.
+`FakeKnit(on_submit=None)` it runs until then; its services can be scaled and its containers ended. What else needs an
+ApplicationMaster or HDFS (key-value store, events, `map`) is not there: use the embedded cluster for that.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,11 +24,12 @@ from hashlib import sha256
 from types import SimpleNamespace
 from typing import Any
 
-from knit_core.errors import ApplicationNotFound, KnitError, WaitTimeout
+from knit_core.errors import ApplicationNotFound, KnitError, NotFound, WaitTimeout
 from knit_core.ids import ApplicationId
 from knit_core.logs import LogCursor, LogLine
 from knit_core.report import Report
 from knit_core.result import Container, Result
+from knit_core.running import ServiceStatus
 from knit_core.spec import ApplicationSpec, application_spec
 from knit_core.states import ACTIVE, ContainerState, Outcome, State
 from knit_core.units import seconds
@@ -69,6 +71,7 @@ class FakeApplication:
         self._tags = tuple(tag.lower() for tag in tags)
         self._started = int(time.time() * 1000)
         self._result: Result | None = None
+        self._ranks = {name: list(range(service.instances)) for name, service in spec.services.items()}
 
     def __repr__(self) -> str:
         return f"FakeApplication({self.id!r})"
@@ -129,7 +132,7 @@ class FakeApplication:
     def report(self) -> Report:
         """What the ResourceManager would say now."""
         ended = self._result
-        asked = sum(service.instances for service in self.spec.services.values())
+        asked = sum(map(len, self._ranks.values()))
         state = State.RUNNING if ended is None else State.KILLED if ended.outcome is Outcome.KILLED else State.FINISHED
         return Report(
             self.id,
@@ -184,8 +187,36 @@ class FakeApplication:
         return True
 
     def containers(self, **_options: Any) -> list[Container]:
-        """Its containers, after its end."""
-        return list(self._result.containers) if self._result else []
+        """Its containers; they all run until it ends."""
+        if self._result is not None:
+            return list(self._result.containers)
+        return [
+            Container(f"{name}_{rank}", name, rank, 1, ContainerState.RUNNING, ready=True, started_at=self._started)
+            for name, ranks in self._ranks.items()
+            for rank in ranks
+        ]
+
+    def services(self) -> dict[str, ServiceStatus]:
+        """Its services, all ready."""
+        counts = {name: len(ranks) for name, ranks in self._ranks.items()}
+        return {name: ServiceStatus(name, "READY", n, n, n, 0, 0, 0, 0, 0) for name, n in counts.items()}
+
+    def scale(self, instances: int | None = None, service: str = "main", *, by: int | None = None) -> int:
+        """Change how many instances a service has; the new number."""
+        ranks = self._ranks.get(service)
+        if ranks is None:
+            raise NotFound(f"{self.id} has no service {service!r}", status=404)
+        wanted = max(0, len(ranks) + (by or 0) if instances is None else instances)
+        first = max(ranks, default=-1) + 1
+        ranks[:] = ranks[:wanted] + list(range(first, first + wanted - len(ranks)))
+        return wanted
+
+    def kill_container(self, container: str) -> None:
+        """End one container; its instance leaves the service."""
+        service, _, rank = container.rpartition("_")
+        if not rank.isdigit() or int(rank) not in self._ranks.get(service, ()):
+            raise NotFound(f"{self.id} has no container {container!r}", status=404)
+        self._ranks[service].remove(int(rank))
 
     def logs(self, follow: bool = False, *, cursor: LogCursor | None = None, **_options: Any) -> Iterator[Any]:
         """The lines that the test put into `lines`; each once, or from a cursor on."""
@@ -259,8 +290,11 @@ class FakeKnit:
         self.submitted: list[Submission] = []
         self.refuses: KnitError | None = None
         self._apps: dict[str, FakeApplication] = {}
+        self._numbers = itertools.count(1)
         self._claims: dict[str, str] = {}
-        self.resourcemanager = SimpleNamespace(apps=self._listed, address="http://fake")
+        self.resourcemanager = SimpleNamespace(
+            apps=self._listed, address="http://fake", pending=lambda _app_id: [], nodes=lambda: [], queues=lambda: []
+        )
         self.user_key = SimpleNamespace(application_secret=lambda app_id: sha256(app_id.encode()).digest())
         self.config = SimpleNamespace(user="me", cluster_property=lambda name, default="": default)
 
@@ -293,7 +327,7 @@ class FakeKnit:
         earlier = self.launched(key) if key is not None else None
         if earlier is not None and earlier.report().outcome in (None, Outcome.SUCCEEDED):
             return earlier
-        app_id = str(ApplicationId.parse(f"application_{_CLUSTER}_{len(self._apps) + 1:04d}"))
+        app_id = str(ApplicationId.parse(f"application_{_CLUSTER}_{next(self._numbers):04d}"))
         app = self._apps[app_id] = FakeApplication(self, app_id, complete, complete.tags)
         if key is not None:
             self._claims[key] = app_id
@@ -315,6 +349,10 @@ class FakeKnit:
         if found is None:
             raise ApplicationNotFound(f"The fake cluster does not know {app_id}", status=404)
         return found
+
+    def forget(self, app_id: str) -> None:
+        """From now on the cluster does not know an application, as a ResourceManager forgets old ones."""
+        self._apps.pop(app_id, None)
 
     def launched(self, key: str) -> FakeApplication | None:
         """The newest application of a launch key."""

@@ -13,6 +13,7 @@ pytest_plugins = [
     "tests.airflow_bed",
     "tests.observing_bed",
     "tests.dask_bed",
+    "tests.browser_bed",
 ]
 
 _ORDER = ("unit", "cluster", "airflow")

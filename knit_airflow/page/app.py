@@ -1,0 +1,168 @@
+"""The page's routes, mounted by the api-server below `/knit`. Every one asks who the user is; actions are POSTs.
+
+Calls to the cluster run in threads of the page's own (`flight`), those to Airflow's database where Airflow's own routes
+run theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from airflow.api_fastapi.core_api.security import get_user
+from fastapi import Body, Depends, FastAPI, HTTPException, Query, Request
+from fastapi import Path as InPath
+from fastapi.responses import FileResponse, JSONResponse
+
+from knit_airflow.page.board import MOST_ROWS, ROWS, STATES, Owner, Wanted
+from knit_airflow.page.clusters import GRACE, Clusters
+from knit_airflow.page.desk import Desk
+from knit_airflow.page.flight import Busy, Late
+from knit_airflow.page.guards import Headers, from_here
+from knit_airflow.page.logs import checked_cursor
+from knit_airflow.page.owners import Owners
+
+if TYPE_CHECKING:
+    from knit_core import Knit
+
+STATIC = Path(__file__).parent / "static"
+_KINDS = {".js": "text/javascript", ".css": "text/css", ".html": "text/html", ".svg": "image/svg+xml"}
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$"
+NO_DEPLOYMENT = (
+    "This Airflow has no name among those that use the cluster, so its applications cannot be told from others: set "
+    "[knit] deployment (AIRFLOW__KNIT__DEPLOYMENT) for all its parts. Applications that are launched from then on are shown."
+)
+
+User = Annotated[Any, Depends(get_user)]
+Name = Annotated[str, InPath(pattern=NAME)]
+Instances = Annotated[int, Body(embed=True, ge=0, le=100_000, strict=True)]
+
+
+def create_app(
+    deployment: str, connections: list[str], base_url: str, connect: Callable[[str], Knit] | None = None
+) -> FastAPI:
+    """The application that Airflow mounts.
+
+    Parameters:
+        deployment: `[knit] deployment`; empty: there is nothing to show but how to set it.
+        connections: ids of the connections whose clusters are shown.
+        base_url: Airflow's own address.
+        connect: makes a client from a connection's id; by default through KnitHook.
+    """
+    # Global, so that no route can be public by oversight; no schema pages, which would be.
+    app = FastAPI(title="Knit", dependencies=[Depends(get_user)], docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(Headers)
+    app.add_exception_handler(Busy, _unavailable)
+    app.add_exception_handler(Late, _unavailable)
+    _add_files(app)
+    if not deployment:
+        _add_nothing(app)
+        return app
+    desk = Desk(Clusters(connections, deployment, connect or _connect), Owners(deployment))
+    app.state.desk = desk
+    _add_reading(app, desk)
+    _add_acting(app, desk, base_url)
+    return app
+
+
+def _connect(knit_conn_id: str) -> Knit:
+    from knit_airflow.hooks import KnitHook
+
+    return KnitHook(knit_conn_id).get_conn()
+
+
+async def _unavailable(_request: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": str(error)}, 503, headers={"Retry-After": "5"})
+
+
+def _add_files(app: FastAPI) -> None:
+    names = {path.name for path in STATIC.iterdir() if path.suffix in _KINDS}
+
+    def file(name: str) -> FileResponse:
+        path = STATIC / name
+        return FileResponse(path, media_type=_KINDS[path.suffix], headers={"Cache-Control": "no-cache"})
+
+    @app.get("/")
+    def board() -> FileResponse:
+        return file("board.html")
+
+    @app.get("/application")
+    @app.get("/task")
+    def application() -> FileResponse:
+        return file("application.html")
+
+    @app.get("/static/{name}")
+    def static(name: str) -> FileResponse:
+        if name not in names:
+            raise HTTPException(404, "No such file")
+        return file(name)
+
+
+def _add_nothing(app: FastAPI) -> None:
+    @app.get("/api/{_:path}")
+    def nothing(_: str) -> None:
+        raise HTTPException(409, NO_DEPLOYMENT)
+
+
+def _add_reading(app: FastAPI, desk: Desk) -> None:
+    @app.get("/api/applications")
+    async def applications(
+        user: User,
+        dag: str = "",
+        state: str = Query("", pattern=f"^({'|'.join(STATES)})?$"),
+        queue: str = "",
+        text: str = Query("", max_length=200),
+        sort: str = Query("", max_length=20),
+        page: int = Query(1, ge=1),
+        size: int = Query(ROWS, ge=1, le=MOST_ROWS),
+    ) -> dict[str, Any]:
+        """The list, as far as the user may see it."""
+        return await desk.board(user, Wanted(dag, state, queue, text, sort, page, size))
+
+    @app.get("/api/task")
+    async def task(user: User, dag_id: str, run_id: str, task_id: str, map_index: str = "-1") -> dict[str, Any]:
+        """The applications of one task instance."""
+        # Airflow leaves its placeholder as it is for a task that is not mapped.
+        index = int(map_index) if map_index.isdecimal() else -1
+        return await desk.task(user, Owner(dag_id, run_id, task_id, index))
+
+    @app.get("/api/applications/{app_id}")
+    async def application(user: User, app_id: Name) -> dict[str, Any]:
+        """One application."""
+        return await desk.application(user, app_id)
+
+    @app.post("/api/applications/{app_id}/log")
+    async def log(user: User, app_id: Name, given: Annotated[dict[str, Any], Body()]) -> dict[str, Any]:
+        """The next lines of a container: a POST for the size of the cursor; it changes nothing."""
+        try:
+            container, cursor = str(given["container"]), checked_cursor(given.get("cursor"))
+        except (KeyError, ValueError) as error:
+            raise HTTPException(422, str(error)) from None
+        return await desk.log(user, app_id, container, cursor)
+
+
+def _add_acting(app: FastAPI, desk: Desk, base_url: str) -> None:
+    def guard(request: Request) -> None:
+        from_here(request, base_url)
+
+    guarded = [Depends(guard)]
+
+    @app.post("/api/applications/{app_id}/kill", dependencies=guarded)
+    async def kill(user: User, app_id: Name) -> dict[str, Any]:
+        """End an application."""
+        reason = f"Ended by {user.get_name()} on Airflow's Knit page"
+        ended = await desk.act(user, app_id, "knit_kill", "", lambda it: it.kill(reason=reason, grace=GRACE))
+        return {"ended": bool(ended)}
+
+    @app.post("/api/applications/{app_id}/containers/{container}/kill", dependencies=guarded)
+    async def kill_container(user: User, app_id: Name, container: Name) -> dict[str, Any]:
+        """End one container."""
+        await desk.act(user, app_id, "knit_kill_container", container, lambda it: it.kill_container(container))
+        return {"ended": True}
+
+    @app.post("/api/applications/{app_id}/services/{service}/scale", dependencies=guarded)
+    async def scale(user: User, app_id: Name, service: Name, instances: Instances) -> dict[str, Any]:
+        """Change how many instances a service has."""
+        wish = f"{service} {instances}"
+        return {"instances": await desk.act(user, app_id, "knit_scale", wish, lambda it: it.scale(instances, service))}
