@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from knit_core import Knit
 from knit_core.errors import (
     ApplicationNotFound,
     ConnectionFailed,
@@ -218,3 +220,15 @@ def test_a_resourcemanager_that_starts_is_waited_for(
     assert len(server.asked) == 7
     with pytest.raises(ServiceUnavailable, match="is starting"):
         ResourceManager(talk(serve(*[unknown, starting] * 10_000).address)).app("application_1_0001")
+
+
+def test_a_client_that_people_watch_gives_up_soon() -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        knit = Knit(f"http://127.0.0.1:{silent.getsockname()[1]}", user="alice")
+        knit.patience = 0.3
+        began = time.monotonic()
+        with knit, pytest.raises(ConnectionFailed, match="no reply in time"):
+            knit.resourcemanager.apps()
+        assert time.monotonic() - began < 5  # and not the 30 s of a reply, nor the 20 s of retries

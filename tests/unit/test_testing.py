@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from knit_core.errors import ApplicationFailed, ApplicationNotFound, PreflightError, SpecError, WaitTimeout
+from knit_core.errors import ApplicationFailed, ApplicationNotFound, NotFound, PreflightError, SpecError, WaitTimeout
 from knit_core.states import Outcome, State
 from knit_core.testing import FakeKnit
 
@@ -67,3 +67,17 @@ def test_what_the_cluster_would_refuse() -> None:
     with pytest.raises(PreflightError, match="nope"):
         knit.submit("x")
     assert knit.submitted == []
+
+
+def test_what_runs_can_be_scaled_and_its_containers_ended() -> None:
+    knit = FakeKnit(on_submit=None)
+    app = knit.submit("x", instances=2)
+    assert app.scale(4) == 4 and app.scale(by=-1) == 3
+    app.kill_container("main_1")
+    assert [each.id for each in app.containers()] == ["main_0", "main_2"]
+    assert app.services()["main"].instances == 2 and app.report().containers == 3
+    for wrong in (lambda: app.scale(1, "other"), lambda: app.kill_container("main_1"), lambda: app.kill_container("x")):
+        with pytest.raises(NotFound):
+            wrong()
+    knit.forget(app.id)
+    assert knit.submit("x").id != app.id
