@@ -153,9 +153,8 @@ class SharedFollower:
                         batch[-1].context.run(batch[-1].write, piece)
                         size += cost_of(piece)
                         written += len(piece) + AROUND
-                        if (
-                            written > 4 * CHUNK
-                        ):  # the socket must never be full: a write to it would stop the event loop
+                        if written > 4 * CHUNK:
+                            # The socket must never be full: a write to it would stop the event loop.
                             written = await until_logged(written)
                 await until_logged(written)
             except BaseException:
@@ -195,13 +194,8 @@ class Following:
     def __init__(
         self, knit_conn_id: str, application_id: str, arguments: Mapping[str, Any], log: Any, ti: Any = None
     ) -> None:
-        self._conn, self._app_id, self._arguments, self._log, self._ti = (
-            knit_conn_id,
-            application_id,
-            arguments,
-            log,
-            ti,
-        )
+        self._conn, self._app_id, self._arguments = knit_conn_id, application_id, arguments
+        self._log, self._ti = log, ti
         self._follower = shared_follower()
         self._application: Application | None = None
         self._watch: LogWatch | None = None
@@ -217,17 +211,17 @@ class Following:
         self._task = asyncio.create_task(self._run()) if self._follower.tasks > 0 else None
 
     async def stop(self) -> dict[str, Any]:
-        """Follow no longer; what the resumed task is to be told."""
+        """Follow no longer; what the resumed task is to be told (see `tasklogs.TaskLogs.resume`)."""
         if self._letter is not None:
             await asyncio.wait([self._letter.done], timeout=FAREWELL)
         self.cancel()
         if self._taken is None:
-            return {"by": self._arguments["by"]}
+            return {"by": self._arguments["by"], "begun": self._arguments["begun"]}
         if len(self._taken["offsets"]) > IN_EVENT:
             try:
                 if self._taken != self._noted:
                     await asyncio.wait_for(self._note(), FAREWELL)
-                return {"by": self._arguments["by"]}
+                return {"by": self._arguments["by"], "noted": True}
             except Exception as error:  # a large event, then
                 self._log.debug("How far the logs are could not be noted: %s", error)
         return self._taken
@@ -324,7 +318,7 @@ class Following:
         self._shown = noted(self._application, self._arguments["by"])
         self._shown.by = self._arguments["by"]
         again = self._shown.to_json()
-        if again["offsets"] and again["offsets"] != self._arguments.get("begun"):  # this is not the first triggerer
+        if again["offsets"] and again["offsets"] != self._arguments["begun"]:  # this is not the first triggerer
             if triggerer_before_is_read(self._ti, LOADED):
                 self._after = (
                     "go on behind what a triggerer before this one wrote; some lines of its last "
@@ -347,11 +341,15 @@ class Following:
         self._hide.renew()
         lines: list[str] = []
         size = 0
-        for line in self._head.lines(LOOK):
-            lines.append(self._hide(line))
-            size += cost_of(line)
-            if size >= CHUNK or len(lines) >= LINES:
-                return lines, self._shown.to_json(), True
+        try:
+            for line in self._head.lines(LOOK):
+                lines.append(self._hide(line))
+                size += cost_of(line)
+                if size >= CHUNK or len(lines) >= LINES:
+                    return lines, self._shown.to_json(), True
+        except Exception:
+            if not lines:  # what was handed out counts as written, and must be
+                raise
         return lines, self._shown.to_json(), False
 
     def _close(self) -> None:

@@ -6,7 +6,13 @@ import secrets
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from knit_airflow.compat import log_limit, masked_values, setting, trigger_log_is_kept
+from knit_airflow.compat import (
+    log_limit,
+    masked_values,
+    setting,
+    trigger_log_is_kept,
+    triggerer_before_is_read,
+)
 from knit_airflow.following import TASKS
 from knit_airflow.logbook import NOTE, LogBook, Shown, noted
 from knit_airflow.masks import Hiding, seal
@@ -41,12 +47,16 @@ class TaskLogs:
         """Go on behind what the trigger has written.
 
         Parameters:
-            handed: what its event says of it.
+            handed: what its event says of it: how far it is (`offsets`), that this was noted (`noted`), or, when it has
+                written nothing, where it began (`begun`). A note that goes further is of a triggerer before it then.
         """
         if handed is None:
             return
         found = Shown.from_json(handed) if "offsets" in handed else self._noted(str(handed.get("by", "")))
-        if found.cursor.offsets and not trigger_log_is_kept(self._ti):
+        kept = trigger_log_is_kept(self._ti)
+        if "begun" in handed and found.cursor.dump() != handed["begun"]:
+            kept = triggerer_before_is_read(self._ti, since=0.0)
+        if found.cursor.offsets and not kept:
             self._log.info("What the triggerer wrote of container logs stays on its machine: here they are again")
             found = Shown.nothing()
         self._shown = found

@@ -239,7 +239,7 @@ def test_lines_that_airflow_has_not_taken_are_written_again(
         await until(lambda: bool(log.said()))
         return await mine.stop()
 
-    assert asyncio.run(run()) == {"by": "me"}, "nothing is certain"
+    assert asyncio.run(run()) == {"by": "me", "begun": {}}, "nothing is certain"
 
 
 def test_only_so_many_are_followed_and_the_next_takes_over(
@@ -314,6 +314,35 @@ def _raise(error: Exception) -> None:
     raise error
 
 
+def test_lines_before_a_fault_are_not_lost(knit: FakeKnit, quick: list[int]) -> None:
+    app, log = app_of(knit, "a", "b", "c"), Log()
+    faults: list[Exception] = [ConnectionFailed("in the middle of a look")]
+    watch = app.watch_logs
+
+    def breaking(cursor: Any) -> Any:
+        found = watch(cursor)
+        look = found.look
+
+        def broken(seconds: float) -> Any:
+            for number, line in enumerate(look(seconds)):
+                yield line
+                if number == 1 and faults:
+                    raise faults.pop()
+
+        found.look = broken  # type: ignore[method-assign]
+        return found
+
+    app.watch_logs = breaking  # type: ignore[method-assign]
+
+    async def run() -> None:
+        mine = Following("c", app.id, arguments(app), log)
+        await until(lambda: "c" in log.said())
+        await mine.stop()
+
+    asyncio.run(run())
+    assert log.said() == ["a", "b", "c"] and not faults
+
+
 def test_a_long_line_leaves_in_pieces() -> None:
     async def run() -> list[str]:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -342,11 +371,21 @@ def test_a_trigger_whose_log_stays_on_its_machine_counts_for_nothing(
     app: Any = app_of(knit, "a", "b")
     told = {"by": "x", "offsets": {"container_1/stdout": 1}, "spent": {}}
     ti = SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=-1, try_number=1)
-    for kept, expected in ((True, ["b"]), (False, ["a", "b"])):
+    unsure = {"by": "x", "begun": {}}  # by a trigger that has written nothing, after one that had
+    app.note(NOTE, told)
+    for kept, before, handed, expected in (
+        (True, False, told, ["b"]),
+        (False, False, told, ["a", "b"]),
+        (True, True, unsure, ["b"]),
+        (True, False, unsure, ["a", "b"]),
+        (True, False, {**unsure, "begun": told["offsets"]}, ["b"]),
+        (True, False, {"by": "x", "noted": True}, ["b"]),
+    ):
         monkeypatch.setattr(tasklogs, "trigger_log_is_kept", lambda ti, kept=kept: kept)
+        monkeypatch.setattr(tasklogs, "triggerer_before_is_read", lambda ti, since, before=before: before)
         log = Log()
         logs = tasklogs.TaskLogs(app, ti, log, None, "")
-        logs.resume(told)
+        logs.resume(handed)
         logs.finish()
         assert log.said() == expected
 
