@@ -30,7 +30,7 @@ from knit_airflow.failures import airflow_error, sort
 from knit_airflow.hooks import KnitHook
 from knit_airflow.launches import STORE_KEY, Decision, Launch, decide
 from knit_airflow.links import KnitApplicationLink, show_page
-from knit_airflow.reaper import tag_of, task_tag
+from knit_airflow.reaper import tag_of, tag_of_task
 from knit_airflow.triggers import KnitApplicationTrigger
 from knit_airflow.waiting import Done, Look, Waiting, drive, look
 
@@ -109,7 +109,7 @@ class ApplicationOperator(BaseOperator):
         if not name:
             return (*own,) or None
         mine = tag_of(name, ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
-        return (*own, mine, task_tag(name, ti.dag_id, ti.task_id))
+        return (*own, mine, tag_of_task(name, ti.dag_id, ti.task_id))
 
     def cause(self, ended: Any) -> BaseException:
         """What stands behind an application that ended without success, for the traceback in the log."""

@@ -38,7 +38,7 @@ def tag_of(deployment: str, dag_id: str, run_id: str, task_id: str, map_index: i
     return f"airflow-{checked(deployment)}-{hashlib.sha256(identity.encode()).hexdigest()[:32]}"
 
 
-def task_tag(deployment: str, dag_id: str, task_id: str) -> str:
+def tag_of_task(deployment: str, dag_id: str, task_id: str) -> str:
     """The tag of the applications of one task in all its runs, by which others find them."""
     identity = json.dumps([dag_id, task_id])
     return f"knit-task-{checked(deployment)}-{hashlib.sha256(identity.encode()).hexdigest()[:32]}"
