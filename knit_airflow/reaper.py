@@ -53,7 +53,7 @@ def tag_of(deployment: str, dag_id: str, run_id: str, task_id: str, map_index: i
     return f"airflow-{checked(deployment)}-{hashlib.sha256(identity.encode()).hexdigest()[:32]}"
 
 
-def task_tag(deployment: str, dag_id: str, task_id: str) -> str:
+def tag_of_task(deployment: str, dag_id: str, task_id: str) -> str:
     """The tag of the applications of one task in all its runs, by which others find them."""
     identity = json.dumps([dag_id, task_id])
     return f"knit-task-{checked(deployment)}-{hashlib.sha256(identity.encode()).hexdigest()[:32]}"
@@ -68,7 +68,7 @@ def launch_tags(deployment: str, ti: Any, owner: str | None = None) -> tuple[str
     if not deployment:
         return ()
     mine = tag_of(deployment, ti.dag_id, ti.run_id, owner or ti.task_id, ti.map_index)
-    return deployment_tag(deployment), mine, task_tag(deployment, ti.dag_id, ti.task_id)
+    return deployment_tag(deployment), mine, tag_of_task(deployment, ti.dag_id, ti.task_id)
 
 
 def orphans(

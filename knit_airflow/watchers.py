@@ -24,7 +24,7 @@ from knit_airflow.compat import BaseEventTrigger, SharedStreamProducer, TriggerE
 from knit_airflow.crowd import Target
 from knit_airflow.hooks import KnitHook
 from knit_airflow.polling import shared_poll
-from knit_airflow.reaper import task_tag
+from knit_airflow.reaper import tag_of_task
 from knit_airflow.rooms import room_poll
 from knit_airflow.waiting import Look
 from knit_airflow.watching import Edge, Ends
@@ -337,4 +337,4 @@ def _tag_of(launched_by: Mapping[str, str]) -> str:
         )
     if set(launched_by) != {"dag_id", "task_id"}:
         raise ValueError(f"launched_by has a dag_id and a task_id, not {', '.join(launched_by) or 'nothing'}")
-    return task_tag(name, launched_by["dag_id"], launched_by["task_id"])
+    return tag_of_task(name, launched_by["dag_id"], launched_by["task_id"])

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from tools.airflow_client import wait_for
+
 if TYPE_CHECKING:
     from tools.airflow_processes import AirflowProcesses
 
@@ -115,6 +117,16 @@ def ask(airflow: AirflowProcesses, query: str, *values: Any) -> list[tuple[Any, 
     """What Airflow's database says; for what its API does not tell."""
     with closing(sqlite3.connect(airflow.database, timeout=30)) as database:
         return database.execute(query, values).fetchall()
+
+
+def pause(airflow: AirflowProcesses, dag_id: str, paused: bool = True) -> None:
+    """Pause or unpause a DAG; tried again when SQLite was locked for too long."""
+
+    def changed() -> bool:
+        reply = airflow.client.call("PATCH", f"/dags/{dag_id}", json={"is_paused": paused}, ok=(200, 500))
+        return bool(reply.get("is_paused") is paused)
+
+    wait_for(f"{dag_id}: paused={paused}", changed, 120, poll=1)
 
 
 def _spans(body: bytes, encoding: str) -> Iterator[Span]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.observing_bed import ask
+from tests.observing_bed import ask, pause
 from tools.airflow_client import wait_for
 from tools.airflow_processes import AirflowProcesses
 
@@ -17,7 +17,7 @@ def runs(airflow: AirflowProcesses) -> dict[str, str]:
     for dag in ("knit_quickstart", "knit_after_export", "knit_waiting", "knit_dask", "knit_after_nightly_load"):
         airflow.client.wait_parsed(dag)
     client = airflow.client
-    client.call("PATCH", "/dags/knit_after_nightly_load", json={"is_paused": False})
+    pause(airflow, "knit_after_nightly_load", False)
     return {
         "knit_quickstart": client.trigger("knit_quickstart"),
         "knit_retries": client.trigger("knit_retries"),
@@ -145,4 +145,4 @@ def test_watchers(airflow: AirflowProcesses, runs: dict[str, str]) -> None:
     client.wait_task(after, started[0]["dag_run_id"], "use", "success", 60)
     app_id = client.xcom("knit_nightly_load", run, "load", "application_id")
     assert client.xcom(after, started[0]["dag_run_id"], "use") == [app_id]
-    client.call("PATCH", f"/dags/{after}", json={"is_paused": True})
+    pause(airflow, after)

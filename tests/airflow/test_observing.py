@@ -8,9 +8,9 @@ from tests.observing_bed import Observers
 from tools.airflow_client import wait_for
 from tools.airflow_processes import AirflowProcesses
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]
 PHASES = ("wait", "start", "run")
-SOON = 120
+SOON = 180
 
 
 @pytest.fixture(scope="module")

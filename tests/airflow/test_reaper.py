@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from knit_airflow import KnitOperator
-from knit_airflow.reaper import checked, deployment_tag, orphans, tag_in, tag_of, task_tag
+from knit_airflow.reaper import checked, deployment_tag, orphans, tag_in, tag_of, tag_of_task
 from knit_core.cli import knit as knit_command
 from knit_core.report import Report
 from knit_core.spec import application_spec
@@ -76,7 +76,7 @@ def test_applications_are_tagged_only_where_the_deployment_has_a_name(
     own = ("own",) if "spec" in what else ()
     assert tags() == own
     monkeypatch.setenv("AIRFLOW__KNIT__DEPLOYMENT", "prod")
-    assert tags() == (*own, "airflow-prod", MINE, task_tag("prod", "d", "t"))
+    assert tags() == (*own, "airflow-prod", MINE, tag_of_task("prod", "d", "t"))
     assert deployment_tag("prod") == "airflow-prod" and tag_in("prod", tags()) == MINE
 
 

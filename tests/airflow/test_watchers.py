@@ -12,14 +12,14 @@ import pytest
 
 from knit_core import Application, Knit
 from knit_core.local import LocalCluster
-from tests.observing_bed import Observers, ask
+from tests.observing_bed import Observers, ask, pause
 from tools.airflow_client import wait_for
 from tools.airflow_processes import AirflowProcesses
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]
 DAGS = ("watched_ends", "watched_launches", "watched_room")
 #: Seconds for a thing that takes a few of them on a quiet machine.
-SOON = 120
+SOON = 240
 
 
 def events(airflow: AirflowProcesses, asset: str) -> list[dict[str, Any]]:
@@ -60,14 +60,14 @@ def full(airflow: AirflowProcesses, knit: Knit) -> Iterator[Application]:
     for dag in (*DAGS, "blocking_once"):
         airflow.client.wait_parsed(dag)
     for dag in DAGS:
-        airflow.client.call("PATCH", f"/dags/{dag}", json={"is_paused": False})
+        pause(airflow, dag, False)
     app = knit.submit("sleep 900", memory=3000, instances=2, queue="science", name="fills-the-queue")
     wait_for("two watchers have looked", lambda: len(memories(airflow, "KnitApplicationEnded")) == 2, SOON)
     wait_for("the queue is seen full", lambda: '"full": true' in "".join(memories(airflow, "KnitQueueHasRoom")), SOON)
     yield app
     app.kill("the tests are over")
     for dag in DAGS:
-        airflow.client.call("PATCH", f"/dags/{dag}", json={"is_paused": True})
+        pause(airflow, dag)
 
 
 def test_each_end_is_told_once_whatever_happens_to_the_triggerer(airflow: AirflowProcesses, knit: Knit) -> None:
