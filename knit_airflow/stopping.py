@@ -12,8 +12,11 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-#: Seconds in which Airflow has to answer: SIGKILL follows SIGTERM after five.
+#: Seconds in which Airflow has to answer where nobody else would end the application: SIGKILL follows SIGTERM after five.
 PATIENCE = 3.0
+#: … and where the next try takes it up. Without an api-server the supervisor tries for long to pass the question on, and
+#: sends no SIGKILL meanwhile.
+LONG_PATIENCE = 60.0
 #: States that a task is in after a person, or the end of its DAG run, has stopped it.
 STOPPED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed", "restarting"})
 
@@ -50,7 +53,7 @@ def goes_on(standing: Standing | None, retry_follows: bool) -> bool:
 
 
 def is_left(context: Any) -> bool:
-    """The same, Airflow being asked about the task of this context. Blocks for three seconds at most."""
+    """The same, Airflow being asked about the task of this context. Blocks."""
     from knit_airflow import compat
 
     if context is None:
@@ -63,8 +66,8 @@ def is_left(context: Any) -> bool:
         except Exception:  # the api-server, or the supervisor, is out of reach
             answers.append(None)
 
+    retry_follows = compat.will_retry(context["ti"])
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
-    asking.join(PATIENCE)
-    # Without an answer in time a person's wish is what matters.
-    return bool(answers) and goes_on(answers[0], compat.will_retry(context["ti"]))
+    asking.join(LONG_PATIENCE if retry_follows else PATIENCE)
+    return goes_on(answers[0] if answers else None, retry_follows)

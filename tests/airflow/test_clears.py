@@ -100,7 +100,10 @@ def test_cleared_when_it_has_succeeded_deferred(started: dict[str, Scenario], ke
     assert scenario.xcom("application_id") == ids(scenario)[1]
 
 
-@pytest.mark.parametrize(("key", "state"), [("success-blocking", "running"), ("success-deferred", "deferred")])
+@pytest.mark.parametrize(
+    ("key", "state"),
+    [pytest.param("success-blocking", "running", marks=pytest.mark.slow), ("success-deferred", "deferred")],
+)
 def test_marked_success_ends_the_application(started: dict[str, Scenario], key: str, state: str) -> None:
     scenario = started[key]
     app = scenario.wait_running()

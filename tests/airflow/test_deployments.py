@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import tempfile
 import time
@@ -45,13 +44,9 @@ def test_the_result_of_another_deployments_task_is_not_ours(
 
 def _dag(dag_id: str) -> Any:
     """A DAG of the file that the real Airflow has, too."""
-    spec = importlib.util.spec_from_file_location("scenario_dags", SCENARIOS / "scenarios.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    from airflow.sdk import DAG
+    from airflow.dag_processing.dagbag import DagBag
 
-    return next(each for each in vars(module).values() if isinstance(each, DAG) and each.dag_id == dag_id)
+    return DagBag(SCENARIOS / "scenarios.py").dags[dag_id]
 
 
 @pytest.fixture(scope="module")

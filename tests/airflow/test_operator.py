@@ -15,7 +15,7 @@ from knit_airflow.compat import (
     AirflowTaskTimeout,
     TaskDeferralError,
 )
-from knit_airflow.stopping import Standing, goes_on
+from knit_airflow.stopping import Standing, goes_on, is_left
 from knit_airflow.waiting import Done
 from knit_core.errors import ConnectionFailed, PreflightError
 from tests.airflow.fake_knit import FakeApplication, FakeKnit
@@ -168,6 +168,15 @@ def test_on_kill_that_nobody_wished_leaves_the_application_to_the_retry(knit: Fa
     task, knit.claims = Task(retries=0), {}
     killed_while_it_waits(knit, task, "The task was killed")
     assert knit.apps["application_1_0002"].kills, "no retry follows"
+
+
+@pytest.mark.parametrize("retries", [1, 0])
+def test_an_answer_that_does_not_come_counts_as_none(monkeypatch: pytest.MonkeyPatch, retries: int) -> None:
+    """While the api-server is away the supervisor passes nothing on, and every blocking task is told to stop."""
+    monkeypatch.setattr("knit_airflow.stopping.PATIENCE", 0.05)
+    monkeypatch.setattr("knit_airflow.stopping.LONG_PATIENCE", 0.05)
+    monkeypatch.setattr("knit_airflow.compat.standing", lambda context: threading.Event().wait(1))
+    assert is_left(Task(retries=retries).context()) is bool(retries)
 
 
 @pytest.mark.parametrize(
