@@ -13,6 +13,7 @@ import pytest
 from knit_airflow.reaper import tag_of
 from knit_core import Knit
 from tests.airflow.bench import SOON, Scenario
+from tests.airflow.test_examples import finished
 from tools.airflow_client import wait_for
 from tools.airflow_processes import AirflowProcesses
 
@@ -120,3 +121,14 @@ def test_no_secret_is_in_xcom_or_logs(started: dict[str, Scenario]) -> None:
         assert {each["key"] for each in found if each["task_id"] == "open_dask"} >= {"return_value", "dashboard"}
         logs = [log(scenario, name) for name in ("open_dask", "work", "close_dask")]
         assert "-----BEGIN" not in json.dumps([found, logs])
+
+
+def test_the_example(airflow: AirflowProcesses) -> None:
+    """Two tasks share a cluster in an environment that was built, and it is closed; a script had one of its own."""
+    airflow.client.wait_parsed("knit_dask")
+    run, client = airflow.client.trigger("knit_dask"), airflow.client
+    finished(airflow, {"knit_dask": run}, "knit_dask")
+    assert client.xcom("knit_dask", run, "check") is True
+    opened = client.xcom("knit_dask", run, "open_dask")["application_id"]
+    assert client.xcom("knit_dask", run, "close_dask") == {"application_id": opened, "outcome": "SUCCEEDED"}
+    assert client.xcom("knit_dask", run, "script") == sum(n * n for n in range(100))

@@ -14,7 +14,7 @@ DAY = "2026-03-01T00:00:00Z"
 
 @pytest.fixture(scope="module")
 def runs(airflow: AirflowProcesses) -> dict[str, str]:
-    for dag in ("knit_quickstart", "knit_after_export", "knit_waiting", "knit_dask", "knit_after_nightly_load"):
+    for dag in ("knit_quickstart", "knit_after_export", "knit_waiting", "knit_after_nightly_load"):
         airflow.client.wait_parsed(dag)
     client = airflow.client
     pause(airflow, "knit_after_nightly_load", False)
@@ -122,17 +122,6 @@ def test_mapped(airflow: AirflowProcesses, runs: dict[str, str]) -> None:
     finished(airflow, runs, "knit_mapped")
     rows = airflow.client.call("GET", f"/dags/knit_mapped/dagRuns/{runs['knit_mapped']}/taskInstances?task_id=load")
     assert {row["rendered_map_index"] for row in rows["task_instances"]} == {"load-oslo", "load-rome"}
-
-
-def test_dask(airflow: AirflowProcesses, runs: dict[str, str]) -> None:
-    """Two tasks share a cluster, which is closed; a script had one of its own. Alone: Dask's many processes take their time."""
-    runs["knit_dask"] = airflow.client.trigger("knit_dask")
-    finished(airflow, runs, "knit_dask")
-    run, client = runs["knit_dask"], airflow.client
-    assert client.xcom("knit_dask", run, "check") is True
-    opened = client.xcom("knit_dask", run, "open_dask")["application_id"]
-    assert client.xcom("knit_dask", run, "close_dask") == {"application_id": opened, "outcome": "SUCCEEDED"}
-    assert client.xcom("knit_dask", run, "script") == sum(n * n for n in range(100))
 
 
 def test_watchers(airflow: AirflowProcesses, runs: dict[str, str]) -> None:
