@@ -41,7 +41,7 @@ class DaskYARNCluster(Sizing, Cluster):  # type: ignore[misc]
     Args:
         env: environment of the containers; it needs dask and distributed in the versions that are installed here.
         n_workers: containers with workers.
-        groups: instead of one kind of workers several: WorkerGroup by name; the first is what `scale` and `adapt` mean.
+        groups: instead of one kind of workers several: WorkerGroup by name; `scale` and `adapt` mean the first by default.
         scheduler: "cluster": in a container of its own; "local": in this process, with which the cluster ends.
         security: True: TLS with certificates made for this cluster; False: none; or a `distributed.Security`.
         start_timeout: seconds (or "5 min") until the scheduler must answer.

@@ -74,7 +74,7 @@ class Layout:
     """A whole cluster.
 
     Attributes:
-        groups: by name; the first one is what `scale` and `adapt` mean.
+        groups: by name; `scale` and `adapt` mean the first unless told otherwise.
         env: environment of all containers.
         scheduler_memory, scheduler_vcores, scheduler_label, scheduler_preload: of the scheduler's container.
         scheduler_ports, dashboard_ports: ranges "8786:8800"; any free port when empty.

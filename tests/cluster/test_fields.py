@@ -267,7 +267,7 @@ def test_resources_and_gpus_are_counted(knit: Knit) -> None:
 
 
 @pytest.mark.slow
-def test_daskworkers_have_gpus_and_other_resources(knit: Knit) -> None:
+def test_dask_workers_have_gpus_and_other_resources(knit: Knit) -> None:
     """Two workers with both GPUs of a node each: one on either, although one node had room for both."""
     from distributed import Client
 
