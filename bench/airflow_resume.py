@@ -20,7 +20,6 @@ import sys
 import tempfile
 import time
 import urllib.request
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -114,8 +113,8 @@ def resume(count: int, interval: float, span: float) -> dict[str, Any]:
             runs = [f"run-{number:04d}" for number in range(1, count + 1)]
             apps = {run: f"application_1795641634989_{run[4:]}" for run in runs}
             begun = time.monotonic()
-            with ThreadPoolExecutor(4) as pool:
-                list(pool.map(lambda run: bed.client.trigger("wait", {"app": apps[run]}, run_id=run), runs))
+            for run in runs:  # one after the other: on SQLite, writes side by side stall the api-server
+                bed.client.trigger("wait", {"app": apps[run]}, run_id=run)
             wait_for("all deferred", lambda: states(bed).get("deferred") == count, 3600, 2, lambda: states(bed))
             print(f"{count} deferred after {time.monotonic() - begun:.0f} s", flush=True)
             time.sleep(4 * interval)

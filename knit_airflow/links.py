@@ -14,8 +14,6 @@ from knit_airflow.compat import NEVER_EXPIRE, BaseOperatorLink, XCom
 if TYPE_CHECKING:
     from knit_core import Application
 
-#: XCom that holds the address of the ResourceManager's page.
-PAGE_KEY = "application_page"
 #: Where a task's state store has the addresses of each try: {"1": {"page": …, "own": …, "logs": …}}.
 PAGES_KEY = "knit_pages"
 #: So many tries are kept.
@@ -104,28 +102,26 @@ def update_pages(context: Any, application: Application, report: Any, before: di
 
 
 def _leave(context: Any, pages: dict[str, str]) -> dict[str, str]:
-    ti = context["ti"]
+    """Keep a try's addresses in the task's state store, and in XComs what of them is new."""
+    ti, store = context["ti"], context["task_state_store"]
+    found = store.get(PAGES_KEY)
+    tries = dict(found) if isinstance(found, dict) else {}
+    before = tries.get(str(ti.try_number))
+    if before == pages:  # the task resumes
+        return pages
+    known = xcoms(before) if isinstance(before, dict) else {}
     for key, value in xcoms(pages).items():
-        ti.xcom_push(key=key, value=value)
-    keep(context["task_state_store"], ti.try_number, pages)
+        if known.get(key) != value:
+            ti.xcom_push(key=key, value=value)
+    tries[str(ti.try_number)] = pages
+    newest = sorted(tries, key=int)[-TRIES:]
+    store.set(PAGES_KEY, {number: tries[number] for number in newest}, retention=NEVER_EXPIRE)
     return pages
 
 
 def xcoms(pages: dict[str, str]) -> dict[str, str]:
-    """XComs by key: the buttons of a try that runs, and two that people use."""
-    links = {link.xcom_key: pages[link.kind] for link in LINKS}
-    return {**links, PAGE_KEY: pages["page"], "tracking_url": pages["own"]}
-
-
-def keep(store: Any, try_number: int, pages: dict[str, str]) -> None:
-    """Keep a try's addresses in the task's state store."""
-    found = store.get(PAGES_KEY)
-    tries = dict(found) if isinstance(found, dict) else {}
-    if tries.get(str(try_number)) == pages:
-        return
-    tries[str(try_number)] = pages
-    newest = sorted(tries, key=int)[-TRIES:]
-    store.set(PAGES_KEY, {number: tries[number] for number in newest}, retention=NEVER_EXPIRE)
+    """XComs by key: the buttons of a try that runs, and one that people use."""
+    return {**{link.xcom_key: pages.get(link.kind, "") for link in LINKS}, "tracking_url": pages.get("own", "")}
 
 
 def _kept_logs(application: Application) -> str:

@@ -34,7 +34,6 @@ def test_success_returns_the_value_and_pushes_id_and_link(knit: FakeKnit) -> Non
     page = "http://rm/cluster/app/application_1_0001"
     assert task.xcoms == {
         "application_id": "application_1_0001",
-        "application_page": page,
         "_link_KnitApplicationLink": page,
         "_link_KnitOwnPageLink": "http://rm/proxy/application_1_0001/",
         "_link_KnitLogsLink": page,
@@ -42,6 +41,17 @@ def test_success_returns_the_value_and_pushes_id_and_link(knit: FakeKnit) -> Non
         "exit_codes": {"main_0": 0},
         "resources_used": {"memory_mib_seconds": 0, "vcore_seconds": 0},
     }
+
+
+def test_the_addresses_of_each_try_are_kept_and_those_of_the_last_twenty(knit: FakeKnit) -> None:
+    task = Task(retries=30)
+    knit.on_submit = lambda app: app.end("FAILED", "no luck")
+    for attempt in range(1, 24):
+        with pytest.raises(AirflowException):
+            operator().execute(task.context() if attempt == 1 else task.retry())
+    kept = task.store["knit_pages"]
+    assert list(kept) == [str(number) for number in range(4, 24)]
+    assert all(kept[number]["page"].endswith(f"application_1_{int(number):04d}") for number in kept)
 
 
 def test_retry_after_a_death_attaches_in_both_modes(knit: FakeKnit) -> None:
