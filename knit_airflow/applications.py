@@ -101,7 +101,7 @@ class ApplicationOperator(BaseOperator):
         self._logs: TaskLogs | None = None
         self._context: Any = None
         self._killed = False
-        self._goes_on = self._seen = False
+        self._goes_on = self._tried = False
         self._killer: threading.Thread | None = None
         self._said = ""
         self._report: Report | None = None
@@ -367,7 +367,6 @@ class ApplicationOperator(BaseOperator):
         """What the end of this process means for its application; then that is done."""
         began = time.monotonic()
         self._goes_on = is_left(self._context)
-        self._seen = self._application is not None
         if not self._goes_on:
             late = time.monotonic() - began > SIGTERM_GRACE / 2
             self._end("The Airflow task was killed", 0 if late else SIGTERM_GRACE)
@@ -380,7 +379,7 @@ class ApplicationOperator(BaseOperator):
             self._stop()
         if self._goes_on:
             return AirflowException(f"The task's process was told to stop; {self._named()} is left to the next try")
-        if not self._seen:  # what was on its way to YARN when the killer looked is there by now
+        if not self._tried:  # what was on its way to YARN when the killer looked is there by now
             self._end("The Airflow task was killed", SIGTERM_GRACE)
         return AirflowException(f"The task was killed, and with it {self._named()}")
 
@@ -417,6 +416,7 @@ class ApplicationOperator(BaseOperator):
         from knit_core.errors import KnitError
 
         assert self._application is not None
+        self._tried = True
         try:
             self._application.kill(reason=reason, grace=grace)
             self.log.info("%s was ended: %s", self._application.id, reason)

@@ -22,7 +22,7 @@ from knit_airflow.dask import (
 )
 from knit_airflow.dask_client import place_of
 from knit_airflow.failures import ApplicationWasKilled, ClusterFailed, KnitRefused
-from knit_airflow.reaper import tag_of
+from knit_airflow.reaper import deployment_tag, tag_of, tag_of_task
 from knit_core.dask_yarn import launching
 from knit_core.errors import ConnectionFailed, MasterUnreachable
 from knit_core.spec import application_spec
@@ -73,7 +73,13 @@ def test_the_setup_is_wired_and_returns_no_secret(knit: FakeKnit) -> None:
 def test_the_reaper_takes_it_for_the_teardowns(knit: FakeKnit, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__KNIT__DEPLOYMENT", "prod")
     opened(tags=["own"]).execute(Task().context())
-    assert knit.submitted[0]["spec"]["tags"] == ["own", tag_of("prod", "d", "r", "close_dask", -1), "dask"]
+    assert knit.submitted[0]["spec"]["tags"] == [
+        "own",
+        deployment_tag("prod"),
+        tag_of("prod", "d", "r", "close_dask", -1),
+        tag_of_task("prod", "d", "t"),
+        "dask",
+    ]
     KnitDaskClusterOperator(task_id="alone", name="n", n_workers=1).execute(Task().context())
     assert knit.submitted[1]["spec"]["tags"] == ["dask"]  # it would be taken for an orphan while it is used
 

@@ -14,7 +14,7 @@ from knit_airflow.plugin import KnitPlugin, LazyApp
 
 
 def test_airflow_finds_it() -> None:
-    (found,) = entry_points(group="airflow.plugins", name="knit")
+    (found,) = entry_points(group="airflow.plugins", name="knit_page")
     assert found.load() is KnitPlugin
 
 
