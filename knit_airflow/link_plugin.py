@@ -28,7 +28,7 @@ class _Kept(PageLink):
         found = pages.get(str(ti_key.try_number))
         if isinstance(found, dict):
             return str(found.get(self.kind, ""))
-        # A sensor that lives in the triggerer has left XComs only, and those are of the newest try.
+        # Without a record there may be XComs, and those are of the newest try.
         return _xcom(ti_key, self.xcom_key) if ti_key.try_number >= newest else ""
 
 

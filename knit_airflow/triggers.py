@@ -15,7 +15,6 @@ from knit_airflow.compat import BaseTrigger, TaskSuccessEvent, TriggerEvent, lau
 from knit_airflow.crowd import Target
 from knit_airflow.following import Following
 from knit_airflow.hooks import KnitHook
-from knit_airflow.links import addresses, xcoms
 from knit_airflow.polling import shared_poll
 from knit_airflow.waiting import Done, Goal, Look, Waiting
 
@@ -223,7 +222,7 @@ class KnitSensorTrigger(BaseTrigger):
             knit = await KnitHook(self.knit_conn_id).aget_conn()
             application = knit.attach(app_id)
             found = await asyncio.to_thread(facts, application, done)
-            values = {"return_value": found, "application_id": app_id, **await asyncio.to_thread(_buttons, application)}
+            values = {"return_value": found, "application_id": app_id}
             await asyncio.to_thread(push_xcoms, self.task_instance, values)
         except Exception as error:
             self.log.warning("%s: a worker has to tell its result: %s: %s", app_id, type(error).__name__, error)
@@ -234,16 +233,6 @@ class KnitSensorTrigger(BaseTrigger):
         if look.text != self._said:
             self._said = look.text
             self.log.info("%s: %s", self.application_id or self.name or self.tag or "application", look.text)
-
-
-def _buttons(application: Application) -> dict[str, Any]:
-    """XComs of the task's buttons; none when the ResourceManager does not tell now. Blocks."""
-    from knit_core.errors import KnitError
-
-    try:
-        return dict(xcoms(addresses(application, application.report())))
-    except KnitError:
-        return {}
 
 
 def place_of(launched_by: Any, ti: Any) -> dict[str, Any]:
