@@ -94,6 +94,10 @@ def test_the_resourcemanager_hangs_for_minutes(
     finally:
         os.kill(pid, signal.SIGCONT)
     check_undisturbed(tasks)
+    # A launch gives up sooner than a wait; its two tries are used up, and nothing of it is on the cluster.
+    late.wait("failed")
+    assert late.applications() == []
+    late.clear()
     late.let_go()
-    late.wait("success")
+    late.wait("success", tries=3)
     assert len(late.applications()) == 1

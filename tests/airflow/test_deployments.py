@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]
 
 
+@pytest.mark.filterwarnings("default")  # those of Airflow's own server, which runs in this process
 @pytest.mark.parametrize("mode", ["blocking", pytest.param("deferred", marks=pytest.mark.slow)])
 def test_the_result_of_another_deployments_task_is_not_ours(
     airflow: AirflowProcesses, alice: Knit, flags: Path, dag_test: Callable[..., Any], mode: str
@@ -103,7 +104,7 @@ def test_two_deployments_at_once(airflow: AirflowProcesses, second: AirflowProce
 @pytest.mark.timeout(800)
 def test_the_database_is_away_for_a_minute(second: AirflowProcesses, alice: Knit, flags: Path) -> None:
     """Whatever dies of it is started again, as a service manager does; tasks go on, in this try or the next."""
-    scenarios = [Scenario(second, alice, flags, mode).start() for mode in ("blocking", "deferred")]
+    scenarios = [Scenario(second, alice, flags, f"patient_{mode}").start() for mode in ("blocking", "deferred")]
     apps = [scenario.wait_running().id for scenario in scenarios]
     for scenario, state in zip(scenarios, ("running", "deferred"), strict=True):
         scenario.wait(state)

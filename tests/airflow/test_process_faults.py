@@ -29,14 +29,14 @@ SCENARIOS = {
     "killed-last": "blocking_once",
     "drained": "blocking",
     "drained-last": "blocking_once",
-    "servers-blocking": "blocking",
-    "servers-deferred": "deferred",
+    "servers-blocking": "patient_blocking",
+    "servers-deferred": "patient_deferred",
 }
 
 
 @pytest.fixture(scope="module")
 def started(airflow: AirflowProcesses, alice: Knit, flags: Path) -> Iterator[dict[str, Scenario]]:
-    airflow.client.wait_parsed("blocking_once")
+    airflow.client.wait_parsed("patient_deferred")
     scenarios = {key: Scenario(airflow, alice, flags, dag) for key, dag in SCENARIOS.items()}
     for scenario in scenarios.values():
         scenario.start()

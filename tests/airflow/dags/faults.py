@@ -77,6 +77,9 @@ for mode in ("blocking", "deferred"):
         KnitOperator.partial(task_id="run", deferrable=deferrable, **CONF).expand(
             name=[f"{{{{ dag_run.conf['name'] }}}}-{index}" for index in range(3)]
         )
+    with DAG(f"patient_{mode}", schedule=None):
+        # While no api-server is there a try ends before it has begun: more of them than that takes.
+        KnitOperator(task_id="run", deferrable=deferrable, retries=20, retry_delay=timedelta(seconds=3), **RUN)
     with DAG(f"elsewhere_{mode}", schedule=None):
         KnitOperator(task_id="run", deferrable=deferrable, **RUN)
 
