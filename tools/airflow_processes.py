@@ -24,8 +24,8 @@ from tools.airflow_client import AirflowClient
 
 PARTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 
-#: Seconds that a part waits for SQLite's lock.
-LOCK_TIMEOUT = 30
+#: Seconds that a part waits for SQLite's lock; the api-server may wait for itself, so that more only stops everything for longer.
+LOCK_TIMEOUT = 10
 LONG_AGO = "2020-01-01 00:00:00.000000"
 
 #: Faults are noticed soon, changed files are read at once (those that stayed the same not all the time, which takes a whole
