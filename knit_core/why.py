@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from knit_core.facts import Node
@@ -128,7 +129,7 @@ def why_running(
         details.append(
             f"{len(waiting)} containers are asked for, the first since {show_seconds((now - oldest) / 1000)}"
         )
-        for size in dict.fromkeys(p for p in pending if p.count > 0):
+        for size in _by_size(pending):
             details += _room_for(size, nodes)
         advice.append("wait for room, ask for smaller containers (memory=), or scale down (knit scale)")
     held = sum(c.state is ContainerState.HELD for c in containers)
@@ -148,6 +149,14 @@ def why_running(
         running = sum(c.state is ContainerState.RUNNING for c in containers)
         return Why(f"It runs, {report.progress:.0%}: {running} containers, and nothing is waited for.")
     return Why(f"It runs, {report.progress:.0%}, and waits:", tuple(details), tuple(advice))
+
+
+def _by_size(pending: Iterable[Pending]) -> list[Pending]:
+    """One for each size: the ResourceManager has a row for each request, several of which may be of one size."""
+    counts: Counter[Pending] = Counter()
+    for each in pending:
+        counts[replace(each, count=0)] += max(0, each.count)
+    return [replace(size, count=count) for size, count in counts.items() if count]
 
 
 def _room_for(size: Pending, nodes: Sequence[Node]) -> list[str]:

@@ -80,6 +80,12 @@ def test_containers_that_are_not_given(size: Pending, said: str) -> None:
     assert "→ wait for room" in why
 
 
+def test_requests_of_one_size_are_counted_together() -> None:
+    sizes = [Pending(7168, 1, 1), Pending(512, 1, 1), Pending(7168, 1, 2), Pending(512, 1, 0)]
+    why = why_running(report(state=State.RUNNING), {}, [container("REQUESTED")], sizes, ROOMS, 2000)
+    assert [line.partition(":")[0] for line in why.details[1:]] == ["3 of 7 GiB, 1 vcores", "1 of 512 MiB, 1 vcores"]
+
+
 def test_what_else_is_waited_for() -> None:
     rows = [container("HELD"), container("WAITING", attempt=2), container("FAILED", diagnostics="exited with 3")]
     services = {"web": status("web", "WAITING"), "db": status("db", "STARTING", running=2, ready=1)}
