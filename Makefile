@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST_FLAGS ?=
 # Tests on the cluster and tests under Airflow wait most of the time: side by side they take little more than half.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadscope
 
 # The oldest release of distributed that the extra `dask` allows: about a year old.
 DASK_OLD ?= 2025.9.1

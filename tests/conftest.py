@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import pytest
 
@@ -19,28 +20,30 @@ pytest_plugins = [
 _ORDER = ("unit", "cluster", "airflow")
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Quick tests first: what is broken in the core should not be found by Airflow.
-
-    With pytest-xdist (`-n 2 --dist loadgroup`) those that share daemons stay together in one process, Airflow's with a
-    cluster of their own; all others go by file.
-    """
+    """Quick tests first: what is broken in the core should not be found by Airflow."""
 
     def rank(item: pytest.Item) -> int:
         parts = item.path.parts
         return next((index for index, name in enumerate(_ORDER) if name in parts), len(_ORDER))
 
     items.sort(key=rank)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
 
 
-def _group(item: pytest.Item) -> str:
-    fixtures = set(getattr(item, "fixturenames", ()))
-    if "airflow" in fixtures or ("airflow" in item.path.parts and "cluster" in fixtures):
-        return "airflow"
-    return "cluster" if "cluster" in fixtures else item.path.stem
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With pytest-xdist (`-n 2`) those that share daemons stay together in one process each; all others go by file.
+
+    (Its own groups, `--dist loadgroup`, do nothing under pytest 9.2, which no longer lets it rename tests.)
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByDaemons(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return next((name for name in ("cluster", "airflow") if name in file.split("/")[:-1]), file)
+
+    return ByDaemons(config, log)
 
 
 @pytest.hookimpl(trylast=True)

@@ -94,10 +94,9 @@ def test_it_is_closed_when_a_task_between_fails(started: dict[str, Scenario]) ->
     app = scenario.wait_running()
     scenario.wait("success")
     wait_for("the sum", lambda: "the total is 6" in log(scenario, "work"), SOON)
-    assert scenario.client.links(scenario.dag_id, scenario.run_id, "open_dask") == {
-        "YARN application": app.page,
-        "Dask dashboard": scenario.xcom("dashboard"),
-    }
+    links = scenario.client.links(scenario.dag_id, scenario.run_id, "open_dask")
+    assert set(links) == {"YARN application", "Application page", "Container logs", "Dask dashboard"}
+    assert (links["YARN application"], links["Dask dashboard"]) == (app.page, scenario.xcom("dashboard"))
     scenario.let_go()
     of(scenario, "work", "failed")
     closed(scenario, app.id)
@@ -107,7 +106,7 @@ def test_it_is_closed_when_a_task_between_fails(started: dict[str, Scenario]) ->
 
 def test_it_is_closed_when_the_run_is_marked_failed(started: dict[str, Scenario]) -> None:
     scenario = started["blocking"]
-    app = scenario.applications()[-1]
+    app = scenario.wait_running()
     wait_for("the sum", lambda: "the total is 6" in log(scenario, "work"), SOON)
     scenario.client.call("PATCH", f"/dags/{scenario.dag_id}/dagRuns/{scenario.run_id}", json={"state": "failed"})
     closed(scenario, app.id)

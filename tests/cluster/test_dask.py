@@ -46,6 +46,7 @@ def test_it_computes_over_tls(dask: DaskYARNCluster) -> None:
 
 def test_workers_are_what_was_asked_for(dask: DaskYARNCluster) -> None:
     with Client(dask) as client:
+        client.wait_for_workers(2, timeout=60)
         rows = client.scheduler_info(n_workers=-1)["workers"].values()
     assert {row["memory_limit"] for row in rows} == {(384 - 64) * 2**20}
     assert {row["nthreads"] for row in rows} == {1}
