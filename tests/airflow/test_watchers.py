@@ -44,6 +44,12 @@ def memories(airflow: AirflowProcesses, kind: str) -> list[str]:
     return [value for (value,) in rows]
 
 
+def looked(airflow: AirflowProcesses, *assets: str) -> bool:
+    """Whether the watchers of these assets have looked at the cluster at least once."""
+    look = "SELECT count(*) FROM asset_state_store JOIN asset ON asset.id = asset_id WHERE name = ?"
+    return all(ask(airflow, look, asset)[0][0] for asset in assets)
+
+
 def memory(airflow: AirflowProcesses, app_id: str) -> str:
     """The memory that an application is in."""
     return next((each for each in memories(airflow, "KnitApplicationEnded") if app_id in each), "")
@@ -62,7 +68,7 @@ def full(airflow: AirflowProcesses, knit: Knit) -> Iterator[Application]:
     for dag in DAGS:
         pause(airflow, dag, False)
     app = knit.submit("sleep 900", memory=3000, instances=2, queue="science", name="fills-the-queue")
-    wait_for("two watchers have looked", lambda: len(memories(airflow, "KnitApplicationEnded")) == 2, SOON)
+    wait_for("two watchers have looked", lambda: looked(airflow, "watched_ends", "watched_launches"), SOON)
     wait_for("the queue is seen full", lambda: '"full": true' in "".join(memories(airflow, "KnitQueueHasRoom")), SOON)
     yield app
     app.kill("the tests are over")
