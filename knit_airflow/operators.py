@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from knit_airflow.applications import ApplicationOperator, Stopped
+from knit_airflow.applications import ApplicationOperator
 from knit_airflow.compat import AirflowException, BaseOperator
+from knit_airflow.ending import Stopped
 from knit_airflow.facts import value_of
 from knit_airflow.failures import KnitRefused, airflow_error
 from knit_airflow.hooks import KnitHook
