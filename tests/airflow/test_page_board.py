@@ -106,10 +106,10 @@ def test_counts_are_of_everything_that_may_be_seen_and_sums_of_what_was_found() 
 
 def test_a_thousand_applications_are_a_matter_of_milliseconds() -> None:
     reports = [report(number) for number in range(1000)]
-    began = time.perf_counter()
+    began = time.process_time()
     found = page_of((row_of(each, OWNER) for each in reports), Wanted(text="app-9", sort="-cost"))
     assert found["total"] == 1000 and found["found"] == 111 and len(found["rows"]) == 50
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1  # 0.02 s; the processor's time, whatever else the machine does
 
 
 def test_the_resourcemanagers_requests_become_what_is_pending() -> None:

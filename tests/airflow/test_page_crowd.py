@@ -92,7 +92,7 @@ def test_one_list_serves_all_viewers_and_each_sees_his_own(crowd: tuple[Desk, Ta
     assert [each["applicationTags"] for each in standin.asked] == ["airflow-crowd"]
     assert "resourceRequests" not in standin.asked[0]["deSelects"]
 
-    began = time.perf_counter()
+    began = time.process_time()
     again = asyncio.run(desk.board(3, Wanted(text="dag-3", page=2)))
-    assert time.perf_counter() - began < 2  # about 0.02 s on a machine that has nothing else to do
+    assert time.process_time() - began < 2  # 0.02 s; the processor's time, whatever else the machine does
     assert again["page"] == 2 and standin.requests["list"] == 1

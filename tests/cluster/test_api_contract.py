@@ -162,10 +162,11 @@ def test_noise_and_half_sent_requests_slow_nobody(running: Application) -> None:
             else:
                 one.sendall(noise.randbytes(noise.randrange(1, 400)) + b"\r\n\r\n")
                 one.close()
-        began = time.monotonic()
         for _ in range(20):
+            began = time.monotonic()
             assert running.details()["state"] == "RUNNING"
-        assert time.monotonic() - began < 10
+            # The server gives half-sent requests up after 10 s: whoever waits for that waits for them.
+            assert time.monotonic() - began < 5
     finally:
         for one in held:
             one.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,6 +74,7 @@ def kill_master(app: Application) -> None:
     """SIGKILL its ApplicationMaster, and wait for the next one to serve."""
     before = app.report().attempt
     eventually(lambda: masters(app.id), 20, "its process")
+    time.sleep(2)  # YARN keeps only containers of which their nodes have told it: a heartbeat, late on a busy machine
     for process in masters(app.id):
         process.send_signal(signal.SIGKILL)
     eventually(lambda: _serves(app, before + 1), 60, "the next attempt")

@@ -28,7 +28,8 @@ import knit.am.json.Json;
 /** The HTTP side: bytes in and out, limits, the signed envelope. Who may pass is Gate's, what is answered is Calls'. */
 public final class Api {
   private static final int MAX_BODY = 1 << 20;
-  private static final int THREADS = 64;
+  /** Each half-sent request holds one until it is given up, after 10 s; idle ones go. */
+  private static final int THREADS = 256;
   /** Seconds for the owner thread. */
   private static final int PATIENCE = 30;
 
