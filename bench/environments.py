@@ -37,6 +37,7 @@ from trial import Bed, Failed, Launch, Peer, _fresh  # noqa: E402
 from knit_core import Knit  # noqa: E402
 from knit_core.envcache import push  # noqa: E402
 from knit_core.environments import Environment, EnvironmentBuilder  # noqa: E402
+from knit_core.environments.bytecode import Bytecode  # noqa: E402
 
 SIZES = {"small": ("numpy", "cloudpickle", "dask", "distributed"), "big": ()}  # big: all packages of the channel
 IMPORTS = "numpy, distributed"
@@ -129,7 +130,7 @@ def _packing(prefix: Path, size: str, work: Path, runs: int, results: dict[str, 
             _add(results, CONDA_PACK, what, seconds)
             results[CONDA_PACK]["bytes"] = [output.stat().st_size]
             if what == "pack_cold":
-                compile_bytecode, ours.compile_bytecode = ours.compile_bytecode, lambda *_: []
+                compile_bytecode, ours.compile_bytecode = ours.compile_bytecode, lambda *_: Bytecode(Path(), {})
                 _add(results, OURS, "pack_cold_without_bytecode", _timed(lambda: _pack(prefix, cache)))
                 ours.compile_bytecode = compile_bytecode
                 shutil.rmtree(cache)

@@ -187,7 +187,10 @@ def _read(upload: Upload, progress: Progress | None, stop: threading.Event) -> I
             if progress:
                 progress(upload.name, sent, upload.size)
     if digest.hexdigest() != upload.sha256:
-        raise StagingError(f"{upload.path} changed while it was uploaded: launch again when it is complete")
+        raise StagingError(
+            f"{upload.path} changed while it was uploaded, or was damaged on the disk: launch again when it is complete; "
+            "if Knit made it, delete it, and it is made again"
+        )
 
 
 _digests: dict[tuple[str, int, int, int], str] = {}

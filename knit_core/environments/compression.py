@@ -16,7 +16,7 @@ from typing import IO, cast
 
 _BUFFER = 1 << 20
 _ZLIB_LEVEL = 4
-_ISAL_LEVEL = 3  # isal's best
+_ISAL_LEVEL = 2  # 3, its best, takes 1.4 times as long for 1.5 % less
 
 
 def compressor() -> str:

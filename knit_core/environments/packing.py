@@ -11,7 +11,6 @@ import hashlib
 import json
 import logging
 import os
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -126,20 +125,20 @@ class Packer:
         if reusable and (glibc := kept.glibc()) is not None:
             self._glibc[record.id] = glibc
             return kept.path
-        prefix, compiled = self._installed.prefix, self._scratch / record.id
-        files = self._travelling(files)
-        bytecode = compile_bytecode(prefix, self._installed.embedded, files, compiled) if self._bytecode else []
+        prefix, files = self._installed.prefix, self._travelling(files)
+        python = files if self._bytecode else ()
+        bytecode = compile_bytecode(prefix, self._installed.embedded, python, self._scratch / record.id)
         fresh = self._scratch / f"{record.id}.gz"
         with gzip_member(fresh) as stream:
             writer = TarWriter(stream, self._installed.embedded)
             for path in sorted(files):
                 writer.add(path, prefix)
-            for path in bytecode:
-                writer.add(path, compiled)
+            for path, data in bytecode:
+                writer.add_bytes(path, data)
             if record.kind == "conda":
                 name = f"conda-meta/{record.name}-{record.version}-{record.build}.json"
                 described = _as_the_package_says(metadata, record)
-                writer.add_bytes(name, portable_metadata(described, record, [*files, *bytecode]))
+                writer.add_bytes(name, portable_metadata(described, record, [*files, *bytecode.sizes]))
         self._glibc[record.id] = writer.glibc
         return kept.keep(fresh, writer.glibc) if reusable else fresh
 
@@ -196,16 +195,18 @@ class Member:
     def glibc(self) -> Version | None:
         """What its files need; None when there is no such member."""
         try:
-            found = json.loads((self.folder / f"{self.key}.json").read_bytes())["glibc"]
+            note = json.loads((self.folder / f"{self.key}.json").read_bytes())
+            if self.path.stat().st_size != note["size"]:  # a power cut
+                return None
             os.utime(self.path)  # used now: pruning leaves it
+            return tuple(note["glibc"])
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
-        return tuple(found)
 
     def keep(self, fresh: Path, glibc: Version) -> Path:
         """Makes a finished file the member."""
         note = fresh.with_suffix(".json")
-        note.write_text(json.dumps({"glibc": glibc}))
+        note.write_text(json.dumps({"glibc": glibc, "size": fresh.stat().st_size}))
         note.replace(self.folder / f"{self.key}.json")
         return fresh.replace(self.path)
 
@@ -262,18 +263,18 @@ def in_parallel(tasks: Mapping[str, Callable[[], Path]], on_packed: OnPacked) ->
 
 
 def concatenate(parts: Iterable[Path], archive: Path) -> Packed:
-    """Puts gzip members end to end, and on the disk; meanwhile its digest is computed (both take long, neither waits)."""
-    with archive.open("wb") as out, ThreadPoolExecutor(1, thread_name_prefix="knit-sync") as pool:
+    """Puts gzip members end to end; meanwhile their digest is computed.
+
+    Nothing waits for the disk: what a power cut spoils has another size, or is found by its digest when it is uploaded.
+    """
+    digest = hashlib.sha256()
+    with archive.open("wb") as out, ThreadPoolExecutor(1, thread_name_prefix="knit-digest") as pool:
         for part in parts:
-            with part.open("rb") as file:
-                shutil.copyfileobj(file, out, _BLOCK)
-        out.flush()
-        synced = pool.submit(os.fsync, out.fileno())
-        digest = hashlib.sha256()
-        with archive.open("rb") as written:
-            while block := written.read(_BLOCK):
-                digest.update(block)
-        synced.result()
+            with part.open("rb", buffering=0) as file:
+                while block := file.read(_BLOCK):
+                    digesting = pool.submit(digest.update, block)
+                    out.write(block)
+                    digesting.result()
         return Packed(digest.hexdigest(), out.tell())
 
 

@@ -141,7 +141,7 @@ class PrefixPacker:
 
     def _files(self, on_packed: OnPacked, before: States) -> list[str]:
         prefix = self.prefix
-        found = [p for p in _listed(prefix, before) if not p.endswith(".pyc") and not p.startswith("conda-meta/")]
+        found = [path for path in _listed(prefix, before) if not path.startswith("conda-meta/")]
         managed = _managed(prefix)
         secret = set(found) - managed
         secret -= set(without_secrets(sorted(secret), prefix, on_packed))
@@ -174,14 +174,14 @@ class PrefixPacker:
         if not self.complete:
             files = needed(files, self.prefix)
         label = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
-        compiled, part = self.scratch / f"compiled-{label}", self.scratch / f"{label}.gz"
-        bytecode = compile_bytecode(self.prefix, str(self.prefix), files, compiled)
+        part = self.scratch / f"{label}.gz"
+        bytecode = compile_bytecode(self.prefix, str(self.prefix), files, self.scratch / f"compiled-{label}")
         with gzip_member(part) as stream:
             writer = TarWriter(stream, str(self.prefix))
             for path in files:
                 writer.add(path, self.prefix)
-            for path in bytecode:
-                writer.add(path, compiled)
+            for path, data in bytecode:
+                writer.add_bytes(path, data)
         self._glibc[name] = writer.glibc
         if any(_state(self.prefix / path) != state for path, state in mine.items() if state != _FOLDER):
             raise self._changed(before)  # it must not be kept as what it was before
@@ -212,6 +212,7 @@ def _digest(prefix: Path, files: States, complete: bool) -> str:
 
 
 def _listed(prefix: Path, before: States) -> list[str]:
+    """What conda-pack would pack, bytecode apart."""
     from conda_pack import CondaEnv, CondaPackException
 
     try:
@@ -221,7 +222,7 @@ def _listed(prefix: Path, before: States) -> list[str]:
         raise BadArchive(f"{prefix} cannot be packed: {error}") from error
     except (KeyError, ValueError) as error:
         raise BadArchive(f"{prefix} has a file in conda-meta that describes no package ({error!r})") from error
-    targets = {file.target for file in found}
+    targets = {file.target for file in found if not file.target.endswith(".pyc")}
     return sorted(path for path in targets if path in before or (prefix / path).is_dir())
 
 

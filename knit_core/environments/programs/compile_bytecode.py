@@ -1,21 +1,21 @@
-"""Compiles Python files into a folder of their own; run by the environment's own Python.
+"""Compiles Python files, all into one file; run by the environment's own Python.
 
-    python compile_bytecode.py <parent pid> <prefix> <output folder> < lines
+    python compile_bytecode.py <parent pid> <prefix> <output file> < lines > lines
 
 The bytecode is of the kind that is never compared with its source (unchecked hash), as files get new times when they
-are unpacked and containers cannot write. Lines are JSON: [file to read, its path in the environment];
-`<prefix>` is what stands for the environment in the bytecode. Works with any Python from 3.7 on.
+are unpacked and containers cannot write. Lines are JSON: [file to read, its path in the environment] in, [path of the
+bytecode in the environment, bytes] out, in the order in which the output has them, end to end (a file for each would
+cost more than making it). `<prefix>` is what stands for the environment in the bytecode. Works with any Python from
+3.7 on.
 
 Bytecode that is there already and belongs to the source, as pip and conda leave it, is not made again: only the name of
 the source in it is changed. It is looked for below the working folder.
 """
 
-import contextlib
 import importlib.util
 import json
 import marshal
 import os
-import py_compile
 import struct
 import sys
 import types
@@ -27,43 +27,46 @@ SHORT_TEXTS = (b"z", b"Z", b"\xfa", b"\xda")
 
 
 def main() -> None:
-    parent, prefix, output = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+    parent, prefix = int(sys.argv[1]), sys.argv[2]
     warnings.simplefilter("ignore")
     here = Path.cwd()
-    for line in sys.stdin:
-        source, path = json.loads(line)
-        if os.getppid() != parent:  # killed: nobody waits for this any more
-            sys.exit(1)
-        target, name = Path(output, importlib.util.cache_from_source(path)), f"{prefix}/{path}"
-        if Path(source) == here / path and take_over(here / path, target, name):
-            continue
-        # Files that are meant to be broken, templates, another Python's syntax: they stay source.
-        with contextlib.suppress(py_compile.PyCompileError, UnicodeDecodeError, ValueError, RecursionError):
-            py_compile.compile(
-                source,
-                cfile=str(target),
-                dfile=name,
-                doraise=True,
-                invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
-            )
+    with Path(sys.argv[3]).open("wb") as output:
+        for line in sys.stdin:
+            source, path = json.loads(line)
+            if os.getppid() != parent:  # killed: nobody waits for this any more
+                sys.exit(1)
+            name = f"{prefix}/{path}"
+            data = take_over(here / path, name) if Path(source) == here / path else b""
+            data = data or compiled(Path(source), name)
+            if data:
+                output.write(data)
+                print(json.dumps([importlib.util.cache_from_source(path), len(data)]))
 
 
-def take_over(source: Path, target: Path, name: str) -> bool:
-    """Writes the bytecode that is there for the source, with another name; False when there is none that fits."""
+def compiled(source: Path, name: str) -> bytes:
+    """The bytecode of a source; none of what is meant to be broken, of templates, of another Python's syntax."""
+    data = source.read_bytes()
+    try:
+        code = marshal.dumps(compile(data, name, "exec", dont_inherit=True))
+    except Exception:  # as py_compile does: the compiler has many ways to refuse
+        return b""
+    return importlib.util.MAGIC_NUMBER + struct.pack("<I", 1) + importlib.util.source_hash(data) + code
+
+
+def take_over(source: Path, name: str) -> bytes:
+    """The bytecode that is there for the source, with another name; empty when there is none that fits."""
     try:
         data = Path(importlib.util.cache_from_source(str(source))).read_bytes()
         if data[:4] != importlib.util.MAGIC_NUMBER:
-            return False
+            return b""
         digest, stat = importlib.util.source_hash(source.read_bytes()), source.stat()
         state = struct.pack("<II", int(stat.st_mtime) & 0xFFFFFFFF, stat.st_size & 0xFFFFFFFF)
         if data[8:16] != (digest if data[4] & 1 else state):
-            return False
+            return b""
         code = with_name(data[16:], str(source), name, str(Path.cwd()).encode())
     except (OSError, ValueError, EOFError, TypeError, AttributeError):  # none, broken, or Python 3.7
-        return False
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(data[:4] + struct.pack("<I", 1) + digest + code)
-    return True
+        return b""
+    return data[:4] + struct.pack("<I", 1) + digest + code
 
 
 def with_name(data: bytes, old: str, new: str, prefix: bytes) -> bytes:

@@ -255,6 +255,18 @@ def test_only_the_part_that_changed_is_packed_again(prefix: Path, tmp_path: Path
     assert fresh.sha256 == changed.sha256  # put together from kept parts, or at once: the same
 
 
+@pytest.mark.parametrize("left", [0, 100])
+def test_what_a_power_cut_has_cut_short_is_packed_again(left: int, prefix: Path, tmp_path: Path) -> None:
+    """Nothing waits for the disk: a file may be there with a part of its bytes only."""
+    builder = EnvironmentBuilder(tmp_path / "cache")
+    whole = builder.pack_prefix(prefix)
+    for path in [Path(whole.archive), *(tmp_path / "cache" / "members").glob("*.gz")]:
+        os.truncate(path, left)
+    again = builder.pack_prefix(prefix)
+    assert again.sha256 == whole.sha256
+    assert Path(again.archive).stat().st_size == whole.size
+
+
 def test_variables_of_packages_are_set_where_it_is_unpacked(prefix: Path, tmp_path: Path) -> None:
     _write(
         prefix, "etc/conda/env_vars.d/pkg.json", json.dumps({"PROJ_DATA": f"{prefix}/share/proj", "KIND": "a 'b' $c"})
