@@ -65,6 +65,11 @@ final class Heartbeat implements Runnable {
     return Math.max(SHORTEST, Math.min(LONGEST, quiet / 10));
   }
 
+  /** What the ResourceManager does not say again; the size of the cluster it tells every attempt. */
+  static boolean toldOnce(Event news) {
+    return !(news instanceof Event.ClusterSize);
+  }
+
   @Override
   public void run() {
     boolean first = true;
@@ -87,7 +92,9 @@ final class Heartbeat implements Runnable {
       if (!news.isEmpty()) {
         notice();
         news.forEach(events);
-        settled.run();
+        if (news.stream().anyMatch(Heartbeat::toldOnce)) {
+          settled.run();
+        }
       }
     }
     farewell();

@@ -6,6 +6,9 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.Map;
+import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.TimeUnit;
 import knit.am.core.Event;
 import knit.am.core.Outcome;
 import org.junit.jupiter.api.Test;
@@ -114,6 +117,23 @@ class MasterTest {
     assertEquals(50, Heartbeat.interval(0));
     assertEquals(100, Heartbeat.interval(1_000));
     assertEquals(1_000, Heartbeat.interval(3_600_000));
+  }
+
+  @Test
+  void onlyWhatIsToldOnceIsWrittenDownBeforeTheNextHeartbeat() throws Exception {
+    ManualClock clock = new ManualClock();
+    FakeResourceManager manager = new FakeResourceManager(clock);
+    BlockingQueue<String> heard = new LinkedBlockingQueue<>();
+    Heartbeat heartbeat = new Heartbeat(manager, clock, event -> heard.add(event.getClass().getSimpleName()), () -> 0,
+        () -> heard.add("written down"));
+    manager.news.add(new Event.ClusterSize(clock.now(), 2));
+    Master.daemon(heartbeat, "test").start();
+    assertEquals("ClusterSize", heard.poll(20, TimeUnit.SECONDS));
+    manager.news.add(new Event.Completed(clock.now(), Running.yarn(1), 0, ""));
+    assertEquals("Completed", heard.poll(20, TimeUnit.SECONDS));
+    assertEquals("written down", heard.poll(20, TimeUnit.SECONDS));
+    heartbeat.finish(Outcome.SUCCEEDED, "");
+    assertEquals("Unregistered", heard.poll(20, TimeUnit.SECONDS));
   }
 
   @Test
