@@ -77,7 +77,8 @@ class EnvironmentBuilder:
             pip: requirements as pip takes them, installed on top from the index that pip or uv is configured for. Without
                 packages and channels, on a copy of this machine's Python that runs from any folder.
             file: environment.yml, requirements.txt, pyproject.toml or uv.lock (a project's dependencies), or a lock:
-                conda-lock.yml, an `@EXPLICIT` list, pylock.toml, pixi.lock (its environment "default").
+                conda-lock.yml, an `@EXPLICIT` list, pylock.toml, pixi.lock (its environment "default";
+                `pixi.lock:NAME` is another one).
             prefix: a conda environment installed here, by its folder or its name: see `pack_prefix`.
             venv: True: what is installed for the running Python; or the folder of a virtual environment.
             archive: a ready archive, local or `hdfs://…`: see `Environment.from_archive`.

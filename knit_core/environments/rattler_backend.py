@@ -172,6 +172,8 @@ def explained(request: Request, error: Mapping[str, str]) -> EnvironmentFailed:
         return ChannelUnreachable(f"A channel of {channels} could not be read: {reason}\n{hint}", transient=not nothing)
     if kind == "BadPlatform":
         return PlatformMismatch(f"The lock is for another platform than {request.platform}: {reason}")
+    if kind == "NotInLock":
+        return BadLock(reason)
     if kind == "BadLock" or _OTHER_BYTES.search(reason):
         return BadLock(f"A package is not the one that the channel or the lock names: {reason}")
     if _ABOUT_THE_NETWORK.search(reason):

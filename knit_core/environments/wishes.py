@@ -28,7 +28,7 @@ StrPath = Union[str, "os.PathLike[str]"]
 _FILES = (
     "environment.yml, requirements.txt, pyproject.toml, or a lock: conda-lock.yml, an @EXPLICIT list, pylock.toml, "
 )
-_FILES += "uv.lock, pixi.lock"
+_FILES += "uv.lock, pixi.lock (pixi.lock:NAME for another environment than default)"
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Wanted:
             return self._venv()
         if self.file is None:
             return self._request(solver)
-        path = Path(self.file).expanduser().absolute()
+        path, part = _pixi_environment(Path(self.file).expanduser().absolute())
         if not path.is_file():
             raise BadEnvironmentFile(f"{path} is not there, or not a file: give {_FILES}")
         if self.packages or self.pip:
@@ -64,7 +64,7 @@ class Wanted:
         from knit_core.environments.locks import is_lock
 
         if path.name != "uv.lock" and is_lock(path):
-            return self._lock(path, cache)
+            return self._lock(path, part, cache)
         if path.suffix in {".yml", ".yaml"}:
             return self._described(path, solver)
         if path.suffix == ".txt" or path.name in {"pyproject.toml", "uv.lock"}:
@@ -102,12 +102,12 @@ class Wanted:
             solver=solver,
         )
 
-    def _lock(self, path: Path, cache: Cache) -> Lock:
+    def _lock(self, path: Path, part: str, cache: Cache) -> Lock:
         from knit_core.environments.locks import read_lock
         from knit_core.environments.request import checked_platform
 
         platform = checked_platform(self.platform)
-        lock = _pixi(path, platform, cache) if path.name == "pixi.lock" else read_lock(path, platform)
+        lock = _pixi(path, part, platform, cache) if path.name == "pixi.lock" else read_lock(path, platform)
         if not lock.records:
             raise BadLock(f"{path} has no packages for {platform}")
         return lock.with_channels(self.channels or ())
@@ -124,8 +124,15 @@ class Wanted:
         return read_venv(current_python() if here else Path(str(self.venv)))
 
 
-def _pixi(path: Path, platform: str, cache: Cache) -> Lock:
-    """A pixi.lock, which py-rattler reads."""
+def _pixi_environment(path: Path) -> tuple[Path, str]:
+    """The file, and the environment of a pixi.lock that is meant: `…/pixi.lock:test` is its environment `test`."""
+    name, colon, part = path.name.partition(":")
+    named = colon and name == "pixi.lock" and not path.exists()
+    return (path.with_name(name), part) if named else (path, "default")
+
+
+def _pixi(path: Path, part: str, platform: str, cache: Cache) -> Lock:
+    """One environment of a pixi.lock, which py-rattler reads."""
     from knit_core.environments.locks import pixi_lock
     from knit_core.environments.progress import silent
     from knit_core.environments.rattler_backend import RattlerSession
@@ -135,9 +142,11 @@ def _pixi(path: Path, platform: str, cache: Cache) -> Lock:
         RattlerSession(Request((), (), platform, "rattler"), cache, work, silent) as session,
     ):
         try:
-            found = session.read_lock(path, "default")
+            found = session.read_lock(path, part)
         except PlatformMismatch:
             raise
+        except BadLock as error:
+            raise BadLock(f"{path} has no environment {part}: {error}") from error
         except EnvironmentFailed as error:
-            raise BadLock(f"{path} cannot be read as a pixi.lock with an environment `default`: {error}") from error
+            raise BadLock(f"{path} cannot be read as a pixi.lock: {error}") from error
         return pixi_lock(found, platform, path)

@@ -187,9 +187,10 @@ def read_lock(command: dict[str, Any]) -> list[dict[str, str]]:
     """The packages of one environment and platform of a pixi.lock."""
     import rattler
 
-    environment = rattler.LockFile.from_path(Path(command["path"])).environment(command["environment"])
+    lock = rattler.LockFile.from_path(Path(command["path"]))
+    environment = lock.environment(command["environment"])
     if environment is None:
-        raise BadLock(f"it has no environment {command['environment']!r}")
+        raise NotInLock(f"it has {', '.join(sorted(name for name, _ in lock.environments())) or 'none'}")
     for platform, packages in environment.packages_by_platform().items():
         if str(platform.name) == command["platform"]:
             return [locked_package(package) for package in packages]
@@ -207,6 +208,10 @@ def locked_package(package: Any) -> dict[str, str]:
 
 
 class BadLock(Exception):
+    """A package is not the one that a lock file names."""
+
+
+class NotInLock(Exception):
     """A lock file without what was asked for."""
 
 

@@ -91,12 +91,19 @@ def test_explicit_list(locked: tuple[Path, Environment], difficult_channel: str,
 def test_pixi_lock(locked: tuple[Path, Environment], difficult_channel: str, tmp_path: Path) -> None:
     """Written by py-rattler itself, in a process of its own as it may crash at the end."""
     path = tmp_path / "pixi.lock"
-    subprocess.run([sys.executable, "-c", _WRITE_PIXI, difficult_channel, str(path), "bed-binary"], check=True)
+    subprocess.run(
+        [sys.executable, "-c", _WRITE_PIXI, difficult_channel, str(path), "bed-binary", "bed-tools"], check=True
+    )
     builder = EnvironmentBuilder(tmp_path / "cache")
     environment = builder.create("x", file=path)
     assert environment.sha256 == builder.create("x", ["bed-binary"], [difficult_channel]).sha256
     with pytest.raises(PlatformMismatch, match="it is for linux-64"):
         builder.create("x", file=path, platform="linux-s390x")
+    other = builder.create("y", file=f"{path}:extra")
+    assert "bed-tools" in {package.name for package in other.packages}
+    assert "bed-binary" not in {package.name for package in other.packages}
+    with pytest.raises(BadLock, match=r"pixi\.lock has no environment none: it has default, extra"):
+        builder.create("y", file=f"{path}:none")
 
 
 _WRITE_PIXI = """
@@ -104,12 +111,12 @@ import asyncio, os, sys, rattler
 from pathlib import Path
 from rattler.lock import LockChannel, LockPlatform
 async def main():
-    records = await rattler.solve([sys.argv[1]], sys.argv[3:], platforms=["linux-64", "noarch"])
     platform = LockPlatform("linux-64")
     lock = rattler.LockFile([platform])
-    lock.set_channels("default", [LockChannel(sys.argv[1])])
-    for record in records:
-        lock.add_conda_package("default", platform, record)
+    for name, package in zip(("default", "extra"), sys.argv[3:]):
+        lock.set_channels(name, [LockChannel(sys.argv[1])])
+        for record in await rattler.solve([sys.argv[1]], [package], platforms=["linux-64", "noarch"]):
+            lock.add_conda_package(name, platform, record)
     lock.to_path(Path(sys.argv[2]))
 asyncio.run(main())
 os._exit(0)
