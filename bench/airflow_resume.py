@@ -48,6 +48,9 @@ with DAG("nothing", schedule=None):
 
 with DAG("launch", schedule=None):
     KnitOperator(task_id="launch", command="true", memory=64, poll_interval=0.5)
+
+with DAG("quiet", schedule=None):
+    KnitOperator(task_id="quiet", command="true", memory=64, poll_interval=0.5, log_limit=0)
 """
 
 
@@ -172,23 +175,30 @@ def overhead(times: int) -> dict[str, Any]:
             address = cluster.resourcemanager_url
             bed = start(Path(folder), address, 1, 1)
             knit = Knit(address)
-            core, nothing, launch = [], [], []
+            spans: dict[str, list[float]] = {"core": [], "core and logs": [], "nothing": [], "quiet": [], "launch": []}
             for number in range(times + 1):  # the first one does not count
-                begun = time.monotonic()
-                knit.submit("true", memory=64).wait(poll=0.5)
-                core.append(time.monotonic() - begun)
-                for dag, task, spans in (("nothing", "nothing", nothing), ("launch", "launch", launch)):
-                    run = bed.client.trigger(dag)
-                    row = bed.client.wait_task(dag, run, task, "success", 300)
-                    spans.append(float(row["duration"]))
-                print(f"{number}: {core[-1]:.2f} {nothing[-1]:.2f} {launch[-1]:.2f}", flush=True)
+                for logs in (False, True):
+                    begun = time.monotonic()
+                    app = knit.submit("true", memory=64)
+                    app.wait(poll=0.5)
+                    if logs:
+                        list(app.logs())
+                    spans["core and logs" if logs else "core"].append(time.monotonic() - begun)
+                for name in ("nothing", "quiet", "launch"):
+                    row = bed.client.wait_task(name, bed.client.trigger(name), name, "success", 300)
+                    spans[name].append(float(row["duration"]))
+                print(number, {name: round(each[-1], 2) for name, each in spans.items()}, flush=True)
         finally:
             if bed is not None:
                 bed.stop()
             cluster.down(delete=True)
-    middle = [statistics.median(each[1:]) for each in (core, nothing, launch)]
-    names = ("core launcher s", "empty task s", "KnitOperator task s")
-    return {**dict(zip(names, middle, strict=True)), "added s": middle[2] - middle[0] - middle[1]}
+    middle = {f"{name} s": statistics.median(each[1:]) for name, each in spans.items()}
+    empty = middle["nothing s"]
+    return {
+        **middle,
+        "added without logs s": middle["quiet s"] - middle["core s"] - empty,
+        "added with logs s": middle["launch s"] - middle["core and logs s"] - empty,
+    }
 
 
 def main() -> None:

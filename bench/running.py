@@ -156,7 +156,10 @@ def _follow(peer: Peer, bed: Bed) -> dict[str, float]:
     marks = _fresh(bed.work / "marks")
     script = bed.work / "talk.sh"
     lines = LOG_MB * 10_000 // 4  # of 100 bytes
-    script.write_text(f'date +%s.%N > "{marks}/$CONTAINER_ID"\nyes "{"x" * 99}" | head -n {lines}\n')
+    script.write_text(
+        f'date +%s.%N > "{marks}/.$CONTAINER_ID"\nmv "{marks}/.$CONTAINER_ID" "{marks}/$CONTAINER_ID"\n'
+        f'yes "{"x" * 99}" | head -n {lines}\n'
+    )
     with Driver(peer, bed) as driver:
         driver.ask("submit", command=f"sh {script}", instances=4, memory=MEMORY)
         driver.tell("logs")

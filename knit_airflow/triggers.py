@@ -217,13 +217,13 @@ class KnitSensorTrigger(BaseTrigger):
             await asyncio.sleep(self.poll_interval)
 
     async def _tell(self, app_id: str, done: Done) -> bool:
-        """Leave the sensor's XComs; False when that cannot be done now (a worker tries again then)."""
+        """Leave the sensor's XCom; False when that cannot be done now (a worker tries again then)."""
         try:
             knit = await KnitHook(self.knit_conn_id).aget_conn()
             application = knit.attach(app_id)
             found = await asyncio.to_thread(facts, application, done)
-            values = {"return_value": found, "application_id": app_id}
-            await asyncio.to_thread(push_xcoms, self.task_instance, values)
+            # One only: the triggerer's supervisor takes them one by one, from all its triggers.
+            await asyncio.to_thread(push_xcoms, self.task_instance, {"return_value": found})
         except Exception as error:
             self.log.warning("%s: a worker has to tell its result: %s: %s", app_id, type(error).__name__, error)
             return False

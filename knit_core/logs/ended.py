@@ -17,7 +17,7 @@ from knit_core.states import ContainerState
 if TYPE_CHECKING:
     from knit_core.application import Application
 
-_POLL = 0.5  # seconds
+_SOONEST, _LATEST = 0.1, 0.5  # seconds between two looks: most uploads are done within the first
 _STATES_FRESH = 2.0  # seconds
 _AT_WORK = {"NOT_START", "RUNNING", "RUNNING_WITH_FAILURE"}
 _AWAY = ("LOST", "SHUTDOWN", "DECOMMISSIONED", "REBOOTED")
@@ -95,7 +95,7 @@ class EndedLogs:
             LogsUnavailable: something is missing or cannot be read; all else was handed out before.
         """
         begun = time.monotonic()
-        again = False
+        again, pause = False, _SOONEST
         while True:
             over, late = self._over(), time.monotonic() - begun > self._timeout
             try:
@@ -109,7 +109,8 @@ class EndedLogs:
             if self._is_all(over) or late or (over and again) or (not over and self._in_vain()):
                 break
             again = over  # what YARN says may be a moment ahead of what HDFS shows
-            time.sleep(_POLL)
+            time.sleep(pause)
+            pause = min(_LATEST, 1.5 * pause)
         self._complain(there, over, time.monotonic() - begun)
 
     def _of(self, there: Listing, final: bool) -> Iterator[tuple[Container, Found]]:

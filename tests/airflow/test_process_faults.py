@@ -9,6 +9,7 @@ import contextlib
 import os
 import signal
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -109,6 +110,22 @@ def test_api_server_and_dag_processor_killed_and_the_database_locked(
         scenario.wait("success")
         assert [(each.id, str(each.outcome)) for each in scenario.applications()] == [(app_id, "SUCCEEDED")]
         assert scenario.xcom("application_id") == app_id
+
+
+def test_a_stopped_scheduler_that_comes_back(airflow: AirflowProcesses, alice: Knit, flags: Path) -> None:
+    """At SIGTERM Airflow waits for the tasks that its workers run. Deferred ones go on when there is a scheduler again."""
+    blocking, deferred = (Scenario(airflow, alice, flags, f"{mode}_once").start() for mode in ("blocking", "deferred"))
+    apps = [blocking.wait_running().id, deferred.wait_running().id]
+    blocking.wait("running")
+    deferred.wait("deferred")
+    later = threading.Timer(3, lambda: (blocking.let_go(), deferred.let_go()))
+    later.start()
+    airflow.signal_part("scheduler", signal.SIGTERM, SOON)
+    later.join()
+    airflow.start_part("scheduler")
+    for scenario, app_id in zip((blocking, deferred), apps, strict=True):
+        scenario.wait("success")
+        assert [(each.id, str(each.outcome)) for each in scenario.applications()] == [(app_id, "SUCCEEDED")]
 
 
 def test_a_killed_scheduler_that_comes_back(airflow: AirflowProcesses, alice: Knit, flags: Path) -> None:
