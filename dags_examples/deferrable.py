@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+# [START deferrable]
 from datetime import timedelta
 
-# [START deferrable]
 from airflow.sdk import dag
 
 from knit_airflow import KnitOperator
 
 
-@dag(schedule=None, tags=["knit"])
+@dag(schedule=None, tags=["knit"], default_args={"retries": 2, "retry_delay": timedelta(seconds=30)})
 def knit_deferrable():
     KnitOperator(
         task_id="train",

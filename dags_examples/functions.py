@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 # [START functions]
+from datetime import timedelta
+
 from airflow.sdk import dag, task
 
 
@@ -10,7 +12,12 @@ def is_prime(number: int) -> bool:
     return number > 1 and all(number % divisor for divisor in range(2, int(number**0.5) + 1))
 
 
-@dag(schedule=None, tags=["knit"], params={"limit": 1000})
+@dag(
+    schedule=None,
+    tags=["knit"],
+    default_args={"retries": 2, "retry_delay": timedelta(seconds=30)},
+    params={"limit": 1000},
+)
 def knit_functions():
     @task.knit(num_containers=2, memory="256 MiB")
     def count(limit: str) -> list:

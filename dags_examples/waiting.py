@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 # [START waiting]
+from datetime import timedelta
+
 from airflow.sdk import dag, task
 
 from knit_airflow import KnitOperator, KnitSensor
 
 
-@dag(schedule=None, tags=["knit"])
+@dag(schedule=None, tags=["knit"], default_args={"retries": 2, "retry_delay": timedelta(seconds=30)})
 def knit_waiting():
     KnitOperator(
         task_id="service",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,6 +60,16 @@ class Scenario:
     def wait(self, *states: str, tries: int = 0, deadline: float = SOON) -> dict[str, Any]:
         """Wait for a state of the task."""
         return self.client.wait_task(self.dag_id, self.run_id, self.task_id, states, deadline, tries)
+
+    def wait_workers(self, ends: int) -> None:
+        """Wait until Airflow has noticed that workers have ended this run's task so many times (a deferral is one).
+
+        It tells tasks apart by run id and try: the late end of a worker fails the task that was cleared, or made anew,
+        meanwhile (3.3.2).
+        """
+        pattern = re.compile(rf"executor event with state (?:success|failed) .*run_id='{re.escape(self.run_id)}'")
+        log = self.airflow.log_of("scheduler")
+        wait_for(f"{ends} ends of workers", lambda: len(pattern.findall(log.read_text(errors="replace"))) >= ends, SOON)
 
     def applications(self) -> list[Report]:
         """All applications that this scenario ever launched, oldest first."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,16 +49,6 @@ def ids(scenario: Scenario) -> list[str]:
     return [each.id for each in scenario.applications()]
 
 
-def wait_for_workers(scenario: Scenario, ends: int) -> None:
-    """Wait until Airflow has noticed that workers have ended this run's task so many times.
-
-    It tells tasks apart by run id and try: the late end of a deleted run's worker would fail the new run's task (3.3.2).
-    """
-    pattern = re.compile(rf"executor event with state (?:success|failed) .*run_id='{re.escape(scenario.run_id)}'")
-    log = scenario.airflow.log_of("scheduler")
-    wait_for(f"{ends} ends of workers", lambda: len(pattern.findall(log.read_text(errors="replace"))) >= ends, SOON)
-
-
 @pytest.mark.parametrize("key", ["running"])
 def test_cleared_while_it_runs(started: dict[str, Scenario], key: str) -> None:
     """The application of a blocking task that is cleared ends; the next try launches its own."""
@@ -81,6 +70,7 @@ def test_cleared_when_it_has_failed(started: dict[str, Scenario], key: str) -> N
     first = scenario.wait_running()
     scenario.let_go()
     scenario.wait("failed")
+    scenario.wait_workers(1 if key == "failed-blocking" else 2)
     scenario.clear()
     scenario.wait("failed", tries=2)
     assert [str(each.outcome) for each in scenario.applications()] == ["FAILED", "FAILED"]
@@ -94,6 +84,7 @@ def test_cleared_when_it_has_succeeded_deferred(started: dict[str, Scenario], ke
     first = scenario.wait_running()
     scenario.let_go()
     scenario.wait("success")
+    scenario.wait_workers(2)
     scenario.clear()
     scenario.wait("success", tries=2)
     assert ids(scenario)[0] == first.id and len(ids(scenario)) == 2
@@ -125,7 +116,7 @@ def test_run_deleted_and_made_again_under_its_id(started: dict[str, Scenario], k
     scenario.client.mark_run(scenario.dag_id, scenario.run_id, "failed")
     scenario.delete_run()
     if state == "running":
-        wait_for_workers(scenario, 1)
+        scenario.wait_workers(1)
     scenario.start(run_id=scenario.run_id)
     scenario.wait_outcome(first.id, "KILLED")
     second = scenario.wait_running(2)
@@ -133,7 +124,7 @@ def test_run_deleted_and_made_again_under_its_id(started: dict[str, Scenario], k
     scenario.wait("success")
     assert scenario.xcom("application_id") == second.id
     wait_for("the run's end", lambda: scenario.client.run_state(scenario.dag_id, scenario.run_id) == "success", SOON)
-    wait_for_workers(scenario, 2 if state == "running" else 3)
+    scenario.wait_workers(2 if state == "running" else 3)
     scenario.delete_run()
     scenario.start(run_id=scenario.run_id)
     scenario.wait("success")
@@ -155,6 +146,7 @@ def test_retries_edited_before_a_clear(started: dict[str, Scenario], airflow: Ai
     (airflow.dags / "scenarios" / "faults.py").touch()  # Airflow looks at it again
     path = f"/dags/{scenario.dag_id}/tasks/run"
     wait_for("the edited DAG", lambda: scenario.client.call("GET", path)["retries"] == retries, SOON)
+    scenario.wait_workers(ended["try_number"])
     scenario.clear(newest=True)
     assert scenario.wait("success", tries=ended["try_number"] + 1)["max_tries"] == 3
     assert len(ids(scenario)) == 2

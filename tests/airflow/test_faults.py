@@ -138,6 +138,7 @@ def test_clear_after_success_launches_anew(started: dict[str, Scenario]) -> None
     first = scenario.wait_running()
     scenario.let_go()
     scenario.wait("success")
+    scenario.wait_workers(1)
     scenario.clear()
     scenario.wait("success", tries=2)
     second = scenario.applications()[-1]
@@ -150,6 +151,7 @@ def test_clear_while_deferred_replaces_the_application(started: dict[str, Scenar
     scenario = started["clear-deferred"]
     first = scenario.wait_running()
     scenario.wait("deferred")
+    scenario.wait_workers(1)
     scenario.clear()
     scenario.wait_outcome(first.id, "KILLED")
     second = scenario.wait_running(2)

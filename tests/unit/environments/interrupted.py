@@ -3,8 +3,8 @@
 python interrupted.py <cache> <channel> <stage or -> package…
 """
 
-import signal
 import sys
+import time
 
 from knit_core.environments import EnvironmentBuilder, Progress, Stage
 
@@ -16,8 +16,8 @@ def main() -> None:
         stages.add(event.stage)
         if event.stage.value == stage:
             print(stage, flush=True)
-            while True:
-                signal.pause()
+            while True:  # not signal.pause(): a signal just before it would be slept through
+                time.sleep(0.05)
 
     stages: set[Stage] = set()
     environment = EnvironmentBuilder(cache).create("bed", sys.argv[4:], [channel], progress=stop)
