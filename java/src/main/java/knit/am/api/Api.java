@@ -2,9 +2,7 @@ package knit.am.api;
 
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
-import java.io.ByteArrayOutputStream;
 import java.io.IOException;
-import java.io.InputStream;
 import java.io.OutputStream;
 import java.net.BindException;
 import java.net.InetAddress;
@@ -27,16 +25,15 @@ import knit.am.json.Json;
 
 /** The HTTP side: bytes in and out, limits, the signed envelope. Who may pass is Gate's, what is answered is Calls'. */
 public final class Api {
-  private static final int MAX_BODY = 1 << 20;
   /** Each half-sent request holds one until it is given up, after 10 s; idle ones go. */
   private static final int THREADS = 256;
   /** Seconds for the owner thread. */
   private static final int PATIENCE = 30;
 
   static {
-    // Read once, when the JDK's server is first used: without them a half-sent request holds a thread for ever, and
-    // each reply waits for the delayed acknowledgement of its header.
-    for (String setting : new String[] {"maxReqTime=10", "maxRspTime=60", "nodelay=true"}) {
+    // Read once, when the JDK's server is first used: without them a half-sent request holds a thread for ever, its
+    // headers much of the heap, and each reply waits for the delayed acknowledgement of its header.
+    for (String setting : new String[] {"maxReqTime=10", "maxRspTime=60", "maxReqHeaderSize=32768", "nodelay=true"}) {
       String name = "sun.net.httpserver." + setting.substring(0, setting.indexOf('='));
       if (System.getProperty(name) == null) {
         System.setProperty(name, setting.substring(setting.indexOf('=') + 1));
@@ -48,6 +45,7 @@ public final class Api {
   private final ThreadPoolExecutor threads;
   private final ScheduledThreadPoolExecutor timer;
   private final AtomicInteger busy = new AtomicInteger();
+  private final Bodies bodies = new Bodies();
   private volatile Gate gate;
   private volatile Calls calls;
   private volatile Site site;
@@ -162,13 +160,15 @@ public final class Api {
       if (present == null) {
         throw Reply.error(503, "starting", "the ApplicationMaster is starting");
       }
-      byte[] body = body(exchange);
-      signer = present.identify(method, path, exchange.getRequestURI().getRawQuery(), body);
-      if (signer.refusal != null) {
-        throw signer.refusal;
+      try (Bodies.Body body = bodies.read(exchange)) {
+        signer = present.identify(method, path, exchange.getRequestURI().getRawQuery(), body.bytes);
+        if (signer.refusal != null) {
+          throw signer.refusal;
+        }
+        Gate.Signer known = signer;
+        answered(calls.start(method, path, signer.query, signer.container, body.bytes),
+            reply -> reply(exchange, reply, known));
       }
-      Gate.Signer known = signer;
-      answered(calls.start(method, path, signer.query, signer.container, body), reply -> reply(exchange, reply, known));
     } catch (Reply refusal) {
       reply(exchange, refusal, signer);
     }
@@ -213,19 +213,6 @@ public final class Api {
     String signature = signer == null ? "" : Signatures.sign(signer.key,
         Signatures.replyText(signer.nonce, reply.status, text.getBytes(StandardCharsets.US_ASCII)));
     return ("{\"signature\":\"" + signature + "\",\"reply\":" + text + "}").getBytes(StandardCharsets.US_ASCII);
-  }
-
-  private static byte[] body(HttpExchange exchange) throws IOException, Reply {
-    ByteArrayOutputStream body = new ByteArrayOutputStream();
-    InputStream in = exchange.getRequestBody();
-    byte[] buffer = new byte[8192];
-    for (int count = in.read(buffer); count >= 0; count = in.read(buffer)) {
-      body.write(buffer, 0, count);
-      if (body.size() > MAX_BODY) {
-        throw Reply.error(413, "too-large", "a body has at most " + MAX_BODY + " bytes");
-      }
-    }
-    return body.toByteArray();
   }
 
   static void send(HttpExchange exchange, int status, String type, byte[] content) throws IOException {
