@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from knit_core.cli import env_named
 from knit_core.cli.following import launch, launching
 from knit_core.cli.shared import NearestGroup
 from knit_core.spec import application_spec
@@ -25,7 +26,7 @@ def _sizes(function: Any) -> Any:
         click.option("--security/--no-security", default=True, show_default=True, help="TLS between all parts."),
         click.option("-e", "--variable", "variables", multiple=True, metavar="NAME=VALUE", help="For all containers."),
         click.option("-f", "--file", "files", multiple=True, help="A file for every container; archives are unpacked."),
-        click.option("--env", help="An environment's archive, local or on HDFS, or an absolute folder on all nodes."),
+        click.option("--env", help=env_named.HELP),
         click.option("--scheduler-memory", default="1 GiB", show_default=True, help="Of the scheduler's container."),
         click.option("--label", "node_label", default="", help="Workers only on nodes with this label."),
         click.option("--processes", default=1, show_default=True, help="Workers in each container."),
@@ -81,14 +82,5 @@ def _layout(env: str | None, variables: tuple[str, ...], n_workers: int, **optio
     return layout_of(
         n_workers,
         None,
-        {**options, "env": _environment(env), "variables": dict(text.split("=", 1) for text in variables)},
+        {**options, "env": env_named.named(env), "variables": dict(text.split("=", 1) for text in variables)},
     )
-
-
-def _environment(env: str | None) -> Any:
-    """A folder of the nodes is one that ends like no archive."""
-    if env is None or not env.startswith("/") or env.lower().endswith((".zip", ".tar", ".tar.gz", ".tgz")):
-        return env
-    from knit_core.environments import Environment
-
-    return Environment.from_path(env)

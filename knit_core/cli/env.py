@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.table import Table
 
 from knit_core.cli.env_cache import prune, push
+from knit_core.cli.env_named import find
 from knit_core.cli.env_shown import Shown, date, facts, fails_in_words, megabytes, plain, plan_text
 from knit_core.environments import Environment, EnvironmentBuilder, Wanted
 from knit_core.environments.request import PLATFORMS, SOLVERS
-from knit_core.errors import KnitError
 
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
@@ -213,7 +213,7 @@ def list_(cache_dir: Path | None, as_json: bool) -> None:
 def show(name: str, largest: int | None, as_lock: bool, cache_dir: Path | None, as_json: bool) -> None:
     """Show one environment and its packages, with what each has of the archive. NAME may be the beginning of a key."""
     builder = EnvironmentBuilder(cache_dir)
-    environment = _find(builder, name)
+    environment = find(builder, name)
     if as_lock:
         click.echo(builder.lock_inside(environment), nl=False)
         return
@@ -242,18 +242,6 @@ def _print_made(environment: Environment, built: bool, as_json: bool) -> None:
     Console(highlight=False, soft_wrap=True).print(
         f"[green]✓[/green] environment   {environment.name}  {facts(environment)}  ({how})\n  {environment.archive}"
     )
-
-
-def _find(builder: EnvironmentBuilder, name: str) -> Environment:
-    environments = builder.list()
-    for environment in environments:
-        if environment.name == name:
-            return environment
-    by_key = [each for each in environments if len(name) >= 4 and each.key.startswith(name)]
-    if by_key:
-        return by_key[0]
-    known = ", ".join(each.name for each in environments) or "none"
-    raise KnitError(f"No environment {name!r} in the cache of this machine (there are: {known}). See knit env create.")
 
 
 env.add_command(push)

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from knit_core.cli import env_named
 from knit_core.cli.following import launch, launching
 from knit_core.spec import application_spec
 
@@ -16,7 +17,7 @@ from knit_core.spec import application_spec
 @click.option("--memory", default="1 GiB", show_default=True, help="For each: MiB, or with a unit.")
 @click.option("--vcores", default=1, show_default=True, help="For each.")
 @click.option("--gpus", default=None, type=int, help="For each.")
-@click.option("--env", help="An environment's archive, local or on HDFS.")
+@click.option("--env", help=env_named.HELP)
 @click.option("-f", "--file", "files", multiple=True, help="A file for every container; archives are unpacked.")
 @click.option("-e", "--variable", "variables", multiple=True, metavar="NAME=VALUE", help="An environment variable.")
 @click.option("--restart", default=None, help="never, on-failure or always.")
@@ -36,6 +37,7 @@ def command(
     words: tuple[str, ...],
     variables: tuple[str, ...],
     name: str | None,
+    env: str | None,
     key: str | None,
     detach: bool,
     dry_run: bool,
@@ -53,6 +55,7 @@ def command(
     spec = application_spec(
         words[0] if len(words) == 1 else list(words),
         variables=dict(text.split("=", 1) for text in variables),
+        env=env_named.named(env),
         name=name or Path(words[0].split()[0] if words[0].strip() else "knit").name[:60],
         **options,
     )

@@ -12,6 +12,8 @@ from click.testing import CliRunner
 
 from knit_core.cli import following, knit
 from knit_core.cli.shared import show_errors
+from knit_core.environments import Environment
+from knit_core.environments.cache import Cache, default_cache_dir
 from knit_core.spec import ApplicationSpec, RestartPolicy
 from knit_core.spec.documents import loads
 from knit_core.spec.schema import schema_text
@@ -159,6 +161,30 @@ def test_run_with_nothing_but_a_command(launched: list[Any]) -> None:
         2,
         {"services", "name", "tags"},
     )
+
+
+def test_run_with_an_environment(launched: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """By its name, as knit env list shows it; by an archive; by a folder that all nodes have."""
+    archive = tmp_path / "made" / "environment.tar.gz"
+    archive.parent.mkdir()
+    archive.write_bytes(b"packed")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    made = Environment("mine", archive, "ab" * 32, sha256="cd" * 32, size=6, platform="linux-64", python="3.11.7")
+    Cache(default_cache_dir()).remember_name(made)
+    for given in ("mine", "abab", str(archive), "hdfs:///e/x.zip", "/opt/python"):
+        code, _out, err = run("run", "--env", given, "--", "x")
+        assert code == 0, err
+    found = [spec.services["main"].environment for spec, _options in launched]
+    assert [(each.archive, each.kind) for each in found] == [
+        (str(archive), "archive"),
+        (str(archive), "archive"),
+        (str(archive), "archive"),
+        ("hdfs:///e/x.zip", "archive"),
+        ("/opt/python", "path"),
+    ]
+    assert found[0].sha256 == made.sha256
+    code, _out, err = run("run", "--env", "mien", "--", "x")
+    assert (code, "No environment 'mien'" in err, "mine" in err, len(launched)) == (1, True, True, 5)
 
 
 def test_run_with_a_mistake(launched: list[Any]) -> None:
