@@ -61,7 +61,7 @@ __all__ = [
     "launched_id",
     "log_limit",
     "masked_values",
-    "push_xcoms",
+    "push_xcom",
     "setting",
     "standing",
     "state_stores",
@@ -148,14 +148,20 @@ def launched_id(*, dag_id: str, run_id: str, task_id: str, map_index: int = -1) 
     return None if found in (None, "") else str(found)
 
 
-def push_xcoms(ti: Any, values: dict[str, Any]) -> None:
-    """Leave XComs of a task from its trigger. Blocks.
+def push_xcom(ti: Any, value: Any) -> None:
+    """Leave a task's XCom from its trigger. Blocks.
 
     `TaskSuccessEvent(xcoms=…)` would be simpler, but Airflow 3.3.2 stores those as JSON within JSON: a mapping comes back as text.
     """
     index = -1 if ti.map_index is None else ti.map_index
-    for key, value in values.items():
-        XCom.set(key=key, value=value, dag_id=ti.dag_id, task_id=ti.task_id, run_id=ti.run_id, map_index=index)
+    XCom.set(
+        key=XCom.XCOM_RETURN_KEY,
+        value=value,
+        dag_id=ti.dag_id,
+        task_id=ti.task_id,
+        run_id=ti.run_id,
+        map_index=index,
+    )
 
 
 def deployment() -> str:

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from knit_airflow import metrics
-from knit_airflow.compat import BaseTrigger, TaskSuccessEvent, TriggerEvent, launched_id, push_xcoms, task_state
+from knit_airflow.compat import BaseTrigger, TaskSuccessEvent, TriggerEvent, launched_id, push_xcom, task_state
 from knit_airflow.crowd import Target
 from knit_airflow.following import Following
 from knit_airflow.hooks import KnitHook
@@ -223,7 +223,7 @@ class KnitSensorTrigger(BaseTrigger):
             application = knit.attach(app_id)
             found = await asyncio.to_thread(facts, application, done)
             # One only: the triggerer's supervisor takes them one by one, from all its triggers.
-            await asyncio.to_thread(push_xcoms, self.task_instance, {"return_value": found})
+            await asyncio.to_thread(push_xcom, self.task_instance, found)
         except Exception as error:
             self.log.warning("%s: a worker has to tell its result: %s: %s", app_id, type(error).__name__, error)
             return False

@@ -52,13 +52,14 @@ class Modes:
             assert made.start_from_trigger and made.start_trigger_args is not None
             trigger = KnitSensorTrigger(**json.loads(json.dumps(made.start_trigger_args.trigger_kwargs)))
         trigger.task_instance = context["ti"]
-        pushed: dict[str, Any] = {}
+        pushed: list[Any] = []
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("knit_airflow.triggers.push_xcoms", lambda ti, values: pushed.update(values))
+            patch.setattr("knit_airflow.triggers.push_xcom", lambda ti, value: pushed.append(value))
             event = asyncio.run(asyncio.wait_for(_first(trigger), 20))
         if isinstance(event, TaskSuccessEvent):
             assert self.mode == "trigger", "only what began there ends there"
-            return pushed["return_value"]
+            assert len(pushed) == 1, "the triggerer's supervisor takes them one by one"
+            return pushed[0]
         return sensor(deferrable=True, **arguments).execute_complete(context, json.loads(json.dumps(event.payload)))
 
 
@@ -199,10 +200,10 @@ def test_what_cannot_begin_in_a_trigger_begins_on_a_worker(knit: FakeKnit) -> No
 def test_a_result_that_the_triggerer_cannot_leave_is_left_by_a_worker(
     app: FakeApplication, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(ti: Any, values: dict[str, Any]) -> None:
+    def broken(ti: Any, value: Any) -> None:
         raise OSError("Airflow's API is away")
 
-    monkeypatch.setattr("knit_airflow.triggers.push_xcoms", broken)
+    monkeypatch.setattr("knit_airflow.triggers.push_xcom", broken)
     app.end("SUCCEEDED")
     made = sensor(application_id=ID, deferrable=True)
     trigger = KnitSensorTrigger(**made.start_trigger_args.trigger_kwargs)

@@ -50,7 +50,7 @@ def test_second_call_builds_nothing(built: Environment, cache: Path, difficult_c
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     key, seconds = done.stdout.split()
     assert key == built.key
-    assert float(seconds) < 0.5  # 0.01 s of the processor; the solver's library alone takes longer to be loaded
+    assert float(seconds) < 0.05  # of the processor; 0.01 s, whatever else the machine does
 
 
 def test_events_of_a_build_and_of_a_cached_one(difficult_channel: str, tmp_path: Path) -> None:
