@@ -28,6 +28,8 @@ EXAMPLES = ROOT / "dags_examples"
 SCENARIOS = Path(__file__).resolve().parent / "airflow" / "dags"
 #: Seconds and bytes that the session's Airflow took, for the terminal's summary.
 _measured: dict[str, float] = {}
+#: The session's Airflow, while there is one.
+_beds: list[AirflowProcesses] = []
 
 
 def connection(cluster: LocalCluster, user: str = "alice") -> str:
@@ -66,9 +68,11 @@ def airflow(cluster: LocalCluster, dask_channel: str, observers: Observers) -> I
         try:
             bed.start(deadline=300)
             _measured["start"] = time.monotonic() - began
+            _beds.append(bed)
             yield bed
             _measured["memory"] = bed.memory()
         finally:
+            _beds.clear()
             bed.stop()
             assert not bed.living(), f"Airflow left processes behind: {bed.living()}"
 
@@ -94,6 +98,13 @@ def dag_test(cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> Callable
         return dag.test(run_conf=conf or {})
 
     return run
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A part that an earlier test left dead, or that Airflow itself let die, is not this test's matter."""
+    for bed in _beds:
+        if "airflow" in getattr(item, "fixturenames", ()) and (mended := bed.mend()):
+            item.user_properties.append(("note", f"before it, Airflow's {', '.join(mended)} had to be started again"))
 
 
 @pytest.hookimpl(hookwrapper=True)

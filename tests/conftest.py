@@ -21,17 +21,26 @@ _ORDER = ("unit", "cluster", "airflow")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Quick tests first: what is broken in the core should not be found by Airflow. Each gets a second try."""
+    """Quick tests first: what is broken in the core should not be found by Airflow."""
 
     def rank(item: pytest.Item) -> int:
         parts = item.path.parts
         return next((index for index, name in enumerate(_ORDER) if name in parts), len(_ORDER))
 
     items.sort(key=rank)
-    # Daemons and processes on a machine that others use, too, stand still now and then, and what such a failure leaves
-    # is collected in the middle of another test. The summary names each that needed a second try.
-    for item in items:
-        item.add_marker(pytest.mark.flaky(reruns=1))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """What the beds had to mend before a test could begin."""
+    notes = {
+        (report.nodeid, str(note))
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        for name, note in getattr(report, "user_properties", ())
+        if name == "note"
+    }
+    for nodeid, note in sorted(notes):
+        terminalreporter.write_line(f"{nodeid}: {note}")
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -191,23 +191,51 @@ class AirflowProcesses:
         """Send a signal to a part and wait until it has ended; returns its process id.
 
         Parameters:
-            number: SIGKILL goes to all processes of its session at once.
+            number: SIGKILL goes to all processes of its session at once. Any other is sent again after half of the
+                time: Airflow ends by an exception in its handler, which gets lost where exceptions are ignored.
             deadline: seconds.
             alone: not so: what it has forked lives on (a scheduler's workers; `end_session` ends them).
 
         Raises:
             TimeoutError: it still lives after `deadline` seconds.
         """
-        process = self._processes.pop(part)
-        if number == signal.SIGKILL and not alone:
-            self.end_session(process.pid)
-        else:
-            process.send_signal(number)
-        try:
-            process.wait(deadline)
-        except subprocess.TimeoutExpired as timeout:
-            raise TimeoutError(f"Airflow's {part} did not end within {deadline:.0f} s of {number.name}") from timeout
-        return process.pid
+        process = self._processes[part]
+        for _ in range(2):
+            if number == signal.SIGKILL and not alone:
+                self.end_session(process.pid)
+            else:
+                process.send_signal(number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(deadline / 2)
+                del self._processes[part]
+                return process.pid
+        busy = sorted({" ".join(each.cmdline())[:150] for each in session_processes(process.pid)})
+        raise TimeoutError(
+            f"Airflow's {part} did not end within {deadline:.0f} s of {number.name}; it still has {busy}"
+        )
+
+    def mend(self, deadline: float = 60) -> list[str]:
+        """Start the parts again that have ended, and those that do not work any more; returns their names.
+
+        Parameters:
+            deadline: seconds that a part has to become healthy by itself, and again after its new start.
+
+        Raises:
+            AirflowDidNotStart: they still are not.
+        """
+        mended = [part for part in PARTS if not self.lives(part)]
+        for part in mended:
+            self.start_part(part)
+        for part in PARTS:
+            try:
+                self.wait_healthy(deadline, (part,))
+            except AirflowDidNotStart:
+                self.signal_part(part, signal.SIGKILL)
+                self.start_part(part)
+                mended.append(part)
+        if mended:
+            self.wait_healthy(deadline)
+        return mended
 
     def end_session(self, leader: int) -> None:
         """SIGKILL for all processes of the session that a part (its process id) began."""

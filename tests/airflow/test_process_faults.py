@@ -105,7 +105,7 @@ def test_api_server_and_dag_processor_killed_and_the_database_locked(
     with locked(airflow.database):
         for scenario in scenarios:
             scenario.let_go()
-        time.sleep(6)  # the outage itself: shorter than Airflow's patience with SQLite, which is 30 s here
+        time.sleep(6)  # the outage itself: shorter than Airflow's patience with SQLite, LOCK_TIMEOUT
     for scenario, app_id in zip(scenarios, apps, strict=True):
         scenario.wait("success")
         assert [(each.id, str(each.outcome)) for each in scenario.applications()] == [(app_id, "SUCCEEDED")]
