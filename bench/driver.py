@@ -81,13 +81,13 @@ class Driver:
         self.until(enough, f"{count} containers")
         return sorted(float(path.read_text().split()[0]) for path in found)
 
-    def until(self, condition: Callable[[], bool], what: str) -> float:
-        """When (seconds of the epoch) the condition held first; looked at every 20 ms."""
+    def until(self, condition: Callable[[], bool], what: str, poll: float = 0.02) -> float:
+        """When (seconds of the epoch) the condition held first; looked at every `poll` seconds."""
         deadline = time.monotonic() + PATIENCE
         while not condition():
             if time.monotonic() > deadline:
                 raise Failed(f"not within {PATIENCE:.0f} s: {what}; {self._last_words()}")
-            time.sleep(0.02)
+            time.sleep(poll)
         return time.time()
 
     def allocated(self, count: int) -> float:

@@ -65,6 +65,11 @@ def received(datanode: str) -> int:
     return sum(int(bean["BytesWritten"]) for bean in beans)
 
 
+def programs(*command: str) -> int:
+    """Living processes with just this command line."""
+    return sum(process.info["cmdline"] == list(command) for process in psutil.process_iter(["cmdline"]))
+
+
 def resident(pid: int) -> float:
     """VmRSS in MiB of a process."""
     return psutil.Process(pid).memory_info().rss / MIB

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,8 @@ ROWS = {
     "start_100": ("submit → 100 containers running", "s"),
     "up": ("scale 1 → 100: call → 100 running", "s"),
     "up_call": ("· the call itself", "s"),
-    "down": ("scale 100 → 1: call → 1 left", "s"),
+    "down": ("scale 100 → 1: call → the ResourceManager counts 1", "s"),
+    "down_ended": ("· call → 99 programs have ended", "s"),
     "put_p50": ("key-value store: put, median", "ms"),
     "put_p99": ("· 99th percentile", "ms"),
     "get_p50": ("key-value store: get, median", "ms"),
@@ -126,8 +128,11 @@ def _drive(peer: Peer, bed: Bed) -> dict[str, float]:
         found["master_100"] = _resident(app_id)
         found["status"] = 100 / driver.ask("status", rounds=100)["took"]
         driver.tell("scale", instances=1)
-        gone = driver.allocated(2)
-        found["down"] = gone - driver.answer()["begun"]
+        with ThreadPoolExecutor(1) as beside:
+            ended = beside.submit(driver.until, lambda: probes.programs("sleep", "900") <= 1, "1 program left", 0.1)
+            gone = driver.allocated(2)
+        begun = driver.answer()["begun"]
+        found["down"], found["down_ended"] = gone - begun, ended.result() - begun
         driver.ask("scale", instances=100)
         driver.marks(marks, 199)
         driver.tell("end")

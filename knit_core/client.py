@@ -11,7 +11,7 @@ from knit_core.application import Application
 from knit_core.config import Config, HadoopConf, load_config
 from knit_core.described import with_environments, without_described
 from knit_core.errors import SpecError
-from knit_core.http import AuthStrategy, BasicAuth, Endpoint, HttpService, RetryPolicy, SimpleAuth
+from knit_core.http import AuthStrategy, BasicAuth, Direct, Endpoint, HttpService, RetryPolicy, SimpleAuth
 from knit_core.launch import Launcher
 from knit_core.ledger import Ledger
 from knit_core.master import PATIENCE, Master
@@ -63,6 +63,7 @@ class Knit:
         self.config = config or load_config(address, options, user=user)
         self.config.fetch = self._fetch
         self._services: list[HttpService] = []
+        self._direct = Direct()
 
     def __repr__(self) -> str:
         return f"Knit({self.config.settings['resourcemanager'].value!r}, user={self.config.user!r})"
@@ -77,6 +78,7 @@ class Knit:
         """Close its connections; applications go on."""
         for service in self._services:
             service.close()
+        self._direct.close()
 
     # -- launching ---------------------------------------------------------
 
@@ -380,6 +382,7 @@ class Knit:
             application.id,
             lambda: self.user_key.application_secret(application.id),
             application.report,
+            self._direct,
             lambda: service.session,
             self._auth,
             PATIENCE if self.patience is None else self.patience,

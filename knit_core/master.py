@@ -16,7 +16,7 @@ import requests
 
 from knit_container.signing import BadReply, encode_body, open_reply, query_string, sign
 from knit_core.errors import KnitError, MasterUnreachable, NotAuthorized, NotFound, RequestRefused, ServiceUnavailable
-from knit_core.http import AuthStrategy
+from knit_core.http import AuthStrategy, Direct
 from knit_core.report import Report
 
 PATIENCE = 300.0
@@ -31,8 +31,9 @@ class Master:
         app_id: which.
         secret: returns the application's secret (asked once, when it is first needed).
         locate: returns the ResourceManager's present report of it.
-        session: for direct calls and the proxy's.
-        auth: what the ResourceManager's proxy wants.
+        direct: for calls to its own address, which get no identity but the signature.
+        session: for calls through the ResourceManager's proxy.
+        auth: what that proxy wants.
         patience: seconds for an ApplicationMaster that was there before to come back, where a call does not say.
     """
 
@@ -41,12 +42,13 @@ class Master:
         app_id: str,
         secret: Callable[[], bytes],
         locate: Callable[[], Report],
+        direct: Direct,
         session: Callable[[], requests.Session],
         auth: AuthStrategy,
         patience: float = PATIENCE,
     ) -> None:
         self.app_id = app_id
-        self._secret, self._locate, self._session, self._auth = secret, locate, session, auth
+        self._secret, self._locate, self._direct, self._session, self._auth = secret, locate, direct, session, auth
         self._patience = patience
         self._routes: list[str] = []
         self._attempt = 1
@@ -107,7 +109,7 @@ class Master:
                 try:
                     reply = self._corrected(route, method, path, query, raw, wait)
                 except (requests.RequestException, BadReply, ServiceUnavailable) as error:
-                    stages.append(f"{self._kind(route)} {_host(route)}: {_stage(error)}")
+                    stages.append(f"{_kind(route)} {_host(route)}: {_stage(error)}")
                     continue
                 with self._lock:  # the way that led there is the first next time
                     self._routes = [route, *(other for other in self._routes if other != route)]
@@ -121,7 +123,8 @@ class Master:
         if report.tracking_url and not report.ended:
             routes.append(report.tracking_url.rstrip("/"))
         if not routes:
-            stages.append(f"the ResourceManager gives no address of it (state {report.state})")
+            yet = "" if report.ended else "; it has not started, `wait_until_ready()` waits for that"
+            stages.append(f"the ResourceManager gives no address of it (state {report.state}){yet}")
         with self._lock:
             self._routes = routes
             self._attempt = report.attempt or self._attempt
@@ -148,18 +151,20 @@ class Master:
         secret = self._secret()
         now = int(time.time() * 1000) + self._skew
         signed = sign(secret, "client", self._attempt, method, path, query, raw, now_ms=now)
-        sent = dict(signed)
-        if not self._direct(route):
-            sent.update(self._auth.parameters())
-        response = self._session().request(
-            method,
-            f"{route}{path}?{query_string(sent)}",
-            data=raw or None,
-            headers={"Content-Type": "application/json"} if raw else {},
-            timeout=(_CONNECT, min(_READ, self._patience) + wait),
-            allow_redirects=False,
-        )
-        return response.status_code, open_reply(secret, signed["knonce"], response.status_code, response.content)
+        timeout = (_CONNECT, min(_READ, self._patience) + wait)
+        if _is_direct(route):
+            status, content = self._direct.send(method, f"{route}{path}?{query_string(signed)}", raw, timeout)
+        else:
+            response = self._session().request(
+                method,
+                f"{route}{path}?{query_string({**signed, **self._auth.parameters()})}",
+                data=raw or None,
+                headers={"Content-Type": "application/json"} if raw else {},
+                timeout=timeout,
+                allow_redirects=False,
+            )
+            status, content = response.status_code, response.content
+        return status, open_reply(secret, signed["knonce"], status, content)
 
     def _refusal(self, status: int, reply: Any, method: str, path: str) -> KnitError:
         message = reply.get("message") if isinstance(reply, dict) else reply
@@ -169,11 +174,13 @@ class Master:
             return ServiceUnavailable(text)
         return kind(text, status=status, reply=reply)
 
-    def _direct(self, route: str) -> bool:
-        return not urlsplit(route).path.strip("/")
 
-    def _kind(self, route: str) -> str:
-        return "directly at" if self._direct(route) else "through the proxy at"
+def _is_direct(route: str) -> bool:
+    return not urlsplit(route).path.strip("/")
+
+
+def _kind(route: str) -> str:
+    return "directly at" if _is_direct(route) else "through the proxy at"
 
 
 def _host(route: str) -> str:

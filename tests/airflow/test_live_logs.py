@@ -174,6 +174,7 @@ def test_a_killed_triggerer_repeats_nothing_that_was_noted(
     wait_line(scenario, "one of it")
     wait_noted(scenario, app.id, 2)
     airflow.signal_part("triggerer", signal.SIGKILL)
+    airflow.age("triggerer")
     second(scenario)
     airflow.start_part("triggerer")
     wait_line(scenario, "two")

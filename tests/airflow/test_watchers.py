@@ -91,6 +91,7 @@ def test_each_end_is_told_once_whatever_happens_to_the_triggerer(airflow: Airflo
     wait_for("it is remembered", lambda: '"firing": {}' in memory(airflow, first), SOON)
 
     airflow.signal_part("triggerer", signal.SIGKILL)
+    airflow.age("triggerer")
     second = run("second", "exit 3")
     knit.attach(second).wait(timeout=SOON, check=False)
     airflow.start_part("triggerer")

@@ -17,14 +17,18 @@ from knit_core.errors import (
     ApplicationNotFound,
     ConnectionFailed,
     KnitError,
+    MasterUnreachable,
     NotAuthorized,
     NotFound,
     RequestRefused,
     ServiceUnavailable,
     UnexpectedReply,
 )
-from knit_core.http import BasicAuth, Endpoint, HttpService, RetryPolicy, SimpleAuth
+from knit_core.http import BasicAuth, Direct, Endpoint, HttpService, RetryPolicy, SimpleAuth
+from knit_core.master import Master
+from knit_core.report import Report
 from knit_core.resourcemanager import ResourceManager
+from knit_core.states import State
 
 Reply = tuple[int, str, str]  # status, content type, body; status 0: close without a reply
 OK: Reply = (200, "application/json", '{"fine": true}')
@@ -232,3 +236,45 @@ def test_a_client_that_people_watch_gives_up_soon() -> None:
         with knit, pytest.raises(ConnectionFailed, match="no reply in time"):
             knit.resourcemanager.apps()
         assert time.monotonic() - began < 5  # and not the 30 s of a reply, nor the 20 s of retries
+
+
+def _master(talk: Callable[..., HttpService], direct: str, proxied: str = "") -> Master:
+    """An ApplicationMaster's API at `direct`, the ResourceManager's proxy being at `proxied`; a password is configured."""
+    auth = BasicAuth("alice", "geheim")
+    service = talk(proxied or direct, auth=auth)
+    where = {
+        "master": direct.removeprefix("http://"),
+        "tracking_url": proxied and f"{proxied}/proxy/application_1_0001/",
+    }
+    report = Report("application_1_0001", "x", "alice", "default", State.RUNNING, None, **where)
+    return Master(report.id, lambda: b"k" * 32, lambda: report, Direct(), lambda: service.session, auth, 0.5)
+
+
+def test_a_password_goes_to_the_proxy_and_never_to_the_applications_own_address(
+    serve: Callable[..., Server], talk: Callable[..., HttpService]
+) -> None:
+    direct, proxy = serve(OK), serve(OK)
+    with pytest.raises(MasterUnreachable, match=r"directly at .* through the proxy at"):
+        _master(talk, direct.address, proxy.address).put("/kv/a", "value")
+    sent, proxied = direct.asked[0], proxy.asked[0]
+    assert sent[0] == proxied[0] == "PUT" and "ksig=" in sent[1] and sent[2]["Content-Type"] == "application/json"
+    assert "Authorization" not in sent[2] and "user.name" not in sent[1]
+    assert proxied[2]["Authorization"].startswith("Basic ")
+
+
+def test_the_direct_way_follows_no_redirect(serve: Callable[..., Server]) -> None:
+    server = serve((302, "text/plain", ""))
+    assert Direct().send("GET", f"{server.address}/x", b"", (1, 1))[0] == 302
+    assert len(server.asked) == 1
+
+
+def test_what_went_wrong_on_the_direct_way(serve: Callable[..., Server], talk: Callable[..., HttpService]) -> None:
+    with pytest.raises(MasterUnreachable, match="connection refused"):
+        _master(talk, _nobody()).get("/application")
+    with pytest.raises(MasterUnreachable, match="the connection broke"):
+        _master(talk, serve((0, "", "")).address).get("/application")
+    with pytest.raises(MasterUnreachable, match="DNS"):
+        _master(talk, "http://no-such-host.invalid:1").get("/application")
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        with pytest.raises(MasterUnreachable, match="no reply in time"):
+            _master(talk, f"http://127.0.0.1:{silent.getsockname()[1]}").get("/application")

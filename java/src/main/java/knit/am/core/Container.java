@@ -33,6 +33,7 @@ public final class Container {
   private boolean ready;
   private boolean condemned;
   private long notBefore;
+  private Json.Raw shown;
 
   Container(String service, int instance, int attempt) {
     this.service = service;
@@ -246,6 +247,14 @@ public final class Container {
 
   public List<String> stderr() {
     return stderr;
+  }
+
+  /** As the API shows it, written once: clients ask for all containers again and again, of which few have changed. */
+  Json.Raw shown() {
+    if (shown == null) {
+      shown = new Json.Raw(view());
+    }
+    return shown;
   }
 
   /** As the API shows it. */

@@ -82,7 +82,7 @@ final class Views {
   Map<String, Object> containers() {
     List<Object> list = new ArrayList<>();
     for (Container container : context.roster.all()) {
-      list.add(container.view());
+      list.add(container.shown());
     }
     return Json.map("containers", list);
   }
@@ -92,7 +92,7 @@ final class Views {
     List<Object> list = new ArrayList<>();
     List<Container> all = context.roster.all();
     for (Container container : all.subList(0, Math.min(all.size(), MAX_ON_PAGE))) {
-      list.add(container.view());
+      list.add(container.shown());
     }
     long newest = context.log.number();
     return Json.map("now", now, "application", application(pages), "containers", list, "more",

@@ -1,5 +1,6 @@
 package knit.am.core;
 
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
@@ -201,7 +202,7 @@ final class Bench {
   List<String> containers() {
     List<String> states = new ArrayList<>();
     for (Object item : (List<?>) core.views().containers().get("containers")) {
-      Map<?, ?> view = (Map<?, ?>) item;
+      Map<?, ?> view = (Map<?, ?>) Json.parse(((Json.Raw) item).text.getBytes(StandardCharsets.US_ASCII));
       states.add(view.get("id") + "/" + view.get("attempt") + " " + view.get("state"));
     }
     return states;
