@@ -209,7 +209,7 @@ class AirflowProcesses:
                 process.wait(deadline / 2)
                 del self._processes[part]
                 return process.pid
-        busy = sorted({" ".join(each.cmdline())[:150] for each in session_processes(process.pid)})
+        busy = sorted({_command(each) for each in session_processes(process.pid)})
         raise TimeoutError(
             f"Airflow's {part} did not end within {deadline:.0f} s of {number.name}; it still has {busy}"
         )
@@ -321,6 +321,13 @@ class AirflowProcesses:
             output = "\n".join((done.stdout + done.stderr).splitlines()[-30:])
             raise AirflowDidNotStart(f"`airflow {' '.join(arguments)}` ended with {done.returncode}:\n{output}")
         return done.stdout
+
+
+def _command(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())[:150]
+    except psutil.Error:
+        return "one that ended just now"
 
 
 def _send(process: psutil.Process, number: signal.Signals) -> None:
