@@ -119,12 +119,15 @@ class Master:
 
     def _find(self, stages: list[str]) -> None:
         report = self._locate()
-        routes = [f"http://{report.master}"] if report.master else []
-        if report.tracking_url and not report.ended:
-            routes.append(report.tracking_url.rstrip("/"))
-        if not routes:
-            yet = "" if report.ended else "; it has not started, `wait_until_ready()` waits for that"
-            stages.append(f"the ResourceManager gives no address of it (state {report.state}){yet}")
+        routes = []
+        if report.ended:
+            stages.append(f"the application has ended ({report.outcome})")
+        else:
+            routes += [f"http://{report.master}"] if report.master else []
+            routes += [report.tracking_url.rstrip("/")] if report.tracking_url else []
+            if not routes:
+                waits = "Application.wait_until_ready() waits for it"
+                stages.append(f"the ResourceManager gives no address of it yet (state {report.state}; {waits})")
         with self._lock:
             self._routes = routes
             self._attempt = report.attempt or self._attempt

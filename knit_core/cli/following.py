@@ -54,5 +54,6 @@ def launch(ctx: click.Context, spec: ApplicationSpec, *, key: str | None, detach
             return INTERRUPTED
         span = show_seconds(time.monotonic() - begun)
         count = len({c.id for c in result.containers})
-        out.print(f"✓ succeeded    {count} containers, {span}      logs: knit logs {app.id}", style="green")
+        containers = "1 container" if count == 1 else f"{count} containers"
+        out.print(f"✓ succeeded    {containers}, {span}      logs: knit logs {app.id}", style="green")
     return 0

@@ -19,5 +19,6 @@ def command(ctx: click.Context, app: str, reason: str, grace: str) -> int:
         if handle.kill(reason, grace):
             console().print(f"✓ ended {handle.id}", style="green")
         else:
-            console().print(f"{handle.id} had ended already")
+            # that nobody knows such an application is not told by kill(), which may come late
+            console().print(f"{handle.id} had ended already: {handle.why().text}")
     return 0

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from knit_core import ApplicationSpec, Knit
+from knit_core.cli import knit as cli
+from knit_core.cli.shared import show_errors
 from knit_core.environments import Environment
 from knit_core.errors import (
     ApplicationNotFound,
@@ -19,6 +21,7 @@ from knit_core.errors import (
     ConfigError,
     ConnectionFailed,
     KnitError,
+    MasterUnreachable,
     NoClusterFound,
     PreflightError,
     QueueRefused,
@@ -211,6 +214,19 @@ def test_an_application_that_is_not_there(knit: Knit) -> None:
         with pytest.raises(ApplicationNotFound, match="does not know application_1600000000000_0001"):
             call()
     assert app.kill() is False
+
+
+def test_ended_or_never_there(knit: Knit, cluster: LocalCluster, capsys: pytest.CaptureFixture[str]) -> None:
+    """`knit kill` tells the two apart, and calls to an ApplicationMaster that has gone say that it has."""
+    app = knit.submit("true", memory=64)
+    app.wait()
+    rm = ["--cluster", cluster.resourcemanager_url, "--user", knit.config.user]
+    assert show_errors(cli, args=[*rm, "kill", app.id]) == 0
+    assert f"{app.id} had ended already: Succeeded after" in capsys.readouterr().out
+    assert show_errors(cli, args=[*rm, "kill", "application_1600000000000_0001"]) == 1
+    assert "does not know application_1600000000000_0001" in capsys.readouterr().err
+    with pytest.raises(MasterUnreachable, match=r"the application has ended \(SUCCEEDED\)$"):
+        knit.attach(app.id).kv["key"]
 
 
 def test_a_jar_that_was_not_built(untouched: Knit, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
