@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from knit_core.application import Application
+from knit_core.clock import Clock
 from knit_core.config import Config, HadoopConf, load_config
 from knit_core.described import with_environments, without_described
 from knit_core.errors import SpecError
@@ -51,6 +53,8 @@ class Knit:
     #: Seconds after which a service that does not answer is given up, without another try; None: faults are waited out
     #: within generous budgets. For programs that people watch; set it before the first call.
     patience: float | None = None
+    #: What its waits read and sleep by. For tests; set it before the first call.
+    clock: Clock = time
 
     def __init__(
         self,
