@@ -16,6 +16,7 @@ from knit_core.spec.files import FileType
 from knit_core.unpack import ENVIRONMENT_LINK, PACKED_LINK, check_lines, unpack_lines, unpacked_by_container
 
 CONTAINER_ZIP = "knit-container.zip"
+_REFERENCE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
 # Names that may stand in the script which YARN writes (`ln -sf -- "…" "name"`: bash expands there).
 _YARN_NAME = re.compile(r"[A-Za-z0-9._+@=,-]+")
 
@@ -56,11 +57,12 @@ def container_script(service: Service, names: Sequence[str] | None = None, *, sh
     """The whole script for one service; `names`: what `localised_names` gave.
 
     `python` is the environment's, CONDA_PREFIX and PYTHON_BIN are set, `knit_container` can be imported, output is
-    not buffered by Python (live logs would lag otherwise); the user's variables come last and so win. With `shared` YARN
-    has unpacked the environment.
+    not buffered by Python (live logs would lag otherwise); the user's variables come last and so win, but for PYTHONPATH,
+    which ours is put before. With `shared` YARN has unpacked the environment.
     """
     lines = [
         "# Written by Knit: sets up the container's environment, then becomes the command.",
+        "knit_bash=$BASH",  # the user's PATH may not lead to it
         '[ -w "${HOME:-/}" ] || export HOME="$PWD"',  # YARN's default HOME=/home/ is nobody's
         'export LANG="${LANG:-C.UTF-8}" PYTHONUNBUFFERED=1',
     ]
@@ -86,12 +88,13 @@ def container_script(service: Service, names: Sequence[str] | None = None, *, sh
             '  export SSL_CERT_FILE="$CONDA_PREFIX/ssl/cacert.pem"',
             "fi",
         ]
-    lines.append(f'export PYTHONPATH="$PWD/{CONTAINER_ZIP}${{PYTHONPATH:+:$PYTHONPATH}}"')
     for name, value in service.variables.items():
-        lines.append(f"export {name}={_literal(value)}")
+        lines.append(f"export {name}={_value(name, value)}")
+    # Last, before what anybody else has set: `knit_container` must be found.
+    lines.append(f'export PYTHONPATH="$PWD/{CONTAINER_ZIP}${{PYTHONPATH:+:$PYTHONPATH}}"')
     if service.readiness is not None and service.readiness.command is not None:
         lines += _readiness(service.readiness, service.readiness.command)
-    lines.append(f"exec bash -c {_literal(service.command)}")
+    lines.append(f'exec "$knit_bash" -c {_literal(service.command)}')
     return "\n".join(lines) + "\n"
 
 
@@ -105,6 +108,19 @@ def _readiness(check: Readiness, command: str) -> list[str]:
         "fi",
         f'"$knit_python" -m knit_container.readiness {check.interval} {check.timeout} {_literal(command)} </dev/null &',
     ]
+
+
+def _value(name: str, value: str) -> str:
+    """A variable's value, quoted. One that refers to the variable itself (PATH=/opt/x/bin:$PATH) is meant to be expanded,
+    with all variables it refers to; in any other a `$` is a `$`."""
+    found = list(_REFERENCE.finditer(value))
+    if name not in {each[1] or each[2] for each in found}:
+        return _literal(value)
+    parts, at = [], 0
+    for each in found:
+        parts += [_literal(value[at : each.start()]), f'"${{{each[1] or each[2]}}}"']
+        at = each.end()
+    return "".join([*parts, _literal(value[at:])])
 
 
 def _literal(text: str) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
+from knit_core.cli.printing import LinePrinter
 from knit_core.cli.shared import INTERRUPTED, client, console
 from knit_core.cli.upload import UploadBar
 from knit_core.spec import ApplicationSpec
@@ -45,8 +47,12 @@ def launch(ctx: click.Context, spec: ApplicationSpec, *, key: str | None, detach
             click.echo(app.id)
             return 0
         try:
-            for text in app.logs(follow=True):
-                click.echo(str(text))
+            printer = LinePrinter(lambda text: click.echo(text, nl=False), sys.stdout.isatty())
+            try:
+                for line in app.logs(follow=True):
+                    printer.line(line)
+            finally:
+                printer.close()
             result = app.wait()
         except KeyboardInterrupt:
             out.print(f"\nending {app.id} …", style="yellow")

@@ -27,6 +27,7 @@ _UPLOADED = re.compile(rb"^LogAggregationType: *AGGREGATED\r?$", re.MULTILINE)
 _LONGEST_HEADER = 1 << 14  # bytes
 _TRAILER = 1 << 12  # bytes that are read so that the connection can be used again
 _TIMEOUT = (3.0, 10.0)  # seconds, to connect and between two bytes
+_SHORT_TIMEOUT = (3.0, 3.0)  # the same where somebody waits for what can be had now
 
 
 class NodeListing(NamedTuple):
@@ -48,10 +49,12 @@ class NodeLogs:
         http: who asks, and how.
         address: `host:port` of the NodeManager's web server.
         scheme: http or https.
+        short: give up a node that does not answer within 3 s instead of 10 s.
     """
 
-    def __init__(self, http: HttpService, address: str, scheme: str = "http") -> None:
+    def __init__(self, http: HttpService, address: str, scheme: str = "http", *, short: bool = False) -> None:
         self._http, self._base = http, f"{scheme}://{address}"
+        self._timeout = _SHORT_TIMEOUT if short else _TIMEOUT
         self._session: requests.Session | None = None
 
     def close(self) -> None:
@@ -163,7 +166,7 @@ class NodeLogs:
                 params={**self._http.endpoint.auth.parameters(), **(query or {})},
                 # Packing takes the NodeManager longer than sending: 30 MB/s instead of 800 on the loopback.
                 headers={"Accept": accept, "Accept-Encoding": "identity"},
-                timeout=_TIMEOUT,
+                timeout=self._timeout,
                 stream=True,
                 allow_redirects=False,  # to a server that knows other logs
             )
