@@ -16,7 +16,7 @@ from knit_core.errors import SpecError
 from knit_core.http import AuthStrategy, BasicAuth, Direct, Endpoint, HttpService, RetryPolicy, SimpleAuth
 from knit_core.launch import Launcher
 from knit_core.ledger import Ledger
-from knit_core.master import PATIENCE, Master
+from knit_core.master import Master
 from knit_core.plan import APPLICATION_TYPE, LaunchPlan
 from knit_core.report import Report
 from knit_core.resourcemanager import ResourceManager
@@ -26,6 +26,7 @@ from knit_core.spec import ApplicationSpec, application_spec
 from knit_core.staging import Progress, Staging
 from knit_core.states import ACTIVE, State
 from knit_core.units import seconds
+from knit_core.waiting import PATIENCE
 from knit_core.webhdfs import WebHdfs
 
 if TYPE_CHECKING:
@@ -390,6 +391,7 @@ class Knit:
             lambda: service.session,
             self._auth,
             PATIENCE if self.patience is None else self.patience,
+            self.clock,
         )
 
     @cached_property
