@@ -1,7 +1,8 @@
 """HttpService: requests to one service of the cluster that may live at several addresses.
 
-One session per service, shared by all threads, its connections kept alive; no proxy of the environment unless configured (control traffic to a cluster is
-local traffic); every fault becomes an error of knit_core.errors that says what was tried, where and what came back.
+One session per service, shared by all threads, its connections kept alive; no proxy of the environment unless configured
+(control traffic to a cluster is local traffic); every fault becomes an error of knit_core.errors that says what was
+tried, where and what came back.
 """
 
 from __future__ import annotations
@@ -153,7 +154,7 @@ class HttpService:
     def policy(self, retry: RetryPolicy | None = None) -> RetryPolicy:
         """The policy to use now: who never answered is more likely a wrong address than a restarting server."""
         chosen = retry or self.retry
-        return chosen if self._answered else replace(chosen, budget=min(chosen.budget, _FIRST_CONTACT))
+        return chosen if self._answered else replace(chosen, budget=min(chosen.budget, _FIRST_CONTACT), tries=1)
 
     def get_json(self, path: str, *, action: str, params: Mapping[str, str] | None = None, **options: Any) -> Any:
         """GET `path` and return its JSON."""
