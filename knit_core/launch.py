@@ -6,6 +6,7 @@ name: the fault tests end the process there.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -152,6 +153,16 @@ class Launcher:
         if claim is not None and self.key is not None:
             self._still_wanted(claim)
         self._before("submit")
+        try:
+            self._submit_body(plan.app_id, body, claim)
+        except (KeyboardInterrupt, SystemExit):
+            if claim is None:  # its caller never learns the id, so nobody could end it
+                with contextlib.suppress(KnitError):
+                    self.knit.resourcemanager.kill(plan.app_id)
+            raise
+        return plan.app_id
+
+    def _submit_body(self, app_id: str, body: dict[str, object], claim: Claim | None) -> None:
         self._post(body)
         self._before("accepted")
         if claim is not None and self.key is not None:
@@ -160,12 +171,11 @@ class Launcher:
             try:
                 self._still_wanted(claim)
             except LedgerError:
-                self.knit.resourcemanager.kill(plan.app_id)
+                self.knit.resourcemanager.kill(app_id)
                 raise
         self._before("settle")
-        self._settle(plan.app_id)
-        self._limit(plan.app_id)
-        return plan.app_id
+        self._settle(app_id)
+        self._limit(app_id)
 
     def _limit(self, app_id: str, *, again: bool = False) -> None:
         """Have YARN end the application, should its ApplicationMaster not do so (it ends it in good order, a little earlier).
