@@ -123,6 +123,8 @@ class Launcher:
         if self.checks:
             problems += self._archives(files)
             preflight.check(self.spec, facts, address=rm.address, local=tuple(problems), tags=tags)
+            for remark in preflight.remarks(self.spec, facts, address=rm.address):
+                self._say(f"warning: {remark}")
         elif problems:
             raise PreflightError(problems)
         return make_plan(self.spec, facts, jar=jar, container_zip=zipped, files=files, tags=tags)
