@@ -132,9 +132,10 @@ class Launcher:
     def _archives(self, files: Mapping[str, Upload]) -> list[str]:
         """What is wrong inside of local archives. One that lies in the cache was looked at when it came there."""
         found = []
+        plain = {file.path for service in self.spec.services.values() for file in service.files}
         for upload in archives_of(self.spec, files):
             if self.knit.hdfs.status(upload.remote(self._staging.folder)) is None:
-                found += archives.look(upload.path)
+                found += archives.look(upload.path, environment=upload.path not in plain)
         return found
 
     def _submit(self, plan: LaunchPlan, staged: dict[str, FileStatus], claim: Claim | None) -> str:
