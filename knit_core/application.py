@@ -328,7 +328,7 @@ class Application(Steering, Reading):
                 return why_running(report, self.services(), self.containers(), pending, nodes, now)
             except MasterUnreachable as error:
                 return Why(f"It runs, but {error}")
-        leaves = [queue.name for queue in or_empty(rm.queues) if queue.leaf and queue.running]
+        leaves = [queue.path for queue in or_empty(rm.queues) if queue.leaf and queue.running]
         return why_no_master(report, now, nodes, leaves)
 
     # -- inside ------------------------------------------------------------

@@ -124,6 +124,8 @@ class Launcher:
         if self.checks:
             problems += self._archives(files)
             preflight.check(self.spec, facts, address=rm.address, local=tuple(problems), tags=tags)
+            for remark in preflight.remarks(self.spec, facts, address=rm.address):
+                self._say(f"warning: {remark}")
         elif problems:
             raise PreflightError(problems)
         return make_plan(self.spec, facts, jar=jar, container_zip=zipped, files=files, tags=tags)
@@ -131,9 +133,10 @@ class Launcher:
     def _archives(self, files: Mapping[str, Upload]) -> list[str]:
         """What is wrong inside of local archives. One that lies in the cache was looked at when it came there."""
         found = []
+        plain = {file.path for service in self.spec.services.values() for file in service.files}
         for upload in archives_of(self.spec, files):
             if self.knit.hdfs.status(upload.remote(self._staging.folder)) is None:
-                found += archives.look(upload.path)
+                found += archives.look(upload.path, environment=upload.path not in plain)
         return found
 
     def _submit(self, plan: LaunchPlan, staged: dict[str, FileStatus], claim: Claim | None) -> str:

@@ -80,7 +80,11 @@ def container_script(service: Service, names: Sequence[str] | None = None, *, sh
             'export PYTHON_BIN="$CONDA_PREFIX/bin/python" PATH="$CONDA_PREFIX/bin:$PATH"',
             *check_lines(environment),
             # an environment that did not arrive whole should say so, not fall back to the node's Python
-            '[ -x "$PYTHON_BIN" ] || { echo "knit: no python in the environment ($PYTHON_BIN)" >&2; exit 127; }',
+            'if [ ! -x "$PYTHON_BIN" ]; then',
+            '  [ ! -L "$PYTHON_BIN" ] || knit_link=" is a link to $(readlink -m "$PYTHON_BIN"), which $(uname -n) does not have"',
+            '  echo "knit: no python in the environment ($PYTHON_BIN${knit_link:-})" >&2',
+            "  exit 127",
+            "fi",
             # what `conda activate` would do: packages' own variables, and the certificates that OpenSSL of conda looks for
             'for knit_script in "$CONDA_PREFIX"/etc/conda/activate.d/*.sh; do',
             '  [ -r "$knit_script" ] && . "$knit_script"',

@@ -159,6 +159,14 @@ def test_an_environment_without_python_ends_the_container(tmp_path: Path) -> Non
     assert ran.stderr.decode() == f"knit: no python in the environment ({tmp_path}/environment/bin/python)\n"
 
 
+def test_a_python_that_the_node_does_not_have_is_named(tmp_path: Path) -> None:
+    (tmp_path / "environment/bin").mkdir(parents=True)
+    (tmp_path / "environment/bin/python").symlink_to("/opt/gone/python3")
+    ran = _run(container_script(Service(command="echo ran", environment="env.zip")), tmp_path)
+    assert (ran.returncode, ran.stdout) == (127, b"")
+    assert "bin/python is a link to /opt/gone/python3, which " in ran.stderr.decode()
+
+
 def test_control_characters_do_not_stand_in_the_script() -> None:
     script = container_script(Service(command="a\rb", variables={"V": "\x1b[0m"}))
     assert not set(script) & set(map(chr, (*range(9), *range(11, 32), 127)))
