@@ -178,6 +178,18 @@ def test_what_is_masked_travels_sealed_and_only_for_this_application(
         masks.unseal(other, sealed)
 
 
+def test_containers_are_asked_for_again_after_days(knit: FakeKnit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that were replaced have tokens of their own, which must not wait for as long again to be hidden."""
+    asked: list[int] = []
+    monkeypatch.setattr(masks, "own_secrets", lambda _application: asked.append(looks) or set())
+    hide, looks = masks.Hiding(app_of(knit), set()), 0
+    while looks < 10_000:
+        hide.renew()
+        looks += 1
+    assert len(asked) < 400
+    assert 10_000 - asked[-1] <= 30
+
+
 def test_too_much_to_mask_is_not_passed_on(knit: FakeKnit, monkeypatch: pytest.MonkeyPatch) -> None:
     app: Any = app_of(knit)
     monkeypatch.setattr(masks, "masked_values", lambda: {f"{number:090d}" for number in range(1000)})
