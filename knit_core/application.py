@@ -282,6 +282,8 @@ class Application(Steering, Reading):
 
         Raises:
             NotAuthorized: it belongs to somebody else.
+            WaitTimeout: YARN took the order, and `grace` seconds later (10 at least) it had not ended; it will.
+            ConnectionFailed, ServiceUnavailable: the ResourceManager is away; whether it ends is not known.
         """
         try:
             report = self.report()
@@ -296,11 +298,17 @@ class Application(Steering, Reading):
                 return True
             except (WaitTimeout, ApplicationNotFound):
                 pass
+        span = max(span, 10.0)
         try:
             self.knit.resourcemanager.kill(self.id)
-            self.wait_until(lambda latest: latest.ended, max(span, 10.0))
+            self.wait_until(lambda latest: latest.ended, span)
         except ApplicationNotFound:
             pass
+        except WaitTimeout:
+            raise WaitTimeout(
+                f"{self.id}: YARN was told to end it and had not done so {span:g} s later. It ends when the "
+                "ResourceManager comes to it; look again, or call kill once more."
+            ) from None
         return True
 
     def _ask_to_stop(self, reason: str) -> bool:
@@ -333,7 +341,7 @@ class Application(Steering, Reading):
                 return why_running(report, self.services(), self.containers(), pending, nodes, now)
             except MasterUnreachable as error:
                 return Why(f"It runs, but {error}")
-        leaves = [queue.name for queue in or_empty(rm.queues) if queue.leaf and queue.running]
+        leaves = [queue.path for queue in or_empty(rm.queues) if queue.leaf and queue.running]
         return why_no_master(report, now, nodes, leaves)
 
     # -- inside ------------------------------------------------------------

@@ -57,11 +57,12 @@ def container_script(service: Service, names: Sequence[str] | None = None, *, sh
     """The whole script for one service; `names`: what `localised_names` gave.
 
     `python` is the environment's, CONDA_PREFIX and PYTHON_BIN are set, `knit_container` can be imported, output is
-    not buffered by Python (live logs would lag otherwise); the user's variables come last and so win, but for PYTHONPATH,
-    which ours is put before. With `shared` YARN has unpacked the environment.
+    not buffered by Python (live logs would lag otherwise), standard input is empty; the user's variables come last and so
+    win, but for PYTHONPATH, which ours is put before. With `shared` YARN has unpacked the environment.
     """
     lines = [
         "# Written by Knit: sets up the container's environment, then becomes the command.",
+        "exec </dev/null",  # YARN's is a pipe that nobody writes to or closes: whoever reads it would wait for ever
         "knit_bash=$BASH",  # the user's PATH may not lead to it
         '[ -w "${HOME:-/}" ] || export HOME="$PWD"',  # YARN's default HOME=/home/ is nobody's
         'export LANG="${LANG:-C.UTF-8}" PYTHONUNBUFFERED=1',
@@ -79,7 +80,11 @@ def container_script(service: Service, names: Sequence[str] | None = None, *, sh
             'export PYTHON_BIN="$CONDA_PREFIX/bin/python" PATH="$CONDA_PREFIX/bin:$PATH"',
             *check_lines(environment),
             # an environment that did not arrive whole should say so, not fall back to the node's Python
-            '[ -x "$PYTHON_BIN" ] || { echo "knit: no python in the environment ($PYTHON_BIN)" >&2; exit 127; }',
+            'if [ ! -x "$PYTHON_BIN" ]; then',
+            '  [ ! -L "$PYTHON_BIN" ] || knit_link=" is a link to $(readlink -m "$PYTHON_BIN"), which $(uname -n) does not have"',
+            '  echo "knit: no python in the environment ($PYTHON_BIN${knit_link:-})" >&2',
+            "  exit 127",
+            "fi",
             # what `conda activate` would do: packages' own variables, and the certificates that OpenSSL of conda looks for
             'for knit_script in "$CONDA_PREFIX"/etc/conda/activate.d/*.sh; do',
             '  [ -r "$knit_script" ] && . "$knit_script"',
@@ -106,7 +111,7 @@ def _readiness(check: Readiness, command: str) -> list[str]:
         '  echo "knit: the readiness command needs a Python in the container: give the service an environment" >&2',
         "  exit 127",
         "fi",
-        f'"$knit_python" -m knit_container.readiness {check.interval} {check.timeout} {_literal(command)} </dev/null &',
+        f'"$knit_python" -m knit_container.readiness {check.interval} {check.timeout} {_literal(command)} &',
     ]
 
 

@@ -53,7 +53,7 @@ class Steering:
             QueueRefused: the queue is not there or does not take it.
         """
         rm = self.knit.resourcemanager
-        for problem in queue_problems(queue, or_empty(rm.queues), rm.address):
+        for problem in queue_problems(queue, or_empty(rm.queues), rm.address, made=False):
             raise QueueRefused(f"{problem} {self.id} stays where it is.", address=rm.address)
         rm.move(self.id, queue)
 

@@ -11,12 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import quote
 
 import requests
 
 from knit_core.errors import ConnectionFailed, NotFound, ServiceUnavailable
+from knit_core.hadoopjson import number, rows
 from knit_core.http import HttpService
 from knit_core.logs.pieces import PIECE
 
@@ -77,9 +78,9 @@ class NodeLogs:
             reply = self._http.json_of(response, action)
         sizes: dict[str, int] = {}
         uploaded: dict[str, tuple[int, ...]] = {}
-        for row in _rows(reply.get("containerLogsInfo")):
-            for file in _rows(row.get("containerLogInfo")):
-                name, size = str(file.get("fileName")), int(file.get("fileSize") or 0)
+        for row in rows(reply, "containerLogsInfo"):
+            for file in rows(row, "containerLogInfo"):
+                name, size = str(file.get("fileName")), number(file.get("fileSize"))
                 if row.get("logAggregationType") == "AGGREGATED":
                     uploaded[name] = (*uploaded.get(name, ()), size)
                 else:
@@ -180,12 +181,6 @@ class NodeLogs:
         if "NotFoundException" in str(refusal) or response.status_code == 404 or response.is_redirect:
             raise NotFound(str(refusal), status=404, address=self._base, action=action)
         raise refusal
-
-
-def _rows(found: Any) -> list[dict[str, Any]]:
-    """A list that Hadoop's JSON writes without brackets when it has one element, and not at all when it has none."""
-    rows = found if isinstance(found, list) else [found]
-    return [row for row in rows if isinstance(row, dict)]
 
 
 __all__ = ["NodeListing", "NodeLogs"]

@@ -72,6 +72,19 @@ def test_a_command_arrives_as_it_was_typed(text: str, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["knit-main.sh"]
 
 
+def test_standard_input_is_empty_though_the_containers_is_an_open_pipe(tmp_path: Path) -> None:
+    """YARN gives a pipe that is never closed; also what an environment's scripts read must end."""
+    path = tmp_path / script_name("main")
+    path.write_text(container_script(Service(command="cat; exit 5")))
+    reading, writing = os.pipe()
+    try:
+        ran = subprocess.run(["bash", str(path)], cwd=tmp_path, stdin=reading, capture_output=True, timeout=20)
+    finally:
+        os.close(reading)
+        os.close(writing)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (5, b"", b"")
+
+
 _texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40) | st.text(
     st.sampled_from("\x01\x07\n\r\t '\"\\$`(){}<>!#&;|*?~a0é\x7f"), max_size=25
 )
@@ -144,6 +157,14 @@ def test_an_environment_without_python_ends_the_container(tmp_path: Path) -> Non
     ran = _run(container_script(Service(command="echo ran", environment="env.zip")), tmp_path)
     assert (ran.returncode, ran.stdout) == (127, b"")
     assert ran.stderr.decode() == f"knit: no python in the environment ({tmp_path}/environment/bin/python)\n"
+
+
+def test_a_python_that_the_node_does_not_have_is_named(tmp_path: Path) -> None:
+    (tmp_path / "environment/bin").mkdir(parents=True)
+    (tmp_path / "environment/bin/python").symlink_to("/opt/gone/python3")
+    ran = _run(container_script(Service(command="echo ran", environment="env.zip")), tmp_path)
+    assert (ran.returncode, ran.stdout) == (127, b"")
+    assert "bin/python is a link to /opt/gone/python3, which " in ran.stderr.decode()
 
 
 def test_control_characters_do_not_stand_in_the_script() -> None:
