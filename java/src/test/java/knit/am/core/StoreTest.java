@@ -269,6 +269,78 @@ class StoreTest {
   }
 
   @Test
+  void whoHasLeftHasNotArrived() {
+    Bench bench = Bench.running(4);
+    bench.on(arrive(3, "x", 0));
+    bench.on(arrive(4, "x", 0));
+    bench.on(arrive(4, "three", 3));
+    assertEquals(Bench.list("Stop container_4", "Stop container_3", "Answer 200"), sorted(bench.scale(2).names()));
+    // Two had come, two are left: but these two have not come.
+    assertEquals(Bench.list(), bench.on(arrive(1, "x", 0)).names());
+    assertEquals(Bench.list(), bench.on(arrive(3, "x", 0)).names());
+    bench = bench.next().registered(Bench.on(1, "node07"), Bench.on(2, "node07"));
+    assertEquals(Bench.list(), bench.on(arrive(1, "x", 0)).names());
+    assertEquals(Bench.list("Answer 200", "Answer 200"), bench.on(arrive(2, "x", 0)).names());
+    assertEquals(Bench.list(), bench.on(arrive(1, "three", 3)).names());
+    assertEquals(Bench.list(), bench.on(arrive(2, "three", 3)).names());
+    bench.tick(5000);
+    assertEquals("{open=false, arrived=2, parties=3}", bench.all(Action.Answer.class).get(0).body.toString());
+  }
+
+  private static List<String> sorted(List<String> names) {
+    names.sort(java.util.Comparator.<String>reverseOrder());
+    return names;
+  }
+
+  @Test
+  void whoComesLaterIsWaitedForToo() {
+    bench.on(arrive(1, "x", 0));
+    bench.scale(3);
+    assertEquals(Bench.list(), bench.on(arrive(2, "x", 0)).names());
+    bench.grant(3);
+    bench.launched(3);
+    assertEquals(3, bench.on(arrive(3, "x", 0)).all(Action.Answer.class).size());
+    bench.scale(4);
+    assertEquals(Bench.list("Answer 200"), bench.on(arrive(1, "x", 0)).names());
+  }
+
+  @Test
+  void aBarrierThatNobodyIsAtAnyMoreDoesNotOpen() {
+    bench.on(arrive(2, "x", 0));
+    bench.scale(0);
+    bench.scale(1);
+    assertTrue(bench.journal.keySet().stream().noneMatch(key -> key.startsWith("b ") || key.startsWith("w ")));
+  }
+
+  @Test
+  void anArrivalIsOneSmallRecord() {
+    int size = 1_000;
+    Bench bench = new Bench(size, 0);
+    bench.registered();
+    for (int request = 1; request <= size; request++) {
+      bench.grant(request);
+    }
+    long bytes = 0;
+    for (int request = 1; request <= size; request++) {
+      bench.core.apply(new Event.Arrive(1, this, "container_" + request, "epoch-1", 0, 1));
+      bytes += Json.write(bench.core.changes()).length();
+    }
+    assertTrue(bytes < 100 * size, bytes + " bytes");
+  }
+
+  @Test
+  void roundsGoOnForEver() {
+    Bench bench = Bench.running(1);
+    for (int round = 0; round < Barriers.OPEN_LIMIT + 100; round++) {
+      assertEquals(Bench.list("Answer 200"), bench.on(arrive(1, "round-" + round, 0)).names());
+    }
+    assertEquals(Barriers.OPEN_LIMIT, bench.journal.keySet().stream().filter(key -> key.startsWith("b ")).count());
+    bench = bench.next();
+    bench.on(arrive(1, "one more", 0));
+    assertTrue(bench.journal.containsKey("b main/round-101") && !bench.journal.containsKey("b main/round-100"));
+  }
+
+  @Test
   void aBarrierForAGivenNumber() {
     assertEquals(Bench.list("Answer 200"), bench.on(arrive(1, "x", 1)).names());
     assertEquals("conflict", answer(arrive(2, "x", 2)).get("error"));
