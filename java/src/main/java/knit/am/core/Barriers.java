@@ -61,9 +61,10 @@ final class Barriers {
     Container container = context.roster.allocated(event.yarn);
     // With a number of parties it is the whole application's, else its service's.
     String name = (event.parties > 0 ? "" : container.service) + "/" + event.name;
-    if (opened.containsKey(name) ? opened.get(name).parties != event.parties
-        : closed.containsKey(name) && closed.get(name).parties != event.parties) {
-      context.refuse(event, 409, "conflict", "the barrier \"" + event.name + "\" was made for another number");
+    int made = opened.containsKey(name) ? opened.get(name).parties
+        : closed.containsKey(name) ? closed.get(name).parties : event.parties;
+    if (event.parties != made) {
+      context.refuse(event, 409, "conflict", "the barrier \"" + event.name + "\" was made for " + made);
       return;
     }
     if (!opened.containsKey(name) && !container.isLeaving()) {
