@@ -6,6 +6,7 @@ name: the fault tests end the process there.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -123,6 +124,8 @@ class Launcher:
         if self.checks:
             problems += self._archives(files)
             preflight.check(self.spec, facts, address=rm.address, local=tuple(problems), tags=tags)
+            for remark in preflight.remarks(self.spec, facts, address=rm.address):
+                self._say(f"warning: {remark}")
         elif problems:
             raise PreflightError(problems)
         return make_plan(self.spec, facts, jar=jar, container_zip=zipped, files=files, tags=tags)
@@ -130,9 +133,10 @@ class Launcher:
     def _archives(self, files: Mapping[str, Upload]) -> list[str]:
         """What is wrong inside of local archives. One that lies in the cache was looked at when it came there."""
         found = []
+        plain = {file.path for service in self.spec.services.values() for file in service.files}
         for upload in archives_of(self.spec, files):
             if self.knit.hdfs.status(upload.remote(self._staging.folder)) is None:
-                found += archives.look(upload.path)
+                found += archives.look(upload.path, environment=upload.path not in plain)
         return found
 
     def _submit(self, plan: LaunchPlan, staged: dict[str, FileStatus], claim: Claim | None) -> str:
@@ -152,6 +156,16 @@ class Launcher:
         if claim is not None and self.key is not None:
             self._still_wanted(claim)
         self._before("submit")
+        try:
+            self._submit_body(plan.app_id, body, claim)
+        except (KeyboardInterrupt, SystemExit):
+            if claim is None:  # its caller never learns the id, so nobody could end it
+                with contextlib.suppress(KnitError):
+                    self.knit.resourcemanager.kill(plan.app_id)
+            raise
+        return plan.app_id
+
+    def _submit_body(self, app_id: str, body: dict[str, object], claim: Claim | None) -> None:
         self._post(body)
         self._before("accepted")
         if claim is not None and self.key is not None:
@@ -160,12 +174,11 @@ class Launcher:
             try:
                 self._still_wanted(claim)
             except LedgerError:
-                self.knit.resourcemanager.kill(plan.app_id)
+                self.knit.resourcemanager.kill(app_id)
                 raise
         self._before("settle")
-        self._settle(plan.app_id)
-        self._limit(plan.app_id)
-        return plan.app_id
+        self._settle(app_id)
+        self._limit(app_id)
 
     def _limit(self, app_id: str, *, again: bool = False) -> None:
         """Have YARN end the application, should its ApplicationMaster not do so (it ends it in good order, a little earlier).

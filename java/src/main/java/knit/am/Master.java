@@ -13,6 +13,7 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
 import knit.am.api.Api;
 import knit.am.core.Action;
 import knit.am.core.Container;
@@ -29,7 +30,6 @@ import knit.am.json.Json;
 
 /** The owner thread: takes events from a queue, gives them to the reducer and has the gateways do what it decides. */
 public final class Master {
-  private static final int STARTERS = 16;
   private static final int LOOKERS = 8;
   /** Milliseconds for the journal to take up what a heartbeat brought. */
   private static final long SETTLING = 2_000;
@@ -45,7 +45,7 @@ public final class Master {
   private final Core core;
   /** Events, and things that the owner thread is to run between them. */
   private final LinkedBlockingQueue<Object> queue = new LinkedBlockingQueue<>();
-  private final ExecutorService starters;
+  private final NodeCalls calls = new NodeCalls(pool(NodeCalls.THREADS, "node"));
   private final ExecutorService lookers;
   private final Heartbeat heartbeat;
   /** Null when no other attempt can follow this one. */
@@ -54,7 +54,7 @@ public final class Master {
   private volatile double progress;
   private volatile boolean ending;
   private String address;
-  private boolean begun;
+  private volatile boolean begun;
   private volatile int exitCode = -1;
 
   public Master(Identity identity, Spec spec, Clock clock, ResourceManager manager, NodeManagers nodes, Probes probes,
@@ -69,7 +69,6 @@ public final class Master {
     core = new Core(identity, spec);
     journal = spec.journal ? new Journal(store, () -> queue.add((Runnable) this::beginJournal)) : null;
     heartbeat = new Heartbeat(manager, clock, this::post, () -> progress, this::settle);
-    starters = pool(STARTERS, "node");
     lookers = pool(LOOKERS, "probe");
   }
 
@@ -202,11 +201,15 @@ public final class Master {
       manager.release(((Action.Release) action).yarn);
       heartbeat.wake();
     } else if (action instanceof Action.Launch) {
-      starters.execute(() -> launch((Action.Launch) action));
+      Container container = ((Action.Launch) action).container;
+      calls.add(container.node(), call(() -> launch((Action.Launch) action), error -> notLaunched(container, error)));
     } else if (action instanceof Action.Stop) {
-      starters.execute(() -> stop(((Action.Stop) action).yarn));
+      String yarn = ((Action.Stop) action).yarn;
+      calls.add(((Action.Stop) action).node, call(() -> nodes.stop(yarn), error -> notStopped(yarn, error)));
     } else if (action instanceof Action.Signal) {
-      starters.execute(() -> signal(((Action.Signal) action).yarn));
+      String yarn = ((Action.Signal) action).yarn;
+      calls.add(((Action.Signal) action).node, call(() -> nodes.signal(yarn),
+          error -> Log.say(yarn + " could not be sent SIGTERM: " + Log.reason(error))));
     } else if (action instanceof Action.Probe) {
       Action.Probe probe = (Action.Probe) action;
       lookers.execute(() -> post(new Event.Probed(clock.now(), probe.yarn, probes.ready(probe.host, probe.readiness))));
@@ -242,29 +245,39 @@ public final class Master {
     }
   }
 
-  private void launch(Action.Launch launch) {
-    Container container = launch.container;
-    try {
-      nodes.start(container, launch.service, environment(launch));
-      if (!begun) {
-        begun = true;
-        Log.phase("first container started");
+  /** A call to a NodeManager, after which the ResourceManager is soon expected to have news. */
+  private NodeCalls.Call call(Blocking make, Consumer<Exception> failed) {
+    return new NodeCalls.Call() {
+      @Override
+      public void make() throws IOException {
+        make.run();
+        heartbeat.notice();
       }
-      post(new Event.Launched(clock.now(), container.yarn()));
-    } catch (IOException | RuntimeException error) {
-      Log.say(container.id() + " could not be started on " + container.node() + ": " + Log.reason(error));
-      post(new Event.LaunchFailed(clock.now(), container.yarn(), Log.reason(error)));
-    }
-    heartbeat.notice();
+
+      @Override
+      public void failed(Exception error) {
+        failed.accept(error);
+        heartbeat.notice();
+      }
+    };
   }
 
-  private void signal(String yarn) {
-    try {
-      nodes.signal(yarn);
-    } catch (IOException | RuntimeException error) {
-      Log.say(yarn + " could not be sent SIGTERM: " + Log.reason(error));
+  private interface Blocking {
+    void run() throws IOException;
+  }
+
+  private void launch(Action.Launch launch) throws IOException {
+    nodes.start(launch.container, launch.service, environment(launch));
+    if (!begun) {
+      begun = true;
+      Log.phase("first container started");
     }
-    heartbeat.notice();
+    post(new Event.Launched(clock.now(), launch.container.yarn()));
+  }
+
+  private void notLaunched(Container container, Exception error) {
+    Log.say(container.id() + " could not be started on " + container.node() + ": " + Log.reason(error));
+    post(new Event.LaunchFailed(clock.now(), container.yarn(), Log.reason(error)));
   }
 
   private void administer(Action.Administer action) {
@@ -285,15 +298,10 @@ public final class Master {
     }
   }
 
-  private void stop(String yarn) {
-    try {
-      nodes.stop(yarn);
-    } catch (IOException | RuntimeException error) {
-      Log.say(yarn + " could not be stopped by its node, the ResourceManager is asked to: " + Log.reason(error));
-      manager.release(yarn);
-      heartbeat.wake();
-    }
-    heartbeat.notice();
+  private void notStopped(String yarn, Exception error) {
+    Log.say(yarn + " could not be stopped by its node, the ResourceManager is asked to: " + Log.reason(error));
+    manager.release(yarn);
+    heartbeat.wake();
   }
 
   /** What a container gets besides its service's variables (docs/protocol.md, section 3). */

@@ -1,6 +1,10 @@
 package knit.am.gateway;
 
 import java.io.IOException;
+import java.net.ConnectException;
+import java.net.NoRouteToHostException;
+import java.net.SocketTimeoutException;
+import java.net.UnknownHostException;
 import java.nio.ByteBuffer;
 import java.util.Collections;
 import java.util.HashMap;
@@ -8,6 +12,7 @@ import java.util.Map;
 import java.util.function.Function;
 import knit.am.core.Spec;
 import org.apache.hadoop.conf.Configuration;
+import org.apache.hadoop.fs.CommonConfigurationKeysPublic;
 import org.apache.hadoop.fs.Path;
 import org.apache.hadoop.io.DataOutputBuffer;
 import org.apache.hadoop.io.Text;
@@ -29,11 +34,18 @@ import org.apache.hadoop.yarn.api.records.URL;
 import org.apache.hadoop.yarn.client.api.NMClient;
 import org.apache.hadoop.yarn.client.api.impl.ContainerManagementProtocolProxy;
 import org.apache.hadoop.yarn.client.api.impl.ContainerManagementProtocolProxy.ContainerManagementProtocolProxyData;
+import org.apache.hadoop.yarn.conf.YarnConfiguration;
 import org.apache.hadoop.yarn.exceptions.YarnException;
 import org.apache.hadoop.yarn.security.AMRMTokenIdentifier;
 
 /** The NodeManagers over Hadoop's client. */
 public final class YarnNodeManagers implements NodeManagers {
+  /** Milliseconds to connect to a NodeManager: it is given up then, and its container replaced. */
+  public static final int CONNECT = 3_000;
+  /** Milliseconds for a NodeManager's answer. */
+  private static final int ANSWER = 20_000;
+  /** Seconds for a NodeManager that refuses connections, as one that is being restarted. */
+  private static final int REFUSED = 10;
   private static final Text CONTAINER_TOKEN = new Text("knit.token");
 
   private final NMClient client = NMClient.createNMClient();
@@ -50,7 +62,7 @@ public final class YarnNodeManagers implements NodeManagers {
    * @param tokens the secret of a container, by YARN's id
    * @param acls who may see a container's logs, and who may end it
    */
-  public YarnNodeManagers(Configuration configuration, Map<String, Container> containers, Credentials own,
+  public YarnNodeManagers(Configuration cluster, Map<String, Container> containers, Credentials own,
       Function<String, byte[]> tokens, Map<ApplicationAccessType, String> acls) {
     this.containers = containers;
     this.tokens = tokens;
@@ -61,10 +73,36 @@ public final class YarnNodeManagers implements NodeManagers {
         shared.addToken(token.getService(), token);
       }
     }
+    Configuration configuration = quick(cluster);
     client.cleanupRunningContainersOnStop(false);
     client.init(configuration);
     client.start();
     proxies = new ContainerManagementProtocolProxy(configuration);
+  }
+
+  /** The settings with bounds for every call: Hadoop's own would try a node that is away for hours. */
+  private static Configuration quick(Configuration cluster) {
+    Configuration quick = new Configuration(cluster);
+    quick.setInt(CommonConfigurationKeysPublic.IPC_CLIENT_CONNECT_TIMEOUT_KEY, CONNECT);
+    quick.setInt(CommonConfigurationKeysPublic.IPC_CLIENT_CONNECT_MAX_RETRIES_ON_SOCKET_TIMEOUTS_KEY, 0);
+    quick.setInt(CommonConfigurationKeysPublic.IPC_CLIENT_CONNECT_MAX_RETRIES_KEY, REFUSED);
+    quick.setInt(CommonConfigurationKeysPublic.IPC_CLIENT_CONNECT_RETRY_INTERVAL_KEY, 1_000);
+    quick.setInt("yarn.rpc.nm-command-timeout", ANSWER);
+    // Tried so many times again, whatever each takes: not at all, as the connection's own settings say enough.
+    quick.setLong(YarnConfiguration.CLIENT_NM_CONNECT_MAX_WAIT_MS, 1);
+    quick.setLong(YarnConfiguration.CLIENT_NM_CONNECT_RETRY_INTERVAL_MS, 1_000);
+    return quick;
+  }
+
+  /** What a failed call is to its caller. */
+  private static IOException failure(Exception error) {
+    for (Throwable cause = error; cause != null; cause = cause.getCause()) {
+      if (cause instanceof ConnectException || cause instanceof SocketTimeoutException
+          || cause instanceof NoRouteToHostException || cause instanceof UnknownHostException) {
+        return new Unreachable(error);
+      }
+    }
+    return error instanceof IOException ? (IOException) error : new IOException(error);
   }
 
   /** Load what the first start will need, while the ResourceManager is waited for anyway. */
@@ -91,7 +129,7 @@ public final class YarnNodeManagers implements NodeManagers {
       client.startContainer(allocated, context(service, environment, container.yarn()));
     } catch (YarnException | IOException error) {
       if (!runsAlready(error)) {
-        throw new IOException(error);
+        throw failure(error);
       }
     }
   }
@@ -116,8 +154,8 @@ public final class YarnNodeManagers implements NodeManagers {
     try {
       proxy.getContainerManagementProtocol().signalToContainer(
           SignalContainerRequest.newInstance(allocated.getId(), SignalContainerCommand.GRACEFUL_SHUTDOWN));
-    } catch (YarnException error) {
-      throw new IOException(error);
+    } catch (YarnException | IOException error) {
+      throw failure(error);
     } finally {
       proxies.mayBeCloseProxy(proxy);
     }
@@ -141,8 +179,8 @@ public final class YarnNodeManagers implements NodeManagers {
     }
     try {
       client.stopContainer(allocated.getId(), allocated.getNodeId());
-    } catch (YarnException error) {
-      throw new IOException(error);
+    } catch (YarnException | IOException error) {
+      throw failure(error);
     }
   }
 
