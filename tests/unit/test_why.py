@@ -142,3 +142,24 @@ def test_other_ends() -> None:
         ended("FAILED", container("FAILED", node="n:1"), diagnostics="service b waits in vain: main_0"), None
     )
     assert str(vain).startswith("Failed: service b waits in vain")
+
+
+@pytest.mark.parametrize(
+    ("words", "reason", "advice"),
+    [
+        (
+            "failed 2 times due to AM Container …\nknit: this attempt of the ApplicationMaster ends: the thread x died\n",
+            "the thread x died",
+            "knit logs",
+        ),
+        (
+            "AM Container … exitCode: 3\nTerminating due to java.lang.OutOfMemoryError: Java heap space\n",
+            "java.lang.OutOfMemoryError: Java heap space",
+            "master_memory=",
+        ),
+    ],
+)
+def test_why_the_application_master_ended(words: str, reason: str, advice: str) -> None:
+    why = why_ended(ended("FAILED", diagnostics=words), None)
+    assert why.text == f"Failed: its ApplicationMaster ended: {reason}"
+    assert advice in why.advice[0]

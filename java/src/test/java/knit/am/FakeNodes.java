@@ -17,6 +17,7 @@ final class FakeNodes implements NodeManagers {
   final List<String> stopped = Collections.synchronizedList(new ArrayList<>());
   final List<String> signalled = Collections.synchronizedList(new ArrayList<>());
   volatile boolean broken;
+  volatile boolean erroneous;
   private final FakeResourceManager manager;
 
   FakeNodes(FakeResourceManager manager) {
@@ -25,6 +26,9 @@ final class FakeNodes implements NodeManagers {
 
   @Override
   public void start(Container container, Spec.Service service, Map<String, String> environment) throws IOException {
+    if (erroneous) {
+      throw new NoClassDefFoundError("StartContainersRequest");
+    }
     if (broken) {
       throw new IOException("node07 is away");
     }

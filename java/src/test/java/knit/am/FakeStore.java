@@ -13,6 +13,7 @@ final class FakeStore implements Store {
   final Map<String, String> files = new ConcurrentHashMap<>();
   volatile int faults;
   volatile int journalFaults;
+  volatile boolean erroneous;
   volatile int begun;
   private StringBuilder journal;
   private int fence;
@@ -65,6 +66,9 @@ final class FakeStore implements Store {
   }
 
   private void fail() throws IOException {
+    if (erroneous) {
+      throw new NoClassDefFoundError("DFSOutputStream");
+    }
     if (journalFaults > 0) {
       journalFaults--;
       throw new IOException("no DataNode");

@@ -3,6 +3,7 @@ package knit.am;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.Map;
@@ -87,6 +88,42 @@ class MasterTest {
       assertEquals(1, running.end());
       assertNull(running.store.files.get("result.json"));
       assertTrue(running.manager.unregistered.isEmpty());
+    }
+  }
+
+  private static void assertDied(Running running, String thread, String error) {
+    Exception end = assertThrows(Exception.class, running::end);
+    assertTrue(end.getCause() instanceof Master.Died, end.toString());
+    assertEquals("the thread " + thread + " died: " + error, end.getCause().getMessage());
+    assertTrue(running.manager.unregistered.isEmpty());
+    assertNull(running.store.files.get("result.json"));
+    running.master.terminate(10_000); // as the JVM's end does: nothing is written any more
+    assertNull(running.store.files.get("result.json"));
+  }
+
+  @Test
+  void anErrorInTheHeartbeatEndsTheAttempt() throws Exception {
+    try (Running running = new Running(1)) {
+      running.awaitRunning(1);
+      running.manager.broken = true;
+      assertDied(running, "knit-resourcemanager", "NoSuchMethodError AllocateResponse.getIt()");
+    }
+  }
+
+  @Test
+  void anErrorInTheJournalEndsTheAttempt() throws Exception {
+    try (Running running = new Running(1)) {
+      running.awaitRunning(1);
+      running.store.erroneous = true;
+      running.manager.news.add(completed(running, 1, -100));
+      assertDied(running, "knit-journal", "NoClassDefFoundError DFSOutputStream");
+    }
+  }
+
+  @Test
+  void anErrorInATaskOfAPoolEndsTheAttempt() throws Exception {
+    try (Running running = new Running(1, prepared -> prepared.nodes.erroneous = true)) {
+      assertDied(running, "knit-node", "NoClassDefFoundError StartContainersRequest");
     }
   }
 
