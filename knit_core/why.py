@@ -127,7 +127,16 @@ def why_running(
     """
     details: list[str] = []
     advice: list[str] = []
-    waiting = [c for c in containers if c.state is ContainerState.REQUESTED]
+    refused = [
+        c
+        for c in containers
+        if c.state in {ContainerState.WAITING, ContainerState.REQUESTED} and "refuses" in c.diagnostics
+    ]
+    for words, count in Counter(c.diagnostics for c in refused).items():
+        details.append(f"{count} containers cannot be had: {words}")
+    if refused:
+        advice.append("move it to a queue that gives such containers (knit move), or scale down (knit scale)")
+    waiting = [c for c in containers if c.state is ContainerState.REQUESTED and c not in refused]
     if waiting:
         oldest = min(c.requested_at or now for c in waiting)
         details.append(
@@ -144,7 +153,7 @@ def why_running(
             details.append(f"service {service.name} waits for the services that it depends on")
         elif service.running > service.ready:
             details.append(f"service {service.name}: {service.running - service.ready} run and are not ready yet")
-    restarting = [c for c in containers if c.state is ContainerState.WAITING and c.attempt > 1]
+    restarting = [c for c in containers if c.state is ContainerState.WAITING and c.attempt > 1 and c not in refused]
     if restarting:
         details.append(
             f"{len(restarting)} instances wait for their restart: {_last_failure(restarting[0], containers)}"

@@ -101,6 +101,18 @@ def test_what_else_is_waited_for() -> None:
     assert str(idle) == "It runs, 25%: 1 containers, and nothing is waited for."
 
 
+def test_refused_requests() -> None:
+    words = "YARN refuses its request: more than 1024"
+    rows = [
+        container("RUNNING"),
+        container("WAITING", attempt=2, diagnostics=words),
+        container("REQUESTED", diagnostics=words),
+    ]
+    why = why_running(report(state=State.RUNNING), {}, rows, [], ROOMS, 2000)
+    assert why.details == (f"2 containers cannot be had: {words}",)
+    assert "knit move" in why.advice[0]
+
+
 def test_killed_for_memory() -> None:
     failed = container(
         "FAILED",

@@ -111,6 +111,22 @@ class MasterTest {
   }
 
   @Test
+  void equalRefusalsInARowEndTheAttempt() {
+    ManualClock clock = new ManualClock();
+    Heartbeat heartbeat = new Heartbeat(new FakeResourceManager(clock), clock, event -> { }, () -> 0, () -> { });
+    Exception end = assertThrows(IllegalStateException.class, () -> {
+      for (int i = 0; i < Heartbeat.MOST_REFUSALS; i++) {
+        heartbeat.count(new knit.am.gateway.ResourceManager.Rejected(new IllegalArgumentException("out of turn")));
+      }
+    });
+    assertTrue(end.getMessage().contains("60 times in a row"), end.getMessage());
+    for (int i = 0; i < 10_000; i++) {
+      heartbeat.count(new java.io.IOException("no connection")); // is waited for
+      heartbeat.count(new knit.am.gateway.ResourceManager.Rejected(new IllegalArgumentException("other " + i)));
+    }
+  }
+
+  @Test
   void anErrorInTheJournalEndsTheAttempt() throws Exception {
     try (Running running = new Running(1)) {
       running.awaitRunning(1);
