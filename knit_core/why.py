@@ -68,6 +68,13 @@ class Why:
         return "\n".join([self.text, *(f"  {line}" for line in self.details), *(f"  → {line}" for line in self.advice)])
 
 
+def _same(queue: str, other: str) -> bool:
+    """Whether two names mean one queue: paths when both are, else their last parts."""
+    if "." in queue and "." in other:
+        return queue == other
+    return queue.rpartition(".")[2] == other.rpartition(".")[2]
+
+
 def why_no_master(report: Report, now: int, nodes: Sequence[Node], queues: Iterable[str]) -> Why:
     """Why an application has no ApplicationMaster yet.
 
@@ -75,12 +82,12 @@ def why_no_master(report: Report, now: int, nodes: Sequence[Node], queues: Itera
         report: what the ResourceManager says.
         now: ms since the epoch.
         nodes: the running nodes.
-        queues: other queues that take applications.
+        queues: paths of the queues that take applications.
     """
     since = f" since {show_seconds((now - report.started_at) / 1000)}" if report.started_at else ""
     head = f"{'Waiting for' if not report.attempt else 'Starting'} its ApplicationMaster{since}."
     words = report.diagnostics
-    others = [queue for queue in queues if queue != report.queue.rpartition(".")[2]]
+    others = [queue for queue in queues if not _same(queue, report.queue)]
     elsewhere = f"use another queue ({', '.join(others)})" if others else "ask for more room in it"
     limit, usage = _LIMIT.search(words), _USAGE.search(words)
     if limit and usage:

@@ -69,6 +69,7 @@ def test_compare_and_set(app: Application) -> None:
     assert not app.kv.delete("c")
 
 
+@pytest.mark.race
 def test_many_at_once_count_right(running: Application) -> None:
     running.kv.delete("count")
 

@@ -44,12 +44,12 @@ def status(name: str = "main", state: str = "READY", running: int = 1, ready: in
 
 
 def test_the_queues_limit_for_masters() -> None:
-    why = str(why_no_master(report(AM_LIMIT), 251_000, ROOMS, ["science", "default"]))
+    why = str(why_no_master(report(AM_LIMIT), 251_000, ROOMS, ["root.science", "root.default"]))
     assert why.startswith(
         'Waiting for its ApplicationMaster since 4 min 10 s. Queue "root.science" lets ApplicationMasters use 2 GiB'
     )
     assert "1.5 GiB are in use" in why
-    assert "→ end an application of the queue (knit list --queue science), use another queue (default)" in why
+    assert "→ end an application of the queue (knit list --queue science), use another queue (root.default)" in why
 
 
 def test_no_room_for_the_master_and_no_nodes() -> None:

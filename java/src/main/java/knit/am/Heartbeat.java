@@ -26,6 +26,7 @@ final class Heartbeat implements Runnable {
   private final Consumer<Event> events;
   private final DoubleSupplier progress;
   private final Runnable settled;
+  private volatile long lastAnswer;
   private long lastNews;
   private boolean urgent;
   private Outcome outcome;
@@ -43,6 +44,12 @@ final class Heartbeat implements Runnable {
     this.progress = progress;
     this.settled = settled;
     lastNews = clock.now();
+    lastAnswer = clock.now();
+  }
+
+  /** Milliseconds since the ResourceManager last answered a heartbeat. */
+  long silence() {
+    return clock.now() - lastAnswer;
   }
 
   /** There is something to tell the ResourceManager: do it now. */
@@ -82,6 +89,7 @@ final class Heartbeat implements Runnable {
       try {
         news = manager.heartbeat(progress.getAsDouble());
         refusals = 0;
+        lastAnswer = clock.now();
       } catch (ResourceManager.Gone error) {
         Log.say(Log.reason(error));
         events.accept(new Event.Disowned(clock.now()));
@@ -112,6 +120,7 @@ final class Heartbeat implements Runnable {
       refusals = 0;
       return;
     }
+    lastAnswer = error instanceof ResourceManager.Rejected ? clock.now() : lastAnswer;
     String reason = Log.reason(error);
     refusals = reason.equals(refusal) ? refusals + 1 : 1;
     refusal = reason;

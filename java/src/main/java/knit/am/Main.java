@@ -22,6 +22,7 @@ import knit.am.gateway.YarnNodeManagers;
 import knit.am.gateway.YarnProxies;
 import knit.am.gateway.YarnResourceManager;
 import org.apache.hadoop.conf.Configuration;
+import org.apache.hadoop.fs.CommonConfigurationKeysPublic;
 import org.apache.hadoop.io.Text;
 import org.apache.hadoop.security.Credentials;
 import org.apache.hadoop.security.UserGroupInformation;
@@ -105,7 +106,11 @@ public final class Main {
     HdfsStore store = new HdfsStore(configuration, spec.staging, identity.application, identity.attempt);
     master = new Master(identity, spec, CLOCK, manager, nodes, new NetworkProbes(), store);
     if (identity.attempt > 1) {
-      master.recover();
+      try {
+        master.recover();
+      } catch (RuntimeException error) {
+        return giveUp(host, "the journal of an earlier attempt makes no sense: " + Log.reason(error));
+      }
     }
     Api api;
     try {
@@ -146,9 +151,8 @@ public final class Main {
 
   private static Configuration configuration() {
     Configuration configuration = new YarnConfiguration();
-    // A node that does not answer is given up within seconds: its container is replaced.
-    configuration.setLong(YarnConfiguration.CLIENT_NM_CONNECT_MAX_WAIT_MS, 15_000);
-    configuration.setLong(YarnConfiguration.CLIENT_NM_CONNECT_RETRY_INTERVAL_MS, 1_000);
+    // Hadoop makes one client for all of a process's connections, with the first configuration that it is shown.
+    configuration.setInt(CommonConfigurationKeysPublic.IPC_CLIENT_CONNECT_TIMEOUT_KEY, YarnNodeManagers.CONNECT);
     return configuration;
   }
 

@@ -5,6 +5,7 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.concurrent.LinkedBlockingQueue;
+import java.util.function.LongFunction;
 import knit.am.core.Event;
 import knit.am.core.Outcome;
 import knit.am.core.Spec;
@@ -20,6 +21,8 @@ final class FakeResourceManager implements ResourceManager {
   final List<String> administered = Collections.synchronizedList(new ArrayList<>());
   final List<Event.Grant> previous = new ArrayList<>();
   volatile String host = "node07";
+  /** The node for a request, where it is not {@link #host}. */
+  volatile LongFunction<String> place = request -> host;
   volatile boolean generous = true;
   volatile int faults;
   volatile boolean gone;
@@ -98,13 +101,19 @@ final class FakeResourceManager implements ResourceManager {
     synchronized (requests) {
       while (generous && !requests.isEmpty()) {
         long request = requests.remove(0);
-        grants.add(new Event.Grant(yarn(request), request, host + ":8041", host + ":8042"));
+        grants.add(new Event.Grant(yarn(request), request, place.apply(request) + ":8041",
+            place.apply(request) + ":8042"));
       }
     }
     if (!grants.isEmpty()) {
       events.add(new Event.Allocated(clock.now(), grants));
     }
     return events;
+  }
+
+  @Override
+  public long expiry() {
+    return 600_000;
   }
 
   @Override

@@ -6,8 +6,10 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.util.Arrays;
 import java.util.Map;
 import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import knit.am.core.Event;
@@ -81,6 +83,52 @@ class MasterTest {
   }
 
   @Test
+  void aNodeThatHangsDelaysNoOther() throws Exception {
+    try (Running running = new Running(102, prepared -> {
+      prepared.nodes.hanging.add("hung");
+      prepared.manager.place = request -> request < Running.FIRST + 100 ? "hung" : "node07";
+    })) {
+      running.awaitRunning(2);
+      // Nor do orders to stop, when what is on it is to be ended.
+      running.master.post(new Event.Kill(running.clock.now(), new CompletableFuture<>(), null, "main_101"));
+      Running.await("stopped", () -> running.nodes.stopped.contains(Running.yarn(102)));
+      assertEquals(NodeCalls.WIDTH, running.nodes.hung.get());
+    }
+  }
+
+  @Test
+  void aNodeThatCannotBeReachedIsAvoidedAndAllItsContainersAreReplaced() throws Exception {
+    try (Running running = new Running(100, prepared -> {
+      prepared.nodes.hanging.add("hung");
+      prepared.manager.news.add(new Event.ClusterSize(prepared.clock.now(), 3));
+      prepared.manager.place = request -> request < Running.FIRST + 100 ? "hung" : "node07";
+    })) {
+      Running.await("hanging", () -> running.nodes.hung.get() == NodeCalls.WIDTH);
+      running.nodes.giveUp.countDown();
+      running.awaitRunning(100);
+      assertEquals(Arrays.asList("+hung"), running.manager.avoided);
+      assertEquals(100, running.manager.released.size());
+      // Those that waited were not tried, except for what took a free place before the first had failed.
+      assertTrue(running.nodes.hung.get() < 3 * NodeCalls.WIDTH, running.nodes.hung + " tried");
+    }
+  }
+
+  @Test
+  void manyNodesThatHangTakeNotAllThreadsForEver() throws Exception {
+    try (Running running = new Running(101, prepared -> {
+      prepared.manager.place = request -> request < Running.FIRST + 100 ? "hung" + request : "node07";
+      for (long request = Running.FIRST; request < Running.FIRST + 100; request++) {
+        prepared.nodes.hanging.add("hung" + request);
+      }
+    })) {
+      Running.await("hanging", () -> running.nodes.hung.get() == NodeCalls.THREADS);
+      running.manager.place = request -> "node07";
+      running.nodes.giveUp.countDown();
+      running.awaitRunning(101);
+    }
+  }
+
+  @Test
   void aDisownedAttemptEndsWithoutAResult() throws Exception {
     try (Running running = new Running(1)) {
       running.awaitRunning(1);
@@ -130,7 +178,7 @@ class MasterTest {
   void anErrorInTheJournalEndsTheAttempt() throws Exception {
     try (Running running = new Running(1)) {
       running.awaitRunning(1);
-      running.store.erroneous = true;
+      running.store.hdfs.erroneous = true;
       running.manager.news.add(completed(running, 1, -100));
       assertDied(running, "knit-journal", "NoClassDefFoundError DFSOutputStream");
     }

@@ -157,7 +157,7 @@ final class Instances {
     }
     if (container.state() == ContainerState.STOPPING) {
       // The order to stop may have reached the NodeManager before the container did.
-      context.act(new Action.Stop(yarn));
+      context.act(new Action.Stop(container));
     } else if (container.state() == ContainerState.STARTING) {
       began(container, at);
     }
@@ -359,17 +359,17 @@ final class Instances {
     }
     context.ending.awaitStop(container.yarn());
     if (group.spec.grace > 0 && container.state() == ContainerState.RUNNING) {
-      context.act(new Action.Signal(container.yarn()));
+      context.act(new Action.Signal(container));
       context.alarms.set(TERM + container.yarn(), at + group.spec.grace);
     } else {
-      term(container.yarn(), at);
+      term(container, at);
     }
     return context.roster.update(container.stopping(why));
   }
 
-  private void term(String yarn, long at) {
-    context.act(new Action.Stop(yarn));
-    context.alarms.set(KILL + yarn, at + STOP_PATIENCE);
+  private void term(Container container, long at) {
+    context.act(new Action.Stop(container));
+    context.alarms.set(KILL + container.yarn(), at + STOP_PATIENCE);
   }
 
   void kill(Event.Kill event) {
@@ -398,7 +398,7 @@ final class Instances {
     if (key.startsWith(RESTART)) {
       delayOver(rest, at);
     } else if (key.startsWith(TERM)) {
-      term(rest, at);
+      term(context.roster.allocated(rest), at);
     } else if (key.startsWith(KILL)) {
       // Its NodeManager did not say that it ended it: the ResourceManager can.
       context.act(new Action.Release(rest));

@@ -42,6 +42,9 @@ public interface ResourceManager {
    */
   List<Event> heartbeat(double progress) throws IOException;
 
+  /** Milliseconds without a heartbeat after which it starts the next attempt. */
+  long expiry();
+
   void unregister(Outcome outcome, String diagnostics) throws IOException;
 
   /** The ResourceManager was reached, and refused. */

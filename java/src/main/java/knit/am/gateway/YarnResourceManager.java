@@ -320,6 +320,12 @@ public final class YarnResourceManager implements ResourceManager {
   }
 
   @Override
+  public long expiry() {
+    return configuration.getLong(YarnConfiguration.RM_AM_EXPIRY_INTERVAL_MS,
+        YarnConfiguration.DEFAULT_RM_AM_EXPIRY_INTERVAL_MS);
+  }
+
+  @Override
   public void unregister(Outcome outcome, String diagnostics) throws IOException {
     FinishApplicationMasterRequest request = FinishApplicationMasterRequest.newInstance(
         FinalApplicationStatus.valueOf(outcome.name()), diagnostics, null);
