@@ -146,6 +146,8 @@ public final class Core {
       for (Event.Grant grant : ((Event.Allocated) event).grants) {
         instances.granted(grant, event.at);
       }
+    } else if (event instanceof Event.RequestsRefused) {
+      instances.refused((Event.RequestsRefused) event);
     } else if (event instanceof Event.Launched) {
       instances.launched(((Event.Launched) event).yarn, event.at);
     } else if (event instanceof Event.LaunchFailed) {

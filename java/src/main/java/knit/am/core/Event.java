@@ -70,6 +70,18 @@ public abstract class Event {
     }
   }
 
+  /** The ResourceManager will not have some requests as things are now; it has forgotten them. */
+  public static final class RequestsRefused extends Event {
+    public final List<Long> requests;
+    public final String message;
+
+    public RequestsRefused(long at, List<Long> requests, String message) {
+      super(at);
+      this.requests = requests;
+      this.message = message;
+    }
+  }
+
   /** A NodeManager accepted a container. */
   public static final class Launched extends Event {
     public final String yarn;
