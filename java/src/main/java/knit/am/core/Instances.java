@@ -306,6 +306,7 @@ final class Instances {
         context.alarms.cancel(kind + ended.yarn());
       }
       context.ending.stopped(ended.yarn());
+      context.pages.ended(ended.yarn());
     }
   }
 
