@@ -307,6 +307,7 @@ final class Instances {
       }
       context.ending.stopped(ended.yarn());
       context.pages.ended(ended.yarn());
+      readying.ended(ended.yarn());
     }
   }
 
