@@ -108,3 +108,17 @@ def show_seconds(span: float) -> str:
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def counted(number: int, what: str) -> str:
+    """A number of things in words: "1 container", "2 containers", "3 processes"."""
+    if number == 1:
+        return f"1 {what}"
+    plural = (
+        f"{what[:-1]}ies"
+        if re.search("[^aeiou]y$", what)
+        else f"{what}es"
+        if re.search("(s|x|ch|sh)$", what)
+        else f"{what}s"
+    )
+    return f"{number} {plural}"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 import sys
+from typing import Any
 
 import click
 
 from knit_core import __version__
-from knit_core.cli.shared import NearestGroup, show_errors
+from knit_core.cli.shared import NearestGroup, loudness, show_errors
 
 COMMANDS = {
     "airflow": "What Airflow's tasks have launched (needs Airflow).",
@@ -51,10 +52,17 @@ class _Lazy(NearestGroup):
             formatter.write_dl(sorted(COMMANDS.items()))
 
 
+def _loud(command: Any) -> Any:
+    for option in loudness():
+        command = option(command)
+    return command
+
+
 @click.group(cls=_Lazy, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="knit")
 @click.option("--cluster", metavar="URL", help="The ResourceManager's address; otherwise it is found.")
 @click.option("--user", metavar="NAME", help="Who acts, under simple authentication.")
+@_loud
 @click.pass_context
 def knit(ctx: click.Context, cluster: str | None, user: str | None) -> None:
     """Launch, watch and end distributed programs on YARN."""

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from knit_core.cli import env_named
-from knit_core.cli.following import launch, launching
+from knit_core.cli.following import launch, launching, variables_of
 from knit_core.cli.shared import NearestGroup
 from knit_core.spec import application_spec
 
@@ -24,7 +24,14 @@ def _sizes(function: Any) -> Any:
         click.option("--queue", default=None, help="Scheduler queue."),
         click.option("--name", default=None, help="As YARN shows it."),
         click.option("--security/--no-security", default=True, show_default=True, help="TLS between all parts."),
-        click.option("-e", "--variable", "variables", multiple=True, metavar="NAME=VALUE", help="For all containers."),
+        click.option(
+            "-e",
+            "--variable",
+            "variables",
+            multiple=True,
+            metavar="NAME[=VALUE]",
+            help="For all containers; NAME alone: as it is here.",
+        ),
         click.option("-f", "--file", "files", multiple=True, help="A file for every container; archives are unpacked."),
         click.option("--env", help=env_named.HELP),
         click.option("--scheduler-memory", default="1 GiB", show_default=True, help="Of the scheduler's container."),
@@ -51,6 +58,7 @@ def run(
     arguments: tuple[str, ...],
     key: str | None,
     detach: bool,
+    keep: bool,
     dry_run: bool,
     **options: Any,
 ) -> int:
@@ -70,17 +78,14 @@ def run(
     layout = _layout(script=(Path(script).name, *arguments), files=(script, *options.pop("files")), **options)
     with key_file(security_of(secure)) as keys:
         spec = application_spec(specification(layout, keys, **application))
-        return launch(ctx, spec, key=key, detach=detach, dry_run=dry_run)
+        return launch(ctx, spec, key=key, detach=detach, keep=keep, dry_run=dry_run)
 
 
 def _layout(env: str | None, variables: tuple[str, ...], n_workers: int, **options: Any) -> Any:
     from knit_core.dask_yarn.services import layout_of
 
-    wrong = [text for text in variables if "=" not in text]
-    if wrong:
-        raise click.UsageError(f"-e wants NAME=VALUE, not {wrong[0]!r}")
     return layout_of(
         n_workers,
         None,
-        {**options, "env": env_named.named(env), "variables": dict(text.split("=", 1) for text in variables)},
+        {**options, "env": env_named.named(env), "variables": variables_of(variables)},
     )

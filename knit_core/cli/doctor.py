@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from knit_core.cli.shared import client, console
+from knit_core.cli.stopping import signals_interrupt
 from knit_core.errors import KnitError
 
 
@@ -23,11 +24,12 @@ def command(ctx: click.Context, launch: bool) -> int:
         out.print(f"✓ staging folder  {knit.config.staging}", style="green")
         if not launch:
             return 0
-        app = knit.submit("echo ok", memory=128, name="knit doctor")
-        try:
-            app.wait(timeout=120)
-        except KnitError:
-            app.kill("knit doctor")
-            raise
+        with signals_interrupt():
+            app = knit.submit("echo ok", memory=128, name="knit doctor")
+            try:
+                app.wait(timeout=120)
+            except (KnitError, KeyboardInterrupt):
+                app.kill("knit doctor")
+                raise
         out.print(f"✓ a container ran: {app.id}", style="green")
     return 0

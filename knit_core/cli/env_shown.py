@@ -32,7 +32,9 @@ def fails_in_words(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(**options)
         except KnitError as error:
-            Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]✗[/red] {plain(str(error))}")
+            Console(stderr=True, highlight=False, soft_wrap=True).print(
+                f"[red]✗[/red] {plain(f'{type(error).__name__}: {error}')}"
+            )
             raise SystemExit(1) from None
         except KeyboardInterrupt:
             raise SystemExit(_INTERRUPTED) from None

@@ -91,7 +91,9 @@ def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return function(*args, **kwargs)
         except KnitError as error:
-            Console(stderr=True, highlight=False, soft_wrap=True).print(Text.assemble(("✗ ", "red"), str(error)))
+            Console(stderr=True, highlight=False, soft_wrap=True).print(
+                Text.assemble(("✗ ", "red"), f"{type(error).__name__}: {error}")
+            )
             sys.exit(1)
         except KeyboardInterrupt:
             click.echo("\nInterrupted: what this command had started is stopped again.", err=True)

@@ -8,18 +8,25 @@ from typing import Any
 import click
 
 from knit_core.cli import env_named
-from knit_core.cli.following import launch, launching
+from knit_core.cli.following import launch, launching, variables_of
 from knit_core.spec import application_spec
 
 
 @click.command(context_settings={"ignore_unknown_options": False})
-@click.option("-n", "--instances", default=1, show_default=True, help="How many containers.")
+@click.option("-n", "--instances", type=click.IntRange(1), default=1, show_default=True, help="How many containers.")
 @click.option("--memory", default="1 GiB", show_default=True, help="For each: MiB, or with a unit.")
 @click.option("--vcores", default=1, show_default=True, help="For each.")
 @click.option("--gpus", default=None, type=int, help="For each.")
 @click.option("--env", help=env_named.HELP)
 @click.option("-f", "--file", "files", multiple=True, help="A file for every container; archives are unpacked.")
-@click.option("-e", "--variable", "variables", multiple=True, metavar="NAME=VALUE", help="An environment variable.")
+@click.option(
+    "-e",
+    "--variable",
+    "variables",
+    multiple=True,
+    metavar="NAME[=VALUE]",
+    help="An environment variable; NAME alone: as it is here.",
+)
 @click.option("--restart", default=None, help="never, on-failure or always.")
 @click.option("--label", "node_label", default=None, help="Only on nodes with this label.")
 @click.option("--name", default=None, help="As YARN shows it; default: the command's first word.")
@@ -40,6 +47,7 @@ def command(
     env: str | None,
     key: str | None,
     detach: bool,
+    keep: bool,
     dry_run: bool,
     **options: Any,
 ) -> int:
@@ -48,15 +56,12 @@ def command(
     One word is a shell command line ('echo $KNIT_INSTANCE'); several are a program and its arguments.
     Several services, and all settings, are for a file: knit submit. Ctrl-C ends the application.
     """
-    wrong = [text for text in variables if "=" not in text]
-    if wrong:
-        raise click.UsageError(f"-e wants NAME=VALUE, not {wrong[0]!r}")
     options = {option: list(value) if isinstance(value, tuple) else value for option, value in options.items()}
     spec = application_spec(
         words[0] if len(words) == 1 else list(words),
-        variables=dict(text.split("=", 1) for text in variables),
+        variables=variables_of(variables),
         env=env_named.named(env),
         name=name or Path(words[0].split()[0] if words[0].strip() else "knit").name[:60],
         **options,
     )
-    return launch(ctx, spec, key=key, detach=detach, dry_run=dry_run)
+    return launch(ctx, spec, key=key, detach=detach, keep=keep, dry_run=dry_run)

@@ -5,13 +5,14 @@ typing errors.
 from __future__ import annotations
 
 import difflib
-import os
-import sys
-from pathlib import Path
+import logging
+import traceback
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from knit_core.cli import stopping
 from knit_core.errors import ApplicationEnded, KnitError, WaitTimeout
 
 if TYPE_CHECKING:
@@ -36,11 +37,50 @@ class NearestGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
-def console(stderr: bool = False) -> Console:
-    """Terminal output: colours only where there is a terminal, nothing wrapped or highlighted."""
+class _Loudness:
+    """How much is said besides answers and errors, for the whole process."""
+
+    quiet = verbose = False
+
+
+def loudness() -> list[Callable[[Any], Any]]:
+    """The options `-q` and `-v`, before and after a command's name alike."""
+
+    def quiet(_ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
+        _Loudness.quiet = _Loudness.quiet or value
+
+    def verbose(_ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
+        if value and not _Loudness.verbose:
+            _Loudness.verbose = True
+            logging.basicConfig(format="%(asctime)s %(name)s %(message)s", level=logging.WARNING)
+            logging.getLogger("knit_core").setLevel(logging.DEBUG)
+
+    shared: dict[str, Any] = {"is_flag": True, "expose_value": False}
+    return [
+        click.option(
+            "-v", "--verbose", callback=verbose, help="Also show each request, and where errors arose.", **shared
+        ),
+        click.option(
+            "-q", "--quiet", callback=quiet, help="Show only the answer, or the program's output, and errors.", **shared
+        ),
+    ]
+
+
+def console(stderr: bool = False, *, chatter: bool = False) -> Console:
+    """Terminal output: colours only where there is a terminal, nothing wrapped or highlighted.
+
+    Args:
+        stderr: there instead of to the standard output.
+        chatter: what `--quiet` leaves out.
+    """
     from rich.console import Console
 
-    return Console(stderr=stderr, highlight=False, soft_wrap=True, markup=False)
+    class Plain(Console):
+        def on_broken_pipe(self) -> None:
+            """Callers decide; rich's own way is to exit."""
+            raise BrokenPipeError
+
+    return Plain(stderr=stderr, highlight=False, soft_wrap=True, markup=False, quiet=chatter and _Loudness.quiet)
 
 
 def client(ctx: click.Context) -> Knit:
@@ -71,8 +111,9 @@ def show_errors(command: click.Command, **extra: Any) -> int:
     """Run a command; faults become one message and an exit code.
 
     Returns:
-        0; 1 after an error; 2 for wrong usage; 3 when the application did not succeed; 4 after a time-out; 130 after Ctrl-C.
+        See docs/exit-codes.md.
     """
+    _Loudness.quiet = _Loudness.verbose = False
     try:
         code = command.main(standalone_mode=False, prog_name="knit", **extra)
         return code if isinstance(code, int) else 0
@@ -84,19 +125,33 @@ def show_errors(command: click.Command, **extra: Any) -> int:
         return error.exit_code
     except click.exceptions.Exit as error:
         return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        console(stderr=True).print("✗ interrupted", style="red")
-        return INTERRUPTED
+    except (click.Abort, KeyboardInterrupt) as error:
+        show_line("✗ interrupted")
+        return stopping.exit_code(error.__cause__ if isinstance(error, click.Abort) and error.__cause__ else error)
     except KnitError as error:
-        console(stderr=True).print(f"✗ {error}", style="red")
+        show_error(error)
         kinds = ((ApplicationEnded, ENDED_BADLY), (WaitTimeout, TIMED_OUT))
         return next((code for kind, code in kinds if isinstance(error, kind)), FAILED)
     except BrokenPipeError:
-        _forget_output()
-        return 0
+        stopping.forget_closed_outputs()
+        return stopping.CLOSED_PIPE
+    except SystemExit as error:
+        if not isinstance(error.__context__, BrokenPipeError):
+            raise
+        stopping.forget_closed_outputs()  # click's own answer to it is the exit code 1
+        return stopping.CLOSED_PIPE
 
 
-def _forget_output() -> None:
-    """Nobody reads any more: what is left in buffers would be an error once more when the interpreter ends."""
-    with Path(os.devnull).open("wb") as nowhere:
-        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+def show_error(error: KnitError) -> None:
+    """An error as a command's last words: its class, by which the documentation names it, and its message."""
+    if _Loudness.verbose:
+        show_line("".join(traceback.format_exception(error)).rstrip())
+    show_line(f"✗ {type(error).__name__}: {error}")
+
+
+def show_line(text: str) -> None:
+    """In red on standard error, if anybody still reads it."""
+    try:
+        console(stderr=True).print(text, style="red")
+    except BrokenPipeError:
+        stopping.forget_closed_outputs()

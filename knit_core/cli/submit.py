@@ -24,6 +24,7 @@ def command(
     queue: str | None,
     key: str | None,
     detach: bool,
+    keep: bool,
     dry_run: bool,
 ) -> int:
     """Launch the application in the file SPEC (YAML or JSON), show its output, and end with its success or failure.
@@ -33,4 +34,4 @@ def command(
     knit submit train.yaml --param day=2026-11-23 --set services.train.instances=8
     """
     spec = read_spec(file, parameters, changes, name=name, queue=queue)
-    return launch(ctx, spec, key=key, detach=detach, dry_run=dry_run)
+    return launch(ctx, spec, key=key, detach=detach, keep=keep, dry_run=dry_run)

@@ -114,7 +114,7 @@ def test_submit(file: Path, launched: list[Any]) -> None:
         2048,
     )
     assert (train.command, train.variables) == ("run 2026-11-23", {"V": "1.10"})
-    assert options == {"key": "k", "detach": True, "dry_run": False}
+    assert options == {"key": "k", "detach": True, "keep": False, "dry_run": False}
 
 
 def test_submit_with_mistakes(file: Path, launched: list[Any]) -> None:
@@ -150,7 +150,7 @@ def test_run(launched: list[Any]) -> None:
     assert (spec.lifetime, spec.priority, spec.tags, spec.attempts, spec.queue) == (7200.0, 3, ("a", "b"), 4, "q")
     assert (spec.name, main.command, main.variables) == ("echo", "echo '$HOME'", {"A": "b=c"})
     assert [file.source for file in main.files] == ["x.txt"]
-    assert options == {"key": None, "detach": False, "dry_run": True}
+    assert options == {"key": None, "detach": False, "keep": False, "dry_run": True}
 
 
 def test_run_with_nothing_but_a_command(launched: list[Any]) -> None:
@@ -185,6 +185,24 @@ def test_run_with_an_environment(launched: list[Any], monkeypatch: pytest.Monkey
     assert found[0].sha256 == made.sha256
     code, _out, err = run("run", "--env", "mien", "--", "x")
     assert (code, "No environment 'mien'" in err, "mine" in err, len(launched)) == (1, True, True, 5)
+
+
+def test_run_with_variables_of_the_caller(launched: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINE", "a=b $c")
+    assert run("run", "-e", "MINE", "-e", "EMPTY=", "-e", "OTHER=1=2", "--", "x")[0] == 0
+    ((spec, _options),) = launched
+    assert spec.services["main"].variables == {"MINE": "a=b $c", "EMPTY": "", "OTHER": "1=2"}
+    for wrong in ("MIEN", "=x", ""):
+        code, _out, err = run("run", "-e", wrong, "--", "x")
+        assert (code, "-e" in err) == (2, True)
+    assert len(launched) == 1
+
+
+def test_run_with_no_container_is_refused(launched: list[Any]) -> None:
+    for number in ("0", "-1"):
+        code, _out, err = run("run", "-n", number, "--", "x")
+        assert (code, "x>=1" in err) == (2, True), err
+    assert launched == []
 
 
 def test_run_with_a_mistake(launched: list[Any]) -> None:
