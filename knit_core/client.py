@@ -12,7 +12,7 @@ from knit_core.application import Application
 from knit_core.clock import Clock
 from knit_core.config import Config, HadoopConf, load_config
 from knit_core.described import with_environments, without_described
-from knit_core.errors import SpecError
+from knit_core.errors import RequestRefused, SpecError
 from knit_core.http import AuthStrategy, BasicAuth, Direct, Endpoint, HttpService, RetryPolicy, SimpleAuth
 from knit_core.launch import Launcher
 from knit_core.ledger import Ledger
@@ -31,6 +31,12 @@ from knit_core.webhdfs import WebHdfs
 
 if TYPE_CHECKING:
     from knit_core.environments import Environment
+
+_NAMESERVICE = (
+    "{name} has no port in fs.defaultFS, so it probably is a nameservice (several NameNodes under one name), which only "
+    "Hadoop's hdfs-site.xml explains: put that beside core-site.xml (HADOOP_CONF_DIR), or set KNIT_NAMENODE to the web "
+    "addresses of its NameNodes (http://nn1.example.org:9870,http://nn2.example.org:9870)."
+)
 
 
 class Knit:
@@ -66,7 +72,7 @@ class Knit:
         config: Config | None = None,
     ) -> None:
         self.config = config or load_config(address, options, user=user)
-        self.config.fetch = self._fetch
+        self.config.fetch, self.config.fetch_home = self._fetch, self._home
         self._services: list[HttpService] = []
         self._direct = Direct()
 
@@ -354,7 +360,10 @@ class Knit:
     @cached_property
     def hdfs(self) -> WebHdfs:
         """HDFS."""
-        return WebHdfs(self._service("NameNode", self.config.namenodes.value.split(",")))
+        service, name = self._service("NameNode", self.config.namenodes.value.split(",")), self.config.nameservice
+        if name:
+            service.endpoint = replace(service.endpoint, unknown=_NAMESERVICE.format(name=name))
+        return WebHdfs(service)
 
     @cached_property
     def staging(self) -> Staging:
@@ -418,3 +427,9 @@ class Knit:
 
     def _fetch(self) -> HadoopConf | None:
         return self.resourcemanager.conf()
+
+    def _home(self) -> str:
+        try:
+            return self.hdfs.home()
+        except RequestRefused:  # a gateway that does not know the question, or refuses this user everything
+            return ""

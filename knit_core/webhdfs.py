@@ -267,6 +267,8 @@ class WebHdfs:
                 not_carried_out=True,
             )
         text, kind, status = f"{action}: {where} refused: {message}", RequestRefused, 400
+        if "user.name" in message or "does not belong to the domain" in message:
+            text += " (which user names it takes is its setting dfs.webhdfs.user.provider.user.pattern)"
         if name in {"AccessControlException", "SecurityException"} or "Authentication" in message:
             text, kind, status = f"{text} (as {self.http.endpoint.auth.user})", NotAuthorized, 403
         elif name == "FileNotFoundException":

@@ -45,6 +45,7 @@ class Endpoint:
         verify: True, or the path of a CA bundle, or False.
         timeout: (connect, read) seconds.
         proxies: explicit proxies by scheme; the environment's are ignored.
+        unknown: what to say when a host's name is not known, instead of the usual hint.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Endpoint:
     verify: bool | str = True
     timeout: tuple[float, float] = (5.0, 30.0)
     proxies: Mapping[str, str] | None = None
+    unknown: str = ""
 
 
 @dataclass(frozen=True)
@@ -217,7 +219,7 @@ class HttpService:
         where = f"the {self.endpoint.name} at {base}"
         hint = {
             "connection refused": "is it running there, and is this its web port?",
-            "name not known": "check the host name, or whether a VPN or gateway is needed.",
+            "name not known": self.endpoint.unknown or "check the host name, or whether a VPN or gateway is needed.",
             "not HTTP": "something else listens there: give the service's web (HTTP) port.",
             "TLS failed": "check http/https, and the CA bundle (KNIT_CA).",
         }.get(reason, "is there a firewall, a proxy or a gateway between?")
