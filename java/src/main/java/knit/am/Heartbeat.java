@@ -24,6 +24,7 @@ final class Heartbeat implements Runnable {
   private final Consumer<Event> events;
   private final DoubleSupplier progress;
   private final Runnable settled;
+  private volatile long lastAnswer;
   private long lastNews;
   private boolean urgent;
   private Outcome outcome;
@@ -39,6 +40,12 @@ final class Heartbeat implements Runnable {
     this.progress = progress;
     this.settled = settled;
     lastNews = clock.now();
+    lastAnswer = clock.now();
+  }
+
+  /** Milliseconds since the ResourceManager last answered a heartbeat. */
+  long silence() {
+    return clock.now() - lastAnswer;
   }
 
   /** There is something to tell the ResourceManager: do it now. */
@@ -77,6 +84,7 @@ final class Heartbeat implements Runnable {
       List<Event> news = Collections.emptyList();
       try {
         news = manager.heartbeat(progress.getAsDouble());
+        lastAnswer = clock.now();
       } catch (ResourceManager.Gone error) {
         Log.say(Log.reason(error));
         events.accept(new Event.Disowned(clock.now()));

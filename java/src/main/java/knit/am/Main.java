@@ -92,7 +92,11 @@ public final class Main {
     HdfsStore store = new HdfsStore(configuration, spec.staging, identity.application, identity.attempt);
     Master master = new Master(identity, spec, CLOCK, manager, nodes, new NetworkProbes(), store);
     if (identity.attempt > 1) {
-      master.recover();
+      try {
+        master.recover();
+      } catch (RuntimeException error) {
+        return giveUp(host, "the journal of an earlier attempt makes no sense: " + Log.reason(error));
+      }
     }
     Api api;
     try {

@@ -1,6 +1,7 @@
 package knit.am;
 
 import java.io.IOException;
+import java.io.InterruptedIOException;
 import java.net.URI;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
@@ -22,6 +23,7 @@ import knit.am.core.Event;
 import knit.am.core.Identity;
 import knit.am.core.Spec;
 import knit.am.gateway.Clock;
+import knit.am.gateway.Journals;
 import knit.am.gateway.NodeManagers;
 import knit.am.gateway.Probes;
 import knit.am.gateway.ResourceManager;
@@ -34,6 +36,8 @@ public final class Master {
   /** Milliseconds for the journal to take up what a heartbeat brought. */
   private static final long SETTLING = 2_000;
   private static final long MAX_PAUSE = 60_000;
+  /** Milliseconds that the reading of the journal may take at least. */
+  private static final long LEAST_READING = 60_000;
 
   private final Identity identity;
   private final Spec spec;
@@ -67,8 +71,9 @@ public final class Master {
     this.probes = probes;
     this.store = store;
     core = new Core(identity, spec);
-    journal = spec.journal ? new Journal(store, () -> queue.add((Runnable) this::beginJournal)) : null;
     heartbeat = new Heartbeat(manager, clock, this::post, () -> progress, this::settle);
+    journal = spec.journal ? new Journal(store, () -> queue.add((Runnable) this::beginJournal),
+        () -> heartbeat.silence() > manager.expiry(), () -> post(new Event.Disowned(clock.now()))) : null;
     lookers = pool(LOOKERS, "probe");
   }
 
@@ -84,19 +89,41 @@ public final class Master {
     queue.add(event);
   }
 
-  /** The state of an earlier attempt is taken up. Before {@link #run}. */
-  public void recover() {
+  /**
+   * The state of an earlier attempt is taken up. Before {@link #run}.
+   *
+   * @throws IOException if it cannot be read: nothing may begin without it
+   * @throws RuntimeException if it makes no sense
+   */
+  public void recover() throws IOException {
     if (journal == null) {
       return;
     }
-    try {
-      Map<String, Object> records = Journal.read(store);
-      if (records != null) {
-        core.restore(records);
+    Map<String, Object> records = read(clock.now() + Math.max(LEAST_READING, manager.expiry() / 2));
+    if (records != null) {
+      core.restore(records);
+    }
+    Log.phase(records == null ? "no journal to take up" : "journal taken up, " + records.size() + " records");
+  }
+
+  /** Until it succeeds or the deadline has passed: another attempt may not be allowed. */
+  private Map<String, Object> read(long deadline) throws IOException {
+    for (long pause = 50; ; pause = Math.min(2 * pause, 5_000)) {
+      try {
+        return Journal.read(store);
+      } catch (Journals.Superseded error) {
+        throw error;
+      } catch (IOException error) {
+        Log.say("the journal of an earlier attempt cannot be read yet: " + Log.reason(error));
+        if (clock.now() + pause > deadline) {
+          throw error;
+        }
       }
-      Log.phase(records == null ? "no journal to take up" : "journal taken up, " + records.size() + " records");
-    } catch (IOException | RuntimeException error) {
-      Log.say("the journal of an earlier attempt cannot be taken up, everything begins anew: " + Log.reason(error));
+      try {
+        Thread.sleep(pause);
+      } catch (InterruptedException error) {
+        throw new InterruptedIOException();
+      }
     }
   }
 
@@ -178,15 +205,17 @@ public final class Master {
     Map<String, Object> changes = core.changes();
     List<Action> answers = new ArrayList<>();
     for (Action action : actions) {
-      if (action instanceof Action.Answer && journal != null && !changes.isEmpty()) {
+      if (action instanceof Action.Answer) {
         answers.add(action);
       } else {
         carryOut(action);
       }
     }
-    if (journal != null && !changes.isEmpty()) {
-      // Who gets an answer can rely on its effect, even if this process dies now.
+    if (journal != null && !(changes.isEmpty() && (answers.isEmpty() || journal.isDurable()))) {
+      // Who gets an answer can rely on all that it shows, even if this process dies now.
       journal.write(changes, () -> answers.forEach(this::carryOut));
+    } else {
+      answers.forEach(this::carryOut);
     }
     runs.forEach(Runnable::run);
   }
@@ -349,6 +378,9 @@ public final class Master {
       try {
         store.replace(name, text.getBytes(StandardCharsets.US_ASCII));
         return null;
+      } catch (Journals.Superseded error) {
+        post(new Event.Disowned(clock.now()));
+        return Log.reason(error);
       } catch (IOException | RuntimeException error) {
         String problem = Log.reason(error);
         if (pointless.getAsBoolean() || clock.now() + pause > deadline) {

@@ -107,6 +107,11 @@ final class FakeResourceManager implements ResourceManager {
   }
 
   @Override
+  public long expiry() {
+    return 600_000;
+  }
+
+  @Override
   public void unregister(Outcome outcome, String diagnostics) {
     unregistered.add(outcome + ": " + diagnostics);
   }

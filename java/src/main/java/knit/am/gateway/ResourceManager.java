@@ -41,6 +41,9 @@ public interface ResourceManager {
    */
   List<Event> heartbeat(double progress) throws IOException;
 
+  /** Milliseconds without a heartbeat after which it starts the next attempt. */
+  long expiry();
+
   void unregister(Outcome outcome, String diagnostics) throws IOException;
 
   /** This attempt is over for the ResourceManager: nothing is left to say to it. */

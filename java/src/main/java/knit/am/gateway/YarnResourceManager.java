@@ -32,6 +32,7 @@ import org.apache.hadoop.yarn.api.records.Resource;
 import org.apache.hadoop.yarn.client.ClientRMProxy;
 import org.apache.hadoop.yarn.client.api.AMRMClient;
 import org.apache.hadoop.yarn.client.api.AMRMClient.ContainerRequest;
+import org.apache.hadoop.yarn.conf.YarnConfiguration;
 import org.apache.hadoop.yarn.exceptions.ApplicationAttemptNotFoundException;
 import org.apache.hadoop.yarn.exceptions.YarnException;
 
@@ -192,6 +193,12 @@ public final class YarnResourceManager implements ResourceManager {
       events.add(new Event.Completed(clock.now(), id, status.getExitStatus(), status.getDiagnostics()));
     }
     return events;
+  }
+
+  @Override
+  public long expiry() {
+    return configuration.getLong(YarnConfiguration.RM_AM_EXPIRY_INTERVAL_MS,
+        YarnConfiguration.DEFAULT_RM_AM_EXPIRY_INTERVAL_MS);
   }
 
   @Override
