@@ -74,7 +74,7 @@ class Knit:
         self.config = config or load_config(address, options, user=user)
         self.config.fetch, self.config.fetch_home = self._fetch, self._home
         self._services: list[HttpService] = []
-        self._direct = Direct()
+        self._direct = Direct(self.config.proxies)
 
     def __repr__(self) -> str:
         return f"Knit({self.config.settings['resourcemanager'].value!r}, user={self.config.user!r})"
@@ -418,6 +418,7 @@ class Knit:
         ca = self.config.get("ca")
         verify: bool | str = True if ca is None else (False if ca.lower() == "false" else ca)
         endpoint, retry = Endpoint(name, tuple(addresses), self._auth, verify), RetryPolicy(clock=self.clock)
+        endpoint = replace(endpoint, proxies=self.config.proxies)
         if self.patience is not None:
             endpoint = replace(endpoint, timeout=(min(endpoint.timeout[0], self.patience), self.patience))
             retry = replace(retry, budget=0)

@@ -17,6 +17,7 @@ from knit_core.clock import Clock
 from knit_core.config import addresses
 from knit_core.config.hadoop import HadoopConf, folders, from_reply, read_folder
 from knit_core.errors import ConfigError, NoClusterFound
+from knit_core.proxies import Proxies, proxies_of, without_user
 
 SETTINGS: Mapping[str, str] = {
     "resourcemanager": "ResourceManager web address, several separated by commas (http://rm.example.org:8088)",
@@ -27,6 +28,8 @@ SETTINGS: Mapping[str, str] = {
     "password": "for basic authentication through a gateway",
     "gateway_path": "path prefix of a gateway such as Knox (/gateway/default)",
     "ca": "CA bundle for https, or false to check nothing",
+    "proxy": "proxy to all of the cluster's services (http://…, socks5h://…), or environment: that of HTTP_PROXY and its like",
+    "no_proxy": "hosts, domains and networks that are reached without it, separated by commas",
     "staging": "staging folder on HDFS, default .knit in the home folder (/user/<user>)",
     "queue": "queue for applications that name none",
     "replication": "replication of uploaded files; the filesystem's default otherwise",
@@ -64,6 +67,7 @@ class Config:
         fetch: asks the ResourceManager; None, or an answer of None: it does not say.
         fetch_home: asks HDFS for the user's home folder; empty: it does not say.
         home: what it said.
+        proxies: which proxy each host is reached through.
         clock: tells how old a refusal is.
     """
 
@@ -74,6 +78,7 @@ class Config:
     fetch: Callable[[], HadoopConf | None] | None = field(default=None, repr=False)
     fetch_home: Callable[[], str] | None = field(default=None, repr=False)
     home: str | None = field(default=None, repr=False)
+    proxies: Proxies = field(default_factory=Proxies)
     clock: Clock = field(default=time, repr=False, compare=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False, compare=False)
     _refused_at: float | None = field(default=None, init=False, repr=False, compare=False)
@@ -195,7 +200,7 @@ class Config:
     def describe(self) -> dict[str, dict[str, str]]:
         """Every known setting with its source; secrets masked."""
         return {
-            name: {"value": "***" if name in _SECRET else found.value, "source": found.source}
+            name: {"value": _shown(name, found.value), "source": found.source}
             for name, found in sorted(self.settings.items())
         }
 
@@ -246,7 +251,13 @@ def load_config(
     if "user" not in config.settings:
         config.settings["user"] = _who(environ)
     _normalise(config)
+    config.proxies = proxies_of(config.get("proxy"), config.get("no_proxy"), environ)
     return config
+
+
+def _shown(name: str, value: str) -> str:
+    """A setting without what is secret in it."""
+    return "***" if name in _SECRET else without_user(value) if name == "proxy" else value
 
 
 def _namenodes(conf: HadoopConf) -> tuple[Value | None, bool]:
