@@ -12,7 +12,7 @@ from knit_core.application import Application
 from knit_core.clock import Clock
 from knit_core.config import Config, HadoopConf, load_config
 from knit_core.described import with_environments, without_described
-from knit_core.errors import RequestRefused, SpecError
+from knit_core.errors import RequestRefused, SpecError, UnexpectedReply
 from knit_core.http import AuthStrategy, BasicAuth, Direct, Endpoint, HttpService, RetryPolicy, SimpleAuth
 from knit_core.launch import Launcher
 from knit_core.ledger import Ledger
@@ -432,5 +432,5 @@ class Knit:
     def _home(self) -> str:
         try:
             return self.hdfs.home()
-        except RequestRefused:  # a gateway that does not know the question, or refuses this user everything
+        except (RequestRefused, UnexpectedReply):  # a gateway that does not know the question
             return ""
