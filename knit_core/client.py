@@ -18,6 +18,7 @@ from knit_core.launch import Launcher
 from knit_core.ledger import Ledger
 from knit_core.master import Master
 from knit_core.plan import APPLICATION_TYPE, LaunchPlan
+from knit_core.proxies import without_user
 from knit_core.report import Report
 from knit_core.resourcemanager import ResourceManager
 from knit_core.secret import UserKey
@@ -346,6 +347,9 @@ class Knit:
             f"Hadoop {info.get('hadoopVersion', '?')} ({self.config.settings['resourcemanager'].source})",
             f"user {self.config.user} ({self.config.settings['user'].source})",
         ]
+        proxies = self.config.proxies
+        for proxy in dict.fromkeys(without_user(each) for each in (proxies.http, proxies.https) if each):
+            lines.append(f"proxy {proxy}; reached without it: {', '.join(('this machine itself', *proxies.without))}")
         home = self.hdfs.home()
         lines.append(f"HDFS {self.hdfs.address}, home {home} ({self.config.namenodes.source})")
         return lines

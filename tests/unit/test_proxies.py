@@ -36,6 +36,7 @@ class _Cluster(BaseHTTPRequestHandler):
             return
         replies: dict[str, Any] = {
             "/ws/v1/cluster/info": {"clusterInfo": {"state": "STARTED"}},
+            "/webhdfs/v1/": {"Path": "/user/alice"},
             "/ws/v1/node/containers/c/logs": {
                 "containerLogsInfo": {"containerLogInfo": {"fileName": "stdout", "fileSize": "3"}}
             },
@@ -170,3 +171,12 @@ def test_without_pysocks_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r'pip install "knit-yarn\[socks\]"'):
         proxies_of("socks5h://localhost:1080", None, {})
+
+
+def test_the_check_of_the_connection_names_it(port: int, tmp_path: Path) -> None:
+    proxy = Proxy("http", user="me:s3cret")
+    try:
+        with _knit(tmp_path, port, proxy=proxy.url, no_proxy=".example.org") as knit:
+            assert f"proxy http://{proxy.place}; reached without it: this machine itself, .example.org" in knit.check()
+    finally:
+        proxy.close()
