@@ -408,7 +408,7 @@ class Knit:
     def _service(self, name: str, addresses: Iterable[str]) -> HttpService:
         ca = self.config.get("ca")
         verify: bool | str = True if ca is None else (False if ca.lower() == "false" else ca)
-        endpoint, retry = Endpoint(name, tuple(addresses), self._auth, verify), RetryPolicy()
+        endpoint, retry = Endpoint(name, tuple(addresses), self._auth, verify), RetryPolicy(clock=self.clock)
         if self.patience is not None:
             endpoint = replace(endpoint, timeout=(min(endpoint.timeout[0], self.patience), self.patience))
             retry = replace(retry, budget=0)

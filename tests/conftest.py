@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = [
     "tests.cluster_bed",
@@ -16,6 +17,10 @@ pytest_plugins = [
     "tests.dask_bed",
     "tests.browser_bed",
 ]
+
+# A busy machine is not a fault of the code that is tested.
+settings.register_profile("knit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("knit")
 
 RACE_FAILED = 10  # the exit code with which `make test` does not run what failed once more
 _ORDER = ("unit", "cluster", "airflow", "faults")

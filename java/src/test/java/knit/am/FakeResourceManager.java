@@ -26,6 +26,8 @@ final class FakeResourceManager implements ResourceManager {
   volatile boolean generous = true;
   volatile int faults;
   volatile boolean gone;
+  /** As on another version of Hadoop that lacks a method. */
+  volatile boolean broken;
   volatile String tracking;
   private final List<Long> requests = Collections.synchronizedList(new ArrayList<>());
   final Clock clock;
@@ -83,6 +85,9 @@ final class FakeResourceManager implements ResourceManager {
 
   @Override
   public List<Event> heartbeat(double progress) throws IOException {
+    if (broken) {
+      throw new NoSuchMethodError("AllocateResponse.getIt()");
+    }
     if (gone) {
       throw new Gone("gone", null);
     }
@@ -104,6 +109,11 @@ final class FakeResourceManager implements ResourceManager {
       events.add(new Event.Allocated(clock.now(), grants));
     }
     return events;
+  }
+
+  @Override
+  public long expiry() {
+    return 600_000;
   }
 
   @Override
