@@ -21,6 +21,7 @@ from knit_core.report import Report
 from knit_core.resourcemanager import or_empty
 from knit_core.result import Container, Result
 from knit_core.running import Event, ServiceStatus
+from knit_core.showing import Rows, html_facts
 from knit_core.states import State
 from knit_core.steering import Steering
 from knit_core.units import seconds
@@ -49,6 +50,10 @@ class Application(Steering, Reading):
     def __repr__(self) -> str:
         return f"Application({self.id!r})"
 
+    def _repr_html_(self) -> str:
+        """Nothing is asked: a notebook that is opened again must not wait for a cluster."""
+        return html_facts("Application", {"id": self.id, "cluster": self.knit.config.settings["resourcemanager"].value})
+
     # -- what is it doing --------------------------------------------------
 
     def report(self) -> Report:
@@ -69,12 +74,13 @@ class Application(Steering, Reading):
             MasterUnreachable: it does not run (yet), and there is no result.
         """
         try:
-            return [Container.parse(row) for row in self.master.get("/containers", patience=patience)["containers"]]
+            rows = self.master.get("/containers", patience=patience)["containers"]
+            return Rows(Container.parse(row) for row in rows)
         except MasterUnreachable:
             result = self._read_result()
             if result is None:
                 raise
-            return list(result.containers)
+            return Rows(result.containers)
 
     def details(self) -> dict[str, Any]:
         """The ApplicationMaster's own view (`GET /api/v1/application`)."""

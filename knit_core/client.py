@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from knit_core.application import Application
 from knit_core.config import Config, HadoopConf, load_config
+from knit_core.config.identity import same_user
 from knit_core.described import with_environments, without_described
-from knit_core.errors import SpecError
+from knit_core.errors import ConfigError, SpecError
 from knit_core.http import AuthStrategy, BasicAuth, Direct, Endpoint, HttpService, RetryPolicy, SimpleAuth
 from knit_core.launch import Launcher
 from knit_core.ledger import Ledger
@@ -20,7 +21,9 @@ from knit_core.report import Report
 from knit_core.resourcemanager import ResourceManager
 from knit_core.secret import UserKey
 from knit_core.sharedcache import SharedCache
+from knit_core.showing import Rows, html_facts, one_line
 from knit_core.spec import ApplicationSpec, application_spec
+from knit_core.spec.application import check_options
 from knit_core.staging import Progress, Staging
 from knit_core.states import ACTIVE, State
 from knit_core.units import seconds
@@ -66,7 +69,12 @@ class Knit:
         self._direct = Direct()
 
     def __repr__(self) -> str:
-        return f"Knit({self.config.settings['resourcemanager'].value!r}, user={self.config.user!r})"
+        return one_line("Knit", [("", self.config.settings["resourcemanager"].value), ("user", self.config.user)])
+
+    def _repr_html_(self) -> str:
+        return html_facts(
+            "Knit", {name: f"{row['value']} ({row['source']})" for name, row in self.config.describe().items()}
+        )
 
     def __enter__(self) -> Knit:
         return self
@@ -109,6 +117,8 @@ class Knit:
             StagingError: a file could not be brought to HDFS.
             ConnectionFailed, ServiceUnavailable: transient; with a key it is safe to call again.
         """
+        if not isinstance(spec, (ApplicationSpec, Mapping)):
+            check_options(short, ("key", "progress", "checks"), "Knit.submit")
         whole = self._with_environments(application_spec(spec, **short), progress, checks)
         return self.attach(Launcher(self, whole, key, progress, checks).run())
 
@@ -117,6 +127,8 @@ class Knit:
 
         Environments that the specification describes are built into this machine's cache.
         """
+        if not isinstance(spec, (ApplicationSpec, Mapping)):
+            check_options(short, (), "Knit.plan")
         return Launcher(self, self._with_environments(application_spec(spec, **short))).plan()
 
     def _with_environments(
@@ -235,9 +247,11 @@ class Knit:
         """
         from knit_core.functions import FunctionJob, run_job
 
+        own = ("workers", "chunk", "return_exceptions", "timeout", "progress")
+        check_options(options, own, "Knit.map")
         return run_job(
             self,
-            FunctionJob.of_map(function, items, max(workers, 1), chunk),
+            FunctionJob.of_map(function, items, workers, chunk),
             workers=workers,
             return_exceptions=return_exceptions,
             timeout=None if timeout is None else seconds(timeout),
@@ -270,10 +284,11 @@ class Knit:
         """
         from knit_core.functions import FunctionJob, run_job
 
+        check_options(options, ("instances", "timeout"), "Knit.run")
         count = 1 if instances is None else instances
         values = run_job(
             self,
-            FunctionJob(function, [arguments] * max(count, 0), each=True),
+            FunctionJob.of_run(function, arguments, count),
             workers=count,
             return_exceptions=False,
             timeout=None if timeout is None else seconds(timeout),
@@ -310,7 +325,7 @@ class Knit:
             types: only of these types; Knit's own by default, None: all.
         """
         chosen = ACTIVE if states is None else [State(str(state).upper()) for state in states]
-        return self.resourcemanager.apps(states=chosen, tags=tags, user=user, queue=queue, types=types, name=name)
+        return Rows(self.resourcemanager.apps(states=chosen, tags=tags, user=user, queue=queue, types=types, name=name))
 
     def launched(self, key: str) -> Application | None:
         """What the newest claim of a launch key points to; None when there is none, or it was superseded."""
@@ -336,8 +351,22 @@ class Knit:
             f"user {self.config.user} ({self.config.settings['user'].source})",
         ]
         home = self.hdfs.home()
+        taken_for = home.rpartition("/")[2]
+        if not same_user(self.config.user, taken_for):
+            raise ConfigError(
+                f"HDFS at {self.hdfs.address} takes us for {taken_for}, not for {self.config.user} "
+                f"({self.config.settings['user'].source}), and so will everything else there: " + self._remedy()
+            )
         lines.append(f"HDFS {self.hdfs.address}, home {home} ({self.config.namenodes.source})")
         return lines
+
+    def _remedy(self) -> str:
+        if self.config.get("auth") == "basic":
+            return (
+                "a user and a password (auth: basic) are for a gateway such as Knox, so give the gateway's addresses for "
+                "resourcemanager and namenode, or take auth and password away where the cluster believes the user's name"
+            )
+        return "the cluster or a gateway before it wants to be shown who asks (auth: basic), or set user to that name"
 
     # -- parts -------------------------------------------------------------
 
@@ -394,9 +423,8 @@ class Knit:
 
     @cached_property
     def _auth(self) -> AuthStrategy:
-        password = self.config.get("password")
-        if (self.config.get("auth") or ("basic" if password else "simple")) == "basic":
-            return BasicAuth(self.config.user, password or "")
+        if self.config.get("auth") == "basic":
+            return BasicAuth(self.config.user, self.config.get("password") or "")
         return SimpleAuth(self.config.user)
 
     def _service(self, name: str, addresses: Iterable[str]) -> HttpService:

@@ -6,7 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from knit_core.showing import shown
 
+
+@shown
 @dataclass(frozen=True)
 class Room:
     """What a queue could still give.

@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 
 from knit_core.errors import ApplicationNotFound, KnitError, WaitTimeout
 from knit_core.report import Report
+from knit_core.showing import shown
 from knit_core.units import show_seconds
 
 
+@shown
 @dataclass(frozen=True)
 class Sleep:
     """Look again after so many seconds."""
@@ -23,6 +25,7 @@ class Sleep:
     seconds: float
 
 
+@shown
 @dataclass(frozen=True)
 class Done:
     """It has ended; `report` is None when YARN no longer knows it (its result.json may)."""
@@ -30,6 +33,7 @@ class Done:
     report: Report | None
 
 
+@shown
 @dataclass
 class Waiter:
     """Decides what follows each look at an application.

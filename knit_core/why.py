@@ -12,13 +12,15 @@ from knit_core.facts import Node
 from knit_core.report import Report
 from knit_core.result import Container, Result
 from knit_core.running import ServiceStatus
+from knit_core.showing import html_facts, shown
 from knit_core.states import ContainerState, Outcome, State
 from knit_core.units import show_memory, show_seconds
 
 _AMOUNT = r"<memory:(\d+), vCores:(\d+)[^>]*>"
 _LIMIT = re.compile(rf"AM resource limit exceeded.*?Queue Resource Limit for AM = {_AMOUNT}", re.S)
 _USAGE = re.compile(rf"Queue AM Resource Usage = {_AMOUNT}")
-_MEMORY_KILL = re.compile(r"killed for memory: (\S+ ?[A-Z]+) used of (\S+ ?[A-Z]+) asked")
+_MEMORY_KILL = re.compile(r"killed for memory: (\S+ ?[A-Z]+) used of (\S+ ?[A-Z]+) (asked|virtual)")
+_MASTER_MEMORY = re.compile(r"Current usage: (\S+ ?[A-Z]+) of (\S+ ?[A-Z]+) physical memory used")
 _ADVICE_BY_CODE = {
     126: "the command is there but cannot be executed: check its mode, or name its interpreter",
     127: "the command was not found: is it in the environment, or among the files?",
@@ -29,6 +31,7 @@ _ADVICE_BY_CODE = {
 }
 
 
+@shown
 @dataclass(frozen=True)
 class Pending:
     """Containers of one size that the ResourceManager has not given yet; MiB and cores."""
@@ -46,6 +49,7 @@ class Pending:
         return cls(int(size["memory"]), int(size["vCores"]), int(row["numContainers"]), label)
 
 
+@shown
 @dataclass(frozen=True)
 class Why:
     """An explanation.
@@ -59,6 +63,9 @@ class Why:
     text: str
     details: tuple[str, ...] = ()
     advice: tuple[str, ...] = ()
+
+    def _repr_html_(self) -> str:
+        return html_facts(self.text, {"details": "\n".join(self.details), "advice": "\n".join(self.advice)})
 
     def __str__(self) -> str:
         return "\n".join([self.text, *(f"  {line}" for line in self.details), *(f"  → {line}" for line in self.advice)])
@@ -210,8 +217,13 @@ def why_ended(result: Result, report: Report | None) -> Why:
 
 def _advice(failed: Container) -> tuple[str, ...]:
     killed = _MEMORY_KILL.search(failed.diagnostics)
-    if killed:
-        return (f'memory="{_half_more(killed[2])}" or more',)
+    if killed and killed[3] == "virtual":
+        return (
+            "its virtual memory counts on this cluster: ask for more (memory=; YARN allows a multiple of that), or have "
+            "yarn.nodemanager.vmem-check-enabled turned off",
+        )
+    if killed:  # it had that much when YARN looked, and was still growing
+        return (f'memory="{_half_more(killed[1])}" or more',)
     text = "\n".join(failed.stderr)
     missing = re.search(r"ModuleNotFoundError: No module named '([^']+)'", text)
     if missing:
@@ -232,6 +244,9 @@ def _half_more(amount: str) -> str:
 
 
 def _master_advice(result: Result, words: str) -> tuple[str, ...]:
+    killed = _MASTER_MEMORY.search(words)
+    if killed:
+        return (f'its ApplicationMaster was killed for memory: master_memory="{_half_more(killed[1])}" or more',)
     if "AM Container" in words:
         return (f"its ApplicationMaster could not run: knit logs {result.id} shows what it wrote",)
     return ()

@@ -7,14 +7,16 @@ local traffic); every fault becomes an error of knit_core.errors that says what 
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 
+from knit_container.hidden import Hidden
 from knit_core.errors import (
     ConnectionFailed,
     KnitError,
@@ -26,7 +28,9 @@ from knit_core.errors import (
 )
 from knit_core.http.auth import AuthStrategy
 from knit_core.http.retry import RetryPolicy
+from knit_core.showing import shown
 
+log = logging.getLogger(__name__)
 _FIRST_CONTACT = 2.0  # seconds
 _REDIRECTS = (301, 302, 303, 307, 308)
 _WAIT = {"StandbyException", "RetriableException", "SafeModeException"}
@@ -34,6 +38,7 @@ _FAULTS = {"", "IOException", "WebApplicationException", "YarnException", "Conne
 _STANDBY = ("this is standby rm", "standbyexception", "state standby")
 
 
+@shown
 @dataclass(frozen=True)
 class Endpoint:
     """Where a service is and how to speak to it.
@@ -63,7 +68,7 @@ class _Call:
     path: str
     action: str
     params: Mapping[str, str]
-    data: bytes | None
+    data: bytes | None = field(repr=False)
     headers: Mapping[str, str]
     expect: Sequence[int]
     stream: bool
@@ -141,10 +146,9 @@ class HttpService:
         """
         safe = method in {"GET", "HEAD", "PUT"} if idempotent is None else idempotent
         sent = dict(headers or {})
-        data = None if body is None else json.dumps(body).encode()
-        if data is not None:
+        if body is not None:
             sent.setdefault("Content-Type", "application/json")
-        call = _Call(method, path, action, params or {}, data, sent, expect, stream, safe)
+        call = _Call(method, path, action, params or {}, _encoded(body), sent, expect, stream, safe)
         return self.policy(retry).call(lambda: self._over_addresses(call), idempotent=safe)
 
     def policy(self, retry: RetryPolicy | None = None) -> RetryPolicy:
@@ -209,6 +213,7 @@ class HttpService:
         except requests.RequestException as error:
             raise self.broken(error, base, call.action) from None
         self._answered = True
+        log.debug("%s %s%s: %d", call.method, base, call.path, response.status_code)
         return response
 
     def broken(self, error: requests.RequestException, base: str, action: str) -> KnitError:
@@ -245,6 +250,17 @@ class HttpService:
         elif status == 404:
             kind = NotFound
         return kind(text, status=status, exception=exception, address=base, action=action)
+
+
+def _encoded(body: Any) -> bytes | None:
+    """A body as JSON; what is hidden in it is revealed here."""
+    return None if body is None else json.dumps(body, default=_revealed).encode()
+
+
+def _revealed(value: Any) -> Any:
+    if isinstance(value, Hidden):
+        return value.reveal()
+    raise TypeError(f"JSON cannot say {type(value).__name__}")
 
 
 def _base(response: requests.Response) -> str:

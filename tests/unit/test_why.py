@@ -110,7 +110,17 @@ def test_killed_for_memory() -> None:
     )
     why = why_ended(ended("FAILED", failed, diagnostics="main_0 (…) was killed"), None)
     assert str(why).startswith("Failed: main_0 (n1) was killed for memory: 1.2 GB used of 1 GB asked, after 41.0 s.")
-    assert why.advice == ('memory="1.5 GiB" or more',)
+    assert why.advice == ('memory="1.8 GiB" or more',)  # half more than YARN saw, not than was asked
+
+
+def test_killed_for_virtual_memory_and_the_master_for_its_own() -> None:
+    words = "was killed for memory: 303.9 MB used of 268.8 MB virtual, after 1.0 s"
+    failed = container("FAILED", node="n1:1", exit_code=-103, diagnostics=words)
+    (advice,) = why_ended(ended("FAILED", failed, diagnostics="main_0 (…) was killed"), None).advice
+    assert "vmem-check-enabled" in advice
+    words = "AM Container for appattempt_1 exited with exitCode: -104 … Current usage: 300 MB of 256 MB physical memory used"
+    (advice,) = why_ended(ended("FAILED", diagnostics=words), None).advice
+    assert 'master_memory="450 MiB"' in advice
 
 
 @pytest.mark.parametrize(
