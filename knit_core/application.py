@@ -298,7 +298,7 @@ class Application(Steering, Reading):
             except (WaitTimeout, ApplicationNotFound):
                 pass
         try:
-            self.knit.resourcemanager.kill(self.id)
+            self.knit.resourcemanager.kill(self.id, reason or f"ended by {self.knit.config.user}")
             self.wait_until(lambda latest: latest.ended, max(span, 10.0))
         except ApplicationNotFound:
             pass

@@ -158,7 +158,7 @@ class Launcher:
         except (KeyboardInterrupt, SystemExit):
             if claim is None:  # its caller never learns the id, so nobody could end it
                 with contextlib.suppress(KnitError):
-                    self.knit.resourcemanager.kill(plan.app_id)
+                    self.knit.resourcemanager.kill(plan.app_id, "its launch was interrupted")
             raise
         return plan.app_id
 
@@ -171,7 +171,7 @@ class Launcher:
             try:
                 self._still_wanted(claim)
             except LedgerError:
-                self.knit.resourcemanager.kill(app_id)
+                self.knit.resourcemanager.kill(app_id, "superseded by a newer launch")
                 raise
         self._before("settle")
         self._settle(app_id)

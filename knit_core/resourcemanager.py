@@ -30,6 +30,7 @@ from knit_core.room import Room, rooms_of
 from knit_core.states import State
 
 T = TypeVar("T")
+_LONGEST_REASON = 1000  # characters
 UNLIMITED = "UNLIMITED"
 _TRIM_PENDING = "timeouts,appNodeLabelExpression,amNodeLabelExpression,resourceInfo"
 _TRIM = f"resourceRequests,{_TRIM_PENDING}"
@@ -191,14 +192,20 @@ class ResourceManager:
             (parse_report(row, self.address) for row in rows), key=lambda report: ApplicationId.parse(report.id)
         )
 
-    def kill(self, app_id: str) -> None:
-        """Ask for the end of an application; one that has ended already is left as it is."""
+    def kill(self, app_id: str, reason: str = "") -> None:
+        """Ask for the end of an application; one that has ended already is left as it is.
+
+        Args:
+            app_id: which.
+            reason: YARN puts it into the application's diagnostics; control characters become spaces.
+        """
+        words = " ".join(reason.split())[:_LONGEST_REASON]
         try:
             self.http.request(
                 "PUT",
                 f"/ws/v1/cluster/apps/{app_id}/state",
                 action=f"kill {app_id}",
-                body={"state": "KILLED"},
+                body={"state": "KILLED", **({"diagnostics": words} if words else {})},
                 expect=(200, 202),
             )
         except RequestRefused as error:

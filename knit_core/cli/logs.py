@@ -52,7 +52,7 @@ def command(
     raw: bool,
     timeout: str,
 ) -> int:
-    """Show the logs of an application (by its id, or its last digits)."""
+    """Show the logs of an application (by its id, its last digits, or its name)."""
     if output is not None and (follow or raw or tail is not None):
         raise click.UsageError("--output writes whole logs as they are now: without --follow, --tail and --raw.")
     if raw and as_json:

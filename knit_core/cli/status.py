@@ -20,7 +20,7 @@ from knit_core.units import show_seconds
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.pass_context
 def command(ctx: click.Context, app: str, as_json: bool) -> int:
-    """Show an application (by its id, or its last digits) and its containers."""
+    """Show an application (by its id, its last digits, or its name) and its containers."""
     with client(ctx) as knit:
         handle = application(knit, app)
         try:

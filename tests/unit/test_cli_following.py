@@ -31,7 +31,9 @@ class App:
         self._lines, self._result = lines, result
         self.kills: list[str] = []
         self.killing: Callable[[], None] = lambda: None
-        self.knit = SimpleNamespace(resourcemanager=SimpleNamespace(kill=lambda _id: self.kills.append("at once")))
+        self.knit = SimpleNamespace(
+            resourcemanager=SimpleNamespace(kill=lambda _id, reason: self.kills.append(f"at once: {reason}"))
+        )
 
     def report(self) -> Any:
         return SimpleNamespace(page="http://rm/app")
@@ -201,7 +203,7 @@ def test_a_second_ctrl_c_while_it_ends_leaves_no_traceback(
     app.killing = again
     monkeypatch.setattr(stopping, "die_of_signals", lambda: None)  # it would count for pytest, too
     assert run(monkeypatch, Client(app)) == 130
-    assert app.kills == ["at once"]
+    assert app.kills == ["at once: interrupted at the terminal"]
     err = capsys.readouterr().err
     assert "not waiting for the end" in err
     assert "Traceback" not in err
