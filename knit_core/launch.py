@@ -104,10 +104,10 @@ class Launcher:
         staging.reserve(plan.app_id, plan.uploads, plan.remotes)
         staged, missing = staging.look(plan.uploads, plan.remotes)
         if missing:
-            from knit_core.units import show_bytes
+            from knit_core.units import counted, show_bytes
 
             size = sum(upload.size for upload in missing)
-            self._say(f"upload {len(missing)} files, {show_bytes(size)}, to {staging.folder}/cache")
+            self._say(f"upload {counted(len(missing), 'file')}, {show_bytes(size)}, to {staging.folder}/cache")
             staged.update(staging.put(missing, self.knit.upload_progress))
         return plan, staged
 

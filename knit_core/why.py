@@ -14,7 +14,7 @@ from knit_core.result import Container, Result
 from knit_core.running import ServiceStatus
 from knit_core.showing import html_facts, shown
 from knit_core.states import ContainerState, Outcome, State
-from knit_core.units import show_memory, show_seconds
+from knit_core.units import counted, show_memory, show_seconds
 
 _AMOUNT = r"<memory:(\d+), vCores:(\d+)[^>]*>"
 _LIMIT = re.compile(rf"AM resource limit exceeded.*?Queue Resource Limit for AM = {_AMOUNT}", re.S)
@@ -134,27 +134,29 @@ def why_running(
     if waiting:
         oldest = min(c.requested_at or now for c in waiting)
         details.append(
-            f"{len(waiting)} containers are asked for, the first since {show_seconds((now - oldest) / 1000)}"
+            f"{counted(len(waiting), 'container', 'is', 'are')} asked for, the first since {show_seconds((now - oldest) / 1000)}"
         )
         for size in _by_size(pending):
             details += _room_for(size, nodes)
         advice.append("wait for room, ask for smaller containers (memory=), or scale down (knit scale)")
     held = sum(c.state is ContainerState.HELD for c in containers)
     if held:
-        details.append(f"{held} containers are held until their whole gang is there")
+        details.append(f"{counted(held, 'container', 'is', 'are')} held until their whole gang is there")
     for service in services.values():
         if service.state == "WAITING":
             details.append(f"service {service.name} waits for the services that it depends on")
         elif service.running > service.ready:
-            details.append(f"service {service.name}: {service.running - service.ready} run and are not ready yet")
+            details.append(
+                f"service {service.name}: {counted(service.running - service.ready, 'instance', 'runs', 'run')}, not ready yet"
+            )
     restarting = [c for c in containers if c.state is ContainerState.WAITING and c.attempt > 1]
     if restarting:
         details.append(
-            f"{len(restarting)} instances wait for their restart: {_last_failure(restarting[0], containers)}"
+            f"{counted(len(restarting), 'instance', 'waits', 'wait')} for a restart: {_last_failure(restarting[0], containers)}"
         )
     if not details:
         running = sum(c.state is ContainerState.RUNNING for c in containers)
-        return Why(f"It runs, {report.progress:.0%}: {running} containers, and nothing is waited for.")
+        return Why(f"It runs, {report.progress:.0%}: {counted(running, 'container')}, and nothing is waited for.")
     return Why(f"It runs, {report.progress:.0%}, and waits:", tuple(details), tuple(advice))
 
 
@@ -170,9 +172,8 @@ def _room_for(size: Pending, nodes: Sequence[Node]) -> list[str]:
     wanted = f"{show_memory(size.memory)}, {size.vcores} vcores" + (f", label {size.label}" if size.label else "")
     fitting = [node for node in nodes if node.free_memory >= size.memory and node.free_vcores >= size.vcores]
     if fitting:
-        return [
-            f"{size.count} of {wanted}: {len(fitting)} of {len(nodes)} nodes have room, the queue's limit holds it back"
-        ]
+        where = f"{len(fitting)} of {counted(len(nodes), 'node')}"
+        return [f"{size.count} of {wanted}: there is room on {where}, the queue's limit holds it back"]
     able = [node for node in nodes if node.memory >= size.memory]
     if not able:
         return [f"{size.count} of {wanted}: no node is that large"]

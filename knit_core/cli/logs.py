@@ -12,7 +12,7 @@ import click
 from knit_core.cli.shared import INTERRUPTED, application, client, console
 from knit_core.logs import LogCursor, LogFile, LogReader, Selection, log_files
 from knit_core.logs.lines import Block
-from knit_core.units import seconds
+from knit_core.units import counted, seconds
 
 
 @click.command()
@@ -92,5 +92,5 @@ def _save(folder: Path, files: Iterator[LogFile], as_json: bool) -> int:
             facts = {name: getattr(file, name) for name in ("container", "attempt", "yarn", "node", "stream", "size")}
             click.echo(json.dumps({**facts, "path": str(path)}))
     if not as_json:
-        console().print(f"✓ {folder}: {count} files, {size / 1e6:.1f} MB", style="green")
+        console().print(f"✓ {folder}: {counted(count, 'file')}, {size / 1e6:.1f} MB", style="green")
     return 0

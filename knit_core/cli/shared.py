@@ -136,7 +136,6 @@ def show_errors(command: click.Command, **extra: Any) -> int:
     Returns:
         See docs/exit-codes.md.
     """
-    _Loudness.quiet = _Loudness.verbose = False
     try:
         code = command.main(standalone_mode=False, prog_name="knit", **extra)
         return code if isinstance(code, int) else 0
@@ -163,6 +162,8 @@ def show_errors(command: click.Command, **extra: Any) -> int:
             raise
         stopping.forget_closed_outputs()  # click's own answer to it is the exit code 1
         return stopping.CLOSED_PIPE
+    finally:
+        _Loudness.quiet = _Loudness.verbose = False
 
 
 def show_error(error: KnitError) -> None:
