@@ -36,7 +36,8 @@ java-test: install
 	cd java && mvn -q -B -ntp verify
 
 # What has failed is tried again, alone and on new daemons: a machine that others use, too, stands still now and then.
-# (1 is pytest's exit code for failed tests; a stopped or broken run is not repeated.)
+# (1 is pytest's exit code for failed tests; a stopped or broken run is not repeated. Nor is one in which a test with the
+# marker `race` failed: tests/conftest.py gives it another code, as a second run would hide what goes wrong now and then.)
 RETRY ?= yes
 test: lint java-test
 	@$(PYTEST) -m "not slow" $(PYTEST_FLAGS) || { code=$$?; test $$code -eq 1 -a -n "$(RETRY)" || exit $$code; \

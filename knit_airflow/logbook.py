@@ -85,9 +85,12 @@ class Head:
     """
 
     def __init__(self, watch: LogWatch, limit: int, shown: Shown, rest: str) -> None:
+        from knit_core.logs import Bars
+
         self._watch, self._shown, self._rest = watch, shown, rest
         self._budget = Budget(limit, shown.spent)
         self._open: dict[str, bool] = {}
+        self._bars = Bars()
 
     @property
     def over(self) -> bool:
@@ -98,11 +101,16 @@ class Head:
         """What is to be written now; it counts as written when it is handed out."""
         for line in self._watch.look(seconds):
             key = f"{line.yarn}/{line.stream}"
-            if self._budget.begin(key, cost_of(line.text)):
+            text = self._bars.text(line)
+            if text is None:  # a drawing of a progress bar: it is written when it is the last one
+                if line.ended:  # and was written already
+                    self._shown.cursor.offsets[key] = self._watch.cursor.offsets[key]
+                continue
+            if self._budget.begin(key, cost_of(text)):
                 self._open[key] = True
                 self._shown.cursor.offsets[key] = self._watch.cursor.offsets[key]
                 self._shown.spent[key] = self._budget.spent[key]
-                yield str(line)
+                yield f"{line.label} | {text}"
                 continue
             self._watch.leave(line.yarn, line.stream)
             if self._open.get(key, True):
@@ -263,9 +271,9 @@ class _Rest:
             cursor = LogCursor(dict(done))
             for line in file.lines(cursor):
                 part = self._parts.setdefault(key, _Part(line))
-                if not self._budget.begin(key, cost_of(line.text)):
+                if not self._budget.begin(key, cost_of(line.shown)):
                     break
-                part.head.append(line.text)
+                part.head.append(line.shown)
                 done[key] = cursor.offsets[key]
             if key in self._parts:
                 self._sizes[key] = file.size
@@ -293,7 +301,7 @@ class _Rest:
             if found.skip:
                 found.skip = False
             else:
-                found.tail.add(line.text)
+                found.tail.add(line.shown)
 
     def _ratio(self, log: str) -> float:
         """What a byte of a log costs, by what of it is written already."""

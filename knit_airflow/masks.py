@@ -28,6 +28,8 @@ HIDDEN = "***"
 MOST = 1 << 16
 #: Values that are shorter are not hidden, as in Airflow: they would turn up in every other line.
 SHORTEST = 5
+#: Looks after which containers are asked for again at the latest.
+_RARELY = 30
 
 
 def seal(application: Application) -> str | None:
@@ -73,12 +75,15 @@ class Hiding:
         return self._hide(text)
 
     def renew(self) -> None:
-        """Containers come, and their tokens with them: called before each look, it asks more and more rarely. Blocks."""
+        """Containers come, and their tokens with them: called before each look, it asks more and more rarely. Blocks.
+
+        Containers that are replaced after days have tokens of their own, so it asks at least once in `_RARELY` looks.
+        """
         from knit_core.errors import KnitError
 
         self._looks += 1
         if self._looks >= self._due:
-            self._due = 2 * self._looks
+            self._due = self._looks + min(self._looks, _RARELY)
             with contextlib.suppress(KnitError):  # between two ApplicationMasters, say
                 self._hide = hiding({*self._values, *own_secrets(self._application)})
 

@@ -13,6 +13,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 _TIMEOUT = 60.0  # seconds for one reply
 _PATIENCE = 300.0  # seconds for HDFS to come back
+_TRIES = 3  # at least: one of a large result may take longer than that
 
 
 class HdfsFault(Exception):
@@ -31,15 +32,16 @@ def write(name: str, data: BinaryIO) -> None:
     """
     folder, _, last = name.rpartition("/")
     temporary = f"{folder}/.{last}.{os.environ.get('CONTAINER_ID', os.getpid())}" if folder else f".{last}.tmp"
-    deadline, pause = time.monotonic() + _PATIENCE, 0.5
+    deadline, pause, tries = time.monotonic() + _PATIENCE, 0.5, 0
     while True:
+        tries += 1
         try:
             data.seek(0)
             _create(temporary, data)
             _rename(temporary, name)
             return
         except (OSError, http.client.HTTPException) as error:
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline and tries >= _TRIES:
                 raise HdfsFault(f"{name} could not be written to HDFS: {error!r}") from None
         time.sleep(pause)
         pause = min(2 * pause, 10.0)

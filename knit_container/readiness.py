@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -13,10 +14,11 @@ def main(interval: float, timeout: float, command: str) -> None:
     from knit_container import ready
 
     parent = os.getppid()
+    bash = shutil.which("bash") or "/bin/bash"  # a PATH of the program's own may not lead to it
     while os.getppid() == parent:
         try:
             done = subprocess.run(
-                ["bash", "-c", command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=timeout
+                [bash, "-c", command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=timeout
             )
             if done.returncode == 0:
                 ready()

@@ -56,10 +56,11 @@ class KeyValueStore:
     Args:
         call: sends one call: method, path, body, query, seconds that the reply may take; returns the reply.
         refused: the exception that `call` raises for a refusal; has `status` and `reply`.
+        clock: what waits read and sleep by; has `monotonic` and `sleep`.
     """
 
-    def __init__(self, call: Callable[..., Any], refused: type[Exception]) -> None:
-        self._call, self._refused = call, refused
+    def __init__(self, call: Callable[..., Any], refused: type[Exception], clock: Any = time) -> None:
+        self._call, self._refused, self._clock = call, refused, clock
 
     def entry(self, key: str) -> Entry | None:
         """The key's value and revision; None when it is not there."""
@@ -108,7 +109,9 @@ class KeyValueStore:
         Raises:
             Conflict: it is at another revision than `expect`.
         """
-        body = {} if expect is None else {"expect": expect}
+        body: dict[str, Any] = {"token": secrets.token_hex(16)}
+        if expect is not None:
+            body["expect"] = expect
         return bool(self._guarded(key, "PUT", f"/api/v1/kv/{encoded(key)}/delete", body)["deleted"])
 
     def append(self, prefix: str, value: Any) -> tuple[str, int]:
@@ -162,13 +165,13 @@ class KeyValueStore:
         Raises:
             TimeoutError: the time is over.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = None if timeout is None else self._clock.monotonic() + timeout
         while True:
-            left = LONGEST_POLL if deadline is None else max(0.0, deadline - time.monotonic())
+            left = LONGEST_POLL if deadline is None else max(0.0, deadline - self._clock.monotonic())
             found = self._entry(key, after, min(left, LONGEST_POLL))
             if found is not None:
                 return found.value
-            if deadline is not None and time.monotonic() >= deadline:
+            if deadline is not None and self._clock.monotonic() >= deadline:
                 raise TimeoutError(f"{key!r} was not set within {timeout} s")
 
     def watch(self, prefix: str = "", *, after: int | None = None, timeout: float | None = None) -> Iterator[Change]:
@@ -179,17 +182,17 @@ class KeyValueStore:
             after: changes after this revision; None: what is there now comes first.
             timeout: seconds after which it ends; None: it goes on until the application ends or the caller stops.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = None if timeout is None else self._clock.monotonic() + timeout
         position = after
         while True:
-            left = LONGEST_POLL if deadline is None else max(0.0, deadline - time.monotonic())
+            left = LONGEST_POLL if deadline is None else max(0.0, deadline - self._clock.monotonic())
             page = self._page(prefix, position, 0.0 if position is None else min(left, LONGEST_POLL), True)
             for key in page["deleted"]:
                 yield Change(key, None, page["revision"], deleted=True)
             for row in page["entries"]:
                 yield Change(row["key"], row["value"], row["revision"])
             position = page["revision"]
-            if deadline is not None and time.monotonic() >= deadline:
+            if deadline is not None and self._clock.monotonic() >= deadline:
                 return
 
     def _entry(self, key: str, after: int, wait: float) -> Entry | None:
@@ -202,7 +205,7 @@ class KeyValueStore:
             if getattr(error, "status", 0) != 404:
                 raise
             if 0 < wait < 1:
-                time.sleep(wait)
+                self._clock.sleep(wait)
             return None
         return Entry(found["key"], found["value"], found["revision"])
 
@@ -216,7 +219,7 @@ class KeyValueStore:
             query["wait"] = str(int(wait))
         page = self._call("GET", "/api/v1/kv", None, query, wait)
         if 0 < wait < 1 and not page["entries"] and not page["deleted"]:
-            time.sleep(wait)
+            self._clock.sleep(wait)
         return page
 
     def _guarded(self, key: str, method: str, path: str, body: Any) -> Any:

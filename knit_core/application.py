@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -159,29 +158,35 @@ class Application(Steering, Reading):
             ApplicationFailed, ApplicationKilled, ApplicationLost: it ended otherwise than well.
             WaitTimeout: the time is over; the application goes on.
         """
-        waiter = Waiter(self.id, None if timeout is None else seconds(timeout), poll)
-        result = self.conclude(drive(waiter, self.report, on_report))
+        waiter = self._waiter(timeout, poll)
+        result = self.conclude(drive(waiter, self.report, on_report, clock=self.knit.clock))
         return result.raise_for_outcome() if check else result
 
-    def wait_until(self, condition: Callable[[Report], bool], timeout: float | str = 60.0) -> Report:
+    def wait_until(self, condition: Callable[[Report], bool], timeout: float | str | None = 60.0) -> Report:
         """Wait until `condition` holds for a report, or it ended; the report.
+
+        Args:
+            condition: gets each report.
+            timeout: seconds, or a text such as "1 h"; None: as long as it takes.
 
         Raises:
             WaitTimeout: the time is over.
+            ApplicationNotFound: the ResourceManager has forgotten it.
         """
-        waiter = Waiter(self.id, seconds(timeout), 0.5, started=time.monotonic())
+        clock = self.knit.clock
+        waiter = self._waiter(timeout, 0.5)
         while True:
             try:
                 report = self.report()
             except KnitError as error:
                 if isinstance(error, ApplicationNotFound):
                     raise
-                step = waiter.failed(error, time.monotonic())
+                step = waiter.failed(error, clock.monotonic())
             else:
                 if condition(report) or report.ended:
                     return report
-                step = waiter.saw(report, time.monotonic())
-            time.sleep(getattr(step, "seconds", 0.0))
+                step = waiter.saw(report, clock.monotonic())
+            clock.sleep(getattr(step, "seconds", 0.0))
 
     def wait_until_ready(self, *services: str, timeout: float | str = 300.0) -> dict[str, ServiceStatus]:
         """Wait until services (default: all) are ready or have succeeded; all services as they are then.
@@ -190,7 +195,7 @@ class Application(Steering, Reading):
             WaitTimeout: the time is over.
             ApplicationFailed, …: it ended before that.
         """
-        deadline = time.monotonic() + seconds(timeout)
+        deadline = self.knit.clock.monotonic() + seconds(timeout)
         self.wait_until(lambda report: report.state is State.RUNNING, timeout)
         after = 0
         while True:
@@ -199,13 +204,13 @@ class Application(Steering, Reading):
                 wanted = [rows[name] for name in services] if services else list(rows.values())
                 if all(row.state in {"READY", "SUCCEEDED"} for row in wanted):
                     return rows
-                left = max(0.0, min(deadline - time.monotonic(), LONGEST_POLL))
+                left = max(0.0, min(deadline - self.knit.clock.monotonic(), LONGEST_POLL))
                 after = self.master.get("/events", {"after": str(after), "wait": str(int(left))}, left)["next"]
             except MasterUnreachable:
                 if self.report().ended:
                     self.wait(check=True)
                 raise
-            if time.monotonic() > deadline:
+            if self.knit.clock.monotonic() > deadline:
                 states = ", ".join(f"{row.name} {row.state}" for row in rows.values())
                 raise WaitTimeout(f"{self.id}: not all services were ready within {timeout}: {states}")
 
@@ -216,7 +221,7 @@ class Application(Steering, Reading):
             WaitTimeout: the time is over.
             ApplicationFailed, …: it ended before that.
         """
-        deadline = time.monotonic() + seconds(timeout)
+        deadline = self.knit.clock.monotonic() + seconds(timeout)
         self.wait_until(lambda report: report.state is State.RUNNING, timeout)
         rows: list[Container] = []
         while True:
@@ -229,10 +234,10 @@ class Application(Steering, Reading):
                 if self.report().ended:
                     self.wait(check=True)
                     raise
-            if time.monotonic() > deadline:
+            if self.knit.clock.monotonic() > deadline:
                 states = ", ".join(f"{c.id} {c.state}" for c in rows) or "none known"
                 raise WaitTimeout(f"{self.id}: not all containers have started within {timeout}: {states}")
-            time.sleep(0.1)
+            self.knit.clock.sleep(0.1)
 
     def result(self) -> Result | None:
         """How it ended; None while it runs.
@@ -283,6 +288,8 @@ class Application(Steering, Reading):
 
         Raises:
             NotAuthorized: it belongs to somebody else.
+            WaitTimeout: YARN took the order, and `grace` seconds later (10 at least) it had not ended; it will.
+            ConnectionFailed, ServiceUnavailable: the ResourceManager is away; whether it ends is not known.
         """
         try:
             report = self.report()
@@ -297,11 +304,17 @@ class Application(Steering, Reading):
                 return True
             except (WaitTimeout, ApplicationNotFound):
                 pass
+        span = max(span, 10.0)
         try:
             self.knit.resourcemanager.kill(self.id, reason or f"ended by {self.knit.config.user}")
-            self.wait_until(lambda latest: latest.ended, max(span, 10.0))
+            self.wait_until(lambda latest: latest.ended, span)
         except ApplicationNotFound:
             pass
+        except WaitTimeout:
+            raise WaitTimeout(
+                f"{self.id}: YARN was told to end it and had not done so {span:g} s later. It ends when the "
+                "ResourceManager comes to it; look again, or call kill once more."
+            ) from None
         return True
 
     def _ask_to_stop(self, reason: str) -> bool:
@@ -318,7 +331,7 @@ class Application(Steering, Reading):
         Raises:
             ApplicationNotFound: nobody knows it.
         """
-        rm, now = self.knit.resourcemanager, int(time.time() * 1000)
+        rm, now = self.knit.resourcemanager, int(self.knit.clock.time() * 1000)
         try:
             report = self.report()
         except ApplicationNotFound:
@@ -334,10 +347,14 @@ class Application(Steering, Reading):
                 return why_running(report, self.services(), self.containers(), pending, nodes, now)
             except MasterUnreachable as error:
                 return Why(f"It runs, but {error}")
-        leaves = [queue.name for queue in or_empty(rm.queues) if queue.leaf and queue.running]
+        leaves = [queue.path for queue in or_empty(rm.queues) if queue.leaf and queue.running]
         return why_no_master(report, now, nodes, leaves)
 
     # -- inside ------------------------------------------------------------
+
+    def _waiter(self, timeout: float | str | None, poll: float) -> Waiter:
+        deadline = None if timeout is None else seconds(timeout)
+        return Waiter(self.id, deadline, poll, started=self.knit.clock.monotonic())
 
     @property
     def master(self) -> Master:

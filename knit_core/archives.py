@@ -9,6 +9,7 @@ verified. Archives on HDFS are not looked at, nor those that Knit built itself o
 from __future__ import annotations
 
 import posixpath
+import re
 import stat
 import tarfile
 import zipfile
@@ -21,6 +22,8 @@ from isal.igzip_lib import IsalError
 
 MOST_READ = 4 << 30
 _MOST_NAMED = 5
+_PYTHON = re.compile(r"(\./)?bin/python[0-9.]*")
+_ABSOLUTE_LINK = "is a link to '/"
 _DEFLATED = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # what Java unpacks
 
 
@@ -39,11 +42,13 @@ _BROKEN: tuple[type[Exception], ...] = (
 )
 
 
-def look(path: str) -> list[str]:
+def look(path: str, *, environment: bool = False) -> list[str]:
     """What is wrong with an archive, one sentence each; empty: nothing.
 
     Args:
         path: a local .zip, .tar, .tar.gz or .tgz; others are not looked at.
+        environment: it is a Python environment: in a tar, `bin/python…` may be a link to the nodes' own Python, as
+            venv-pack makes it.
     """
     name = path.lower()
     found: list[str] = []
@@ -57,6 +62,13 @@ def look(path: str) -> list[str]:
         else:
             return []
         for entry, wrong in rows:
+            if (
+                environment
+                and wrong.startswith(_ABSOLUTE_LINK)
+                and _PYTHON.fullmatch(entry)
+                and not name.endswith(".zip")
+            ):
+                continue
             if len(found) == _MOST_NAMED:
                 found.append(f"{path}: there is more of that kind")
                 break

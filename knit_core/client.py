@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from knit_core.application import Application
+from knit_core.clock import Clock
 from knit_core.config import Config, HadoopConf, load_config
 from knit_core.config.identity import same_user
 from knit_core.described import with_environments, without_described
@@ -15,7 +17,7 @@ from knit_core.errors import ConfigError, SpecError
 from knit_core.http import AuthStrategy, BasicAuth, Direct, Endpoint, HttpService, RetryPolicy, SimpleAuth
 from knit_core.launch import Launcher
 from knit_core.ledger import Ledger
-from knit_core.master import PATIENCE, Master
+from knit_core.master import Master
 from knit_core.plan import APPLICATION_TYPE, LaunchPlan
 from knit_core.report import Report
 from knit_core.resourcemanager import ResourceManager
@@ -27,6 +29,7 @@ from knit_core.spec.application import check_options
 from knit_core.staging import Progress, Staging
 from knit_core.states import ACTIVE, State
 from knit_core.units import seconds
+from knit_core.waiting import PATIENCE
 from knit_core.webhdfs import WebHdfs
 
 if TYPE_CHECKING:
@@ -54,6 +57,8 @@ class Knit:
     #: Seconds after which a service that does not answer is given up, without another try; None: faults are waited out
     #: within generous budgets. For programs that people watch; set it before the first call.
     patience: float | None = None
+    #: What its waits read and sleep by. For tests; set it before the first call.
+    clock: Clock = time
 
     def __init__(
         self,
@@ -415,6 +420,7 @@ class Knit:
             lambda: service.session,
             self._auth,
             PATIENCE if self.patience is None else self.patience,
+            self.clock,
         )
 
     @cached_property
@@ -430,7 +436,7 @@ class Knit:
     def _service(self, name: str, addresses: Iterable[str]) -> HttpService:
         ca = self.config.get("ca")
         verify: bool | str = True if ca is None else (False if ca.lower() == "false" else ca)
-        endpoint, retry = Endpoint(name, tuple(addresses), self._auth, verify), RetryPolicy()
+        endpoint, retry = Endpoint(name, tuple(addresses), self._auth, verify), RetryPolicy(clock=self.clock)
         if self.patience is not None:
             endpoint = replace(endpoint, timeout=(min(endpoint.timeout[0], self.patience), self.patience))
             retry = replace(retry, budget=0)

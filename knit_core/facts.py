@@ -40,6 +40,8 @@ class Queue:
         shares: percent of a label's nodes that it may use at most, by label.
         lifetime: seconds an application may live at most; 0: no limit.
         memory, vcores: of one container at most; 0: the cluster's.
+        makes: queues below it are made when an application names them (Fair Scheduler, auto-created queues).
+        by_path: it is named by its path only, not by the last part of it (Fair Scheduler).
     """
 
     name: str
@@ -51,6 +53,8 @@ class Queue:
     lifetime: int = 0
     memory: int = 0
     vcores: int = 0
+    makes: bool = False
+    by_path: bool = False
 
 
 @shown

@@ -7,14 +7,13 @@ name: the fault tests end the process there.
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from knit_core import archives, preflight
-from knit_core.clusterfacts import ask_cluster
+from knit_core.clusterfacts import ask_cluster, await_nodes
 from knit_core.errors import (
     ApplicationNotFound,
     ConnectionFailed,
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
 
 Tell = Callable[[str], None]
 _SETTLE = 3.0  # seconds in which a submission that YARN refuses late (queue, ACL) shows it
-_SUBMIT_BUDGET = 60.0
+_SUBMIT_BUDGET, _SUBMIT_TRIES = 60.0, 2  # seconds, and at least so often: one try may take longer
 _LIFETIME_MARGIN = 60.0  # seconds that the ApplicationMaster has for an orderly end before YARN ends the application
 
 
@@ -115,6 +114,8 @@ class Launcher:
         jar, zipped = master_jar(), container_zip()
         rm = self.knit.resourcemanager
         facts = ask_cluster(rm, self.knit.config, self.spec, app_id=app_id, checks=self.checks)
+        if facts.totals is not None and not facts.totals.nodes and await_nodes(rm, self._say, self.knit.clock):
+            facts = ask_cluster(rm, self.knit.config, self.spec, app_id=app_id, checks=self.checks)
         files, problems = gather(self.spec, facts.filesystem)
         files = self._staging.place(files, self.spec)
         problems += _platform_problems(self.spec)
@@ -124,6 +125,8 @@ class Launcher:
         if self.checks:
             problems += self._archives(files)
             preflight.check(self.spec, facts, address=rm.address, local=tuple(problems), tags=tags)
+            for remark in preflight.remarks(self.spec, facts, address=rm.address):
+                self._say(f"warning: {remark}")
         elif problems:
             raise PreflightError(problems)
         return make_plan(self.spec, facts, jar=jar, container_zip=zipped, files=files, tags=tags)
@@ -131,9 +134,10 @@ class Launcher:
     def _archives(self, files: Mapping[str, Upload]) -> list[str]:
         """What is wrong inside of local archives. One that lies in the cache was looked at when it came there."""
         found = []
+        plain = {file.path for service in self.spec.services.values() for file in service.files}
         for upload in archives_of(self.spec, files):
             if self.knit.hdfs.status(upload.remote(self._staging.folder)) is None:
-                found += archives.look(upload.path)
+                found += archives.look(upload.path, environment=upload.path not in plain)
         return found
 
     def _submit(self, plan: LaunchPlan, staged: dict[str, FileStatus], claim: Claim | None) -> str:
@@ -198,25 +202,27 @@ class Launcher:
 
     def _post(self, body: dict[str, object]) -> None:
         """Submit, until it is sure: after a doubt the ResourceManager is asked whether it knows the id."""
-        rm, app_id = self.knit.resourcemanager, str(body["application-id"])
-        deadline, pause = time.monotonic() + _SUBMIT_BUDGET, 0.3
+        rm, app_id, clock = self.knit.resourcemanager, str(body["application-id"]), self.knit.clock
+        deadline, pause, tries = clock.monotonic() + _SUBMIT_BUDGET, 0.3, 0
         while True:
             try:
                 rm.submit(body)
                 return
             except (ConnectionFailed, ServiceUnavailable) as error:
+                tries += 1
                 if _known(rm, app_id):
                     return
-                if time.monotonic() > deadline:
+                if clock.monotonic() > deadline and tries >= _SUBMIT_TRIES:
                     raise
                 self._say(f"submission in doubt ({error}); trying again")
-                time.sleep(pause)
+                clock.sleep(pause)
                 pause = min(2 * pause, 5.0)
 
     def _settle(self, app_id: str) -> None:
         """YARN answers 202 to what it refuses a moment later: look until it is past that point."""
-        rm, deadline = self.knit.resourcemanager, time.monotonic() + _SETTLE
-        while time.monotonic() < deadline:
+        rm, clock = self.knit.resourcemanager, self.knit.clock
+        deadline = clock.monotonic() + _SETTLE
+        while clock.monotonic() < deadline:
             try:
                 report = rm.app(app_id)
             except (ConnectionFailed, ServiceUnavailable):
@@ -224,7 +230,7 @@ class Launcher:
             if report.state not in {State.NEW, State.NEW_SAVING, State.SUBMITTED}:
                 self._refused(report)
                 return
-            time.sleep(0.02)
+            clock.sleep(0.02)
 
     def _refused(self, report: Report) -> None:
         if report.state is not State.FAILED or report.attempt:

@@ -6,6 +6,7 @@ own (signed) answer.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -15,13 +16,20 @@ from urllib.parse import urlsplit
 import requests
 
 from knit_container.signing import BadReply, encode_body, open_reply, query_string, sign
+from knit_core.clock import Clock
 from knit_core.errors import KnitError, MasterUnreachable, NotAuthorized, NotFound, RequestRefused, ServiceUnavailable
 from knit_core.http import AuthStrategy, Direct
 from knit_core.report import Report
+from knit_core.waiting import PATIENCE
 
-PATIENCE = 300.0
 _CONNECT, _READ = 3.0, 30.0  # seconds
 _CORRECTIONS = 3
+_SOONEST = 0.1  # seconds between two rounds over all ways
+_EARLY, _LATER = 0.5, 2.0  # the same at most, within the first `_SOON` seconds and afterwards
+_SOON = 30.0
+_BEHIND, _LONGEST_BEHIND = 0.5, 15.0  # seconds for which a way that has failed comes last, doubled each time
+_FIRST_CONTACT = 5.0  # seconds for one that should be there and was never reached: more likely no way leads there
+_SLOW_BEHIND, _LONGEST_SLOW = 15.0, 300.0  # the same where nothing connected, which costs `_CONNECT` seconds a try
 
 
 class Master:
@@ -35,6 +43,8 @@ class Master:
         session: for calls through the ResourceManager's proxy.
         auth: what that proxy wants.
         patience: seconds for an ApplicationMaster that was there before to come back, where a call does not say.
+        clock: what its waits read and sleep by.
+        connect: seconds for a connection to come about.
     """
 
     def __init__(
@@ -46,14 +56,18 @@ class Master:
         session: Callable[[], requests.Session],
         auth: AuthStrategy,
         patience: float = PATIENCE,
+        clock: Clock = time,
+        connect: float = _CONNECT,
     ) -> None:
         self.app_id = app_id
         self._secret, self._locate, self._direct, self._session, self._auth = secret, locate, direct, session, auth
-        self._patience = patience
+        self._patience, self._clock, self._connect = patience, clock, connect
         self._routes: list[str] = []
+        self._failed: dict[str, tuple[float, float]] = {}  # by way: until when it comes last, and for how long that was
         self._attempt = 1
         self._skew = 0
-        self._reached = self._returns = False
+        self._reached = False
+        self._forgiven = 0.0  # seconds that it may take to answer, from what is known of it now
         self._lock = threading.Lock()
 
     def get(
@@ -80,45 +94,79 @@ class Master:
         Args:
             method, path, body, query: the request; path below `/api/v1`. A repetition must be harmless.
             wait: seconds that the reply may take by itself (a long poll).
-            patience: seconds for an ApplicationMaster that was there before to come back; None: as it was made.
+            patience: seconds for an ApplicationMaster that was there before to come back, from the first failure on; None:
+                as it was made.
 
         Raises:
             MasterUnreachable: no way led there; `.stages` says why.
             RequestRefused, NotFound, NotAuthorized: it refused.
         """
         raw = b"" if body is None else encode_body(body)
-        deadline, pause = time.monotonic() + (self._patience if patience is None else patience), 0.1
+        failing_since, pause, known = None, _SOONEST, True
+        limit = self._patience if patience is None else patience
         while True:
             stages: list[str] = []
-            found, reply = self._over_routes(stages, method, f"/api/v1{path}", query or {}, raw, wait)
+            found, reply = self._over_routes(stages, known, method, f"/api/v1{path}", query or {}, raw, wait)
             if found:
                 return reply
-            if not self._returns or time.monotonic() > deadline:
+            now = self._clock.monotonic()
+            failing_since = now if failing_since is None else failing_since
+            waited = now - failing_since
+            if waited >= min(limit, self._forgiven):
                 raise MasterUnreachable(self.app_id, list(dict.fromkeys(stages)))
-            time.sleep(pause)
-            pause = min(2 * pause, 2.0)
+            self._clock.sleep(pause)
+            pause, known = min(2 * pause, _EARLY if waited < _SOON else _LATER), False
 
     def _over_routes(
-        self, stages: list[str], method: str, path: str, query: dict[str, str], raw: bytes, wait: float
+        self, stages: list[str], known: bool, method: str, path: str, query: dict[str, str], raw: bytes, wait: float
     ) -> tuple[bool, Any]:
-        """Each way once, with the addresses as they were known, then as they are now."""
-        for again in (False, True):
-            if again or not self._routes:
-                self._find(stages)
-            for route in list(self._routes):
+        """Each way once: those that are known, when they may still be right, then as the ResourceManager tells them now."""
+        tried: list[str] = []
+        for ask in (False, True) if known and self._routes else (True,):
+            if ask and self._find(stages):
+                tried = []
+            for route in self._ordered():
+                if route in tried:
+                    continue
+                tried.append(route)
                 try:
                     reply = self._corrected(route, method, path, query, raw, wait)
                 except (requests.RequestException, BadReply, ServiceUnavailable) as error:
-                    stages.append(f"{_kind(route)} {_host(route)}: {_stage(error)}")
+                    self._put_behind(route, error)
+                    stages.append(f"{_kind(route)} {_host(route)}: {_stage(error, self._connect)}")
                     continue
-                with self._lock:  # the way that led there is the first next time
-                    self._routes = [route, *(other for other in self._routes if other != route)]
+                with self._lock:
+                    self._failed.pop(route, None)
                     self._reached = True
                 return True, reply
         return False, None
 
-    def _find(self, stages: list[str]) -> None:
-        report = self._locate()
+    def _ordered(self) -> list[str]:
+        """The direct way first, the others after it; last those that have failed just now."""
+        now = self._clock.monotonic()
+        with self._lock:
+            return sorted(self._routes, key=lambda route: self._failed.get(route, (now, 0.0))[0] > now)
+
+    def _put_behind(self, route: str, error: Exception) -> None:
+        """It comes last for a while, not for ever: the direct way spares the ResourceManager."""
+        slow = isinstance(error, requests.ConnectTimeout)
+        first, longest = (_SLOW_BEHIND, _LONGEST_SLOW) if slow else (_BEHIND, _LONGEST_BEHIND)
+        with self._lock:
+            before = self._failed.get(route, (0.0, 0.0))[1]
+            pause = min(longest, max(first, 2 * before))
+            self._failed[route] = self._clock.monotonic() + pause, pause
+
+    def _find(self, stages: list[str]) -> bool:
+        """Ask where it is now; whether the ways or the attempt are others than before, or nobody could say."""
+        try:
+            report = self._locate()
+        except KnitError as error:
+            if not error.transient or not self._reached:
+                raise
+            stages.append("the ResourceManager does not say where it is now")
+            with self._lock:
+                self._forgiven = math.inf
+            return True
         routes = []
         if report.ended:
             stages.append(f"the application has ended ({report.outcome})")
@@ -129,10 +177,14 @@ class Master:
                 waits = "Application.wait_until_ready() waits for it"
                 stages.append(f"the ResourceManager gives no address of it yet (state {report.state}; {waits})")
         with self._lock:
-            self._routes = routes
-            self._attempt = report.attempt or self._attempt
-            # one that was there, or an attempt after the first, is coming back; else it is waiting for its start
-            self._returns = not report.ended and (self._reached or report.attempt > 1)
+            attempt = report.attempt or self._attempt
+            changed = routes != self._routes or attempt != self._attempt
+            if changed:
+                self._routes, self._attempt, self._failed = routes, attempt, {}
+            # one that was there, or an attempt after the first, is coming back; without an address it waits for its start
+            comes_back = not report.ended and (self._reached or report.attempt > 1)
+            self._forgiven = math.inf if comes_back else _FIRST_CONTACT if routes else 0.0
+        return changed
 
     def _corrected(self, route: str, method: str, path: str, query: dict[str, str], raw: bytes, wait: float) -> Any:
         for _ in range(_CORRECTIONS):
@@ -142,7 +194,7 @@ class Master:
                 return reply
             if code == "stale":
                 with self._lock:
-                    self._skew = int(reply["time"]) - int(time.time() * 1000)
+                    self._skew = int(reply["time"]) - int(self._clock.time() * 1000)
                     self._attempt = int(reply["attempt"])
                 continue
             raise self._refusal(status, reply, method, path)
@@ -152,9 +204,9 @@ class Master:
         self, route: str, method: str, path: str, query: dict[str, str], raw: bytes, wait: float
     ) -> tuple[int, Any]:
         secret = self._secret()
-        now = int(time.time() * 1000) + self._skew
+        now = int(self._clock.time() * 1000) + self._skew
         signed = sign(secret, "client", self._attempt, method, path, query, raw, now_ms=now)
-        timeout = (_CONNECT, min(_READ, self._patience) + wait)
+        timeout = (self._connect, min(_READ, self._patience) + wait)
         if _is_direct(route):
             status, content = self._direct.send(method, f"{route}{path}?{query_string(signed)}", raw, timeout)
         else:
@@ -190,7 +242,7 @@ def _host(route: str) -> str:
     return urlsplit(route).netloc
 
 
-def _stage(error: Exception) -> str:
+def _stage(error: Exception, connect: float) -> str:
     """Which stage failed: DNS, TCP, HTTP, signature. The error's own text may hold the signed URL and is not quoted."""
     text = repr(error)
     if isinstance(error, (BadReply, ServiceUnavailable)):
@@ -198,7 +250,7 @@ def _stage(error: Exception) -> str:
     if "NameResolutionError" in text or "gaierror" in text:
         return "the host's name is not known here (DNS)"
     if isinstance(error, requests.exceptions.ConnectTimeout):
-        return "no connection within 3 s (TCP: a firewall?)"
+        return f"no connection within {connect:g} s (TCP: a firewall?)"
     if "refused" in text:
         return "connection refused (TCP)"
     if isinstance(error, requests.exceptions.ReadTimeout):

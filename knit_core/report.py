@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from knit_core.hadoopjson import number, rows
 from knit_core.ids import ContainerId
 from knit_core.showing import html_facts, shown
 from knit_core.states import Outcome, State, outcome_of
@@ -96,8 +97,8 @@ def parse_report(app: Mapping[str, Any], base: str) -> Report:
     master = ContainerId.search(logs)
     address = str(app.get("amRPCAddress") or "")
     tags = app.get("applicationTags") or ""
-    asked = [] if ended else [row for row in app.get("resourceRequests") or [] if row.get("resourceName") == "*"]
-    counts = [max(0, row.get("numContainers") or 0) for row in asked]
+    asked = [] if ended else [row for row in rows(app, "resourceRequests") if row.get("resourceName") == "*"]
+    counts = [max(0, number(row.get("numContainers"))) for row in asked]
     sizes = [row.get("capability") or {} for row in asked]
     return Report(
         id=app["id"],
@@ -111,19 +112,19 @@ def parse_report(app: Mapping[str, Any], base: str) -> Report:
         tracking_url=_url(app.get("trackingUrl")),
         master=address if _usable(address) else "",
         attempt=master.attempt if master else 0,
-        started_at=app.get("startedTime") or None,
-        finished_at=(app.get("finishedTime") or None) if ended else None,
-        memory=max(0, app.get("allocatedMB") or 0),
-        vcores=max(0, app.get("allocatedVCores") or 0),
-        containers=max(0, app.get("runningContainers") or 0),
-        pending_memory=sum(n * int(size.get("memory") or 0) for n, size in zip(counts, sizes, strict=True)),
-        pending_vcores=sum(n * int(size.get("vCores") or 0) for n, size in zip(counts, sizes, strict=True)),
+        started_at=number(app.get("startedTime")) or None,
+        finished_at=(number(app.get("finishedTime")) or None) if ended else None,
+        memory=max(0, number(app.get("allocatedMB"))),
+        vcores=max(0, number(app.get("allocatedVCores"))),
+        containers=max(0, number(app.get("runningContainers"))),
+        pending_memory=sum(n * number(size.get("memory")) for n, size in zip(counts, sizes, strict=True)),
+        pending_vcores=sum(n * number(size.get("vCores")) for n, size in zip(counts, sizes, strict=True)),
         pending_containers=sum(counts),
-        memory_seconds=app.get("memorySeconds") or 0,
-        vcore_seconds=app.get("vcoreSeconds") or 0,
+        memory_seconds=number(app.get("memorySeconds")),
+        vcore_seconds=number(app.get("vcoreSeconds")),
         tags=tuple(tag for tag in tags.split(",") if tag),
         type=app.get("applicationType") or "",
-        priority=app.get("priority") or 0,
+        priority=number(app.get("priority")),
         master_logs=logs,
         log_aggregation=app.get("logAggregationStatus") or "",
         page=f"{base}/cluster/app/{app['id']}",

@@ -22,11 +22,12 @@ from knit_core.errors import (
     UnexpectedReply,
 )
 from knit_core.facts import ClusterTotals, NewApplication, Node, Queue
+from knit_core.hadoopjson import inside, number, rows, texts
 from knit_core.http import HttpService
 from knit_core.http.retry import NEVER, RetryPolicy
 from knit_core.ids import ApplicationId
 from knit_core.report import Report, parse_report
-from knit_core.room import Room, rooms_of
+from knit_core.room import Room, children_of, rooms_of
 from knit_core.states import State
 
 T = TypeVar("T")
@@ -56,7 +57,9 @@ class ResourceManager:
         action = "ask for the cluster's state"
         try:
             reply = self.http.get_json("/ws/v1/cluster/info", action=action, retry=retry)
-            found: dict[str, Any] = reply["clusterInfo"]
+            # The Router of a federation puts the information of a cluster that it stands for in its place.
+            router = rows(reply, "subCluster")
+            found: dict[str, Any] = {**reply, **router[0]} if router else reply["clusterInfo"]
         except (NotFound, KeyError, TypeError):
             raise UnexpectedReply(
                 f"What answers at {self.address} is not a YARN ResourceManager (it has no /ws/v1/cluster/info): "
@@ -82,8 +85,7 @@ class ResourceManager:
             )
             reply = self.http.json_of(response, action)
             most = reply["maximum-resource-capability"]
-            rows = (most.get("resourceInformations") or {}).get("resourceInformation") or []
-            others = {row["name"]: int(row["value"]) for row in rows if row["name"] not in {"memory-mb", "vcores"}}
+            others = _others(most)
             return NewApplication(
                 str(ApplicationId.parse(reply["application-id"])), int(most["memory"]), int(most["vCores"]), others
             )
@@ -149,8 +151,7 @@ class ResourceManager:
     def pending(self, app_id: str) -> list[dict[str, Any]]:
         """What an application has asked for and not been given (`resourceRequests` for any node)."""
         reply = self.http.get_json(f"/ws/v1/cluster/apps/{app_id}", action=f"ask what {app_id} waits for")
-        rows = reply["app"].get("resourceRequests") or []
-        return [row for row in rows if row.get("resourceName") == "*"]
+        return [dict(row) for row in rows(reply, "app", "resourceRequests") if row.get("resourceName") == "*"]
 
     def apps(
         self,
@@ -187,9 +188,9 @@ class ResourceManager:
             if value:
                 params[key] = value
         reply = self.http.get_json("/ws/v1/cluster/apps", action="list applications", params=params)
-        rows = (reply.get("apps") or {}).get("app") or []
+        found = rows(reply, "apps", "app")
         return sorted(
-            (parse_report(row, self.address) for row in rows), key=lambda report: ApplicationId.parse(report.id)
+            (parse_report(row, self.address) for row in found), key=lambda report: ApplicationId.parse(report.id)
         )
 
     def kill(self, app_id: str, reason: str = "") -> None:
@@ -258,15 +259,15 @@ class ResourceManager:
     def queues(self) -> list[Queue]:
         """All queues of the Capacity or Fair Scheduler; empty for schedulers without queues (FIFO)."""
         reply = self.http.get_json("/ws/v1/cluster/scheduler", action="ask for the scheduler's queues")
-        info = reply["scheduler"]["schedulerInfo"]
+        info = _scheduler(reply)
         found: list[Queue] = []
-        _walk_queues(info.get("rootQueue") or info, "", found)
+        _walk_queues(info.get("rootQueue") or info, "", _type(info) == "fairScheduler", found)
         return found if "rootQueue" in info or info.get("queues") else []
 
     def rooms(self) -> list[Room]:
         """What every queue could still give; empty for schedulers without queues (FIFO)."""
         reply = self.http.get_json("/ws/v1/cluster/scheduler", action="ask for the scheduler's queues")
-        return rooms_of(reply["scheduler"]["schedulerInfo"])
+        return rooms_of(_scheduler(reply))
 
     def totals(self) -> ClusterTotals:
         """What the active nodes have together."""
@@ -277,18 +278,17 @@ class ResourceManager:
         """The nodes that it knows; those in one of `states` only, when any are named."""
         query = {"states": ",".join(states)} if states else None
         reply = self.http.get_json("/ws/v1/cluster/nodes", action="list the nodes", params=query)
-        return [_node(row) for row in (reply.get("nodes") or {}).get("node") or []]
+        return [_node(row) for row in rows(reply, "nodes", "node")]
 
     def node_labels(self) -> list[str]:
         """The cluster's node labels; none when they are switched off."""
-        reply = self.http.get_json("/ws/v1/cluster/get-node-labels", action="ask for the node labels") or {}
-        rows = reply.get("nodeLabelInfo") or []
-        return [str(row["name"]) for row in ([rows] if isinstance(rows, Mapping) else rows)]
+        reply = self.http.get_json("/ws/v1/cluster/get-node-labels", action="ask for the node labels")
+        return [str(row["name"]) for row in rows(reply, "nodeLabelInfo")]
 
     def attempts(self, app_id: str) -> list[dict[str, Any]]:
         """Attempts of an application, oldest first."""
         reply = self.http.get_json(f"/ws/v1/cluster/apps/{app_id}/appattempts", action=f"list attempts of {app_id}")
-        return list((reply.get("appAttempts") or {}).get("appAttempt") or [])
+        return [dict(row) for row in rows(reply, "appAttempts", "appAttempt")]
 
 
 def or_empty(call: Callable[[], list[T]]) -> list[T]:
@@ -302,51 +302,71 @@ def or_empty(call: Callable[[], list[T]]) -> list[T]:
 _JSON = {"Content-Type": "application/json"}
 
 
-def _walk_queues(node: Mapping[str, Any], parent: str, found: list[Queue]) -> None:
-    name = node.get("queueName") or "root"
-    path = node.get("queuePath") or (name if not parent or "." in name else f"{parent}.{name}")
-    rows = node.get("queues") or node.get("childQueues") or {}
-    children = rows if isinstance(rows, list) else rows.get("queue") or []
-    children = [children] if isinstance(children, Mapping) else children
-    leaf = not children and node.get("type") not in {None, "capacityScheduler"}
-    found.append(_queue(name.rpartition(".")[2], path, leaf, node))
+def _scheduler(reply: Any) -> Mapping[str, Any]:
+    """`schedulerInfo`; of a federation that has one cluster, that cluster's. Empty when there is none."""
+    parts = rows(reply, "subCluster")
+    found = inside(parts[0] if len(parts) == 1 else reply, *([] if parts else ["scheduler"]), "schedulerInfo")
+    return found if isinstance(found, Mapping) else {}
+
+
+def _type(row: Mapping[str, Any]) -> str:
+    return str(row.get("type") or row.get("@type") or "")
+
+
+def _others(resource: Any) -> dict[str, int]:
+    """Other resource types than memory and cores."""
+    found = rows(resource, "resourceInformations", "resourceInformation")
+    return {str(row["name"]): int(row["value"]) for row in found if row["name"] not in {"memory-mb", "vcores"}}
+
+
+def _walk_queues(node: Mapping[str, Any], parent: str, fair: bool, found: list[Queue]) -> None:
+    name = str(node.get("queueName") or "root")
+    path = str(node.get("queuePath") or (name if not parent or "." in name else f"{parent}.{name}"))
+    children = children_of(node)
+    leaf = not children and _type(node) not in {"", "capacityScheduler"}
+    found.append(_queue(name.rpartition(".")[2], path, leaf, fair, node))
     for child in children:
-        _walk_queues(child, path, found)
+        _walk_queues(child, path, fair, found)
 
 
-def _queue(name: str, path: str, leaf: bool, row: Mapping[str, Any]) -> Queue:
+def _queue(name: str, path: str, leaf: bool, fair: bool, row: Mapping[str, Any]) -> Queue:
     running = (row.get("state") or "RUNNING") == "RUNNING"
-    if not str(row.get("type")).startswith("capacityScheduler"):
-        return Queue(name, path, leaf, running)
-    parts = (row.get("capacities") or {}).get("queueCapacitiesByPartition") or []
+    if fair:
+        return Queue(name, path, leaf, running, makes=not leaf, by_path=True)
+    makes = not leaf and str(row.get("autoCreationEligibility") or "off") != "off"
+    if not _type(row).startswith("capacityScheduler"):
+        return Queue(name, path, leaf, running, makes=makes)
     most = row.get("maximumAllocation") or {}
     return Queue(
         name,
         path,
         leaf,
         running,
-        labels=tuple(row.get("nodeLabels") or ()),
-        shares={part["partitionName"]: float(part.get("absoluteMaxCapacity", 100)) for part in parts},
-        lifetime=max(int(row.get("maxApplicationLifetime") or 0), 0),
-        memory=int(most.get("memory") or 0),
-        vcores=int(most.get("vCores") or 0),
+        labels=tuple(texts(row, "nodeLabels")),
+        shares={
+            str(part["partitionName"]): float(part.get("absoluteMaxCapacity", 100))
+            for part in rows(row, "capacities", "queueCapacitiesByPartition")
+        },
+        lifetime=max(number(row.get("maxApplicationLifetime")), 0),
+        memory=number(most.get("memory")),
+        vcores=number(most.get("vCores")),
+        makes=makes,
     )
 
 
 def _node(row: Mapping[str, Any]) -> Node:
     total = row.get("totalResource") or {}
-    rows = (total.get("resourceInformations") or {}).get("resourceInformation") or []
     used = ("usedMemoryMB", "availMemoryMB"), ("usedVirtualCores", "availableVirtualCores")
-    memory, vcores = (sum(int(row.get(key) or 0) for key in keys) for keys in used)
+    memory, vcores = (sum(number(row.get(key)) for key in keys) for keys in used)
     return Node(
         str(row["nodeHostName"]),
         str(row.get("rack") or ""),
         str(row.get("state") or ""),
-        int(total.get("memory") or memory),
-        int(total.get("vCores") or vcores),
-        {each["name"]: int(each["value"]) for each in rows if each["name"] not in {"memory-mb", "vcores"}},
-        next(iter(row.get("nodeLabels") or ()), ""),
+        number(total.get("memory")) or memory,
+        number(total.get("vCores")) or vcores,
+        _others(total),
+        next(iter(texts(row, "nodeLabels")), ""),
         str(row.get("id") or ""),
-        int(row.get("availMemoryMB") or 0),
-        int(row.get("availableVirtualCores") or 0),
+        number(row.get("availMemoryMB")),
+        number(row.get("availableVirtualCores")),
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from knit_core.hadoopjson import rows
 from knit_core.showing import shown
 
 
@@ -58,7 +59,7 @@ def _walk(row: Mapping[str, Any], parent: str, above: tuple[int, int] | None, fo
     path = str(row.get("queuePath") or (name if not parent or "." in name else f"{parent}.{name}"))
     own = _free(row)
     free = own if above is None else above if own is None else (min(own[0], above[0]), min(own[1], above[1]))
-    children = list(_children(row))
+    children = children_of(row)
     if free is not None:
         waiting = (0, 0) if children else _pending(row)
         running = (row.get("state") or "RUNNING") == "RUNNING"
@@ -67,10 +68,10 @@ def _walk(row: Mapping[str, Any], parent: str, above: tuple[int, int] | None, fo
         _walk(child, path, free, found)
 
 
-def _children(row: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    rows = row.get("queues") or row.get("childQueues") or {}
-    children = rows if isinstance(rows, list) else rows.get("queue") or []
-    yield from [children] if isinstance(children, Mapping) else children
+def children_of(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The queues below one, as either scheduler writes them."""
+    found = row.get("queues") or row.get("childQueues")
+    return rows(found) if isinstance(found, list) else rows(found, "queue")
 
 
 def _free(row: Mapping[str, Any]) -> tuple[int, int] | None:
@@ -91,18 +92,18 @@ def _used(row: Mapping[str, Any]) -> tuple[int, int]:
     used = _amount(row.get("resourcesUsed") or row.get("usedResources"))
     if used is not None:
         return used
-    below = [_used(child) for child in _children(row)]  # the Capacity Scheduler's root does not say
+    below = [_used(child) for child in children_of(row)]  # the Capacity Scheduler's root does not say
     return sum(each[0] for each in below), sum(each[1] for each in below)
 
 
 def _pending(row: Mapping[str, Any]) -> tuple[int, int]:
-    usages = (row.get("resources") or {}).get("resourceUsagesByPartition") or []
+    usages = rows(row, "resources", "resourceUsagesByPartition")
     found = [_amount(each.get("pending")) for each in usages if not each.get("partitionName")]
     return next((each for each in found if each is not None), (0, 0))
 
 
 def _partition(row: Mapping[str, Any], key: str) -> Any:
-    parts = (row.get("capacities") or {}).get("queueCapacitiesByPartition") or []
+    parts = rows(row, "capacities", "queueCapacitiesByPartition")
     return next((part.get(key) for part in parts if not part.get("partitionName")), None)
 
 

@@ -16,6 +16,7 @@ from knit_core.spec.files import FileType
 from knit_core.unpack import ENVIRONMENT_LINK, PACKED_LINK, check_lines, unpack_lines, unpacked_by_container
 
 CONTAINER_ZIP = "knit-container.zip"
+_REFERENCE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
 # Names that may stand in the script which YARN writes (`ln -sf -- "…" "name"`: bash expands there).
 _YARN_NAME = re.compile(r"[A-Za-z0-9._+@=,-]+")
 
@@ -57,11 +58,12 @@ def container_script(service: Service, names: Sequence[str] | None = None, *, sh
 
     `python` is the environment's, CONDA_PREFIX and PYTHON_BIN are set, `knit_container` can be imported, output is
     not buffered by Python (live logs would lag otherwise), standard input is empty; the user's variables come last and so
-    win. With `shared` YARN has unpacked the environment.
+    win, but for PYTHONPATH, which ours is put before. With `shared` YARN has unpacked the environment.
     """
     lines = [
         "# Written by Knit: sets up the container's environment, then becomes the command.",
         "exec </dev/null",  # YARN's is a pipe that nobody writes to or closes: whoever reads it would wait for ever
+        "knit_bash=$BASH",  # the user's PATH may not lead to it
         '[ -w "${HOME:-/}" ] || export HOME="$PWD"',  # YARN's default HOME=/home/ is nobody's
         'export LANG="${LANG:-C.UTF-8}" PYTHONUNBUFFERED=1',
     ]
@@ -78,7 +80,11 @@ def container_script(service: Service, names: Sequence[str] | None = None, *, sh
             'export PYTHON_BIN="$CONDA_PREFIX/bin/python" PATH="$CONDA_PREFIX/bin:$PATH"',
             *check_lines(environment),
             # an environment that did not arrive whole should say so, not fall back to the node's Python
-            '[ -x "$PYTHON_BIN" ] || { echo "knit: no python in the environment ($PYTHON_BIN)" >&2; exit 127; }',
+            'if [ ! -x "$PYTHON_BIN" ]; then',
+            '  [ ! -L "$PYTHON_BIN" ] || knit_link=" is a link to $(readlink -m "$PYTHON_BIN"), which $(uname -n) does not have"',
+            '  echo "knit: no python in the environment ($PYTHON_BIN${knit_link:-})" >&2',
+            "  exit 127",
+            "fi",
             # what `conda activate` would do: packages' own variables, and the certificates that OpenSSL of conda looks for
             'for knit_script in "$CONDA_PREFIX"/etc/conda/activate.d/*.sh; do',
             '  [ -r "$knit_script" ] && . "$knit_script"',
@@ -87,12 +93,13 @@ def container_script(service: Service, names: Sequence[str] | None = None, *, sh
             '  export SSL_CERT_FILE="$CONDA_PREFIX/ssl/cacert.pem"',
             "fi",
         ]
-    lines.append(f'export PYTHONPATH="$PWD/{CONTAINER_ZIP}${{PYTHONPATH:+:$PYTHONPATH}}"')
     for name, value in service.variables.items():
-        lines.append(f"export {name}={_literal(value)}")
+        lines.append(f"export {name}={_value(name, value)}")
+    # Last, before what anybody else has set: `knit_container` must be found.
+    lines.append(f'export PYTHONPATH="$PWD/{CONTAINER_ZIP}${{PYTHONPATH:+:$PYTHONPATH}}"')
     if service.readiness is not None and service.readiness.command is not None:
         lines += _readiness(service.readiness, service.readiness.command)
-    lines.append(f"exec bash -c {_literal(service.command)}")
+    lines.append(f'exec "$knit_bash" -c {_literal(service.command)}')
     return "\n".join(lines) + "\n"
 
 
@@ -106,6 +113,19 @@ def _readiness(check: Readiness, command: str) -> list[str]:
         "fi",
         f'"$knit_python" -m knit_container.readiness {check.interval} {check.timeout} {_literal(command)} &',
     ]
+
+
+def _value(name: str, value: str) -> str:
+    """A variable's value, quoted. One that refers to the variable itself (PATH=/opt/x/bin:$PATH) is meant to be expanded,
+    with all variables it refers to; in any other a `$` is a `$`."""
+    found = list(_REFERENCE.finditer(value))
+    if name not in {each[1] or each[2] for each in found}:
+        return _literal(value)
+    parts, at = [], 0
+    for each in found:
+        parts += [_literal(value[at : each.start()]), f'"${{{each[1] or each[2]}}}"']
+        at = each.end()
+    return "".join([*parts, _literal(value[at:])])
 
 
 def _literal(text: str) -> str:

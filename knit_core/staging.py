@@ -195,6 +195,7 @@ def _read(upload: Upload, progress: Progress | None, stop: threading.Event) -> I
 
 _digests: dict[tuple[str, int, int, int], str] = {}
 _digests_lock = threading.Lock()
+_DIGESTS = 4096  # remembered at most: a process may launch for weeks, each time with another file
 
 
 def inspect(path: str, known: str = "") -> Upload:
@@ -220,6 +221,8 @@ def inspect(path: str, known: str = "") -> Upload:
             with place.open("rb") as stream:
                 digest = _digest(stream)
             with _digests_lock:
+                if len(_digests) >= _DIGESTS:
+                    _digests.clear()
                 _digests[key] = digest
     except FileNotFoundError:
         raise StagingError(f"{path} does not exist (looked for {place.absolute()})") from None

@@ -53,7 +53,7 @@ class Steering:
             QueueRefused: the queue is not there or does not take it.
         """
         rm = self.knit.resourcemanager
-        for problem in queue_problems(queue, or_empty(rm.queues), rm.address):
+        for problem in queue_problems(queue, or_empty(rm.queues), rm.address, made=False):
             raise QueueRefused(f"{problem} {self.id} stays where it is.", address=rm.address)
         rm.move(self.id, queue)
 
@@ -68,7 +68,7 @@ class Steering:
         def call(method: str, path: str, body: Any, query: dict[str, str], wait: float) -> Any:
             return self.master.call(method, path.removeprefix("/api/v1"), body, query, wait)
 
-        return KeyValueStore(call, RequestRefused)
+        return KeyValueStore(call, RequestRefused, self.knit.clock)
 
     def kill_container(self, container: str) -> None:
         """End one container (`main_0`, or YARN's id); its instance leaves the service.
@@ -77,7 +77,7 @@ class Steering:
             NotFound: no such container.
             RequestRefused: it has ended already.
         """
-        self.master.put(f"/containers/{container}/kill", {})
+        self.master.put(f"/containers/{container}/kill", {"token": secrets.token_hex(16)})
 
     def progress(self, fraction: float) -> None:
         """Set the application's progress, 0.0 to 1.0."""

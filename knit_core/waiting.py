@@ -11,10 +11,16 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from knit_core.clock import Clock
 from knit_core.errors import ApplicationNotFound, KnitError, WaitTimeout
 from knit_core.report import Report
 from knit_core.showing import shown
 from knit_core.units import show_seconds
+
+#: Seconds of transient faults in a row that a wait forgives, whatever is waited for.
+PATIENCE = 300.0
+_SOONEST = 0.1  # seconds between the first looks
+_SHORTEST = 0.001  # seconds; a pause always moves the clock
 
 
 @shown
@@ -44,16 +50,17 @@ class Waiter:
         poll: seconds between looks once it runs for a while; the first looks come sooner.
         patience: seconds of transient faults in a row that are forgiven.
         started: clock reading at the start.
+        pace: seconds of the pause before; it grows up to `poll`.
     """
 
     app_id: str
     deadline: float | None = None
     poll: float = 1.0
-    patience: float = 300.0
+    patience: float = PATIENCE
     started: float = 0.0
     last: Report | None = None
     faulty_since: float | None = None
-    looks: int = 0
+    pace: float = _SOONEST
     jitter: Callable[[], float] = field(default=random.random, repr=False)
 
     def saw(self, report: Report, now: float) -> Sleep | Done:
@@ -90,12 +97,12 @@ class Waiter:
                 f"{self.app_id} had not ended after {show_seconds(waited)}; last seen: {self._known()}. It goes on: "
                 "attach to it to wait longer, or kill it."
             )
-        self.looks += 1
         # soon after the start things change quickly; later `poll`, spread by a fifth so that many do not come together
-        pace = min(self.poll, 0.1 * 1.3**self.looks) * (0.9 + 0.2 * self.jitter())
+        self.pace = min(self.poll, 1.3 * self.pace)
+        pause = self.pace * (0.9 + 0.2 * self.jitter())
         if self.deadline is not None:
-            pace = min(pace, max(0.0, self.deadline - waited))
-        return Sleep(pace)
+            pause = min(pause, max(_SHORTEST, self.deadline - waited))
+        return Sleep(pause)
 
     def _known(self) -> str:
         if self.last is None:
@@ -105,22 +112,26 @@ class Waiter:
 
 
 def drive(
-    waiter: Waiter, look: Callable[[], Report], on_report: Callable[[Report], None] | None = None
+    waiter: Waiter,
+    look: Callable[[], Report],
+    on_report: Callable[[Report], None] | None = None,
+    *,
+    clock: Clock = time,
 ) -> Report | None:
     """Wait synchronously; the final report, or None when YARN has forgotten it."""
-    waiter.started = time.monotonic()
+    waiter.started = clock.monotonic()
     while True:
         try:
             report = look()
         except KnitError as error:
-            step = waiter.failed(error, time.monotonic())
+            step = waiter.failed(error, clock.monotonic())
         else:
             if on_report:
                 on_report(report)
-            step = waiter.saw(report, time.monotonic())
+            step = waiter.saw(report, clock.monotonic())
         if isinstance(step, Done):
             return step.report
-        time.sleep(step.seconds)
+        clock.sleep(step.seconds)
 
 
 async def drive_async(waiter: Waiter, look: Callable[[], Awaitable[Report]]) -> Report | None:

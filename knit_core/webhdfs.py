@@ -9,6 +9,7 @@ from __future__ import annotations
 import posixpath
 import secrets
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import IO, Any, TypeVar
 
 import requests
@@ -27,6 +28,7 @@ from knit_core.http import HttpService
 
 T = TypeVar("T")
 _CHUNK = 1 << 18
+_UPLOADS = 4  # tries of one file
 _TRANSIENT = {"StandbyException", "RetriableException", "SafeModeException"}
 
 
@@ -167,7 +169,8 @@ class WebHdfs:
             return self.rename_new(temporary, path)
 
         try:
-            won = self.http.retry.call(put, idempotent=True)
+            # an upload takes as long as it takes: each try has that time, and they are counted
+            won = replace(self.http.retry, tries=_UPLOADS).call(put, idempotent=True)
         except BaseException:
             self._forget(temporary)
             raise

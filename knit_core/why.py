@@ -21,6 +21,10 @@ _LIMIT = re.compile(rf"AM resource limit exceeded.*?Queue Resource Limit for AM 
 _USAGE = re.compile(rf"Queue AM Resource Usage = {_AMOUNT}")
 _MEMORY_KILL = re.compile(r"killed for memory: (\S+ ?[A-Z]+) used of (\S+ ?[A-Z]+) (asked|virtual)")
 _MASTER_MEMORY = re.compile(r"Current usage: (\S+ ?[A-Z]+) of (\S+ ?[A-Z]+) physical memory used")
+# What an ApplicationMaster, or its JVM, wrote last (Exits.ATTEMPT_ENDS in Java).
+_MASTER_ENDS = re.compile(
+    r"this attempt of the ApplicationMaster ends: ([^\n]+)|Terminating due to (java\.lang\.OutOfMemoryError[^\n]*)"
+)
 _ADVICE_BY_CODE = {
     126: "the command is there but cannot be executed: check its mode, or name its interpreter",
     127: "the command was not found: is it in the environment, or among the files?",
@@ -71,6 +75,13 @@ class Why:
         return "\n".join([self.text, *(f"  {line}" for line in self.details), *(f"  → {line}" for line in self.advice)])
 
 
+def _same(queue: str, other: str) -> bool:
+    """Whether two names mean one queue: paths when both are, else their last parts."""
+    if "." in queue and "." in other:
+        return queue == other
+    return queue.rpartition(".")[2] == other.rpartition(".")[2]
+
+
 def why_no_master(report: Report, now: int, nodes: Sequence[Node], queues: Iterable[str]) -> Why:
     """Why an application has no ApplicationMaster yet.
 
@@ -78,12 +89,12 @@ def why_no_master(report: Report, now: int, nodes: Sequence[Node], queues: Itera
         report: what the ResourceManager says.
         now: ms since the epoch.
         nodes: the running nodes.
-        queues: other queues that take applications.
+        queues: paths of the queues that take applications.
     """
     since = f" since {show_seconds((now - report.started_at) / 1000)}" if report.started_at else ""
     head = f"{'Waiting for' if not report.attempt else 'Starting'} its ApplicationMaster{since}."
     words = report.diagnostics
-    others = [queue for queue in queues if queue != report.queue.rpartition(".")[2]]
+    others = [queue for queue in queues if not _same(queue, report.queue)]
     elsewhere = f"use another queue ({', '.join(others)})" if others else "ask for more room in it"
     limit, usage = _LIMIT.search(words), _USAGE.search(words)
     if limit and usage:
@@ -130,7 +141,16 @@ def why_running(
     """
     details: list[str] = []
     advice: list[str] = []
-    waiting = [c for c in containers if c.state is ContainerState.REQUESTED]
+    refused = [
+        c
+        for c in containers
+        if c.state in {ContainerState.WAITING, ContainerState.REQUESTED} and "refuses" in c.diagnostics
+    ]
+    for words, count in Counter(c.diagnostics for c in refused).items():
+        details.append(f"{counted(count, 'container')} cannot be had: {words}")
+    if refused:
+        advice.append("move it to a queue that gives such containers (knit move), or scale down (knit scale)")
+    waiting = [c for c in containers if c.state is ContainerState.REQUESTED and c not in refused]
     if waiting:
         oldest = min(c.requested_at or now for c in waiting)
         details.append(
@@ -149,7 +169,7 @@ def why_running(
             details.append(
                 f"service {service.name}: {counted(service.running - service.ready, 'instance', 'runs', 'run')}, not ready yet"
             )
-    restarting = [c for c in containers if c.state is ContainerState.WAITING and c.attempt > 1]
+    restarting = [c for c in containers if c.state is ContainerState.WAITING and c.attempt > 1 and c not in refused]
     if restarting:
         details.append(
             f"{counted(len(restarting), 'instance', 'waits', 'wait')} for a restart: {_last_failure(restarting[0], containers)}"
@@ -204,7 +224,12 @@ def why_ended(result: Result, report: Report | None) -> Why:
         return Why(f"Killed: {result.diagnostics or 'nobody said why'}")
     failed = result.first_failure
     if failed is None:
-        words = result.diagnostics or (report.diagnostics if report else "")
+        words = (report.diagnostics if report else "") or result.diagnostics
+        ends = list(_MASTER_ENDS.finditer(words))
+        if ends:
+            reason = ends[-1][1] or ends[-1][2]
+            return Why(f"Failed: its ApplicationMaster ended: {reason}", advice=_master_advice(result, words))
+        words = result.diagnostics or words
         return Why(f"Failed: {' '.join(words.split())[:600]}", advice=_master_advice(result, words))
     ran = ""
     if failed.started_at and failed.finished_at and " after " not in failed.diagnostics:
@@ -248,6 +273,8 @@ def _master_advice(result: Result, words: str) -> tuple[str, ...]:
     killed = _MASTER_MEMORY.search(words)
     if killed:
         return (f'its ApplicationMaster was killed for memory: master_memory="{_half_more(killed[1])}" or more',)
+    if "OutOfMemoryError" in words:
+        return ("give its ApplicationMaster more memory (master_memory=)",)
     if "AM Container" in words:
         return (f"its ApplicationMaster could not run: knit logs {result.id} shows what it wrote",)
     return ()

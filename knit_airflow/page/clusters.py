@@ -169,7 +169,7 @@ class Cluster:
         rm = self._knit().resourcemanager
         queues: list[str] = []
         with contextlib.suppress(Exception):  # some clusters show the scheduler to administrators only
-            queues = [queue.name for queue in rm.queues() if queue.leaf and queue.running]
+            queues = [queue.path for queue in rm.queues() if queue.leaf and queue.running]
         return Surroundings([node for node in rm.nodes() if node.running], queues)
 
     def _ask_view(self, app_id: str) -> dict[str, Any]:

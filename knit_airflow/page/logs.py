@@ -67,8 +67,8 @@ def read_log(application: Any, container: str, cursor: Mapping[str, int] | None)
     with contextlib.closing(lines):
         try:
             for line in lines:
-                part.lines.append([line.stream, line.text[:LONGEST]])
-                length += min(len(line.text), LONGEST)
+                part.lines.append([line.stream, line.shown[:LONGEST]])
+                length += min(len(line.shown), LONGEST)
                 if len(part.lines) >= MOST_LINES or length >= MOST_CHARACTERS:
                     part.more = True
                     break

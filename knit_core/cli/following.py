@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from knit_core.cli import stopping
+from knit_core.cli.printing import LinePrinter
 from knit_core.cli.shared import ENDED_BADLY, client, console, loudness, show_error
 from knit_core.cli.upload import UploadBar
 from knit_core.errors import ApplicationEnded, KnitError
@@ -105,8 +107,12 @@ def launch(
             return 0
         try:
             out.print(f"✓ application  {app.id}   {app.report().page}", style="green")
-            for text in app.logs(follow=True):
-                click.echo(str(text))
+            printer = LinePrinter(lambda text: click.echo(text, nl=False), sys.stdout.isatty())
+            try:
+                for line in app.logs(follow=True):
+                    printer.line(line)
+            finally:
+                printer.close()
             result = app.wait()
             span = show_seconds(time.monotonic() - begun)
             containers = counted(len({c.id for c in result.containers}), "container")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from knit_core.cli.printing import LinePrinter
 from knit_core.cli.shared import INTERRUPTED, application, client, console
 from knit_core.logs import LogCursor, LogFile, LogReader, Selection, log_files
 from knit_core.logs.lines import Block
@@ -64,12 +65,25 @@ def command(
             if output is not None:
                 return _save(output, log_files(handle, selection, seconds(timeout)), as_json)
             reader = LogReader(handle, selection, timeout=seconds(timeout))
-            for block in reader.blocks(follow):
-                sys.stdout.buffer.write(_shown(block, reader.cursor, as_json, raw).encode("utf-8", "backslashreplace"))
-                sys.stdout.buffer.flush()
+            printer = LinePrinter(_write, sys.stdout.isatty())
+            try:
+                for block in reader.blocks(follow):
+                    if not (as_json or raw) and (printer.busy or b"\r" in block.data):
+                        for line in block.lines(reader.cursor):
+                            printer.line(line)
+                        continue
+                    printer.saw(block.row.yarn)
+                    _write(_shown(block, reader.cursor, as_json, raw))
+            finally:
+                printer.close()
     except KeyboardInterrupt:  # the usual way to leave --follow
         return INTERRUPTED
     return 0
+
+
+def _write(text: str) -> None:
+    sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
+    sys.stdout.buffer.flush()
 
 
 def _shown(block: Block, cursor: LogCursor, as_json: bool, raw: bool) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from knit_core.errors import ConfigError
+from knit_core.hadoopjson import rows
 from knit_core.showing import shown
 
 FILES = ("core-default.xml", "core-site.xml", "hdfs-site.xml", "yarn-site.xml")
@@ -130,8 +131,10 @@ def _properties(text: bytes, path: Path) -> Iterable[tuple[str, str, bool]]:
 
 def from_reply(reply: Mapping[str, object], address: str) -> HadoopConf:
     """The configuration in a ResourceManager's reply to `GET /conf`: `{"properties": [{"key", "value", …}]}`."""
-    rows = reply.get("properties")
-    if not isinstance(rows, list):
+    found = rows(reply, "properties")
+    if not found:
         raise ConfigError(f"{address}/conf answered something that is no Hadoop configuration")
-    properties = {row["key"]: row["value"] for row in rows if row.get("key") and row.get("value") is not None}
+    properties = {
+        str(row["key"]): str(row["value"]) for row in found if row.get("key") and row.get("value") is not None
+    }
     return HadoopConf(properties, dict.fromkeys(properties, f"{address}/conf"))

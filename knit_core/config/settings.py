@@ -5,13 +5,16 @@ from __future__ import annotations
 import getpass
 import os
 import re
-from collections.abc import Callable, Mapping
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from knit_container.hidden import Hidden
+from knit_core.clock import Clock
 from knit_core.config import addresses, identity
 from knit_core.config.hadoop import HadoopConf, folders, from_reply, read_folder
 from knit_core.errors import ConfigError, NoClusterFound
@@ -36,6 +39,7 @@ SETTINGS: Mapping[str, str] = {
     "application_classpath": "classpath of Hadoop's jars on the nodes, when the cluster does not say",
 }
 _SECRET = frozenset({"password"})
+_REFUSED = 60.0  # seconds
 
 
 class Value:
@@ -73,13 +77,15 @@ class Value:
 
 @dataclass(repr=False)
 class Config:
-    """All that is known about the cluster before and after the ResourceManager was asked.
+    """All that is known about the cluster before and after the ResourceManager was asked; thread-safe.
 
     Attributes:
         settings: Knit's own settings that somebody gave, by name.
         hadoop: Hadoop's XML, when a folder was found.
         remote: the ResourceManager's own configuration, once fetched (see `learn`).
         places: where was looked, for messages.
+        fetch: asks the ResourceManager; None, or an answer of None: it does not say.
+        clock: tells how old a refusal is.
     """
 
     settings: dict[str, Value] = field(default_factory=dict)
@@ -87,6 +93,9 @@ class Config:
     remote: HadoopConf | None = None
     places: list[str] = field(default_factory=list)
     fetch: Callable[[], HadoopConf | None] | None = field(default=None, repr=False)
+    clock: Clock = field(default=time, repr=False, compare=False)
+    _lock: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False, compare=False)
+    _refused_at: float | None = field(default=None, init=False, repr=False, compare=False)
 
     def __repr__(self) -> str:
         return one_line("Config", [(name, str(found)) for name, found in self.settings.items()])
@@ -117,10 +126,19 @@ class Config:
         return default if value is None or value == "" else value
 
     def learn(self) -> HadoopConf | None:
-        """The ResourceManager's `/conf`, fetched once; None when it does not let us read it."""
+        """The ResourceManager's `/conf`, fetched once; None when it does not let us read it.
+
+        A refusal is believed for a minute.
+
+        Raises:
+            ConnectionFailed, ServiceUnavailable: it could not be asked; the next call asks again.
+        """
         if self.remote is None and self.fetch is not None:
-            fetch, self.fetch = self.fetch, None
-            self.remote = fetch()
+            with self._lock:  # whoever comes meanwhile takes this answer
+                now = self.clock.monotonic()
+                if self.remote is None and (self._refused_at is None or now - self._refused_at >= _REFUSED):
+                    self.remote = self.fetch()
+                    self._refused_at = now
         return self.remote
 
     @property
@@ -148,15 +166,21 @@ class Config:
         """
         if "namenode" in self.settings:
             return self.settings["namenode"]
-        for conf in (self.hadoop, self.learn()):
-            if conf is not None:
-                found, told_by = addresses.namenodes(conf)
-                if found:
-                    return Value(",".join(found), f"{told_by} in {conf.source(told_by)}")
+        for conf in self._told():
+            found, told_by = addresses.namenodes(conf)
+            if found:
+                return Value(",".join(found), f"{told_by} in {conf.source(told_by)}")
         raise ConfigError(
             "No HDFS found: neither Hadoop's XML nor the ResourceManager names an hdfs:// fs.defaultFS. "
             "Set KNIT_NAMENODE to the NameNode's web address (http://nn.example.org:9870)."
         )
+
+    def _told(self) -> Iterator[HadoopConf]:
+        """The XML, then what the ResourceManager says; it is asked only when the XML does not do."""
+        if self.hadoop is not None:
+            yield self.hadoop
+        if (remote := self.learn()) is not None:
+            yield remote
 
     @property
     def filesystem(self) -> Value:

@@ -20,6 +20,11 @@ from knit_core.environments.request import without_secrets
 
 _KEYS = ("name", "channels", "dependencies", "variables", "prefix", "platforms")
 _INCLUDES = re.compile(r"^\s*(?:-r|--requirement|-c|--constraint)[\s=]+(\S+)")
+_REQUIREMENTS = re.compile(r"(?:-r|--requirement)[\s=]*(\S+)")
+_NO_OPTIONS = (
+    "options and editable folders cannot be in the pip section here; indexes are configured for pip or uv, other files go "
+    "by file="
+)
 _EDITABLE = re.compile(r"^\s*(-e|--editable)\b")
 PROJECT_FILES = ("pyproject.toml", "uv.lock")
 
@@ -38,19 +43,19 @@ class Description:
 def read_description(path: Path) -> Description:
     """An environment.yml. Raises `BadEnvironmentFile` with the line of what is wrong."""
     try:
-        root = yaml.compose(path.read_text(), yaml.SafeLoader)
+        root = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
     except yaml.YAMLError as error:
         raise BadEnvironmentFile(f"{path} is not YAML: {without_secrets(str(error))}") from error
     except UnicodeDecodeError as error:
         raise BadEnvironmentFile(f"{path} is not a text file: {error}") from error
     if not isinstance(root, yaml.MappingNode):
         raise _wrong(path, root, "an environment.yml has keys: name, channels, dependencies, variables")
-    values = dict(_keys(path, root))
-    for key, node in values.items():
+    for key, node in _keys(path, root):
         if key not in _KEYS:
             near = difflib.get_close_matches(key, _KEYS, 1)
             hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(_KEYS)}"
             raise _wrong(path, node, f"unknown key {key!r}: {hint}")
+    values = {key: node for key, node in _keys(path, root) if not _is_null(node)}  # `prefix:` alone says nothing
     packages, pip = _dependencies(path, values.get("dependencies"))
     channels = [text for text in _texts(path, values.get("channels"), "channels") if text != "nodefaults"]
     variables = dict(_keys(path, values["variables"])) if "variables" in values else {}
@@ -123,23 +128,47 @@ def _dependencies(path: Path, node: yaml.Node | None) -> tuple[list[str], list[s
                 if key != "pip":
                     raise _wrong(path, value, f"unknown key {key!r} in dependencies: only pip has a list of its own")
                 for requirement in _items(path, value, "pip"):
-                    pip.append(_pip(path, requirement))
+                    pip += _pip(path, requirement)
         else:
             packages.append(_text(path, item, "a dependency"))
     # pip itself is listed to say who installs; uv does that here, and without it the nodes have fewer files.
     return [each for each in packages if not (pip and each == "pip")], pip
 
 
-def _pip(path: Path, node: yaml.Node) -> str:
+def _pip(path: Path, node: yaml.Node) -> list[str]:
     text = _text(path, node, "a pip requirement")
+    included = _REQUIREMENTS.fullmatch(text.strip())
+    if included:
+        if "://" in included[1]:
+            raise _wrong(path, node, f"{text!r}: requirements are read from files beside it, not from an address")
+        return list(_requirements(path.parent / included[1], f"{path}, line {node.start_mark.line + 1}", set()))
     if text.startswith("-"):
-        raise _wrong(
-            path,
-            node,
-            f"{text.split()[0]!r}: options and editable folders cannot be in the pip section here; indexes are configured "
-            "for pip or uv, other files go by file=",
-        )
-    return _relative(path, text) if text.startswith(("./", "../")) else text
+        raise _wrong(path, node, f"{text.split()[0]!r}: {_NO_OPTIONS}")
+    return [_relative(path, text)]
+
+
+def _requirements(file: Path, named_in: str, seen: set[Path]) -> Iterator[str]:
+    """The requirements in a file that the pip section names, and in those that it includes."""
+    if file in seen:
+        return
+    seen.add(file)
+    try:
+        lines = file.read_text(encoding="utf-8", errors="replace").replace("\\\n", " ").splitlines()
+    except OSError:
+        raise BadEnvironmentFile(f"{named_in}: {file} is not there, or cannot be read") from None
+    for number, line in enumerate(lines, 1):
+        text = re.sub(r"(^|\s)#.*", "", line).strip()
+        included = _REQUIREMENTS.fullmatch(text)
+        if included and "://" not in included[1]:
+            yield from _requirements(file.parent / included[1], f"{file}, line {number}", seen)
+        elif text.startswith("-") or " --" in text:
+            raise BadEnvironmentFile(f"{file}, line {number}: {text.split()[0]!r}: {_NO_OPTIONS}")
+        elif text:
+            yield _relative(file, text)
+
+
+def _is_null(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.ScalarNode) and node.tag.endswith(":null")
 
 
 def _texts(path: Path, node: yaml.Node | None, what: str) -> list[str]:
@@ -147,7 +176,7 @@ def _texts(path: Path, node: yaml.Node | None, what: str) -> list[str]:
 
 
 def _items(path: Path, node: yaml.Node | None, what: str) -> list[Any]:
-    if node is None or (isinstance(node, yaml.ScalarNode) and node.tag.endswith(":null")):
+    if node is None or _is_null(node):
         return []
     if not isinstance(node, yaml.SequenceNode):
         raise _wrong(path, node, f"{what} is a list: each in a line of its own after `- `")

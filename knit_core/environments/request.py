@@ -25,6 +25,9 @@ FORMAT = 2
 #: Who can solve: py-rattler, or a program on the PATH.
 SOLVERS = ("rattler", "conda", "mamba", "micromamba")
 DEFAULT_CHANNELS = ("conda-forge",)
+# What conda's own `defaults` stands for on Linux, and its short names: they are not on conda.anaconda.org as others are.
+_ANACONDA = "https://repo.anaconda.com/pkgs"
+_SHORT = {"defaults": ("main", "r"), "pkgs/main": ("main",), "pkgs/r": ("r",)}
 PLATFORMS = ("linux-64", "linux-aarch64", "linux-ppc64le", "linux-s390x")
 
 _MACHINES = {"x86_64": "linux-64", "amd64": "linux-64", "aarch64": "linux-aarch64", "arm64": "linux-aarch64"}
@@ -109,7 +112,7 @@ def make_request(
     """
     if isinstance(packages, str) or isinstance(channels, str) or isinstance(pip, str):
         raise BadPackageSpec('packages, channels and pip are lists: packages=["numpy"], channels=["conda-forge"]')
-    specs = {_spec(package) for package in packages}
+    specs = {_spec(package, solver) for package in packages}
     requirements = sorted({_requirement(requirement) for requirement in pip})
     from_index = bool(requirements or file)
     if (from_index or python) and (specs or channels) and not any(_PYTHON_SPEC.match(spec) for spec in specs):
@@ -122,10 +125,9 @@ def make_request(
             f"pip packages are installed by the environment's own Python, and one for {wanted} does not run here "
             f"({machine_platform()}): use conda packages, or build on such a machine"
         )
-    normal = tuple(dict.fromkeys(_channel(channel) for channel in channels or DEFAULT_CHANNELS)) if specs else ()
     return Request(
         tuple(sorted(specs)),
-        normal,
+        _in_order(channels or (), solver) if specs else (),
         wanted,
         solver if specs else "uv",
         tuple(requirements),
@@ -158,11 +160,23 @@ def shortened(reason: str) -> str:
     return reason if len(reason) <= _LONGEST_REASON else f"{reason[:half]} … {reason[-half:]}"
 
 
-def _spec(package: str) -> str:
+def _spec(package: str, solver: str) -> str:
     text = " ".join(str(package).split())
     if not _SPEC.fullmatch(text):
         raise BadPackageSpec(f'{package!r} is not a package: write "numpy", "numpy=2.1" or "numpy >=1.26,<3"')
+    channel, colons, name = text.partition("::")
+    if colons and solver == "rattler" and channel in _SHORT:
+        return f"{_ANACONDA}/{_SHORT[channel][0]}::{name}"
     return text
+
+
+def _in_order(channels: Sequence[str], solver: str) -> tuple[str, ...]:
+    """Channels in their order, each once; `nodefaults` says what holds here anyway: that nothing is added to them."""
+    found: list[str] = []
+    for channel in (_channel(each) for each in channels if str(each).strip() != "nodefaults"):
+        short = _SHORT.get(channel) if solver == "rattler" else None  # the programs know it, as they are configured
+        found += [channel] if short is None else [f"{_ANACONDA}/{name}" for name in short]
+    return tuple(dict.fromkeys(found or DEFAULT_CHANNELS))
 
 
 def _requirement(requirement: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,6 +20,7 @@ from knit_core.errors import (
     WaitTimeout,
 )
 from knit_core.functions.job import FunctionJob, exception_of, outcome
+from knit_core.waiting import Done, Waiter
 
 if TYPE_CHECKING:
     from knit_core.application import Application
@@ -60,13 +60,14 @@ def run_job(
     _check(workers, options)
     if not job.calls:
         return []
-    deadline = None if timeout is None else time.monotonic() + timeout
+    clock = knit.clock
+    deadline = None if timeout is None else clock.monotonic() + timeout
     with tempfile.TemporaryDirectory(prefix="knit-job-") as folder:
         path = job.write(Path(folder))
         app = knit.submit(_spec(job, min(workers, job.chunks), path, options))
     try:
         _await_chunks(app, job, return_exceptions, deadline, progress)
-        app.wait(timeout=None if deadline is None else max(1.0, deadline - time.monotonic()))
+        app.wait(timeout=None if deadline is None else max(1.0, deadline - clock.monotonic()))
         return _values(app, job, return_exceptions)
     except BaseException as error:
         _end(app, f"its caller ended: {type(error).__name__}")
@@ -174,26 +175,44 @@ def _await_chunks(
 
 
 def _finished(app: Application, deadline: float | None) -> Iterator[tuple[int, int]]:
-    """Chunks as they are finished, each with its number of exceptions; ends when the application has."""
-    app.wait_until(lambda report: bool(report.master), timeout=_left(deadline, 10**7))
+    """Chunks as they are finished, each with its number of exceptions; ends when the application has.
+
+    The ResourceManager may be away for as long as `Application.wait` forgives it, too.
+    """
+    clock = app.knit.clock
+    app.wait_until(lambda report: bool(report.master), timeout=_left(app, deadline, None))
     position: int | None = None
+    looks = Waiter(app.id, started=clock.monotonic())
     while True:
-        if deadline is not None and time.monotonic() > deadline:
+        if deadline is not None and clock.monotonic() > deadline:
             raise WaitTimeout(f"{app.id}: not all calls were done in time; it was ended")
         try:
-            for change in app.kv.watch("done/", after=position, timeout=_left(deadline, _LOOK)):
+            for change in app.kv.watch("done/", after=position, timeout=_left(app, deadline, _LOOK)):
                 position = change.revision
                 yield int(change.key.rpartition("/")[2]), int(change.value["failures"])
         except MasterUnreachable:
-            if app.report().ended:
+            if _over(app, looks):
                 return
             raise
-        if app.report().ended:
+        if _over(app, looks):
             return
 
 
-def _left(deadline: float | None, most: float) -> float:
-    return most if deadline is None else max(1.0, min(most, deadline - time.monotonic()))
+def _over(app: Application, looks: Waiter) -> bool:
+    """Whether it has ended, as far as is known; faults are counted in `looks`."""
+    now = app.knit.clock.monotonic
+    try:
+        report = app.report()
+    except KnitError as error:
+        return isinstance(looks.failed(error, now()), Done)
+    return isinstance(looks.saw(report, now()), Done)
+
+
+def _left(app: Application, deadline: float | None, most: float | None) -> float | None:
+    if deadline is None:
+        return most
+    left = max(1.0, deadline - app.knit.clock.monotonic())
+    return left if most is None else min(most, left)
 
 
 def _values(app: Application, job: FunctionJob, return_exceptions: bool) -> list[Any]:

@@ -36,7 +36,7 @@ class Direct:
                 url,
                 body=body or None,
                 headers={**_HEADERS, "Content-Type": "application/json"} if body else _HEADERS,
-                timeout=urllib3.Timeout(*timeout),
+                timeout=urllib3.Timeout(connect=timeout[0], read=timeout[1]),
                 retries=False,
                 redirect=False,
             )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
+from knit_core.clock import Clock
 from knit_core.errors import ConnectionFailed, KnitError, ServiceUnavailable
 from knit_core.showing import shown
 
@@ -19,13 +22,17 @@ class RetryPolicy:
 
     Attributes:
         budget: seconds within which a new try may start; 0: never try again.
+        tries: so many there are at least, although the budget is spent: a try may take longer than all of it.
         first: seconds before the second try (doubled each time, with jitter).
         longest: seconds between two tries at most.
+        clock: what it reads and sleeps by.
     """
 
     budget: float = 20.0
+    tries: int = 2
     first: float = 0.2
     longest: float = 5.0
+    clock: Clock = field(default=time, repr=False, compare=False)
 
     def call(self, action: Callable[[], T], *, idempotent: bool) -> T:
         """Run `action`, and again after transient faults.
@@ -33,25 +40,25 @@ class RetryPolicy:
         A request that is not idempotent is repeated only when no connection came about or the server itself said
         that it does not serve (standby, 503): then it was not carried out.
         """
-        from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
+        begun, done, pause = self.clock.monotonic(), 0, self.first
+        while True:
+            try:
+                return action()
+            except KnitError as error:
+                done += 1
+                spent = self.clock.monotonic() - begun >= self.budget
+                if self.budget <= 0 or (spent and done >= self.tries) or not _again(error, idempotent):
+                    raise
+            self.clock.sleep(random.uniform(0, min(pause, self.longest)))
+            pause = min(2 * pause, self.longest)
 
-        if self.budget <= 0:
-            return action()
 
-        def again(error: BaseException) -> bool:
-            if isinstance(error, ConnectionFailed):
-                return idempotent or error.before_sending
-            if isinstance(error, ServiceUnavailable):
-                return idempotent or error.not_carried_out
-            return isinstance(error, KnitError) and error.transient and idempotent
-
-        retrying = Retrying(
-            retry=retry_if_exception(again),
-            stop=stop_after_delay(self.budget),
-            wait=wait_random_exponential(multiplier=self.first, max=self.longest),
-            reraise=True,
-        )
-        return retrying(action)
+def _again(error: KnitError, idempotent: bool) -> bool:
+    if isinstance(error, ConnectionFailed):
+        return idempotent or error.before_sending
+    if isinstance(error, ServiceUnavailable):
+        return idempotent or error.not_carried_out
+    return error.transient and idempotent
 
 
 NEVER = RetryPolicy(budget=0)

@@ -1,7 +1,8 @@
 """HttpService: requests to one service of the cluster that may live at several addresses.
 
-One session per service, kept alive; no proxy of the environment unless configured (control traffic to a cluster is
-local traffic); every fault becomes an error of knit_core.errors that says what was tried, where and what came back.
+One session per service, shared by all threads, its connections kept alive; no proxy of the environment unless configured
+(control traffic to a cluster is local traffic); every fault becomes an error of knit_core.errors that says what was
+tried, where and what came back.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from knit_core.showing import shown
 
 log = logging.getLogger(__name__)
 _FIRST_CONTACT = 2.0  # seconds
+_KEPT = 32  # connections to one address at most that stay open: what threads at once have needed
 _REDIRECTS = (301, 302, 303, 307, 308)
 _WAIT = {"StandbyException", "RetriableException", "SafeModeException"}
 _FAULTS = {"", "IOException", "WebApplicationException", "YarnException", "ConnectException"}
@@ -76,15 +78,17 @@ class _Call:
 
 
 class HttpService:
-    """Sends requests to an `Endpoint`; thread-safe (each thread has its own session)."""
+    """Sends requests to an `Endpoint`; thread-safe.
+
+    All threads share one session: a launch makes threads for its questions, and connections must not end with them.
+    """
 
     def __init__(self, endpoint: Endpoint, retry: RetryPolicy | None = None) -> None:
         self.endpoint = endpoint
         self.retry = retry or RetryPolicy()
         self._current = 0
         self._answered = False
-        self._local = threading.local()
-        self._sessions: list[requests.Session] = []
+        self._session: requests.Session | None = None
         self._lock = threading.Lock()
 
     @property
@@ -94,21 +98,22 @@ class HttpService:
 
     @property
     def session(self) -> requests.Session:
-        """This thread's session, configured; the `hdfs` library uses it as well."""
-        session: requests.Session | None = getattr(self._local, "session", None)
-        if session is None:
-            session = self._local.session = self.new_session()
-            with self._lock:
-                self._sessions.append(session)
-        return session
+        """The session, configured; the `hdfs` library uses it as well."""
+        with self._lock:
+            if self._session is None:
+                self._session = self.new_session()
+            return self._session
 
     def new_session(self) -> requests.Session:
         """A configured session of the caller's own, which the caller closes."""
         session = requests.Session()
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=_KEPT))
         session.trust_env = False
         session.verify = self.endpoint.verify
         session.proxies = dict(self.endpoint.proxies or {})
         session.headers.update({"X-XSRF-Header": "knit", "Accept": "application/json", "User-Agent": "knit"})
+        session.hooks["response"].append(_whole_head)
         self.endpoint.auth.configure(session)
         return session
 
@@ -154,7 +159,7 @@ class HttpService:
     def policy(self, retry: RetryPolicy | None = None) -> RetryPolicy:
         """The policy to use now: who never answered is more likely a wrong address than a restarting server."""
         chosen = retry or self.retry
-        return chosen if self._answered else replace(chosen, budget=min(chosen.budget, _FIRST_CONTACT))
+        return chosen if self._answered else replace(chosen, budget=min(chosen.budget, _FIRST_CONTACT), tries=1)
 
     def get_json(self, path: str, *, action: str, params: Mapping[str, str] | None = None, **options: Any) -> Any:
         """GET `path` and return its JSON."""
@@ -174,12 +179,10 @@ class HttpService:
             ) from None
 
     def close(self) -> None:
-        """Close all sessions."""
+        """Close all connections; a later request makes new ones."""
         with self._lock:
-            for session in self._sessions:
-                session.close()
-            self._sessions.clear()
-        self._local = threading.local()
+            if self._session is not None:
+                self._session.close()
 
     def _over_addresses(self, call: _Call) -> requests.Response:
         """Ask each address once, beginning with the one that answered last."""
@@ -261,6 +264,26 @@ def _revealed(value: Any) -> Any:
     if isinstance(value, Hidden):
         return value.reveal()
     raise TypeError(f"JSON cannot say {type(value).__name__}")
+
+
+def _whole_head(response: requests.Response, *_args: Any, **_options: Any) -> None:
+    """Refuses a reply whose head was cut off: Python's HTTP client takes that for a head without the missing fields.
+
+    HTTP/1.1 wants a length, chunks, or the announcement that the connection ends. Without any of them a 404 whose body is
+    missing would be believed.
+
+    Raises:
+        requests.ConnectionError: the connection broke within the head.
+    """
+    bodiless = response.status_code in {204, 304} or response.request.method == "HEAD"
+    if bodiless or getattr(response.raw, "version", 10) != 11:
+        return
+    fields = response.headers
+    if not (
+        "Content-Length" in fields or "Transfer-Encoding" in fields or "close" in fields.get("Connection", "").lower()
+    ):
+        response.close()
+        raise requests.ConnectionError("the connection broke within the head of the reply")
 
 
 def _base(response: requests.Response) -> str:

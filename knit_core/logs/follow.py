@@ -116,6 +116,7 @@ class Follower:
         selection: what is wanted.
         cursor: where to begin.
         once: look at each container once only.
+        short: wait less long for nodes that do not answer; see `NodeLogs`.
         threads: how many at most.
     """
 
@@ -128,12 +129,13 @@ class Follower:
         cursor: LogCursor,
         *,
         once: bool = False,
+        short: bool = False,
         threads: int = MOST_THREADS,
     ) -> None:
         self.channel = Channel()
         self._http, self._scheme, self._uploads, self._selection = http, scheme, uploads, selection
         self._offsets, self._once, self._most_threads = dict(cursor.offsets), once, threads
-        self._tail = selection.tail
+        self._tail, self._short = selection.tail, short
         self._nodes: dict[str, _Node] = {}
         self._threads: list[threading.Thread] = []
         self._changed = threading.Condition()
@@ -158,7 +160,8 @@ class Follower:
     def _add(self, row: Container) -> bool:
         node = self._nodes.get(row.node_http)
         if node is None:
-            node = self._nodes[row.node_http] = _Node(NodeLogs(self._http, row.node_http, self._scheme))
+            logs = NodeLogs(self._http, row.node_http, self._scheme, short=self._short)
+            node = self._nodes[row.node_http] = _Node(logs)
         target = node.targets.get(row.yarn)
         if target is None:
             offsets, key = self._offsets, row.yarn
@@ -283,16 +286,18 @@ class Follower:
         now = time.monotonic()
         node.failing_since = node.failing_since or begun
         node.pause = min(_LATEST_UNREACHABLE, max(2 * node.pause, SOONEST, now - begun))
-        node.not_before = now + node.pause
-        rows = [target.reader.row for target in node.targets.values() if not target.reader.complete]
+        with self._changed:  # new containers may be added to the node meanwhile
+            node.not_before = now + node.pause
+            rows = [target.reader.row for target in node.targets.values() if not target.reader.complete]
+            if self._once:
+                for target in node.targets.values():
+                    target.due = float("inf")
         for row in rows:
             self.failures[row.yarn] = error
-        if self._once:
-            for target in node.targets.values():
-                target.due = float("inf")
         if rows and not node.said and (self._once or now - node.failing_since >= _GRACE):
             node.said = True
             others = ", ".join(row.id for row in rows[1:6]) + (" …" if len(rows) > 6 else "")
             more = f" (so do those of {others})" if others else ""
             text = f"its node cannot be reached ({error.address}); its lines come after the end{more}"
-            node.targets[rows[0].yarn].reader.remark(text)
+            first = node.targets[rows[0].yarn].reader  # outside of the lock: the channel may be full
+            first.remark(text)

@@ -26,8 +26,9 @@ class LogLine(NamedTuple):
         text: without the newline; bytes that are no UTF-8 are replaced.
         attempt: of the instance, from 1: 2 is the container that replaced the first one.
         yarn: YARN's id of the container.
-        ended: whether a newline ended it; False: a piece of a line of more than 256 KiB, or the last line of a stream
-            that does not end with one.
+        ended: whether a newline ended it; False: a piece of a line of more than 256 KiB, a progress bar as it is drawn
+            just now (its text holds carriage returns), or the last line of a stream that does not end with one. The
+            texts up to the next line that is ended are parts of one line.
     """
 
     container: str
@@ -44,11 +45,21 @@ class LogLine(NamedTuple):
         """What stands before the line: rank (or name, beside several services), attempt if not the first, and node."""
         return label(self.container, self.attempt, self.node)
 
+    @property
+    def shown(self) -> str:
+        """The text as a terminal shows it: what was drawn last where carriage returns (progress bars) draw over it."""
+        return drawn(self.text)
+
     def __str__(self) -> str:
-        return f"{self.label} | {self.text}"
+        return f"{self.label} | {drawn(self.text)}"
 
     def __repr__(self) -> str:
         return one_line("LogLine", [(name, getattr(self, name)) for name in ("container", "stream", "text")])
+
+
+def drawn(text: str) -> str:
+    """What is left of a line when each carriage return begins it anew; of empty drawings the one before counts."""
+    return text.rstrip("\r").rpartition("\r")[2] if "\r" in text else text
 
 
 def label(container: str, attempt: int, node: str) -> str:
@@ -186,7 +197,8 @@ def blocks(row: Container, stream: str, start: int, pieces: Iterable[bytes], fin
         row, stream: whose they are.
         start: how many bytes of the stream come before.
         pieces: the bytes.
-        final: whether an unfinished last line is handed out too.
+        final: whether an unfinished last line is handed out too. An unfinished line with carriage returns in it is a
+            progress bar: it is handed out in any case, as far as it is there.
     """
     held = b""
     for piece in pieces:
@@ -197,8 +209,19 @@ def blocks(row: Container, stream: str, start: int, pieces: Iterable[bytes], fin
         if end:
             yield Block(row, stream, start, held[:end])
             start, held = start + end, held[end:]
-    if final and held:
+    if not final:
+        held = _drawings(held)
+    if held:
         yield Block(row, stream, start, held)
+
+
+def _drawings(held: bytes) -> bytes:
+    """What of an unfinished line is handed out: nothing, unless carriage returns say that it is drawn over and over.
+
+    A carriage return at its end may be half of Windows' line end and waits for what follows.
+    """
+    whole = held[:-1] if held.endswith(b"\r") else held
+    return whole[: whole_characters(whole, 0, len(whole))] if b"\r" in whole else b""
 
 
 def last_lines(found: Iterable[Block], count: int) -> Iterator[Block]:

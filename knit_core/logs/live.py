@@ -11,12 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import quote
 
 import requests
 
 from knit_core.errors import ConnectionFailed, NotFound, ServiceUnavailable
+from knit_core.hadoopjson import number, rows
 from knit_core.http import HttpService
 from knit_core.logs.pieces import PIECE
 
@@ -27,6 +28,7 @@ _UPLOADED = re.compile(rb"^LogAggregationType: *AGGREGATED\r?$", re.MULTILINE)
 _LONGEST_HEADER = 1 << 14  # bytes
 _TRAILER = 1 << 12  # bytes that are read so that the connection can be used again
 _TIMEOUT = (3.0, 10.0)  # seconds, to connect and between two bytes
+_SHORT_TIMEOUT = (3.0, 3.0)  # the same where somebody waits for what can be had now
 
 
 class NodeListing(NamedTuple):
@@ -48,10 +50,12 @@ class NodeLogs:
         http: who asks, and how.
         address: `host:port` of the NodeManager's web server.
         scheme: http or https.
+        short: give up a node that does not answer within 3 s instead of 10 s.
     """
 
-    def __init__(self, http: HttpService, address: str, scheme: str = "http") -> None:
+    def __init__(self, http: HttpService, address: str, scheme: str = "http", *, short: bool = False) -> None:
         self._http, self._base = http, f"{scheme}://{address}"
+        self._timeout = _SHORT_TIMEOUT if short else _TIMEOUT
         self._session: requests.Session | None = None
 
     def close(self) -> None:
@@ -74,9 +78,9 @@ class NodeLogs:
             reply = self._http.json_of(response, action)
         sizes: dict[str, int] = {}
         uploaded: dict[str, tuple[int, ...]] = {}
-        for row in _rows(reply.get("containerLogsInfo")):
-            for file in _rows(row.get("containerLogInfo")):
-                name, size = str(file.get("fileName")), int(file.get("fileSize") or 0)
+        for row in rows(reply, "containerLogsInfo"):
+            for file in rows(row, "containerLogInfo"):
+                name, size = str(file.get("fileName")), number(file.get("fileSize"))
                 if row.get("logAggregationType") == "AGGREGATED":
                     uploaded[name] = (*uploaded.get(name, ()), size)
                 else:
@@ -163,7 +167,7 @@ class NodeLogs:
                 params={**self._http.endpoint.auth.parameters(), **(query or {})},
                 # Packing takes the NodeManager longer than sending: 30 MB/s instead of 800 on the loopback.
                 headers={"Accept": accept, "Accept-Encoding": "identity"},
-                timeout=_TIMEOUT,
+                timeout=self._timeout,
                 stream=True,
                 allow_redirects=False,  # to a server that knows other logs
             )
@@ -177,12 +181,6 @@ class NodeLogs:
         if "NotFoundException" in str(refusal) or response.status_code == 404 or response.is_redirect:
             raise NotFound(str(refusal), status=404, address=self._base, action=action)
         raise refusal
-
-
-def _rows(found: Any) -> list[dict[str, Any]]:
-    """A list that Hadoop's JSON writes without brackets when it has one element, and not at all when it has none."""
-    rows = found if isinstance(found, list) else [found]
-    return [row for row in rows if isinstance(row, dict)]
 
 
 __all__ = ["NodeListing", "NodeLogs"]

@@ -150,7 +150,9 @@ class LogReader:
 
     def _follower(self, uploads: RunningUploads | None, single: bool) -> Follower:
         chosen: Uploads = uploads or self.no_uploads
-        return Follower(self._knit.nodes, self.scheme, chosen, self._selection, self.cursor, once=single)
+        # Of a running application nothing is lost when a slow node is left out: its lines come after the end.
+        short = single and uploads is not None
+        return Follower(self._knit.nodes, self.scheme, chosen, self._selection, self.cursor, once=single, short=short)
 
 
 class _NoUploads:

@@ -153,7 +153,8 @@ class Watcher:
             pass  # between two ApplicationMasters, or before the first; those that are known are read meanwhile
         master = master_row(self.report) if self._selection.master and self.report else None
         rows += [master] if master else []
-        self.rows.update({row.yarn: row for row in rows if row.yarn})
+        # A new dictionary: this thread may outlive the wait for its end, while the rows are read elsewhere.
+        self.rows = {**self.rows, **{row.yarn: row for row in rows if row.yarn}}
         return self._follower.update(rows)
 
     def _say(self, text: str) -> None:
@@ -175,7 +176,6 @@ def follow(
     """
     follower = make()
     watcher = Watcher(application, follower, selection)
-    watcher.rows = rows
     try:
         watcher.start()
         while (block := follower.channel.get(3600.0)) is not None or not follower.channel.closed:
@@ -188,6 +188,7 @@ def follow(
     finally:
         watcher.stop()
         follower.close()
+        rows.update(watcher.rows)
 
 
 def once(

@@ -29,7 +29,8 @@ def check(
         QueueRefused: the queue is the only problem.
         PreflightError: otherwise.
     """
-    queue = list(queues.queue_problems(spec.queue or facts.default_queue, facts.queues, address))
+    wanted, named = spec.queue or facts.default_queue, queues.is_named(spec, facts)
+    queue = list(queues.queue_problems(wanted, facts.queues, address, named=named))
     others = [*local, *sizes.too_large(spec, facts, address)]
     if not others:
         others += sizes.too_many(spec, facts, address)
@@ -38,3 +39,9 @@ def check(
         raise QueueRefused(f"{queue[0]} Nothing was uploaded or submitted.", address=address)
     if queue or others:
         raise PreflightError([*queue, *others])
+
+
+def remarks(spec: ApplicationSpec, facts: ClusterFacts, *, address: str = "") -> list[str]:
+    """What may surprise although nothing is wrong for sure; arguments as in `check`."""
+    named = queues.is_named(spec, facts)
+    return list(queues.queue_remarks(spec.queue or facts.default_queue, facts.queues, address, named=named))

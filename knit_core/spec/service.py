@@ -32,7 +32,8 @@ class Service(Strict):
         vcores: virtual cores for each.
         gpus: for each; short for `resources={"yarn.io/gpu": n}`.
         resources: other resource types by name.
-        variables: environment variables; values are taken literally, nothing is expanded.
+        variables: environment variables; values are taken literally, nothing is expanded, unless a value refers to its
+            own variable: `{"PATH": "/opt/x/bin:$PATH"}`.
         files: what stands in the working folder.
         environment: the Python environment that `python` means.
         docker: run by YARN's Docker runtime: an image, or its settings.

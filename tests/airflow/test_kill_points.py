@@ -10,7 +10,7 @@ from knit_core import Knit
 from tests.airflow.bench import Scenario
 from tools.airflow_processes import AirflowProcesses
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.airflow, pytest.mark.race, pytest.mark.timeout(600)]
 
 #: Steps of the operator and of the launcher (tests/airflow/dags/faults.py); the latter are killed before.
 LAUNCHING = ["key", "submission", "claim", "submit", "accepted", "settle", "xcom"]

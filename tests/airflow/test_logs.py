@@ -16,9 +16,10 @@ import pytest
 from knit_airflow import following, masks
 from knit_airflow.following import Following, Letter, SharedFollower
 from knit_airflow.hooks import KnitHook
-from knit_airflow.logbook import NOTE, LogBook, Shown
+from knit_airflow.logbook import NOTE, Head, LogBook, Shown
 from knit_airflow.logbudget import LEAST, LINE, Budget, Tail, cost_of
 from knit_core.errors import ConnectionFailed
+from knit_core.logs import LogCursor, LogLine
 from knit_core.units import size
 from tests.airflow.fake_knit import FakeApplication, FakeKnit
 
@@ -134,6 +135,28 @@ def test_of_a_flood_the_beginning_and_the_end_are_written(knit: FakeKnit, length
     assert log.lines[live + 1].startswith("::group::0 fake") and log.lines[-1] == "::endgroup::"
 
 
+class _Drawing:
+    """A watch on a container that draws a progress bar."""
+
+    def __init__(self, *texts: str) -> None:
+        self.texts, self.cursor = list(texts), LogCursor()
+
+    def look(self, seconds: float) -> Any:
+        for text in self.texts:
+            self.cursor.move("c", "stderr", self.cursor.at("c", "stderr") + len(text))
+            ended = text.endswith("\n")
+            yield LogLine("main_0", 0, "n", "stderr", text.rstrip("\n"), 1, "c", ended)
+
+
+def test_of_a_progress_bar_a_line_is_written_now_and_then_and_the_last() -> None:
+    shown = Shown.nothing()
+    watch = _Drawing(*(f"\r{percent}%" for percent in range(100)), "\r100%\n", "done\n", "\r7%", "\n")
+    head = Head(watch, 10**5, shown, "there")  # type: ignore[arg-type]
+    assert list(head.lines(1.0)) == [f"0 n | {text}" for text in ("0%", "100%", "done", "7%")]
+    assert shown.cursor.offsets == watch.cursor.offsets
+    assert shown.spent == {"c/stderr": cost_of("0%") + cost_of("100%") + cost_of("done") + cost_of("7%")}
+
+
 # -- secrets
 
 
@@ -153,6 +176,18 @@ def test_what_is_masked_travels_sealed_and_only_for_this_application(
     other: Any = FakeApplication("application_1_0099", knit=knit)
     with pytest.raises(ValueError, match="another key"):
         masks.unseal(other, sealed)
+
+
+def test_containers_are_asked_for_again_after_days(knit: FakeKnit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that were replaced have tokens of their own, which must not wait for as long again to be hidden."""
+    asked: list[int] = []
+    monkeypatch.setattr(masks, "own_secrets", lambda _application: asked.append(looks) or set())
+    hide, looks = masks.Hiding(app_of(knit), set()), 0
+    while looks < 10_000:
+        hide.renew()
+        looks += 1
+    assert len(asked) < 400
+    assert 10_000 - asked[-1] <= 30
 
 
 def test_too_much_to_mask_is_not_passed_on(knit: FakeKnit, monkeypatch: pytest.MonkeyPatch) -> None:

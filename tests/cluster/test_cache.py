@@ -196,6 +196,7 @@ def test_a_pruning_that_died_holds_nobody_up_for_long(
     assert there[status.path].modified == status.modified
 
 
+@pytest.mark.race
 def test_launches_and_prunings_at_once(knit: Knit, staging: Staging, tmp_path: Path) -> None:
     """Whatever their order: once a launch has looked and uploaded, its entry is there and stays."""
     upload = inspect(str(_archive(tmp_path)))

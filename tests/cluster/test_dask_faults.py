@@ -51,6 +51,7 @@ def slow_square(number: int) -> int:
     return number * number
 
 
+@pytest.mark.race
 def test_a_worker_and_then_the_applicationmaster_die_under_a_thousand_tasks(dask: DaskYARNCluster) -> None:
     app = dask.app
     assert app is not None

@@ -17,7 +17,7 @@ from knit_core.errors import LedgerError
 from knit_core.local import LocalCluster
 from tests.cluster_bed import eventually
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.race]
 STEPS = ["preflight", "stage", "claim", "document", "submit", "accepted", "settle", "after"]
 COMMAND = "sleep 120"
 

@@ -99,6 +99,7 @@ def test_exceptions_and_values_that_cannot_be_pickled(knit: Knit) -> None:
     assert three() == 42
 
 
+@pytest.mark.race
 def test_a_worker_that_dies_is_replaced_and_its_share_done_again(knit: Knit, tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
 

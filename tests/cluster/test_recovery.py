@@ -89,6 +89,7 @@ def node_of(app: Application, container: str) -> str:
     return next(c.host for c in app.containers() if c.id == container and not c.state.ended)
 
 
+@pytest.mark.race
 def test_containers_store_and_counts_survive_the_masters_death(knit: Knit, tmp_path: Path) -> None:
     """Programs and client go on over it without an error of their own; a second death, too."""
     tmp_path.chmod(0o755)
@@ -133,6 +134,7 @@ def test_containers_store_and_counts_survive_the_masters_death(knit: Knit, tmp_p
     assert [value[:2] for value in result.value] == [[rank, pids[rank]] for rank in range(3)]
 
 
+@pytest.mark.race
 def test_dependencies_and_restarts_go_on_where_they_stood(knit: Knit, tmp_path: Path) -> None:
     """What ended while there was no ApplicationMaster is heard of; a limit of restarts is not counted anew."""
     tmp_path.chmod(0o755)
@@ -162,6 +164,7 @@ def test_dependencies_and_restarts_go_on_where_they_stood(knit: Knit, tmp_path: 
     assert (rows["first_0", 1], rows["first_0", 2], rows["second_0", 1]) == (1, 3, 0)
 
 
+@pytest.mark.race
 def test_an_end_that_was_begun_is_finished_by_the_next_attempt(knit: Knit) -> None:
     command = [
         "python3",
@@ -177,6 +180,7 @@ def test_an_end_that_was_begun_is_finished_by_the_next_attempt(knit: Knit) -> No
         app.wait(timeout=120)
 
 
+@pytest.mark.race
 def test_too_many_deaths_end_it_and_leave_nothing(knit: Knit, own: LocalCluster) -> None:
     app = knit.submit("exec sleep 4242", attempts=1, **SMALL)
     app.wait_for_containers(1)
@@ -258,6 +262,7 @@ def test_priority(knit: Knit) -> None:
     app.kill()
 
 
+@pytest.mark.race
 def test_a_lost_node(knit: Knit, own: LocalCluster) -> None:
     """Its containers are started elsewhere, without counting as failures; the application does not notice otherwise."""
     wish = {"command": "sleep 300", "instances": 0, "relax_locality": True, **SMALL}  # where they like to be
@@ -283,6 +288,7 @@ def test_a_lost_node(knit: Knit, own: LocalCluster) -> None:
     app.kill()
 
 
+@pytest.mark.race
 def test_the_node_of_the_master_is_lost(knit: Knit, own: LocalCluster) -> None:
     """The next attempt runs on the other node and finds the containers there."""
     app = knit.submit("sleep 300", instances=6, attempts=3, **SMALL)

@@ -61,9 +61,12 @@ class Bed:
         self.uploads.nodes = self.nodes
         return self.nodes[-1]
 
-    def follower(self, selection: Selection | None = None, once: bool = False, threads: int = 8) -> Follower:
+    def follower(
+        self, selection: Selection | None = None, once: bool = False, threads: int = 8, short: bool = False
+    ) -> Follower:
+        chosen = selection or Selection.of()
         made = Follower(
-            http_service(), "http", self.uploads, selection or Selection.of(), self.cursor, once=once, threads=threads
+            http_service(), "http", self.uploads, chosen, self.cursor, once=once, short=short, threads=threads
         )
         self._followers.append(made)
         return made
@@ -81,9 +84,9 @@ class Bed:
         self._thread.start()
         return made
 
-    def look(self, *rows: Container, selection: Selection | None = None) -> list[LogLine]:
+    def look(self, *rows: Container, selection: Selection | None = None, short: bool = False) -> list[LogLine]:
         """One look at rows."""
-        made = self.follower(selection, once=True)
+        made = self.follower(selection, once=True, short=short)
         made.update(rows)
         found = [line for block in drained(made) for line in block.lines(self.cursor)]
         made.close()

@@ -187,3 +187,19 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_others_are_not_looked_at(tmp_path: Path) -> None:
     (tmp_path / "a.jar").write_bytes(b"x")
     assert archives.look(str(tmp_path / "a.jar")) == []
+
+
+def test_an_environment_may_have_the_nodes_own_python(tmp_path: Path) -> None:
+    """venv-pack leaves the interpreter of a virtual environment as the link that it is."""
+    links = [(f"bin/python{version}", tarfile.SYMTYPE, "/usr/bin/python3", b"") for version in ("", "3", "3.11")]
+    path = _tar(tmp_path / "env.tar.gz", *links, ("./bin/python", tarfile.SYMTYPE, "/usr/bin/python3", b""))
+    assert archives.look(str(path), environment=True) == []
+    assert len(archives.look(str(path))) == 4
+    for name, kind, target in (
+        ("bin/other", tarfile.SYMTYPE, "/usr/bin/python3"),
+        ("bin/python", tarfile.SYMTYPE, "../../python3"),
+        ("bin/python/../../x", tarfile.REGTYPE, ""),
+        ("/bin/python", tarfile.SYMTYPE, "/usr/bin/python3"),
+    ):
+        path = _tar(tmp_path / "env.tar", (name, kind, target, b""))
+        assert len(archives.look(str(path), environment=True)) == 1, name

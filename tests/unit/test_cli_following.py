@@ -14,6 +14,7 @@ from knit_core.cli import following, stopping
 from knit_core.cli.shared import show_errors
 from knit_core.cli.stopping import Stopped
 from knit_core.errors import ConnectionFailed
+from knit_core.logs import LogLine
 from knit_core.result import Container, Result
 from knit_core.spec import ApplicationSpec, application_spec
 from knit_core.states import ContainerState, Outcome
@@ -38,9 +39,9 @@ class App:
     def report(self) -> Any:
         return SimpleNamespace(page="http://rm/app")
 
-    def logs(self, follow: bool) -> Iterator[str]:
+    def logs(self, follow: bool) -> Iterator[LogLine]:
         assert follow
-        return self._lines()
+        return (LogLine("main_0", 0, "node", "stdout", text) for text in self._lines())
 
     def wait(self) -> Result:
         return self._result.raise_for_outcome()
@@ -137,7 +138,7 @@ def test_the_exit_code_is_the_programs_where_one_decides(
     app = App(said("hello"), ended(*rows))
     assert run(monkeypatch, Client(app)) == code
     out, err = capsys.readouterr()
-    assert out == "hello\n"
+    assert out == "0 node | hello\n"
     assert f"✗ ApplicationFailed: {ID} failed" in err
     assert app.kills == []
 
@@ -261,4 +262,4 @@ def test_quiet_leaves_only_the_output_and_errors(
         command = option(command)
     assert show_errors(command, args=["-q"]) == 4
     out, err = capsys.readouterr()
-    assert (out, err.startswith("✗ ApplicationFailed")) == ("hello\n", True)
+    assert (out, err.startswith("✗ ApplicationFailed")) == ("0 node | hello\n", True)

@@ -8,7 +8,7 @@ import pytest
 
 from knit_core.clusterfacts import ask_cluster, switches_of
 from knit_core.config import HadoopConf, load_config
-from knit_core.errors import NotAuthorized
+from knit_core.errors import NotAuthorized, UnexpectedReply
 from knit_core.facts import ClusterTotals, NewApplication, Switches
 from knit_core.resourcemanager import ResourceManager
 from knit_core.spec import application_spec
@@ -179,3 +179,106 @@ def test_a_queues_limits() -> None:
         2,
     )
     assert (b.labels, b.shares, b.lifetime, b.memory) == ((), {}, 0, 0)
+
+
+FAIR = {
+    "scheduler": {"schedulerInfo": {"type": "fairScheduler", "rootQueue": {"queueName": "root", "childQueues": {"queue": [
+        {"queueName": "root.prod", "childQueues": {
+            "queue": {"type": "fairSchedulerLeafQueueInfo", "queueName": "root.prod.etl"}}},
+        {"queueName": "root.users"},
+    ]}}}}
+}  # fmt: skip
+
+
+def test_queues_that_are_made_when_they_are_named() -> None:
+    found = {queue.path: queue for queue in _Manager({"scheduler": FAIR}).queues()}
+    assert list(found) == ["root", "root.prod", "root.prod.etl", "root.users"]
+    assert [path for path, queue in found.items() if queue.leaf] == ["root.prod.etl"]
+    assert [path for path, queue in found.items() if queue.makes] == ["root", "root.prod", "root.users"]
+    assert all(queue.by_path for queue in found.values())
+    users = {"queueName": "users", "queuePath": "root.users", "autoCreationEligibility": "flexible"}
+    capacity = {"type": "capacityScheduler", "queueName": "root", "queues": {"queue": users}}
+    queues = _Manager({"scheduler": {"scheduler": {"schedulerInfo": capacity}}}).queues()
+    assert [(queue.path, queue.leaf, queue.makes, queue.by_path) for queue in queues] == [
+        ("root", False, False, False),
+        ("root.users", False, True, False),
+    ]
+
+
+class _Wire(_Manager):
+    """The calls as they are, over replies."""
+
+    totals, address = ResourceManager.totals, "http://rm"  # type: ignore[assignment]
+
+
+def _single(found: Any) -> Any:
+    """A reply as Hadoop's older JSON writes it: lists of one element without brackets, numbers as texts."""
+    if isinstance(found, dict):
+        return {key: _single(value) for key, value in found.items()}
+    if isinstance(found, list):
+        return _single(found[0]) if len(found) == 1 else [_single(each) for each in found]
+    return str(found) if isinstance(found, int) and not isinstance(found, bool) else found
+
+
+APP = {
+    "id": "application_1_0001", "state": "RUNNING", "finalStatus": "UNDEFINED", "allocatedMB": 512, "allocatedVCores": 1,
+    "runningContainers": 1, "startedTime": 5, "finishedTime": 0, "priority": 2, "memorySeconds": 7, "progress": 50,
+    "resourceRequests": [{"resourceName": "*", "numContainers": 3, "capability": {"memory": 128, "vCores": 1}}],
+}  # fmt: skip
+GPUS = {"resourceInformation": [{"name": "memory-mb", "value": 9}, {"name": "yarn.io/gpu", "value": 2}]}
+REPLIES: dict[str, Any] = {
+    "apps": {"apps": {"app": [APP]}},
+    "nodes": {"nodes": {"node": [{**NODE, "nodeLabels": ["ssd"], "totalResource": {"resourceInformations": GPUS}}]}},
+    "get-node-labels": {"nodeLabelInfo": [{"name": "ssd"}]},
+    "application_1_0001": {"app": APP},
+    "appattempts": {"appAttempts": {"appAttempt": [{"id": 1}]}},
+    "metrics": {"clusterMetrics": {"totalMB": 100, "totalVirtualCores": 4, "activeNodes": 1}},
+    "scheduler": QUEUES,
+}
+CALLS: dict[str, Any] = {
+    "apps": lambda rm: rm.apps(pending=True),
+    "nodes": lambda rm: rm.nodes(),
+    "get-node-labels": lambda rm: rm.node_labels(),
+    "application_1_0001": lambda rm: [(row["resourceName"], int(row["numContainers"])) for row in rm.pending("application_1_0001")],
+    "appattempts": lambda rm: [int(row["id"]) for row in rm.attempts("application_1_0001")],
+    "metrics": lambda rm: [rm.totals()],
+    "scheduler": lambda rm: [*rm.queues(), *rm.rooms()],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_list_of_one_means_the_same_without_brackets(name: str) -> None:
+    whole = CALLS[name](_Wire(REPLIES))
+    assert whole
+    assert CALLS[name](_Wire({name: _single(REPLIES[name])})) == whole
+
+
+@pytest.mark.parametrize("nothing", [None, "", {}, []])
+def test_an_empty_list_is_written_in_many_ways(nothing: Any) -> None:
+    for name, outer in (
+        ("apps", "apps"),
+        ("nodes", "nodes"),
+        ("appattempts", "appAttempts"),
+        ("get-node-labels", "nodeLabelInfo"),
+    ):
+        for reply in ({outer: nothing}, {}, nothing):
+            assert CALLS[name](_Wire({name: reply})) == []
+    for reply in ({"app": {**APP, "resourceRequests": nothing}}, {"app": nothing}):
+        assert CALLS["application_1_0001"](_Wire({"application_1_0001": reply})) == []
+
+
+def test_the_router_of_a_federation_stands_for_its_cluster() -> None:
+    info = {
+        "id": "0",
+        "startedOn": "0",
+        "subCluster": {"subClusterId": "sc1", "state": "STARTED", "hadoopVersion": "3.4.2"},
+    }
+    scheduler = {**QUEUES["scheduler"]["schedulerInfo"], "type": None, "@type": "capacityScheduler"}
+    rm = _Wire({"info": info, "scheduler": {"subCluster": {"schedulerInfo": scheduler}}})
+    assert (rm.info()["hadoopVersion"], rm.info()["subClusterId"]) == ("3.4.2", "sc1")
+    assert [queue.path for queue in rm.queues()] == ["root", "root.a", "root.b"]
+    several = _Wire({"info": {"subCluster": [info["subCluster"], {}]}, "scheduler": {"subCluster": [{}, {}]}})
+    assert several.info()["state"] == "STARTED"
+    assert (several.queues(), several.rooms()) == ([], [])
+    with pytest.raises(UnexpectedReply, match="is not a YARN ResourceManager"):
+        _Wire({"info": {"about": "something else"}}).info()

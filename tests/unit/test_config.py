@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,8 @@ from knit_core.config import Config, HadoopConf, load_config
 from knit_core.config.hadoop import from_reply
 from knit_core.config.identity import same_user
 from knit_core.config.settings import SETTINGS
-from knit_core.errors import ConfigError, NoClusterFound
+from knit_core.errors import ConfigError, ConnectionFailed, NoClusterFound
+from tests.simulated_clock import SimulatedClock
 
 
 def _xml(folder: Path, name: str = "yarn-site.xml", final: tuple[str, ...] = (), **properties: str) -> Path:
@@ -259,3 +263,55 @@ def test_the_users_that_a_server_may_take_us_for() -> None:
 def test_the_manual_names_every_setting() -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
     assert [name for name in SETTINGS if f"| `{name}` |" not in page] == []
+
+
+LEARNT = from_reply({"properties": [{"key": "fs.defaultFS", "value": "hdfs://nn:8020"}]}, "http://rm:8088")
+
+
+def test_a_passing_fault_on_conf_is_asked_about_again(tmp_path: Path) -> None:
+    config, replies = _load(tmp_path, "rm"), [ConnectionFailed("away"), ConnectionFailed("away"), LEARNT]
+
+    def fetch() -> HadoopConf:
+        reply = replies.pop(0)
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    config.fetch = fetch
+    for _ in range(2):
+        with pytest.raises(ConnectionFailed):
+            _ = config.namenodes
+    assert config.namenodes.value == "http://nn:9870"
+    assert config.filesystem.value == "hdfs://nn:8020"
+    assert not replies
+
+
+def test_a_refusal_of_conf_is_believed_for_a_minute(tmp_path: Path) -> None:
+    config, asked = _load(tmp_path, "rm"), []
+    config.clock = clock = SimulatedClock()
+    config.fetch = lambda: asked.append(clock.now)  # type: ignore[func-returns-value]
+    for _ in range(7 * 24 * 60):
+        assert config.learn() is None
+        clock.sleep(30)
+    assert len(asked) == 7 * 24 * 30
+    config.fetch = lambda: LEARNT
+    clock.sleep(60)
+    assert config.learn() is LEARNT
+
+
+def test_threads_that_ask_at_once_all_get_the_answer(tmp_path: Path) -> None:
+    config, asked, together = _load(tmp_path, "rm"), [], threading.Barrier(8)
+
+    def fetch() -> HadoopConf:
+        asked.append(1)
+        time.sleep(0.2)  # the others come meanwhile
+        return LEARNT
+
+    def ask(_number: int) -> str:
+        together.wait()
+        return config.filesystem.value
+
+    config.fetch = fetch
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(ask, range(8))) == {"hdfs://nn:8020"}
+    assert len(asked) == 1

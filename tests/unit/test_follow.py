@@ -6,6 +6,7 @@ import dataclasses
 import json
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 
 import pytest
@@ -358,3 +359,57 @@ def test_a_channel_that_is_closed_gives_what_it_has() -> None:
     assert first.data == b"12345678901"
     assert channel.get(0) is None
     assert not channel.put(first)
+
+
+class _Growing(dict):  # type: ignore[type-arg]
+    """A node's containers; while somebody goes through them another thread adds one, if nothing hinders it."""
+
+    grow = staticmethod(lambda: None)
+
+    def values(self) -> Iterator[object]:  # type: ignore[override]
+        for value in super().values():
+            self.grow()
+            yield value
+
+
+def test_a_container_that_begins_while_its_node_is_away_ends_no_stream(bed: Bed) -> None:
+    node = bed.node()
+    first, second = node.row(0), node.row(1)
+    node.write(first.yarn, b"one\n")
+    follower = bed.follow(first)
+    bed.until(lambda: bed.texts() == ["one"])
+    grown: list[threading.Thread] = []
+
+    def grow() -> None:
+        if not grown and any(frame.name == "_unreachable" for frame in traceback.extract_stack()):
+            grown.append(threading.Thread(target=follower.update, args=([second],)))
+            grown[0].start()
+            grown[0].join(0.3)
+
+    with follower._changed:
+        found = follower._nodes[first.node_http]
+        found.targets = growing = _Growing(found.targets)
+    hanging = bed.node()
+    for reader in (target.reader for target in dict.values(growing)):
+        reader._node._base = f"http://{hanging.address}"
+    hanging.hang = True
+    growing.grow = grow  # type: ignore[method-assign]
+    bed.until(lambda: grown and not grown[0].is_alive())
+    for reader in (target.reader for target in dict.values(growing)):
+        reader._node._base = f"http://{node.address}"
+    node.write(first.yarn, b"two\n")
+    node.write(second.yarn, b"other\n")
+    bed.until(lambda: sorted(bed.texts()) == ["one", "other", "two"])
+    assert follower.crash is None
+
+
+def test_a_look_at_what_is_there_waits_less_for_a_node_that_does_not_answer(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("knit_core.logs.live._SHORT_TIMEOUT", (0.3, 0.3))
+    node = bed.node()
+    node.hang = True
+    begun = time.monotonic()
+    found = bed.look(node.row(0), short=True)
+    assert time.monotonic() - begun < 2.4  # it is 2.5 s otherwise
+    assert [line.stream for line in found] == ["knit"]

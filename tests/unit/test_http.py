@@ -29,6 +29,7 @@ from knit_core.master import Master
 from knit_core.report import Report
 from knit_core.resourcemanager import ResourceManager
 from knit_core.states import State
+from tests.simulated_clock import SimulatedClock
 
 Reply = tuple[int, str, str]  # status, content type, body; status 0: close without a reply
 OK: Reply = (200, "application/json", '{"fine": true}')
@@ -141,6 +142,49 @@ def test_a_post_is_tried_again_only_when_it_was_surely_not_carried_out(
         with pytest.raises((ConnectionFailed, ServiceUnavailable)):
             talk(broken.address, serve(OK).address).request("POST", "/x", action="submit", body={})
         assert len(broken.asked) == 1
+
+
+def test_a_try_that_takes_longer_than_the_budget_is_followed_by_another() -> None:
+    """Tries are counted, too: what breaks after 25 s would never be tried again otherwise."""
+    clock, broken = SimulatedClock(), ConnectionFailed("broken")
+
+    def action(times: list[float]) -> Callable[[], str]:
+        def act() -> str:
+            clock.now += times.pop(0)
+            if times:
+                raise broken
+            return "done"
+
+        return act
+
+    for tries in (2, 4):
+        policy = RetryPolicy(budget=20.0, tries=tries, clock=clock)
+        assert policy.call(action([25.0] * tries), idempotent=True) == "done"
+        left = [25.0] * (tries + 2)
+        with pytest.raises(ConnectionFailed):
+            policy.call(action(left), idempotent=True)
+        assert len(left) == 2
+        with pytest.raises(ConnectionFailed):
+            policy.call(action([25.0, 1.0]), idempotent=False)
+    begun = clock.now
+    with pytest.raises(ConnectionFailed):
+        RetryPolicy(budget=20.0, clock=clock).call(action([0.0] * 10_000), idempotent=True)
+    assert 20.0 <= clock.now - begun <= 25.0
+    with pytest.raises(ConnectionFailed):
+        RetryPolicy(budget=0, tries=4, clock=clock).call(action([1.0, 1.0]), idempotent=True)
+
+
+def test_a_budget_of_a_week_is_used_up() -> None:
+    clock, week = SimulatedClock(), 7 * 86_400.0
+    begun = clock.now
+
+    def action() -> None:
+        raise ConnectionFailed("broken")
+
+    with pytest.raises(ConnectionFailed):
+        RetryPolicy(budget=week, longest=300.0, clock=clock).call(action, idempotent=True)
+    assert week <= clock.now - begun <= week + 300.0
+    assert max(clock.slept) <= 300.0
 
 
 def test_failover_from_a_dead_address_and_from_a_standby(
@@ -278,3 +322,24 @@ def test_what_went_wrong_on_the_direct_way(serve: Callable[..., Server], talk: C
     with closing(socket.create_server(("127.0.0.1", 0))) as silent:
         with pytest.raises(MasterUnreachable, match="no reply in time"):
             _master(talk, f"http://127.0.0.1:{silent.getsockname()[1]}").get("/application")
+
+
+@pytest.mark.parametrize("head", ["HTTP/1.1 404 Not Found\r\nDate: Mon", "HTTP/1.1 200 OK\r\nContent-Ty", "HTTP/1.1 2"])
+def test_a_reply_that_breaks_within_its_head_is_asked_for_again(head: str) -> None:
+    """A 404 whose rest is missing is not believed: what was asked for would count as gone."""
+    whole = b'HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n{"fine": true}'
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+
+        def answer() -> None:
+            for reply in (head.encode(), whole):
+                connection, _ = server.accept()
+                with connection:
+                    connection.recv(65536)
+                    connection.sendall(reply)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        endpoint = Endpoint("ResourceManager", (f"http://127.0.0.1:{server.getsockname()[1]}",), SimpleAuth("alice"))
+        with closing(HttpService(endpoint, QUICK)) as service:
+            assert service.get_json("/x", action="look") == {"fine": True}
+        thread.join()

@@ -9,7 +9,7 @@ import pytest
 
 from knit_core.errors import PreflightError, QueueRefused
 from knit_core.facts import ClusterFacts, ClusterTotals, NewApplication, Node, Queue, Switches
-from knit_core.preflight import check
+from knit_core.preflight import check, queue_problems, remarks
 from knit_core.spec import application_spec
 
 QUEUES = (
@@ -40,8 +40,9 @@ def test_what_fits_passes() -> None:
 @pytest.mark.parametrize(
     ("queue", "says"),
     [
-        ("sciense", "There is no queue 'sciense' at http://rm:8088; did you mean 'science'? it has: default, old, science, small."),
-        ("teams", "only holds other queues; submit to one of: science."),
+        ("sciense", "There is no queue 'sciense' at http://rm:8088; did you mean 'root.teams.science'? it has: root.default, "),
+        ("teams", "only holds other queues; submit to one of: root.teams.science."),
+        ("root", "submit to one of: root.default, root.old, root.small, root.teams.science."),
         ("old", "The queue 'old' is stopped"),
     ],
 )  # fmt: skip
@@ -50,6 +51,66 @@ def test_a_queue_alone(queue: str, says: str) -> None:
         check(application_spec("x", queue=queue), FACTS, address="http://rm:8088")
     assert says in str(caught.value)
     assert "Nothing was uploaded or submitted." in str(caught.value)
+
+
+FAIR = (
+    Queue("root", "root", False, True, makes=True, by_path=True),
+    Queue("prod", "root.prod", False, True, makes=True, by_path=True),
+    Queue("etl", "root.prod.etl", True, True, by_path=True),
+    Queue("users", "root.users", False, True, makes=True, by_path=True),
+)
+AUTO = (
+    Queue("root", "root", False, True),
+    Queue("default", "root.default", True, True),
+    Queue("users", "root.users", False, True, makes=True),
+)
+
+
+@pytest.mark.parametrize(
+    ("queues", "queue", "refused", "remarked"),
+    [
+        (FAIR, None, "", "no queue was named, and there is no 'default' at http://rm:8088: its placement rules decide"),
+        (FAIR, "root.prod.etl", "", ""),
+        (FAIR, "prod.etl", "", ""),
+        (FAIR, "users.bob", "", "there is no queue 'users.bob' at http://rm:8088 yet, YARN may make it"),
+        (FAIR, "root.users.bob", "", "YARN may make it"),
+        (FAIR, "newqueue", "", "YARN may make it"),
+        (FAIR, "etl", "", "YARN may make it; did you mean 'root.prod.etl'? it has: root.prod.etl."),
+        (FAIR, "prod.etl.deeper", "There is no queue 'prod.etl.deeper'", ""),
+        (
+            FAIR,
+            "root.users",
+            "only holds other queues; YARN makes queues below it: name one, as root.users.<name>.",
+            "",
+        ),
+        (FAIR, "prod", "submit to one of: root.prod.etl; YARN makes queues below it", ""),
+        (AUTO, None, "", ""),
+        (AUTO, "users.alice", "", "YARN may make it"),
+        (AUTO, "root.users.team.alice", "", "YARN may make it"),
+        (AUTO, "alice", "There is no queue 'alice' at http://rm:8088; it has: root.default.", ""),
+        (QUEUES[:1] + QUEUES[2:], None, "", "it has: root.old, root.small, root.teams.science"),
+        (QUEUES[:1] + QUEUES[2:], "default", "There is no queue 'default'", ""),
+        ((Queue("root", "root", False, True),), "root", "only holds other queues; and it has none.", ""),
+        ((), "any", "", ""),
+    ],
+)
+def test_queues_that_are_made_when_they_are_named(
+    queues: tuple[Queue, ...], queue: str | None, refused: str, remarked: str
+) -> None:
+    facts, spec = replace(FACTS, queues=queues), application_spec("x", queue=queue)
+    said = ""
+    try:
+        check(spec, facts, address="http://rm:8088")
+    except QueueRefused as error:
+        said = str(error)
+    assert refused in said and bool(refused) == bool(said)
+    told = "" if said else " ".join(remarks(spec, facts, address="http://rm:8088"))
+    assert remarked in told and bool(remarked) == bool(told)
+
+
+def test_a_queue_that_is_moved_to_must_be_there() -> None:
+    assert list(queue_problems("users.bob", FAIR, "http://rm", made=False))
+    assert not list(queue_problems("prod.etl", FAIR, "http://rm", made=False))
 
 
 def test_everything_at_once() -> None:

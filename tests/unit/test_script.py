@@ -159,6 +159,14 @@ def test_an_environment_without_python_ends_the_container(tmp_path: Path) -> Non
     assert ran.stderr.decode() == f"knit: no python in the environment ({tmp_path}/environment/bin/python)\n"
 
 
+def test_a_python_that_the_node_does_not_have_is_named(tmp_path: Path) -> None:
+    (tmp_path / "environment/bin").mkdir(parents=True)
+    (tmp_path / "environment/bin/python").symlink_to("/opt/gone/python3")
+    ran = _run(container_script(Service(command="echo ran", environment="env.zip")), tmp_path)
+    assert (ran.returncode, ran.stdout) == (127, b"")
+    assert "bin/python is a link to /opt/gone/python3, which " in ran.stderr.decode()
+
+
 def test_control_characters_do_not_stand_in_the_script() -> None:
     script = container_script(Service(command="a\rb", variables={"V": "\x1b[0m"}))
     assert not set(script) & set(map(chr, (*range(9), *range(11, 32), 127)))
@@ -211,3 +219,37 @@ def test_one_file_under_two_names_is_localised_once(tmp_path: Path) -> None:
     places = {"/e.tar.gz": "/cache/2", "/f.tar.gz": "/cache/2"}
     assert localised_names(service, places) == ["e"]  # one is localised packed, the other unpacked
     assert localised_names(service, places, shared=True) == ["environment"]
+
+
+def test_a_users_pythonpath_hides_nothing_of_ours(tmp_path: Path) -> None:
+    """However it is set: as a variable, by the node, by a package's script."""
+    ours = f"{tmp_path}/knit-container.zip"
+    service = Service(command='printf %s "$PYTHONPATH"', variables={"PYTHONPATH": "./lib"})
+    assert _run(container_script(service), tmp_path, PYTHONPATH="/x").stdout.decode() == f"{ours}:./lib"
+    service = Service(command='printf %s "$PYTHONPATH"', variables={"PYTHONPATH": "./lib:$PYTHONPATH"})
+    assert _run(container_script(service), tmp_path, PYTHONPATH="/x").stdout.decode() == f"{ours}:./lib:/x"
+    _environment(tmp_path / "environment")
+    (tmp_path / "environment/etc/conda/activate.d/one.sh").write_text("export PYTHONPATH=/package\n")
+    service = Service(command='printf %s "$PYTHONPATH"', environment="env.zip")
+    assert _run(container_script(service), tmp_path).stdout.decode() == f"{ours}:/package"
+
+
+@pytest.mark.parametrize("reference", ["$PATH", "${PATH}"])
+def test_a_variable_that_refers_to_itself_is_added_to(reference: str, tmp_path: Path) -> None:
+    value = f'it\'s "/opt/x":$HOME/bin:{reference}'
+    service = Service(command='printf "%s\n" "$PATH" "$B"', variables={"PATH": value, "B": "$PATH:${B}x$BB"})
+    ran = _run(container_script(service), tmp_path, B="before")
+    assert ran.stderr == b""
+    path = f'it\'s "/opt/x":{tmp_path}/bin:{os.environ["PATH"]}'
+    assert ran.stdout.decode().splitlines() == [path, f"{path}:beforex"]
+
+
+@pytest.mark.parametrize("value", ["$PATHS:$(id)", "$HOME/x:${HOME}", "$", "${", "${V", "$1$V1", "a$$b"])
+def test_no_other_variable_is_expanded(value: str, tmp_path: Path) -> None:
+    assert _value_in_bash(value, tmp_path) == value
+
+
+def test_bash_is_found_whatever_the_path_is(tmp_path: Path) -> None:
+    service = Service(command='printf %s "$PATH"', variables={"PATH": "/nowhere", "BASH": "/nowhere"})
+    ran = _run(container_script(service), tmp_path)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, b"/nowhere", b"")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 
 import pytest
 
@@ -10,6 +11,7 @@ from knit_core.errors import ApplicationNotFound, ConnectionFailed, NotAuthorize
 from knit_core.report import Report
 from knit_core.states import Outcome, State
 from knit_core.waiting import Done, Sleep, Waiter, drive, drive_async
+from tests.simulated_clock import SimulatedClock
 
 RUNS = Report("application_1_0001", "n", "u", "q", State.RUNNING, None, progress=0.25, diagnostics="busy")
 ENDED = Report("application_1_0001", "n", "u", "q", State.FINISHED, Outcome.SUCCEEDED)
@@ -46,7 +48,7 @@ def test_many_waiters_are_spread() -> None:
 
 def test_the_deadline_is_not_slept_over_and_says_what_was_seen() -> None:
     waiter = _waiter(deadline=10.0, poll=60.0, started=5.0)
-    waiter.looks = 100
+    waiter.pace = 60.0
     assert _seconds(waiter.saw(RUNS, 12.0)) == pytest.approx(3.0)
     with pytest.raises(WaitTimeout) as caught:
         waiter.saw(RUNS, 15.0)
@@ -97,3 +99,36 @@ def test_both_drivers_see_the_same() -> None:
         assert found is ENDED
         if kind == "sync":
             assert seen == [RUNS, RUNS, ENDED]
+
+
+def test_a_simulated_year_passes_with_memory_and_cost_constant() -> None:
+    clock, year = SimulatedClock(), 365 * 86_400
+    waiter, first = Waiter("application_1_0001", patience=10.0), clock.now
+    settled = 0
+
+    def look() -> Report:
+        nonlocal settled
+        clock.now += 99.0  # a slow ResourceManager; so a year is 315,000 looks
+        if clock.count == 20_000:  # the clock itself has stopped to remember
+            settled = sys.getallocatedblocks()
+        if clock.count % 1000 == 7:
+            raise ConnectionFailed("broken")
+        return ENDED if clock.now - first >= year else RUNS
+
+    assert drive(waiter, look, clock=clock) is ENDED
+    assert settled
+    assert sys.getallocatedblocks() - settled < 1000  # one block a look would be 300,000
+    assert clock.count > 300_000
+    assert max(clock.slept[100:]) <= 1.1
+
+
+def test_faults_of_a_year_are_forgiven_where_so_much_is_allowed() -> None:
+    clock = SimulatedClock()
+    ends = clock.now + 365 * 86_400
+
+    def look() -> Report:
+        if clock.now < ends:
+            raise BROKEN
+        return ENDED
+
+    assert drive(Waiter("application_1_0001", poll=600.0, patience=366 * 86_400.0), look, clock=clock) is ENDED

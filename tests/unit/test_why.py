@@ -44,12 +44,12 @@ def status(name: str = "main", state: str = "READY", running: int = 1, ready: in
 
 
 def test_the_queues_limit_for_masters() -> None:
-    why = str(why_no_master(report(AM_LIMIT), 251_000, ROOMS, ["science", "default"]))
+    why = str(why_no_master(report(AM_LIMIT), 251_000, ROOMS, ["root.science", "root.default"]))
     assert why.startswith(
         'Waiting for its ApplicationMaster since 4 min 10 s. Queue "root.science" lets ApplicationMasters use 2 GiB'
     )
     assert "1.5 GiB are in use" in why
-    assert "→ end an application of the queue (knit list --queue science), use another queue (default)" in why
+    assert "→ end an application of the queue (knit list --queue science), use another queue (root.default)" in why
 
 
 def test_no_room_for_the_master_and_no_nodes() -> None:
@@ -99,6 +99,18 @@ def test_what_else_is_waited_for() -> None:
         assert said in why
     idle = why_running(report(state=State.RUNNING), {"main": status()}, [container("RUNNING")], [], ROOMS, 2000)
     assert str(idle) == "It runs, 25%: 1 container, and nothing is waited for."
+
+
+def test_refused_requests() -> None:
+    words = "YARN refuses its request: more than 1024"
+    rows = [
+        container("RUNNING"),
+        container("WAITING", attempt=2, diagnostics=words),
+        container("REQUESTED", diagnostics=words),
+    ]
+    why = why_running(report(state=State.RUNNING), {}, rows, [], ROOMS, 2000)
+    assert why.details == (f"2 containers cannot be had: {words}",)
+    assert "knit move" in why.advice[0]
 
 
 def test_killed_for_memory() -> None:
@@ -152,3 +164,24 @@ def test_other_ends() -> None:
         ended("FAILED", container("FAILED", node="n:1"), diagnostics="service b waits in vain: main_0"), None
     )
     assert str(vain).startswith("Failed: service b waits in vain")
+
+
+@pytest.mark.parametrize(
+    ("words", "reason", "advice"),
+    [
+        (
+            "failed 2 times due to AM Container …\nknit: this attempt of the ApplicationMaster ends: the thread x died\n",
+            "the thread x died",
+            "knit logs",
+        ),
+        (
+            "AM Container … exitCode: 3\nTerminating due to java.lang.OutOfMemoryError: Java heap space\n",
+            "java.lang.OutOfMemoryError: Java heap space",
+            "master_memory=",
+        ),
+    ],
+)
+def test_why_the_application_master_ended(words: str, reason: str, advice: str) -> None:
+    why = why_ended(ended("FAILED", diagnostics=words), None)
+    assert why.text == f"Failed: its ApplicationMaster ended: {reason}"
+    assert advice in why.advice[0]

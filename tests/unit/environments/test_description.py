@@ -105,3 +105,63 @@ def test_it_is_built_with_its_variables(channel: str, index: Path, tmp_path: Pat
             f'export CONDA_PREFIX=\'{prefix}\'; for s in "$CONDA_PREFIX"/etc/conda/activate.d/*.sh; do . "$s"; done'
         )
         assert run(prefix, "bash", "-c", f"{script}; echo $BED_MODE") == "fast lane"
+
+
+def test_requirements_that_the_pip_section_includes(tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    (tmp_path / "requirements.txt").write_text(
+        "# ours\nsix  # why\n\n-r more/second.txt\ndask \\\n  >=2\n-r requirements.txt\n"
+    )
+    (tmp_path / "more" / "second.txt").write_text("./mine.whl\nurl @ https://h/a.whl#sha256=0\n")
+    for option in ("-r requirements.txt", "--requirement=requirements.txt", "-rrequirements.txt"):
+        found = read_description(
+            written(tmp_path, f"dependencies:\n  - python\n  - pip:\n    - {option}\n    - last\n")
+        )
+        assert found.pip == (
+            "six",
+            f"{tmp_path}/more/mine.whl",
+            "url @ https://h/a.whl#sha256=0",
+            "dask    >=2",
+            "last",
+        )
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "line 4: "),
+        ("six\n--index-url https://h\n", "requirements.txt, line 2: '--index-url': options and editable"),
+        ("-e .\n", "requirements.txt, line 1: '-e': options and editable"),
+        ("six==1 --hash=sha256:0\n", "requirements.txt, line 1: 'six==1': options and editable"),
+        ("-r gone.txt\n", "gone.txt is not there"),
+    ],
+)
+def test_what_cannot_be_included_is_named_with_its_line(content: str | None, said: str, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "requirements.txt").write_text(content)
+    with pytest.raises(BadEnvironmentFile, match=re.escape(said)):
+        read_description(written(tmp_path, "dependencies:\n  - python\n  - pip:\n    - -r requirements.txt\n"))
+
+
+def test_keys_without_a_value_say_nothing(tmp_path: Path) -> None:
+    """As conda's own export and people leave them."""
+    text = "name:\nprefix: null\nchannels:\nvariables: ~\ndependencies:\n  - numpy\n  - pip:\n"
+    found = read_description(written(tmp_path, text))
+    assert (found.name, found.channels, found.packages, found.pip, found.variables) == ("", (), ("numpy",), (), {})
+    with pytest.raises(BadEnvironmentFile, match="has no dependencies"):
+        Wanted(file=written(tmp_path, "dependencies:\n")).wish(Cache(tmp_path / "cache"), "rattler")
+
+
+def test_the_channels_of_condas_distribution_have_their_own_address(tmp_path: Path) -> None:
+    path = written(tmp_path, "channels: [conda-forge, defaults, nodefaults]\ndependencies: [numpy, defaults::scipy]\n")
+    wish = Wanted(file=path).wish(Cache(tmp_path / "cache"), "rattler")
+    anaconda = "https://repo.anaconda.com/pkgs"
+    assert isinstance(wish, Request)
+    assert wish.channels == ("conda-forge", f"{anaconda}/main", f"{anaconda}/r")
+    assert wish.specs == (f"{anaconda}/main::scipy", "numpy")
+    same = Wanted(["numpy", "pkgs/main::scipy"], ["conda-forge", "pkgs/main", "pkgs/r"])
+    assert same.wish(Cache(tmp_path / "cache"), "rattler") == wish
+    programs = Wanted(file=path).wish(Cache(tmp_path / "cache"), "conda")  # it knows, and may be configured otherwise
+    assert isinstance(programs, Request)
+    assert programs.channels == ("conda-forge", "defaults")
+    assert Wanted(["numpy"], ["nodefaults"]).wish(Cache(tmp_path / "cache"), "rattler").channels == ("conda-forge",)  # type: ignore[union-attr]

@@ -78,6 +78,7 @@ def test_killed_at_a_stage(
     assert_good(tmp_path, difficult_channel, built)
 
 
+@pytest.mark.race
 def test_killed_at_any_moment(start: Start, built: Environment, difficult_channel: str, tmp_path: Path) -> None:
     """The same cache suffers a dozen deaths, spread over the time that a build takes."""
     moments = random.Random(7)
@@ -122,6 +123,7 @@ def test_dead_solver_is_an_error_not_a_hang(difficult_channel: str, tmp_path: Pa
     assert list((tmp_path / "work").iterdir()) == []
 
 
+@pytest.mark.race
 def test_four_at_once_build_once(start: Start, built: Environment, tmp_path: Path) -> None:
     processes = [start(tmp_path, "-") for _ in range(4)]
     results = [process.communicate(timeout=DEADLINE) for process in processes]

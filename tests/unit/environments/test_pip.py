@@ -104,6 +104,7 @@ def test_the_same_again_builds_nothing(light: Environment, shared: Path) -> None
     assert [event.stage for event in events] == [Stage.DONE]
 
 
+@pytest.mark.race
 def test_two_at_once_build_once(index: Path, shared: Path) -> None:
     code = (
         "import sys\nfrom knit_core.environments import EnvironmentBuilder, Stage\nstages = set()\n"

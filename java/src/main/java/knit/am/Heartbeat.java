@@ -18,16 +18,21 @@ final class Heartbeat implements Runnable {
   static final long SHORTEST = 50;
   static final long LONGEST = 1000;
   private static final int FAREWELLS = 5;
+  /** Equal refusals in a row after which nothing else is to be expected; one comes each second. */
+  static final int MOST_REFUSALS = 60;
 
   private final ResourceManager manager;
   private final Clock clock;
   private final Consumer<Event> events;
   private final DoubleSupplier progress;
   private final Runnable settled;
+  private volatile long lastAnswer;
   private long lastNews;
   private boolean urgent;
   private Outcome outcome;
   private String diagnostics;
+  private String refusal;
+  private int refusals;
 
   /**
    * @param settled returns when what was heard is written down: the next heartbeat lets the ResourceManager forget it
@@ -39,6 +44,12 @@ final class Heartbeat implements Runnable {
     this.progress = progress;
     this.settled = settled;
     lastNews = clock.now();
+    lastAnswer = clock.now();
+  }
+
+  /** Milliseconds since the ResourceManager last answered a heartbeat. */
+  long silence() {
+    return clock.now() - lastAnswer;
   }
 
   /** There is something to tell the ResourceManager: do it now. */
@@ -77,12 +88,15 @@ final class Heartbeat implements Runnable {
       List<Event> news = Collections.emptyList();
       try {
         news = manager.heartbeat(progress.getAsDouble());
+        refusals = 0;
+        lastAnswer = clock.now();
       } catch (ResourceManager.Gone error) {
         Log.say(Log.reason(error));
         events.accept(new Event.Disowned(clock.now()));
         return;
       } catch (IOException | RuntimeException error) {
         Log.say("the ResourceManager cannot be asked: " + Log.reason(error));
+        count(error);
         slow();
       }
       if (first) {
@@ -98,6 +112,21 @@ final class Heartbeat implements Runnable {
       }
     }
     farewell();
+  }
+
+  /** A ResourceManager that cannot be reached is waited for; one that refuses the same again and again is not. */
+  void count(Exception error) {
+    if (error instanceof IOException && !(error instanceof ResourceManager.Rejected)) {
+      refusals = 0;
+      return;
+    }
+    lastAnswer = error instanceof ResourceManager.Rejected ? clock.now() : lastAnswer;
+    String reason = Log.reason(error);
+    refusals = reason.equals(refusal) ? refusals + 1 : 1;
+    refusal = reason;
+    if (refusals >= MOST_REFUSALS) {
+      throw new IllegalStateException("the ResourceManager has refused " + refusals + " times in a row: " + reason);
+    }
   }
 
   /** After a fault: once a second. */

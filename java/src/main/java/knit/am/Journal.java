@@ -4,22 +4,28 @@ import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.BooleanSupplier;
+import knit.am.gateway.Journals;
 import knit.am.gateway.Store;
 import knit.am.json.Json;
 
 /**
  * Writes the state's changes down on a thread of its own, many at once when many come, and runs what waits for that. After a
- * fault, and when the file has grown long, it asks for the whole state and begins a new file with it.
+ * fault, and when the file has grown long, it asks for the whole state and begins a new file with it. While another attempt
+ * may have begun, it looks whether one has before it says that something is written; once one has, nothing is said any more.
  */
 final class Journal implements Runnable {
   private static final int LONG = 8 << 20;
   private static final int LONGER_THAN_STATE = 8;
   private static final long LONGEST_PAUSE = 5_000;
+  /** Milliseconds between two looks for a later attempt while nothing is written. */
+  private static final long LOOK = 1_000;
 
   private static final class Work {
     final Map<String, Object> records;
@@ -36,6 +42,9 @@ final class Journal implements Runnable {
 
   private final Store store;
   private final Runnable askForState;
+  private final BooleanSupplier doubtful;
+  private final Runnable superseded;
+  private final AtomicInteger unwritten = new AtomicInteger();
   private final LinkedBlockingQueue<Work> queue = new LinkedBlockingQueue<>();
   private final List<Runnable> pending = new ArrayList<>();
   private Store.JournalFile file;
@@ -45,34 +54,55 @@ final class Journal implements Runnable {
   private boolean asked;
   private long pause = 100;
 
-  /** @param askForState has {@link #begin} called with the whole state soon */
-  Journal(Store store, Runnable askForState) {
+  /**
+   * @param askForState has {@link #begin} called with the whole state soon
+   * @param doubtful whether a later attempt may have begun
+   * @param superseded is run once when one has
+   */
+  Journal(Store store, Runnable askForState, BooleanSupplier doubtful, Runnable superseded) {
     this.store = store;
     this.askForState = askForState;
+    this.doubtful = doubtful;
+    this.superseded = superseded;
   }
 
   /** What an earlier attempt wrote: the last record under each key; null if there is no journal. */
   static Map<String, Object> read(Store store) throws IOException {
     Map<String, Object> records = new LinkedHashMap<>();
     boolean there = store.readJournal(line -> {
-      List<?> pair = (List<?>) Json.parse(line.getBytes(StandardCharsets.US_ASCII));
-      String key = (String) pair.get(0);
-      records.remove(key);
-      if (pair.get(1) != null) {
-        records.put(key, pair.get(1));
+      List<?> pairs = (List<?>) Json.parse(line.getBytes(StandardCharsets.US_ASCII));
+      for (int i = 0; i < pairs.size(); i += 2) {
+        String key = (String) pairs.get(i);
+        records.remove(key);
+        if (pairs.get(i + 1) != null) {
+          records.put(key, pairs.get(i + 1));
+        }
       }
     });
     return there ? records : null;
   }
 
+  /**
+   * Whether all that was given to be written is, without a doubt, what a next attempt would read. For the one thread that
+   * calls {@link #write} and {@link #begin}.
+   */
+  boolean isDurable() {
+    return unwritten.get() == 0 && !doubtful.getAsBoolean();
+  }
+
   /** Write changes, then run something. */
   void write(Map<String, Object> changes, Runnable after) {
-    queue.add(new Work(changes, false, after));
+    add(new Work(changes, false, after));
   }
 
   /** Begin a file with the whole state. */
   void begin(Map<String, Object> state) {
-    queue.add(new Work(state, true, () -> { }));
+    add(new Work(state, true, () -> { }));
+  }
+
+  private void add(Work work) {
+    unwritten.incrementAndGet();
+    queue.add(work);
   }
 
   @Override
@@ -80,16 +110,24 @@ final class Journal implements Runnable {
     try {
       while (true) {
         List<Work> batch = new ArrayList<>();
-        batch.add(queue.take());
-        queue.drainTo(batch);
-        take(batch);
+        Work next = queue.poll(LOOK, TimeUnit.MILLISECONDS);
+        if (next != null) {
+          batch.add(next);
+          queue.drainTo(batch);
+          take(batch);
+        } else if (doubtful.getAsBoolean()) {
+          take(batch);
+        }
       }
+    } catch (Journals.Superseded error) {
+      Log.say(Log.reason(error));
+      superseded.run();
     } catch (InterruptedException error) {
       Thread.currentThread().interrupt();
     }
   }
 
-  private void take(List<Work> batch) throws InterruptedException {
+  private void take(List<Work> batch) throws InterruptedException, Journals.Superseded {
     // The newest whole state makes all before it needless.
     int from = 0;
     for (int i = 0; i < batch.size(); i++) {
@@ -98,7 +136,7 @@ final class Journal implements Runnable {
     for (Work work : batch) {
       pending.add(work.after);
     }
-    boolean whole = batch.get(from).whole;
+    boolean whole = !batch.isEmpty() && batch.get(from).whole;
     asked &= !whole;
     try {
       byte[] text = text(batch.subList(from, batch.size()));
@@ -110,6 +148,11 @@ final class Journal implements Runnable {
         file.append(text);
         written += text.length;
       }
+      if (!whole && doubtful.getAsBoolean()) {
+        file.check();
+      }
+    } catch (Journals.Superseded error) {
+      throw error;
     } catch (IOException | RuntimeException error) {
       Log.say("the journal cannot be written, begun anew in " + pause + " ms: " + Log.reason(error));
       file = null;
@@ -121,6 +164,7 @@ final class Journal implements Runnable {
     pause = 100;
     List<Runnable> done = new ArrayList<>(pending);
     pending.clear();
+    unwritten.addAndGet(-done.size());
     done.forEach(Runnable::run);
     if (written > limit) {
       ask();
@@ -135,23 +179,34 @@ final class Journal implements Runnable {
   }
 
   private void change(byte[] state) throws IOException {
-    Store.JournalFile before = file;
+    file = null; // none to go back to: a begin that failed may have made a newer one
     file = store.beginJournal(++segment, state);
     written = state.length;
     limit = Math.max(LONG, (long) LONGER_THAN_STATE * state.length);
-    if (before != null) {
-      before.close();
-    }
   }
 
+  /** Changes that belong together are one line: a next attempt finds all of them or none. */
   private static byte[] text(List<Work> works) throws IOException {
     ByteArrayOutputStream text = new ByteArrayOutputStream();
     for (Work work : works) {
+      List<Object> pairs = new ArrayList<>();
       for (Map.Entry<String, Object> entry : work.records.entrySet()) {
-        text.write(Json.write(Arrays.asList(entry.getKey(), entry.getValue())).getBytes(StandardCharsets.US_ASCII));
-        text.write('\n');
+        pairs.add(entry.getKey());
+        pairs.add(entry.getValue());
+        if (work.whole) {
+          line(text, pairs);
+        }
+      }
+      if (!pairs.isEmpty()) {
+        line(text, pairs);
       }
     }
     return text.toByteArray();
+  }
+
+  private static void line(ByteArrayOutputStream text, List<Object> pairs) throws IOException {
+    text.write(Json.write(pairs).getBytes(StandardCharsets.US_ASCII));
+    text.write('\n');
+    pairs.clear();
   }
 }

@@ -22,6 +22,7 @@ import knit.am.gateway.YarnNodeManagers;
 import knit.am.gateway.YarnProxies;
 import knit.am.gateway.YarnResourceManager;
 import org.apache.hadoop.conf.Configuration;
+import org.apache.hadoop.fs.CommonConfigurationKeysPublic;
 import org.apache.hadoop.io.Text;
 import org.apache.hadoop.security.Credentials;
 import org.apache.hadoop.security.UserGroupInformation;
@@ -38,21 +39,35 @@ public final class Main {
   private static final Clock CLOCK = System::currentTimeMillis;
   private static final long SIGTERM_PATIENCE = 200;
   private static final long WATCHDOG = 15_000;
+  private static volatile Master master;
 
   private Main() {}
 
   public static void main(String[] arguments) {
     Log.phase("main");
+    Thread.setDefaultUncaughtExceptionHandler(Main::died);
     int code = 1;
     try {
       code = run();
     } catch (Throwable error) {
-      Log.say("ended by an error: " + Log.reason(error));
       error.printStackTrace();
+      // Last, because YARN shows the last lines in the application's diagnostics.
+      Log.say(Exits.ATTEMPT_ENDS + (error instanceof Master.Died ? error.getMessage() : Log.reason(error)));
     }
     Master.daemon(Main::watch, "watchdog").start();
     Log.phase("exit " + code);
     System.exit(code);
+  }
+
+  /** A thread has died, whoever made it: nobody does what it did, so this attempt ends. */
+  private static void died(Thread thread, Throwable error) {
+    Master.daemon(Main::watch, "watchdog").start();
+    if (master != null) {
+      master.died(thread.getName(), error);
+      return;
+    }
+    Log.say(Exits.ATTEMPT_ENDS + new Master.Died(thread.getName(), error).getMessage());
+    Runtime.getRuntime().halt(1);
   }
 
   private static int run() throws Exception {
@@ -89,9 +104,13 @@ public final class Main {
         yarn -> Signatures.containerToken(secret, yarn), acls(spec));
     Master.daemon(() -> warmUp(nodes, spec), "warm-up").start();
     HdfsStore store = new HdfsStore(configuration, spec.staging, identity.application, identity.attempt);
-    Master master = new Master(identity, spec, CLOCK, manager, nodes, new NetworkProbes(), store);
+    master = new Master(identity, spec, CLOCK, manager, nodes, new NetworkProbes(), store);
     if (identity.attempt > 1) {
-      master.recover();
+      try {
+        master.recover();
+      } catch (RuntimeException error) {
+        return giveUp(host, "the journal of an earlier attempt makes no sense: " + Log.reason(error));
+      }
     }
     Api api;
     try {
@@ -132,9 +151,8 @@ public final class Main {
 
   private static Configuration configuration() {
     Configuration configuration = new YarnConfiguration();
-    // A node that does not answer is given up within seconds: its container is replaced.
-    configuration.setLong(YarnConfiguration.CLIENT_NM_CONNECT_MAX_WAIT_MS, 15_000);
-    configuration.setLong(YarnConfiguration.CLIENT_NM_CONNECT_RETRY_INTERVAL_MS, 1_000);
+    // Hadoop makes one client for all of a process's connections, with the first configuration that it is shown.
+    configuration.setInt(CommonConfigurationKeysPublic.IPC_CLIENT_CONNECT_TIMEOUT_KEY, YarnNodeManagers.CONNECT);
     return configuration;
   }
 

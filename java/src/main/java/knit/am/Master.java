@@ -1,6 +1,7 @@
 package knit.am;
 
 import java.io.IOException;
+import java.io.InterruptedIOException;
 import java.net.URI;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
@@ -13,6 +14,7 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
 import knit.am.api.Api;
 import knit.am.core.Action;
 import knit.am.core.Container;
@@ -21,6 +23,7 @@ import knit.am.core.Event;
 import knit.am.core.Identity;
 import knit.am.core.Spec;
 import knit.am.gateway.Clock;
+import knit.am.gateway.Journals;
 import knit.am.gateway.NodeManagers;
 import knit.am.gateway.Probes;
 import knit.am.gateway.ResourceManager;
@@ -29,11 +32,12 @@ import knit.am.json.Json;
 
 /** The owner thread: takes events from a queue, gives them to the reducer and has the gateways do what it decides. */
 public final class Master {
-  private static final int STARTERS = 16;
   private static final int LOOKERS = 8;
   /** Milliseconds for the journal to take up what a heartbeat brought. */
   private static final long SETTLING = 2_000;
   private static final long MAX_PAUSE = 60_000;
+  /** Milliseconds that the reading of the journal may take at least. */
+  private static final long LEAST_READING = 60_000;
 
   private final Identity identity;
   private final Spec spec;
@@ -45,7 +49,7 @@ public final class Master {
   private final Core core;
   /** Events, and things that the owner thread is to run between them. */
   private final LinkedBlockingQueue<Object> queue = new LinkedBlockingQueue<>();
-  private final ExecutorService starters;
+  private final NodeCalls calls = new NodeCalls(pool(NodeCalls.THREADS, "node"));
   private final ExecutorService lookers;
   private final Heartbeat heartbeat;
   /** Null when no other attempt can follow this one. */
@@ -54,8 +58,10 @@ public final class Master {
   private volatile double progress;
   private volatile boolean ending;
   private String address;
-  private boolean begun;
+  private volatile boolean begun;
   private volatile int exitCode = -1;
+  /** Why this attempt cannot go on, null while it can. */
+  private volatile Died death;
 
   public Master(Identity identity, Spec spec, Clock clock, ResourceManager manager, NodeManagers nodes, Probes probes,
       Store store) {
@@ -67,17 +73,45 @@ public final class Master {
     this.probes = probes;
     this.store = store;
     core = new Core(identity, spec);
-    journal = spec.journal ? new Journal(store, () -> queue.add((Runnable) this::beginJournal)) : null;
     heartbeat = new Heartbeat(manager, clock, this::post, () -> progress, this::settle);
-    starters = pool(STARTERS, "node");
+    journal = spec.journal ? new Journal(store, () -> queue.add((Runnable) this::beginJournal),
+        () -> heartbeat.silence() > manager.expiry(), () -> post(new Event.Disowned(clock.now()))) : null;
     lookers = pool(LOOKERS, "probe");
   }
 
-  private static ExecutorService pool(int threads, String name) {
+  private ExecutorService pool(int threads, String name) {
     ThreadPoolExecutor pool = new ThreadPoolExecutor(threads, threads, 10, TimeUnit.SECONDS, new LinkedBlockingQueue<>(),
-        task -> daemon(task, name));
+        task -> thread(task, name));
     pool.allowCoreThreadTimeOut(true);
     return pool;
+  }
+
+  /** A thread without which the application would stand still has died. */
+  static final class Died extends RuntimeException {
+    private static final long serialVersionUID = 1L;
+
+    Died(String thread, Throwable cause) {
+      super("the thread " + thread + " died: " + Log.reason(cause), cause);
+    }
+  }
+
+  /**
+   * End this attempt: a thread has died that nothing takes the place of. {@link #run} throws {@link Died}; nothing is
+   * unregistered, so that YARN starts the next attempt if there may be one, and else fails the application.
+   */
+  void died(String thread, Throwable error) {
+    if (death == null) {
+      death = new Died(thread, error);
+    }
+    exitCode = 1;
+    queue.add((Runnable) () -> { }); // wakes the owner thread
+  }
+
+  /** A thread whose death ends this attempt. */
+  private Thread thread(Runnable task, String name) {
+    Thread thread = daemon(task, name);
+    thread.setUncaughtExceptionHandler((dead, error) -> died(dead.getName(), error));
+    return thread;
   }
 
   /** Hand an event to the owner thread. */
@@ -85,19 +119,41 @@ public final class Master {
     queue.add(event);
   }
 
-  /** The state of an earlier attempt is taken up. Before {@link #run}. */
-  public void recover() {
+  /**
+   * The state of an earlier attempt is taken up. Before {@link #run}.
+   *
+   * @throws IOException if it cannot be read: nothing may begin without it
+   * @throws RuntimeException if it makes no sense
+   */
+  public void recover() throws IOException {
     if (journal == null) {
       return;
     }
-    try {
-      Map<String, Object> records = Journal.read(store);
-      if (records != null) {
-        core.restore(records);
+    Map<String, Object> records = read(clock.now() + Math.max(LEAST_READING, manager.expiry() / 2));
+    if (records != null) {
+      core.restore(records);
+    }
+    Log.phase(records == null ? "no journal to take up" : "journal taken up, " + records.size() + " records");
+  }
+
+  /** Until it succeeds or the deadline has passed: another attempt may not be allowed. */
+  private Map<String, Object> read(long deadline) throws IOException {
+    for (long pause = 50; ; pause = Math.min(2 * pause, 5_000)) {
+      try {
+        return Journal.read(store);
+      } catch (Journals.Superseded error) {
+        throw error;
+      } catch (IOException error) {
+        Log.say("the journal of an earlier attempt cannot be read yet: " + Log.reason(error));
+        if (clock.now() + pause > deadline) {
+          throw error;
+        }
       }
-      Log.phase(records == null ? "no journal to take up" : "journal taken up, " + records.size() + " records");
-    } catch (IOException | RuntimeException error) {
-      Log.say("the journal of an earlier attempt cannot be taken up, everything begins anew: " + Log.reason(error));
+      try {
+        Thread.sleep(pause);
+      } catch (InterruptedException error) {
+        throw new InterruptedIOException();
+      }
     }
   }
 
@@ -105,19 +161,20 @@ public final class Master {
    * Register and run until the end.
    *
    * @return the process's exit code
+   * @throws Died if a thread has died
    */
   public int run(String host, int port) throws IOException, InterruptedException {
     address = host + ":" + port;
     if (journal != null) {
-      daemon(journal, "journal").start();
+      thread(journal, "journal").start();
     }
     take(Collections.singletonList(new Event.Started(clock.now())));
     beginJournal();
     List<Event.Grant> previous = manager.register(host, port, "http://" + address + "/");
     Log.phase("registered");
-    daemon(heartbeat, "resourcemanager").start();
+    thread(heartbeat, "resourcemanager").start();
     take(Collections.singletonList(new Event.Registered(clock.now(), previous)));
-    daemon(this::announce, "announce").start();
+    thread(this::announce, "announce").start();
     while (exitCode < 0) {
       long pause = Math.min(MAX_PAUSE, core.nextTick() - clock.now());
       Object next = queue.poll(Math.max(0, pause), TimeUnit.MILLISECONDS);
@@ -125,6 +182,9 @@ public final class Master {
       batch.add(next == null ? new Event.Tick(clock.now()) : next);
       queue.drainTo(batch, 1000);
       take(batch);
+    }
+    if (death != null) {
+      throw death;
     }
     return exitCode;
   }
@@ -179,15 +239,17 @@ public final class Master {
     Map<String, Object> changes = core.changes();
     List<Action> answers = new ArrayList<>();
     for (Action action : actions) {
-      if (action instanceof Action.Answer && journal != null && !changes.isEmpty()) {
+      if (action instanceof Action.Answer) {
         answers.add(action);
       } else {
         carryOut(action);
       }
     }
-    if (journal != null && !changes.isEmpty()) {
-      // Who gets an answer can rely on its effect, even if this process dies now.
+    if (journal != null && !(changes.isEmpty() && (answers.isEmpty() || journal.isDurable()))) {
+      // Who gets an answer can rely on all that it shows, even if this process dies now.
       journal.write(changes, () -> answers.forEach(this::carryOut));
+    } else {
+      answers.forEach(this::carryOut);
     }
     runs.forEach(Runnable::run);
   }
@@ -202,11 +264,15 @@ public final class Master {
       manager.release(((Action.Release) action).yarn);
       heartbeat.wake();
     } else if (action instanceof Action.Launch) {
-      starters.execute(() -> launch((Action.Launch) action));
+      Container container = ((Action.Launch) action).container;
+      calls.add(container.node(), call(() -> launch((Action.Launch) action), error -> notLaunched(container, error)));
     } else if (action instanceof Action.Stop) {
-      starters.execute(() -> stop(((Action.Stop) action).yarn));
+      String yarn = ((Action.Stop) action).yarn;
+      calls.add(((Action.Stop) action).node, call(() -> nodes.stop(yarn), error -> notStopped(yarn, error)));
     } else if (action instanceof Action.Signal) {
-      starters.execute(() -> signal(((Action.Signal) action).yarn));
+      String yarn = ((Action.Signal) action).yarn;
+      calls.add(((Action.Signal) action).node, call(() -> nodes.signal(yarn),
+          error -> Log.say(yarn + " could not be sent SIGTERM: " + Log.reason(error))));
     } else if (action instanceof Action.Probe) {
       Action.Probe probe = (Action.Probe) action;
       lookers.execute(() -> post(new Event.Probed(clock.now(), probe.yarn, probes.ready(probe.host, probe.readiness))));
@@ -222,7 +288,7 @@ public final class Master {
     } else if (action instanceof Action.WriteResult) {
       ending = true;
       Map<String, Object> result = ((Action.WriteResult) action).result;
-      daemon(() -> writeResult(result), "result").start();
+      thread(() -> writeResult(result), "result").start();
     } else if (action instanceof Action.Unregister) {
       Action.Unregister unregister = (Action.Unregister) action;
       Log.phase("unregistering as " + unregister.outcome);
@@ -242,29 +308,39 @@ public final class Master {
     }
   }
 
-  private void launch(Action.Launch launch) {
-    Container container = launch.container;
-    try {
-      nodes.start(container, launch.service, environment(launch));
-      if (!begun) {
-        begun = true;
-        Log.phase("first container started");
+  /** A call to a NodeManager, after which the ResourceManager is soon expected to have news. */
+  private NodeCalls.Call call(Blocking make, Consumer<Exception> failed) {
+    return new NodeCalls.Call() {
+      @Override
+      public void make() throws IOException {
+        make.run();
+        heartbeat.notice();
       }
-      post(new Event.Launched(clock.now(), container.yarn()));
-    } catch (IOException | RuntimeException error) {
-      Log.say(container.id() + " could not be started on " + container.node() + ": " + Log.reason(error));
-      post(new Event.LaunchFailed(clock.now(), container.yarn(), Log.reason(error)));
-    }
-    heartbeat.notice();
+
+      @Override
+      public void failed(Exception error) {
+        failed.accept(error);
+        heartbeat.notice();
+      }
+    };
   }
 
-  private void signal(String yarn) {
-    try {
-      nodes.signal(yarn);
-    } catch (IOException | RuntimeException error) {
-      Log.say(yarn + " could not be sent SIGTERM: " + Log.reason(error));
+  private interface Blocking {
+    void run() throws IOException;
+  }
+
+  private void launch(Action.Launch launch) throws IOException {
+    nodes.start(launch.container, launch.service, environment(launch));
+    if (!begun) {
+      begun = true;
+      Log.phase("first container started");
     }
-    heartbeat.notice();
+    post(new Event.Launched(clock.now(), launch.container.yarn()));
+  }
+
+  private void notLaunched(Container container, Exception error) {
+    Log.say(container.id() + " could not be started on " + container.node() + ": " + Log.reason(error));
+    post(new Event.LaunchFailed(clock.now(), container.yarn(), Log.reason(error)));
   }
 
   private void administer(Action.Administer action) {
@@ -285,15 +361,10 @@ public final class Master {
     }
   }
 
-  private void stop(String yarn) {
-    try {
-      nodes.stop(yarn);
-    } catch (IOException | RuntimeException error) {
-      Log.say(yarn + " could not be stopped by its node, the ResourceManager is asked to: " + Log.reason(error));
-      manager.release(yarn);
-      heartbeat.wake();
-    }
-    heartbeat.notice();
+  private void notStopped(String yarn, Exception error) {
+    Log.say(yarn + " could not be stopped by its node, the ResourceManager is asked to: " + Log.reason(error));
+    manager.release(yarn);
+    heartbeat.wake();
   }
 
   /** What a container gets besides its service's variables (docs/protocol.md, section 3). */
@@ -341,6 +412,9 @@ public final class Master {
       try {
         store.replace(name, text.getBytes(StandardCharsets.US_ASCII));
         return null;
+      } catch (Journals.Superseded error) {
+        post(new Event.Disowned(clock.now()));
+        return Log.reason(error);
       } catch (IOException | RuntimeException error) {
         String problem = Log.reason(error);
         if (pointless.getAsBoolean() || clock.now() + pause > deadline) {

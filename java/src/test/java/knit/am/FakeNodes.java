@@ -5,7 +5,10 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.atomic.AtomicInteger;
 import knit.am.core.Container;
 import knit.am.core.Event;
 import knit.am.core.Spec;
@@ -14,25 +17,50 @@ import knit.am.gateway.NodeManagers;
 /** Starts what it is told to; what it stops is completed at the ResourceManager. */
 final class FakeNodes implements NodeManagers {
   final Map<String, Map<String, String>> started = new ConcurrentHashMap<>();
+  private final Map<String, String> hosts = new ConcurrentHashMap<>();
   final List<String> stopped = Collections.synchronizedList(new ArrayList<>());
   final List<String> signalled = Collections.synchronizedList(new ArrayList<>());
   volatile boolean broken;
+  volatile boolean erroneous;
+  /** Nodes whose calls hang until {@link #giveUp}; then they fail. */
+  final Set<String> hanging = ConcurrentHashMap.newKeySet();
+  final CountDownLatch giveUp = new CountDownLatch(1);
+  final AtomicInteger hung = new AtomicInteger();
   private final FakeResourceManager manager;
 
   FakeNodes(FakeResourceManager manager) {
     this.manager = manager;
   }
 
+  private void reach(String host) throws IOException {
+    if (!hanging.contains(host)) {
+      return;
+    }
+    hung.incrementAndGet();
+    try {
+      giveUp.await();
+    } catch (InterruptedException error) {
+      throw new IOException(error);
+    }
+    throw new Unreachable(new IOException(host + " does not answer"));
+  }
+
   @Override
   public void start(Container container, Spec.Service service, Map<String, String> environment) throws IOException {
+    if (erroneous) {
+      throw new NoClassDefFoundError("StartContainersRequest");
+    }
     if (broken) {
       throw new IOException("node07 is away");
     }
+    reach(container.host());
+    hosts.put(container.yarn(), container.host());
     started.put(container.yarn(), environment);
   }
 
   @Override
-  public void signal(String yarn) {
+  public void signal(String yarn) throws IOException {
+    reach(hosts.get(yarn));
     signalled.add(yarn);
   }
 
@@ -41,6 +69,7 @@ final class FakeNodes implements NodeManagers {
     if (broken) {
       throw new IOException("node07 is away");
     }
+    reach(hosts.get(yarn));
     stopped.add(yarn);
     manager.news.add(new Event.Completed(manager.clock.now(), yarn, 143, ""));
   }

@@ -5,6 +5,7 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.concurrent.LinkedBlockingQueue;
+import java.util.function.LongFunction;
 import knit.am.core.Event;
 import knit.am.core.Outcome;
 import knit.am.core.Spec;
@@ -20,9 +21,13 @@ final class FakeResourceManager implements ResourceManager {
   final List<String> administered = Collections.synchronizedList(new ArrayList<>());
   final List<Event.Grant> previous = new ArrayList<>();
   volatile String host = "node07";
+  /** The node for a request, where it is not {@link #host}. */
+  volatile LongFunction<String> place = request -> host;
   volatile boolean generous = true;
   volatile int faults;
   volatile boolean gone;
+  /** As on another version of Hadoop that lacks a method. */
+  volatile boolean broken;
   volatile String tracking;
   private final List<Long> requests = Collections.synchronizedList(new ArrayList<>());
   final Clock clock;
@@ -80,6 +85,9 @@ final class FakeResourceManager implements ResourceManager {
 
   @Override
   public List<Event> heartbeat(double progress) throws IOException {
+    if (broken) {
+      throw new NoSuchMethodError("AllocateResponse.getIt()");
+    }
     if (gone) {
       throw new Gone("gone", null);
     }
@@ -93,13 +101,19 @@ final class FakeResourceManager implements ResourceManager {
     synchronized (requests) {
       while (generous && !requests.isEmpty()) {
         long request = requests.remove(0);
-        grants.add(new Event.Grant(yarn(request), request, host + ":8041", host + ":8042"));
+        grants.add(new Event.Grant(yarn(request), request, place.apply(request) + ":8041",
+            place.apply(request) + ":8042"));
       }
     }
     if (!grants.isEmpty()) {
       events.add(new Event.Allocated(clock.now(), grants));
     }
     return events;
+  }
+
+  @Override
+  public long expiry() {
+    return 600_000;
   }
 
   @Override

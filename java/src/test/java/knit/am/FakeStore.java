@@ -5,17 +5,34 @@ import java.nio.charset.StandardCharsets;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Consumer;
+import knit.am.gateway.Journals;
 import knit.am.gateway.Store;
 import knit.am.json.Json;
 
-/** Files in memory; the first writes can fail, and a journal can be taken away from its writer. */
+/** The application's folder in memory, as one attempt sees it; the first writes can fail. */
 final class FakeStore implements Store {
-  final Map<String, String> files = new ConcurrentHashMap<>();
+  final FakeHdfs hdfs;
+  final Map<String, String> files;
   volatile int faults;
-  volatile int journalFaults;
   volatile int begun;
-  private StringBuilder journal;
-  private int fence;
+  private final int attempt;
+  private final Journals journals;
+
+  FakeStore() {
+    this(new FakeHdfs(), new ConcurrentHashMap<>(), 2);
+  }
+
+  private FakeStore(FakeHdfs hdfs, Map<String, String> files, int attempt) {
+    this.hdfs = hdfs;
+    this.files = files;
+    this.attempt = attempt;
+    journals = new Journals(hdfs.new Process(), attempt, 1_000);
+  }
+
+  /** The same folder for the next attempt. */
+  FakeStore next() {
+    return new FakeStore(hdfs, files, attempt + 1);
+  }
 
   @Override
   public synchronized void replace(String name, byte[] content) throws IOException {
@@ -23,52 +40,20 @@ final class FakeStore implements Store {
       faults--;
       throw new IOException("no NameNode");
     }
+    journals.check();
     files.put(name, new String(content, StandardCharsets.UTF_8));
   }
 
   @Override
-  public synchronized boolean readJournal(Consumer<String> lines) throws IOException {
-    fence++;
-    if (journal == null) {
-      return false;
-    }
-    for (String line : journal.toString().split("\n")) {
-      lines.accept(line);
-    }
-    return true;
+  public boolean readJournal(Consumer<String> lines) throws IOException {
+    return journals.takeOver(lines);
   }
 
   @Override
-  public synchronized JournalFile beginJournal(int segment, byte[] first) throws IOException {
-    fail();
-    journal = new StringBuilder(new String(first, StandardCharsets.US_ASCII));
-    StringBuilder own = journal;
-    int mine = fence;
+  public JournalFile beginJournal(int segment, byte[] first) throws IOException {
+    JournalFile file = journals.begin(segment, first);
     begun++;
-    return new JournalFile() {
-      @Override
-      public void append(byte[] text) throws IOException {
-        synchronized (FakeStore.this) {
-          fail();
-          if (mine != fence) {
-            throw new IOException("another attempt has taken the journal over");
-          }
-          own.append(new String(text, StandardCharsets.US_ASCII));
-        }
-      }
-
-      @Override
-      public void close() {
-        // Nothing is held.
-      }
-    };
-  }
-
-  private void fail() throws IOException {
-    if (journalFaults > 0) {
-      journalFaults--;
-      throw new IOException("no DataNode");
-    }
+    return file;
   }
 
   Map<?, ?> json(String name) {

@@ -1,28 +1,34 @@
 package knit.am;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import knit.am.api.Reply;
 import knit.am.core.Event;
+import knit.am.gateway.Journals;
 import knit.am.json.Json;
-import org.junit.jupiter.api.Assertions;
 import org.junit.jupiter.api.Test;
 
 /** What is answered is written down, whatever happens to the journal's file. */
 class JournalTest {
   private static CompletableFuture<Reply> put(Running running, String key) {
     CompletableFuture<Reply> ticket = new CompletableFuture<>();
-    running.master.post(new Event.KvPut(running.clock.now(), ticket, key, new Json.Raw(1), null, null));
+    running.master.post(new Event.KvPut(running.clock.now(), ticket, null, key, new Json.Raw(1), null, null));
     return ticket;
   }
 
   private static Map<String, Object> written(Running running) throws Exception {
-    return Journal.read(running.store);
+    return Journal.read(running.store.next());
   }
 
   @Test
@@ -39,7 +45,7 @@ class JournalTest {
     try (Running running = new Running(1)) {
       running.awaitRunning(1);
       int begun = running.store.begun;
-      running.store.journalFaults = 2;
+      running.store.hdfs.appendFaults.set(2);
       put(running, "a").get(20, TimeUnit.SECONDS);
       put(running, "b").get(20, TimeUnit.SECONDS);
       assertEquals(begun + 1, running.store.begun);
@@ -51,12 +57,59 @@ class JournalTest {
   void noAnswerWithoutAJournal() throws Exception {
     try (Running running = new Running(1)) {
       running.awaitRunning(1);
-      running.store.journalFaults = 1_000_000;
+      running.store.hdfs.appendFaults.set(1_000_000);
       CompletableFuture<Reply> ticket = put(running, "a");
-      Assertions.assertThrows(TimeoutException.class, () -> ticket.get(500, TimeUnit.MILLISECONDS));
-      assertTrue(running.application().toString().contains("RUNNING"), "who only reads is answered");
-      running.store.journalFaults = 0;
+      assertNoAnswer(ticket);
+      running.store.hdfs.appendFaults.set(0);
       assertEquals(200, ticket.get(20, TimeUnit.SECONDS).status);
+    }
+  }
+
+  private static void assertNoAnswer(CompletableFuture<Reply> ticket) {
+    assertThrows(TimeoutException.class, () -> ticket.get(500, TimeUnit.MILLISECONDS));
+  }
+
+  private static CompletableFuture<Reply> get(Running running, String key) {
+    CompletableFuture<Reply> ticket = new CompletableFuture<>();
+    running.master.post(new Event.KvGet(running.clock.now(), ticket, key, 0, 0));
+    return ticket;
+  }
+
+  @Test
+  void nobodySeesWhatIsNotWrittenDown() throws Exception {
+    FakeStore store;
+    List<CompletableFuture<Reply>> tickets = new ArrayList<>();
+    try (Running first = new Running(1)) {
+      first.awaitRunning(1);
+      assertEquals(1L, put(first, "a").get(20, TimeUnit.SECONDS).body.get("revision"));
+      store = first.store;
+      store.hdfs.appendFaults.set(1_000_000);
+      for (int repetition = 0; repetition < 2; repetition++) {
+        CompletableFuture<Reply> ticket = new CompletableFuture<>();
+        first.master.post(new Event.KvPut(first.clock.now(), ticket, null, "b", new Json.Raw(1), 0L, "0123456789abcdef"));
+        tickets.add(ticket);
+      }
+      tickets.add(get(first, "b"));
+      CompletableFuture<Reply> conflict = new CompletableFuture<>();
+      first.master.post(new Event.KvPut(first.clock.now(), conflict, null, "b", new Json.Raw(2), 0L, null));
+      tickets.add(conflict);
+      CompletableFuture<Reply> watch = new CompletableFuture<>();
+      first.master.post(new Event.KvList(first.clock.now(), watch, "", 1, true, first.clock.now() + 1000));
+      tickets.add(watch);
+      CompletableFuture<Reply> application = new CompletableFuture<>();
+      first.master.post(new Event.Read(first.clock.now(), application, Event.What.APPLICATION));
+      tickets.add(application);
+      assertNoAnswer(tickets.get(0));
+      store.hdfs.readFaults.set(1_000_000); // its process is gone
+      store.hdfs.appendFaults.set(0);
+    }
+    store.hdfs.readFaults.set(0);
+    try (Running second = new Running(1, prepared -> prepared.useStoreOf(store))) {
+      assertEquals(404, get(second, "b").get(20, TimeUnit.SECONDS).status);
+      assertEquals(2L, put(second, "b").get(20, TimeUnit.SECONDS).body.get("revision"), "nobody saw the other one");
+    }
+    for (CompletableFuture<Reply> ticket : tickets) {
+      assertFalse(ticket.isDone(), ticket.toString());
     }
   }
 
@@ -68,12 +121,33 @@ class JournalTest {
       Json.Raw big = new Json.Raw(new String(new char[200 << 10]).replace('\0', 'x'));
       for (int i = 0; i < 60; i++) {
         CompletableFuture<Reply> ticket = new CompletableFuture<>();
-        running.master.post(new Event.KvPut(running.clock.now(), ticket, "same", big, null, null));
+        running.master.post(new Event.KvPut(running.clock.now(), ticket, null, "same", big, null, null));
         ticket.get(20, TimeUnit.SECONDS);
       }
       Running.await("begun anew", () -> running.store.begun > begun);
       put(running, "after").get(20, TimeUnit.SECONDS);
       assertTrue(written(running).containsKey("k after"));
+    }
+  }
+
+  @Test
+  void aChangeIsFoundWithItsTokenOrNotAtAll() throws Exception {
+    try (Running running = new Running(1)) {
+      running.awaitRunning(1);
+      put(running, "a").get(20, TimeUnit.SECONDS);
+      String name = running.store.hdfs.names().get(1);
+      int before = running.store.hdfs.content(name).length();
+      CompletableFuture<Reply> ticket = new CompletableFuture<>();
+      running.master.post(new Event.KvAppend(running.clock.now(), ticket, null, "q/", new Json.Raw(1), "0123456789abcdef"));
+      ticket.get(20, TimeUnit.SECONDS);
+      int after = running.store.hdfs.content(name).length();
+      for (int cut = after; cut >= before; cut--) {
+        running.store.hdfs.truncate(name, cut);
+        Map<String, Object> found = written(running);
+        assertEquals(cut == after, found.containsKey("k q/0000000000"));
+        assertEquals(cut == after, found.containsKey("t 0123456789abcdef"));
+        assertEquals(cut == after ? 1L : null, found.get("n q/"));
+      }
     }
   }
 
@@ -85,6 +159,7 @@ class JournalTest {
       put(first, "a").get(20, TimeUnit.SECONDS);
       store = first.store;
     }
+    store.hdfs.readFaults.set(3);
     try (Running second = new Running(2, prepared -> {
       prepared.useStoreOf(store);
       prepared.manager.previous.add(FakeResourceManager.grant(firstRequest()));
@@ -92,12 +167,112 @@ class JournalTest {
     })) {
       second.awaitRunning(2);
       assertTrue(second.nodes.started.isEmpty());
-      CompletableFuture<Reply> ticket = new CompletableFuture<>();
-      second.master.post(new Event.KvGet(second.clock.now(), ticket, "a", 0, 0));
-      assertEquals(200, ticket.get(20, TimeUnit.SECONDS).status);
+      assertEquals(200, get(second, "a").get(20, TimeUnit.SECONDS).status);
       // The attempt before writes no more.
       assertTrue(written(second).containsKey("c main_0/1"));
     }
+  }
+
+  @Test
+  void anAttemptThatCannotReadBeginsNothing() throws Exception {
+    FakeStore store;
+    try (Running first = new Running(1)) {
+      first.awaitRunning(1);
+      put(first, "a").get(20, TimeUnit.SECONDS);
+      store = first.store;
+    }
+    store.hdfs.readFaults.set(1_000_000);
+    Running[] made = new Running[1];
+    IOException error = assertThrows(IOException.class, () -> new Running(1, prepared -> {
+      made[0] = prepared;
+      prepared.useStoreOf(store);
+      Master.daemon(() -> {
+        while (store.hdfs.readFaults.get() > 0) {
+          prepared.clock.advance(1_000);
+        }
+      }, "time").start();
+    }));
+    assertTrue(error.getMessage().contains("no NameNode"), error.getMessage());
+    made[0].close();
+    store.hdfs.readFaults.set(0);
+    assertTrue(Journal.read(store.next().next()).containsKey("k a"));
+  }
+
+  @Test
+  void anAttemptEndsOnceALaterOneHasTakenOver() throws Exception {
+    try (Running running = new Running(1)) {
+      running.awaitRunning(1);
+      Map<String, Object> taken = Journal.read(running.store.next());
+      CompletableFuture<Reply> ticket = put(running, "a");
+      assertEquals(1, running.end());
+      assertFalse(ticket.isDone());
+      assertFalse(taken.containsKey("k a"));
+      assertTrue(running.manager.unregistered.isEmpty());
+    }
+  }
+
+  @Test
+  void aResourceManagerThatIsAwayCostsNothing() throws Exception {
+    try (Running running = new Running(2)) {
+      running.awaitRunning(2);
+      running.manager.faults = 1_000_000;
+      for (int i = 0; i < 4; i++) {
+        running.clock.advance(running.manager.expiry() / 2);
+        put(running, "a" + i).get(20, TimeUnit.SECONDS);
+        assertTrue(running.application().toString().contains("running=2,"));
+      }
+      running.manager.faults = 0;
+      running.manager.news.add(new Event.Completed(running.clock.now(), Running.yarn(Running.FIRST), 0, ""));
+      running.manager.news.add(new Event.Completed(running.clock.now(), Running.yarn(Running.FIRST + 1), 0, ""));
+      assertEquals(0, running.end());
+      assertEquals(Collections.emptyList(), running.manager.released);
+      assertEquals(Collections.emptyList(), running.nodes.stopped);
+    }
+  }
+
+  @Test
+  void whoIsCutOffLooksForALaterAttemptBeforeItAnswers() throws Exception {
+    try (Running running = new Running(1)) {
+      running.awaitRunning(1);
+      put(running, "a").get(20, TimeUnit.SECONDS);
+      running.store.hdfs.new Process().create("attempt-000003"); // it has not come to recover the lease
+      running.manager.faults = 1_000_000;
+      running.clock.advance(running.manager.expiry() + 1);
+      CompletableFuture<Reply> ticket = get(running, "a");
+      assertEquals(1, running.end());
+      assertFalse(ticket.isDone());
+    }
+  }
+
+  @Test
+  void whoIsCutOffAndHasNothingToDoEndsToo() throws Exception {
+    try (Running running = new Running(1)) {
+      running.awaitRunning(1);
+      running.store.hdfs.new Process().create("attempt-000003");
+      running.manager.faults = 1_000_000;
+      running.clock.advance(running.manager.expiry() + 1);
+      assertEquals(1, running.end());
+    }
+  }
+
+  @Test
+  void whoIsCutOffDoesNotTrustAFileThatSomebodyHasDeleted() throws Exception {
+    try (Running running = new Running(1)) {
+      running.awaitRunning(1);
+      running.manager.faults = 1_000_000;
+      running.clock.advance(running.manager.expiry() + 1);
+      running.store.hdfs.lose("journal-");
+      put(running, "a").get(20, TimeUnit.SECONDS);
+      assertTrue(written(running).containsKey("k a"));
+    }
+  }
+
+  @Test
+  void aLaterAttemptsFilesAreItsOwn() throws Exception {
+    FakeStore store = new FakeStore();
+    store.next().readJournal(line -> { });
+    assertThrows(Journals.Superseded.class, () -> store.replace("result.json", new byte[0]));
+    assertThrows(Journals.Superseded.class, () -> store.readJournal(line -> { }));
   }
 
   private static long firstRequest() {

@@ -3,10 +3,13 @@ package knit.am;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.util.Arrays;
 import java.util.Map;
 import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import knit.am.core.Event;
@@ -80,6 +83,52 @@ class MasterTest {
   }
 
   @Test
+  void aNodeThatHangsDelaysNoOther() throws Exception {
+    try (Running running = new Running(102, prepared -> {
+      prepared.nodes.hanging.add("hung");
+      prepared.manager.place = request -> request < Running.FIRST + 100 ? "hung" : "node07";
+    })) {
+      running.awaitRunning(2);
+      // Nor do orders to stop, when what is on it is to be ended.
+      running.master.post(new Event.Kill(running.clock.now(), new CompletableFuture<>(), null, "main_101", null));
+      Running.await("stopped", () -> running.nodes.stopped.contains(Running.yarn(102)));
+      assertEquals(NodeCalls.WIDTH, running.nodes.hung.get());
+    }
+  }
+
+  @Test
+  void aNodeThatCannotBeReachedIsAvoidedAndAllItsContainersAreReplaced() throws Exception {
+    try (Running running = new Running(100, prepared -> {
+      prepared.nodes.hanging.add("hung");
+      prepared.manager.news.add(new Event.ClusterSize(prepared.clock.now(), 3));
+      prepared.manager.place = request -> request < Running.FIRST + 100 ? "hung" : "node07";
+    })) {
+      Running.await("hanging", () -> running.nodes.hung.get() == NodeCalls.WIDTH);
+      running.nodes.giveUp.countDown();
+      running.awaitRunning(100);
+      assertEquals(Arrays.asList("+hung"), running.manager.avoided);
+      assertEquals(100, running.manager.released.size());
+      // Those that waited were not tried, except for what took a free place before the first had failed.
+      assertTrue(running.nodes.hung.get() < 3 * NodeCalls.WIDTH, running.nodes.hung + " tried");
+    }
+  }
+
+  @Test
+  void manyNodesThatHangTakeNotAllThreadsForEver() throws Exception {
+    try (Running running = new Running(101, prepared -> {
+      prepared.manager.place = request -> request < Running.FIRST + 100 ? "hung" + request : "node07";
+      for (long request = Running.FIRST; request < Running.FIRST + 100; request++) {
+        prepared.nodes.hanging.add("hung" + request);
+      }
+    })) {
+      Running.await("hanging", () -> running.nodes.hung.get() == NodeCalls.THREADS);
+      running.manager.place = request -> "node07";
+      running.nodes.giveUp.countDown();
+      running.awaitRunning(101);
+    }
+  }
+
+  @Test
   void aDisownedAttemptEndsWithoutAResult() throws Exception {
     try (Running running = new Running(1)) {
       running.awaitRunning(1);
@@ -87,6 +136,58 @@ class MasterTest {
       assertEquals(1, running.end());
       assertNull(running.store.files.get("result.json"));
       assertTrue(running.manager.unregistered.isEmpty());
+    }
+  }
+
+  private static void assertDied(Running running, String thread, String error) {
+    Exception end = assertThrows(Exception.class, running::end);
+    assertTrue(end.getCause() instanceof Master.Died, end.toString());
+    assertEquals("the thread " + thread + " died: " + error, end.getCause().getMessage());
+    assertTrue(running.manager.unregistered.isEmpty());
+    assertNull(running.store.files.get("result.json"));
+    running.master.terminate(10_000); // as the JVM's end does: nothing is written any more
+    assertNull(running.store.files.get("result.json"));
+  }
+
+  @Test
+  void anErrorInTheHeartbeatEndsTheAttempt() throws Exception {
+    try (Running running = new Running(1)) {
+      running.awaitRunning(1);
+      running.manager.broken = true;
+      assertDied(running, "knit-resourcemanager", "NoSuchMethodError AllocateResponse.getIt()");
+    }
+  }
+
+  @Test
+  void equalRefusalsInARowEndTheAttempt() {
+    ManualClock clock = new ManualClock();
+    Heartbeat heartbeat = new Heartbeat(new FakeResourceManager(clock), clock, event -> { }, () -> 0, () -> { });
+    Exception end = assertThrows(IllegalStateException.class, () -> {
+      for (int i = 0; i < Heartbeat.MOST_REFUSALS; i++) {
+        heartbeat.count(new knit.am.gateway.ResourceManager.Rejected(new IllegalArgumentException("out of turn")));
+      }
+    });
+    assertTrue(end.getMessage().contains("60 times in a row"), end.getMessage());
+    for (int i = 0; i < 10_000; i++) {
+      heartbeat.count(new java.io.IOException("no connection")); // is waited for
+      heartbeat.count(new knit.am.gateway.ResourceManager.Rejected(new IllegalArgumentException("other " + i)));
+    }
+  }
+
+  @Test
+  void anErrorInTheJournalEndsTheAttempt() throws Exception {
+    try (Running running = new Running(1)) {
+      running.awaitRunning(1);
+      running.store.hdfs.erroneous = true;
+      running.manager.news.add(completed(running, 1, -100));
+      assertDied(running, "knit-journal", "NoClassDefFoundError DFSOutputStream");
+    }
+  }
+
+  @Test
+  void anErrorInATaskOfAPoolEndsTheAttempt() throws Exception {
+    try (Running running = new Running(1, prepared -> prepared.nodes.erroneous = true)) {
+      assertDied(running, "knit-node", "NoClassDefFoundError StartContainersRequest");
     }
   }
 

@@ -45,7 +45,7 @@ public final class Running implements AutoCloseable {
   }
 
   void useStoreOf(FakeStore other) {
-    store = other;
+    store = other.next();
   }
 
   public static String yarn(long request) {

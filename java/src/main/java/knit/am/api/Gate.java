@@ -11,7 +11,7 @@ import knit.am.json.Json;
 
 /** Decides whether a request may pass: its signature, then its time and attempt, then its nonce. */
 final class Gate {
-  static final long VALID = 300_000;
+  static final long VALID = 60_000;
   static final String CLIENT = "client";
   private static final Pattern SAFE = Pattern.compile("[A-Za-z0-9._~-]+");
   private static final Pattern NONCE = Pattern.compile("[0-9a-f]{16,64}");
@@ -25,7 +25,7 @@ final class Gate {
 
   private final int attempt;
   private final Clock clock;
-  private final Nonces nonces = new Nonces();
+  private final Nonces nonces = new Nonces(VALID);
 
   Gate(byte[] secret, int attempt, Clock clock) {
     this.secret = secret;
@@ -79,27 +79,37 @@ final class Gate {
     if (!Signatures.same(right, query.get("ksig"))) {
       throw Reply.error(401, "bad-signature", "the signature is wrong");
     }
-    Reply refusal = refusal(Long.parseLong(time), Long.parseLong(meant), kid + " " + nonce);
+    boolean ends = path.endsWith("/shutdown") || path.endsWith("/kill");
+    Reply refusal = refusal(client ? null : kid, nonce, ends, Long.parseLong(time), Long.parseLong(meant));
     for (String name : OURS) {
       query.remove(name);
     }
     return new Signer(client ? null : kid, key, nonce, query, refusal);
   }
 
-  private Reply refusal(long time, long meant, String nonce) {
+  private Reply refusal(String container, String nonce, boolean ends, long time, long meant) {
     long now = clock.now();
-    if (meant != attempt || Math.abs(now - time) > VALID) {
-      String why = meant != attempt ? "meant for another attempt" : "its time is more than 300 s off";
-      return new Reply(401, Json.map("error", "stale", "message", why, "time", now, "attempt", attempt));
+    if (meant != attempt) {
+      return stale("meant for another attempt", now);
     }
-    switch (nonces.add(nonce, time, VALID, now)) {
+    // Written so that no time is so far off that the difference overflows.
+    if (time < now - VALID || time > now + VALID) {
+      return stale("its time is more than " + VALID / 1000 + " s off", now);
+    }
+    switch (nonces.add(container, nonce, ends, time, now)) {
       case SEEN:
         return Reply.error(401, "replay", "this nonce was used before");
+      case STALE:
+        return stale("its time is before that of requests that are forgotten", now);
       case FULL:
-        return Reply.error(503, "busy", "too many requests within 300 s");
+        return Reply.error(503, "busy", "more requests within " + VALID / 1000 + " s than this caller's share");
       default:
         return null;
     }
+  }
+
+  private Reply stale(String why, long now) {
+    return new Reply(401, Json.map("error", "stale", "message", why, "time", now, "attempt", attempt));
   }
 
   private static Map<String, String> query(String raw) throws Reply {

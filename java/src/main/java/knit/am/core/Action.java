@@ -56,9 +56,12 @@ public abstract class Action {
   /** Have a NodeManager send a container SIGTERM. */
   public static final class Signal extends Action {
     public final String yarn;
+    /** Whose NodeManager, host:port. */
+    public final String node;
 
-    Signal(String yarn) {
-      this.yarn = yarn;
+    Signal(Container container) {
+      yarn = container.yarn();
+      node = container.node();
     }
   }
 
@@ -106,9 +109,12 @@ public abstract class Action {
   /** Have a NodeManager end a container. */
   public static final class Stop extends Action {
     public final String yarn;
+    /** Whose NodeManager, host:port. */
+    public final String node;
 
-    Stop(String yarn) {
-      this.yarn = yarn;
+    Stop(Container container) {
+      yarn = container.yarn();
+      node = container.node();
     }
   }
 

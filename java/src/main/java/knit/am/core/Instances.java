@@ -4,6 +4,8 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
 import knit.am.json.Json;
 
 /** The life of containers: asked for, given, started, ready, ended, and what takes their place. */
@@ -11,6 +13,9 @@ final class Instances {
   /** Milliseconds that a NodeManager has to end a container. */
   static final long STOP_PATIENCE = 5_000;
   static final int MAX_REFUSALS = 10;
+  /** Milliseconds before a refused request is made again; doubled each time. */
+  static final long FIRST_REFUSAL_PAUSE = 1_000;
+  static final long LONGEST_REFUSAL_PAUSE = 60_000;
   static final String RESTART = "restart ";
   private static final String TERM = "term ";
   private static final String KILL = "kill ";
@@ -110,6 +115,34 @@ final class Instances {
     }
   }
 
+  /** The ResourceManager refuses requests: they are made again, later and later, since its queues may change; then it is enough. */
+  void refused(Event.RequestsRefused event) {
+    String why = "YARN refuses its request: " + Exits.clip(event.message);
+    Set<String> services = new TreeSet<>();
+    for (long request : event.requests) {
+      Container container = context.roster.waited(request);
+      if (container == null) {
+        continue;
+      }
+      services.add(container.service);
+      Group group = context.roster.group(container);
+      Group.History history = group.history(container.instance);
+      spread.given(container);
+      if (++history.refusals >= MAX_REFUSALS) {
+        fail(group, container.ended(ContainerState.FAILED, event.at, null, why + " (" + MAX_REFUSALS + " times)", none()),
+            false);
+        continue;
+      }
+      remember(group, container.instance);
+      long again = event.at + Math.min(LONGEST_REFUSAL_PAUSE, FIRST_REFUSAL_PAUSE << (history.refusals - 1));
+      Container refused = context.roster.update(container.refused(why, again));
+      context.alarms.set(RESTART + refused.key(), again);
+    }
+    if (!services.isEmpty()) {
+      context.log.add(event.at, "request-refused", null, String.join(", ", services) + ": " + event.message);
+    }
+  }
+
   /** Start a container that was given. */
   void launch(Group group, Container container, long at) {
     Container starting = context.roster.update(container);
@@ -124,7 +157,7 @@ final class Instances {
     }
     if (container.state() == ContainerState.STOPPING) {
       // The order to stop may have reached the NodeManager before the container did.
-      context.act(new Action.Stop(yarn));
+      context.act(new Action.Stop(container));
     } else if (container.state() == ContainerState.STARTING) {
       began(container, at);
     }
@@ -326,17 +359,17 @@ final class Instances {
     }
     context.ending.awaitStop(container.yarn());
     if (group.spec.grace > 0 && container.state() == ContainerState.RUNNING) {
-      context.act(new Action.Signal(container.yarn()));
+      context.act(new Action.Signal(container));
       context.alarms.set(TERM + container.yarn(), at + group.spec.grace);
     } else {
-      term(container.yarn(), at);
+      term(container, at);
     }
     return context.roster.update(container.stopping(why));
   }
 
-  private void term(String yarn, long at) {
-    context.act(new Action.Stop(yarn));
-    context.alarms.set(KILL + yarn, at + STOP_PATIENCE);
+  private void term(Container container, long at) {
+    context.act(new Action.Stop(container));
+    context.alarms.set(KILL + container.yarn(), at + STOP_PATIENCE);
   }
 
   void kill(Event.Kill event) {
@@ -365,7 +398,7 @@ final class Instances {
     if (key.startsWith(RESTART)) {
       delayOver(rest, at);
     } else if (key.startsWith(TERM)) {
-      term(rest, at);
+      term(context.roster.allocated(rest), at);
     } else if (key.startsWith(KILL)) {
       // Its NodeManager did not say that it ended it: the ResourceManager can.
       context.act(new Action.Release(rest));

@@ -1,13 +1,10 @@
 package knit.am.gateway;
 
-import java.io.BufferedReader;
-import java.io.FileNotFoundException;
 import java.io.IOException;
-import java.io.InputStreamReader;
+import java.io.InputStream;
+import java.io.InterruptedIOException;
 import java.io.OutputStream;
-import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
-import java.util.Collections;
 import java.util.List;
 import java.util.function.Consumer;
 import org.apache.hadoop.conf.Configuration;
@@ -21,13 +18,13 @@ import org.apache.hadoop.hdfs.DistributedFileSystem;
 
 /** The application's folder on HDFS (or another Hadoop file system). Connects at its first use. */
 public final class HdfsStore implements Store {
-  private static final String JOURNAL = "journal-";
   /** Milliseconds for HDFS to close the file of a dead writer. */
-  private static final long LEASE_PATIENCE = 30_000;
+  private static final long LEASE_LIMIT = 60_000;
 
   private final Configuration configuration;
   private final Path folder;
   private final int attempt;
+  private final Journals journals;
 
   /**
    * @param attempt makes names this attempt's own
@@ -36,6 +33,7 @@ public final class HdfsStore implements Store {
     this.configuration = configuration;
     this.folder = new Path(new Path(staging, "apps"), application);
     this.attempt = attempt;
+    journals = new Journals(new Steps(), attempt, LEASE_LIMIT);
   }
 
   private FileSystem files() throws IOException {
@@ -53,6 +51,7 @@ public final class HdfsStore implements Store {
     try (OutputStream out = files.create(temporary, true)) {
       out.write(content);
     }
+    journals.check();
     rename(files, temporary, new Path(folder, name));
   }
 
@@ -69,99 +68,82 @@ public final class HdfsStore implements Store {
 
   @Override
   public boolean readJournal(Consumer<String> lines) throws IOException {
-    FileSystem files = files();
-    List<Path> journals = journals(files);
-    if (journals.isEmpty()) {
-      return false;
-    }
-    Path newest = journals.get(journals.size() - 1);
-    fence(files, newest);
-    try (BufferedReader reader = new BufferedReader(new InputStreamReader(files.open(newest), StandardCharsets.US_ASCII))) {
-      StringBuilder line = new StringBuilder();
-      for (int next = reader.read(); next >= 0; next = reader.read()) {
-        if (next == '\n') {
-          lines.accept(line.toString());
-          line.setLength(0);
-        } else {
-          line.append((char) next);
-        }
-      }
-      // What follows the last newline was not written to its end, and nobody was told that it was.
-    }
-    return true;
-  }
-
-  private List<Path> journals(FileSystem files) throws IOException {
-    List<Path> found = new ArrayList<>();
-    try {
-      for (FileStatus status : files.listStatus(folder, path -> path.getName().startsWith(JOURNAL))) {
-        found.add(status.getPath());
-      }
-    } catch (FileNotFoundException none) {
-      return found;
-    }
-    Collections.sort(found);
-    return found;
-  }
-
-  /** Take the file away from whoever still writes it. */
-  private static void fence(FileSystem files, Path journal) throws IOException {
-    if (!(files instanceof DistributedFileSystem)) {
-      return;
-    }
-    DistributedFileSystem hdfs = (DistributedFileSystem) files;
-    long end = System.nanoTime() + LEASE_PATIENCE * 1_000_000;
-    boolean closed = hdfs.recoverLease(journal);
-    while (!closed && System.nanoTime() < end) {
-      try {
-        Thread.sleep(50);
-      } catch (InterruptedException error) {
-        throw new IOException(error);
-      }
-      closed = hdfs.isFileClosed(journal);
-    }
+    return journals.takeOver(lines);
   }
 
   @Override
   public JournalFile beginJournal(int segment, byte[] first) throws IOException {
-    FileSystem files = files();
-    List<Path> before = journals(files);
-    String name = String.format("%s%06d-%06d", JOURNAL, attempt, segment);
-    Path temporary = new Path(folder, "." + name);
-    FSDataOutputStream out = files.create(temporary, true);
-    try {
-      out.write(first);
-      out.hflush();
-      rename(files, temporary, new Path(folder, name)); // its writer may go on: HDFS knows files, not names
-    } catch (IOException | RuntimeException error) {
-      abort(out);
-      throw error;
-    }
-    for (Path old : before) {
-      if (!old.getName().equals(name)) {
-        files.delete(old, false);
-      }
-    }
-    return new JournalFile() {
-      @Override
-      public void append(byte[] lines) throws IOException {
-        out.write(lines);
-        out.hflush();
-      }
-
-      @Override
-      public void close() throws IOException {
-        out.close();
-      }
-    };
+    return journals.begin(segment, first);
   }
 
-  private static void abort(FSDataOutputStream out) {
-    try {
-      out.close();
-    } catch (IOException error) {
-      // It has failed already; what it left has a temporary name.
-      return;
+  /** The steps of {@link Journals}. */
+  private final class Steps implements Journals.Folder {
+    @Override
+    public List<String> list() throws IOException {
+      FileSystem files = files();
+      // A standby NameNode that serves reads may lag behind what another process has just written.
+      String provider = configuration.get("dfs.client.failover.proxy.provider." + folder.toUri().getHost(), "");
+      if (provider.contains("Observer") && files instanceof DistributedFileSystem) {
+        ((DistributedFileSystem) files).msync();
+      }
+      List<String> names = new ArrayList<>();
+      for (FileStatus status : files.listStatus(folder)) {
+        names.add(status.getPath().getName());
+      }
+      return names;
+    }
+
+    @Override
+    public Journals.Out create(String name) throws IOException {
+      FSDataOutputStream out = files().create(new Path(folder, name), true);
+      return new Journals.Out() {
+        @Override
+        public void append(byte[] bytes) throws IOException {
+          out.write(bytes);
+          out.hflush();
+        }
+
+        @Override
+        public void close() throws IOException {
+          out.close();
+        }
+      };
+    }
+
+    @Override
+    public void rename(String from, String to) throws IOException {
+      HdfsStore.rename(files(), new Path(folder, from), new Path(folder, to));
+    }
+
+    @Override
+    public void delete(String name) throws IOException {
+      files().delete(new Path(folder, name), false);
+    }
+
+    @Override
+    public boolean recover(String name) throws IOException {
+      FileSystem files = files();
+      return !(files instanceof DistributedFileSystem) || ((DistributedFileSystem) files).recoverLease(new Path(folder, name));
+    }
+
+    @Override
+    public boolean isClosed(String name) throws IOException {
+      FileSystem files = files();
+      return !(files instanceof DistributedFileSystem) || ((DistributedFileSystem) files).isFileClosed(new Path(folder, name));
+    }
+
+    @Override
+    public InputStream open(String name) throws IOException {
+      return files().open(new Path(folder, name));
+    }
+
+    @Override
+    public void pause(long milliseconds) throws IOException {
+      try {
+        Thread.sleep(milliseconds);
+      } catch (InterruptedException error) {
+        throw new InterruptedIOException();
+      }
     }
   }
 }

@@ -1,6 +1,10 @@
 package knit.am.gateway;
 
 import java.io.IOException;
+import java.net.ConnectException;
+import java.net.NoRouteToHostException;
+import java.net.SocketTimeoutException;
+import java.net.UnknownHostException;
 import java.nio.ByteBuffer;
 import java.util.Collections;
 import java.util.HashMap;
@@ -8,36 +12,47 @@ import java.util.Map;
 import java.util.function.Function;
 import knit.am.core.Spec;
 import org.apache.hadoop.conf.Configuration;
+import org.apache.hadoop.fs.CommonConfigurationKeysPublic;
 import org.apache.hadoop.fs.Path;
 import org.apache.hadoop.io.DataOutputBuffer;
 import org.apache.hadoop.io.Text;
 import org.apache.hadoop.security.Credentials;
 import org.apache.hadoop.security.token.Token;
 import org.apache.hadoop.yarn.api.ApplicationConstants;
+import org.apache.hadoop.yarn.api.ContainerManagementProtocol;
+import org.apache.hadoop.yarn.api.protocolrecords.GetContainerStatusesRequest;
 import org.apache.hadoop.yarn.api.protocolrecords.SignalContainerRequest;
 import org.apache.hadoop.yarn.api.protocolrecords.StartContainerRequest;
 import org.apache.hadoop.yarn.api.protocolrecords.StartContainersRequest;
+import org.apache.hadoop.yarn.api.protocolrecords.StopContainersRequest;
 import org.apache.hadoop.yarn.api.protocolrecords.impl.pb.StartContainersRequestPBImpl;
 import org.apache.hadoop.yarn.api.records.ApplicationAccessType;
 import org.apache.hadoop.yarn.api.records.Container;
+import org.apache.hadoop.yarn.api.records.ContainerId;
 import org.apache.hadoop.yarn.api.records.ContainerLaunchContext;
 import org.apache.hadoop.yarn.api.records.LocalResource;
 import org.apache.hadoop.yarn.api.records.LocalResourceType;
 import org.apache.hadoop.yarn.api.records.LocalResourceVisibility;
+import org.apache.hadoop.yarn.api.records.SerializedException;
 import org.apache.hadoop.yarn.api.records.SignalContainerCommand;
 import org.apache.hadoop.yarn.api.records.URL;
-import org.apache.hadoop.yarn.client.api.NMClient;
 import org.apache.hadoop.yarn.client.api.impl.ContainerManagementProtocolProxy;
 import org.apache.hadoop.yarn.client.api.impl.ContainerManagementProtocolProxy.ContainerManagementProtocolProxyData;
+import org.apache.hadoop.yarn.conf.YarnConfiguration;
 import org.apache.hadoop.yarn.exceptions.YarnException;
 import org.apache.hadoop.yarn.security.AMRMTokenIdentifier;
 
 /** The NodeManagers over Hadoop's client. */
 public final class YarnNodeManagers implements NodeManagers {
+  /** Milliseconds to connect to a NodeManager: it is given up then, and its container replaced. */
+  public static final int CONNECT = 3_000;
+  /** Milliseconds for a NodeManager's answer. */
+  private static final int ANSWER = 20_000;
+  /** Seconds for a NodeManager that refuses connections, as one that is being restarted. */
+  private static final int REFUSED = 10;
   private static final Text CONTAINER_TOKEN = new Text("knit.token");
 
-  private final NMClient client = NMClient.createNMClient();
-  /** For what Hadoop's client does not offer: signals. */
+  /** Hadoop's NMClient would keep every container that it ever started. */
   private final ContainerManagementProtocolProxy proxies;
   private final Map<String, Container> containers;
   private final Credentials shared;
@@ -50,7 +65,7 @@ public final class YarnNodeManagers implements NodeManagers {
    * @param tokens the secret of a container, by YARN's id
    * @param acls who may see a container's logs, and who may end it
    */
-  public YarnNodeManagers(Configuration configuration, Map<String, Container> containers, Credentials own,
+  public YarnNodeManagers(Configuration cluster, Map<String, Container> containers, Credentials own,
       Function<String, byte[]> tokens, Map<ApplicationAccessType, String> acls) {
     this.containers = containers;
     this.tokens = tokens;
@@ -61,10 +76,32 @@ public final class YarnNodeManagers implements NodeManagers {
         shared.addToken(token.getService(), token);
       }
     }
-    client.cleanupRunningContainersOnStop(false);
-    client.init(configuration);
-    client.start();
-    proxies = new ContainerManagementProtocolProxy(configuration);
+    proxies = new ContainerManagementProtocolProxy(quick(cluster));
+  }
+
+  /** The settings with bounds for every call: Hadoop's own would try a node that is away for hours. */
+  private static Configuration quick(Configuration cluster) {
+    Configuration quick = new Configuration(cluster);
+    quick.setInt(CommonConfigurationKeysPublic.IPC_CLIENT_CONNECT_TIMEOUT_KEY, CONNECT);
+    quick.setInt(CommonConfigurationKeysPublic.IPC_CLIENT_CONNECT_MAX_RETRIES_ON_SOCKET_TIMEOUTS_KEY, 0);
+    quick.setInt(CommonConfigurationKeysPublic.IPC_CLIENT_CONNECT_MAX_RETRIES_KEY, REFUSED);
+    quick.setInt(CommonConfigurationKeysPublic.IPC_CLIENT_CONNECT_RETRY_INTERVAL_KEY, 1_000);
+    quick.setInt("yarn.rpc.nm-command-timeout", ANSWER);
+    // Tried so many times again, whatever each takes: not at all, as the connection's own settings say enough.
+    quick.setLong(YarnConfiguration.CLIENT_NM_CONNECT_MAX_WAIT_MS, 1);
+    quick.setLong(YarnConfiguration.CLIENT_NM_CONNECT_RETRY_INTERVAL_MS, 1_000);
+    return quick;
+  }
+
+  /** What a failed call is to its caller. */
+  private static IOException failure(Exception error) {
+    for (Throwable cause = error; cause != null; cause = cause.getCause()) {
+      if (cause instanceof ConnectException || cause instanceof SocketTimeoutException
+          || cause instanceof NoRouteToHostException || cause instanceof UnknownHostException) {
+        return new Unreachable(error);
+      }
+    }
+    return error instanceof IOException ? (IOException) error : new IOException(error);
   }
 
   /** Load what the first start will need, while the ResourceManager is waited for anyway. */
@@ -87,37 +124,58 @@ public final class YarnNodeManagers implements NodeManagers {
     if (allocated == null) {
       throw new IOException("its allocation is no longer valid");
     }
-    try {
-      client.startContainer(allocated, context(service, environment, container.yarn()));
-    } catch (YarnException | IOException error) {
-      if (!runsAlready(error)) {
-        throw new IOException(error);
+    StartContainerRequest request = StartContainerRequest.newInstance(context(service, environment, container.yarn()),
+        allocated.getContainerToken());
+    call(allocated, node -> {
+      SerializedException problem = node.startContainers(StartContainersRequest.newInstance(
+          Collections.singletonList(request))).getFailedRequests().get(allocated.getId());
+      if (problem != null && !isThere(node, allocated.getId())) {
+        throw new IOException(problem.deSerialize());
       }
-    }
+    });
   }
 
-  /** An earlier attempt may have started it in its last moment (ContainerManagerImpl.startContainerInternal). */
-  private static boolean runsAlready(Throwable error) {
-    for (Throwable cause = error; cause != null; cause = cause.getCause()) {
-      if (String.valueOf(cause.getMessage()).contains("already is running on this node")) {
-        return true;
-      }
-    }
-    return false;
+  /** An earlier attempt may have started it in its last moment: what a node calls that depends on its version. */
+  private static boolean isThere(ContainerManagementProtocol node, ContainerId id) throws YarnException, IOException {
+    return !node.getContainerStatuses(GetContainerStatusesRequest.newInstance(Collections.singletonList(id)))
+        .getContainerStatuses().isEmpty();
   }
 
   @Override
   public void signal(String yarn) throws IOException {
     Container allocated = containers.get(yarn);
+    if (allocated != null) {
+      call(allocated, node -> node.signalToContainer(
+          SignalContainerRequest.newInstance(allocated.getId(), SignalContainerCommand.GRACEFUL_SHUTDOWN)));
+    }
+  }
+
+  @Override
+  public void stop(String yarn) throws IOException {
+    Container allocated = containers.get(yarn);
     if (allocated == null) {
       return;
     }
-    ContainerManagementProtocolProxyData proxy = proxies.getProxy(allocated.getNodeId().toString(), allocated.getId());
+    call(allocated, node -> {
+      SerializedException problem = node.stopContainers(StopContainersRequest.newInstance(
+          Collections.singletonList(allocated.getId()))).getFailedRequests().get(allocated.getId());
+      if (problem != null) {
+        throw new IOException(problem.deSerialize());
+      }
+    });
+  }
+
+  /** Something to do with a NodeManager. */
+  private interface Call {
+    void with(ContainerManagementProtocol node) throws YarnException, IOException;
+  }
+
+  private void call(Container container, Call call) throws IOException {
+    ContainerManagementProtocolProxyData proxy = proxies.getProxy(container.getNodeId().toString(), container.getId());
     try {
-      proxy.getContainerManagementProtocol().signalToContainer(
-          SignalContainerRequest.newInstance(allocated.getId(), SignalContainerCommand.GRACEFUL_SHUTDOWN));
-    } catch (YarnException error) {
-      throw new IOException(error);
+      call.with(proxy.getContainerManagementProtocol());
+    } catch (YarnException | IOException error) {
+      throw failure(error);
     } finally {
       proxies.mayBeCloseProxy(proxy);
     }
@@ -131,19 +189,6 @@ public final class YarnNodeManagers implements NodeManagers {
     String command = "exec bash ./" + service.script + " 1>" + logs + "/stdout 2>" + logs + "/stderr";
     return ContainerLaunchContext.newInstance(localResources(service), variables, Collections.singletonList(command), null,
         credentials(yarn), acls.isEmpty() ? null : acls);
-  }
-
-  @Override
-  public void stop(String yarn) throws IOException {
-    Container allocated = containers.get(yarn);
-    if (allocated == null) {
-      return;
-    }
-    try {
-      client.stopContainer(allocated.getId(), allocated.getNodeId());
-    } catch (YarnException error) {
-      throw new IOException(error);
-    }
   }
 
   private ByteBuffer credentials(String yarn) throws IOException {

@@ -1,0 +1,38 @@
+"""Hadoop's JSON: it writes a list of one element without brackets, an empty one as null or "", and some servers write
+numbers as texts. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def inside(found: Any, *keys: str) -> Any:
+    """What lies below `keys`; None where one of them is missing, null or empty."""
+    for key in keys:
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found
+
+
+def rows(found: Any, *keys: str) -> list[Mapping[str, Any]]:
+    """The objects of a list below `keys`, however it is written."""
+    found = inside(found, *keys)
+    return [row for row in (found if isinstance(found, list) else [found]) if isinstance(row, Mapping) and row]
+
+
+def texts(found: Any, *keys: str) -> list[str]:
+    """The texts of a list below `keys`, however it is written."""
+    found = inside(found, *keys)
+    return [str(each) for each in (found if isinstance(found, list) else [found]) if each not in (None, "")]
+
+
+def number(found: Any, default: int = 0) -> int:
+    """A whole number, however it is written; `default` for none."""
+    try:
+        return int(found)
+    except (TypeError, ValueError):
+        return default
+
+
+__all__ = ["inside", "number", "rows", "texts"]

@@ -1,0 +1,155 @@
+"""A ResourceManager and a NameNode in one web server on the loopback: enough for launches, a thousand of them quickly."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+_ROOT = {"type": "capacityScheduler", "queueName": "root", "queuePath": "root", "capacity": 100.0}
+_QUEUE = {"type": "capacitySchedulerLeafQueueInfo", "queueName": "default", "queuePath": "root.default"}
+
+
+class FakeCluster:
+    """Applications stay ACCEPTED for ever; files lie in memory.
+
+    Attributes:
+        address: of both services.
+        apps: submitted bodies by id.
+        files: contents by path; None: a folder.
+        nodes: how many run.
+        started: when the ResourceManager began, ms since 1970.
+    """
+
+    def __init__(self) -> None:
+        self.apps: dict[str, Any] = {}
+        self.files: dict[str, bytes | None] = {"/": None}
+        self.nodes, self.started, self._ids = 1, 1, 0
+        self._lock = threading.Lock()
+        cluster = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            wbufsize = -1  # head and body in one packet
+
+            def do_GET(self) -> None:
+                place = urlsplit(self.path)
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                if self.headers.get("Transfer-Encoding") == "chunked":
+                    while size := int(self.rfile.readline(), 16):
+                        body += self.rfile.read(size)
+                        self.rfile.readline()
+                    self.rfile.readline()
+                query = dict(parse_qsl(place.query))
+                with cluster._lock:
+                    if place.path.startswith("/webhdfs/v1"):
+                        answer = cluster._hdfs(place.path.removeprefix("/webhdfs/v1"), query, body, self.path)
+                    else:
+                        answer = cluster._yarn(self.command, place.path, body)
+                status, reply, location = answer
+                raw = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(raw)))
+                if location:
+                    self.send_header("Location", f"{cluster.address}{location}")
+                self.end_headers()
+                self.wfile.write(raw)
+
+            do_POST = do_PUT = do_DELETE = do_GET
+
+            def log_message(self, *_args: object) -> None:
+                pass
+
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._http.daemon_threads = True
+        self.address = f"http://127.0.0.1:{self._http.server_port}"
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,))
+        self._thread.start()
+
+    def close(self) -> None:
+        """End it."""
+        self._http.shutdown()
+        self._http.server_close()
+        self._thread.join()
+
+    def _yarn(self, method: str, path: str, body: bytes) -> tuple[int, Any, str]:
+        if path == "/conf":
+            found = {"fs.defaultFS": "hdfs://nn:8020", "dfs.namenode.http-address": self.address.partition("//")[2]}
+            return 200, {"properties": [{"key": key, "value": value} for key, value in found.items()]}, ""
+        name = path.removeprefix("/ws/v1/cluster/")
+        if name == "apps/new-application":
+            self._ids += 1
+            most = {"memory": 8192, "vCores": 8}
+            return 200, {"application-id": f"application_1_{self._ids:04d}", "maximum-resource-capability": most}, ""
+        if name == "apps" and method == "POST":
+            submitted = json.loads(body)
+            self.apps[submitted["application-id"]] = submitted
+            return 202, b"", ""
+        fixed = {
+            "info": {"clusterInfo": {"id": 1, "haState": "ACTIVE", "startedOn": self.started}},
+            "scheduler": {"scheduler": {"schedulerInfo": {**_ROOT, "queues": {"queue": [_QUEUE]}}}},
+            "metrics": {
+                "clusterMetrics": {
+                    "totalMB": 8192 * self.nodes, "totalVirtualCores": 8 * self.nodes, "activeNodes": self.nodes
+                }
+            },
+        }  # fmt: skip
+        if name in fixed:
+            return 200, fixed[name], ""
+        app_id = name.removeprefix("apps/")
+        if app_id in self.apps:
+            row = {"id": app_id, "name": "x", "user": "alice", "queue": "default", "state": "ACCEPTED"}
+            return 200, {"app": {**row, "finalStatus": "UNDEFINED", "applicationType": "KNIT"}}, ""
+        return _exception(404, "NotFoundException", f"{path} is not known")
+
+    def _hdfs(self, path: str, query: dict[str, str], body: bytes, whole: str) -> tuple[int, Any, str]:
+        """One WebHDFS call; the part of a DataNode is played by the same server."""
+        operation = query["op"].upper()
+        if operation == "CREATE":
+            if "datanode" not in query:
+                return 307, b"", f"{whole}&datanode=1"
+            self._folder(posixpath.dirname(path))
+            self.files[path] = body
+            return 201, b"", ""
+        if operation == "MKDIRS":
+            self._folder(path)
+            return 200, {"boolean": True}, ""
+        if operation == "DELETE":
+            gone = [name for name in self.files if name == path or name.startswith(f"{path}/")]
+            for name in gone:
+                del self.files[name]
+            return 200, {"boolean": bool(gone)}, ""
+        if path not in self.files:
+            return _exception(404, "FileNotFoundException", f"File does not exist: {path}")
+        if operation == "RENAME":
+            if query["destination"] in self.files and query.get("renameoptions") != "OVERWRITE":
+                return _exception(403, "FileAlreadyExistsException", "it is there")
+            self.files[query["destination"]] = self.files.pop(path)
+            return 200, b"", ""
+        if operation == "OPEN":
+            return 200, self.files[path] or b"", ""
+        if operation == "LISTSTATUS":
+            rows = [_row(name, self.files[name]) for name in self.files if posixpath.dirname(name) == path != name]
+            return 200, {"FileStatuses": {"FileStatus": rows}}, ""
+        if operation == "GETFILESTATUS":
+            return 200, {"FileStatus": {**_row(path, self.files[path]), "pathSuffix": ""}}, ""
+        return 200, b"", ""
+
+    def _folder(self, path: str) -> None:
+        while path not in self.files:
+            self.files[path], path = None, posixpath.dirname(path)
+
+
+def _row(path: str, content: bytes | None) -> dict[str, Any]:
+    return {
+        "pathSuffix": posixpath.basename(path), "type": "DIRECTORY" if content is None else "FILE", "owner": "alice",
+        "length": len(content or b""), "modificationTime": 1, "permission": "700",
+    }  # fmt: skip
+
+
+def _exception(status: int, name: str, message: str) -> tuple[int, Any, str]:
+    return status, {"RemoteException": {"exception": name, "message": message}}, ""

@@ -1,0 +1,121 @@
+"""How long `map` and `run` wait: in a full queue, and while the ResourceManager is away."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator, Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from knit_core.application import Application
+from knit_core.errors import ConnectionFailed, MasterUnreachable, NotFound
+from knit_core.functions import FunctionJob, run_job
+from knit_core.report import Report
+from knit_core.states import Outcome, State
+from tests.simulated_clock import SimulatedClock
+
+ID = "application_1_0001"
+WEEK = 7 * 86_400.0
+
+
+class Cluster:
+    """Stands for `Knit`: an application that waits in its queue, runs, and ends, by a simulated clock.
+
+    Args:
+        queued, runs: seconds.
+        away: from when to when (seconds after its start) the ResourceManager does not answer, 20 s for each try.
+    """
+
+    def __init__(self, queued: float, runs: float, away: tuple[float, float] = (0.0, 0.0)) -> None:
+        self.clock = SimulatedClock()
+        self.begun = self.clock.now
+        self.starts, self.ends, self.away = queued, queued + runs, away
+        self.killed = False
+        self.resourcemanager = SimpleNamespace(app=self.app, kill=self.kill, address="http://rm")
+        self.hdfs = SimpleNamespace(stream=self.stream, read=self.read, delete=lambda *_args, **_options: True)
+        self.config = SimpleNamespace(staging="/s", user="alice")
+
+    @property
+    def now(self) -> float:
+        return self.clock.now - self.begun
+
+    def submit(self, _spec: Mapping[str, Any]) -> Application:
+        return Application(self, ID)  # type: ignore[arg-type]
+
+    def app(self, _id: str) -> Report:
+        self.clock.now += 10.0 if self.now > 2000 else 0.1  # a slow answer, so that a week is not a million looks
+        if self.away[0] <= self.now < self.away[1]:
+            self.clock.now += 20.0
+            raise ConnectionFailed("the ResourceManager is away")
+        if self.killed:
+            return Report(ID, "n", "u", "q", State.KILLED, Outcome.KILLED)
+        if self.now >= self.ends:
+            return Report(ID, "n", "u", "q", State.FINISHED, Outcome.SUCCEEDED)
+        if self.now >= self.starts:
+            return Report(ID, "n", "u", "q", State.RUNNING, None, master="h:1")
+        return Report(ID, "n", "u", "q", State.ACCEPTED, None)
+
+    def kill(self, _id: str) -> None:
+        self.killed = True
+
+    def master_of(self, _application: Application) -> Any:
+        return SimpleNamespace(call=self.call)
+
+    def call(
+        self,
+        method: str,
+        _path: str,
+        _body: Any,
+        query: Mapping[str, str] | None = None,
+        _wait: float = 0.0,
+        patience: float | None = None,
+    ) -> Any:
+        """The key-value store: one chunk is done when the application has ended."""
+        if self.now >= self.ends or self.killed or method != "GET":
+            raise MasterUnreachable(ID, ["it has ended"])
+        self.clock.now = min(self.clock.now + max(1.0, float((query or {}).get("wait", 0))), self.begun + self.ends)
+        done = self.now >= self.ends
+        row = {"key": "done/0", "value": {"failures": 0}, "revision": 1}
+        return {"entries": [row] if done else [], "deleted": [], "revision": int(done), "more": False}
+
+    def stream(self, _path: str) -> Iterator[bytes]:
+        yield pickle.dumps(("value", 7))
+
+    def read(self, path: str) -> bytes:
+        raise NotFound(path)
+
+
+def _run(cluster: Cluster, timeout: float | None = None) -> list[Any]:
+    job = FunctionJob(len, [("seven",)])
+    return run_job(
+        cluster,  # type: ignore[arg-type]
+        job,
+        workers=1,
+        return_exceptions=False,
+        timeout=timeout,
+        progress=None,
+        options={},
+    )
+
+
+def test_a_full_queue_is_waited_out_for_a_week() -> None:
+    cluster = Cluster(queued=WEEK, runs=60.0)
+    assert _run(cluster) == [7]
+    assert not cluster.killed
+
+
+def test_calls_that_take_a_week_are_waited_for() -> None:
+    cluster = Cluster(queued=5.0, runs=WEEK)
+    assert _run(cluster, timeout=2 * WEEK) == [7]
+    assert not cluster.killed
+
+
+def test_a_resourcemanager_that_is_away_costs_no_job() -> None:
+    """As long as `Application.wait` forgives, and no longer."""
+    cluster = Cluster(queued=5.0, runs=1000.0, away=(100.0, 380.0))
+    assert _run(cluster) == [7]
+    assert not cluster.killed
+    with pytest.raises(ConnectionFailed, match="is away"):
+        _run(Cluster(queued=5.0, runs=1000.0, away=(100.0, 900.0)))
