@@ -280,7 +280,7 @@ class Application(Steering, Reading):
         """End it: ask its ApplicationMaster to shut down, after `grace` seconds let YARN kill it.
 
         Args:
-            reason: stands in its diagnostics.
+            reason: stands in its diagnostics, whether its ApplicationMaster ends it or YARN.
             grace: seconds (or "30 s") for the orderly end; 0: kill at once.
 
         Returns:

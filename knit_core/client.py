@@ -246,7 +246,9 @@ class Knit:
             options: of `submit`: `env`, `memory`, `vcores`, `files`, `variables`, `queue`, `name` …
 
         Raises:
-            FunctionRefused: before anything is launched: it cannot be pickled, or the environment has another Python.
+            FunctionRefused: before anything is launched: it cannot be called so or pickled, or the environment has another
+                Python.
+            SpecError: before anything is launched: an option that there is not.
             ApplicationFailed: a worker could not do it although it was started again.
             WaitTimeout: the time is over; the application was ended.
         """

@@ -31,6 +31,7 @@ from knit_core.room import Room, children_of, rooms_of
 from knit_core.states import State
 
 T = TypeVar("T")
+_USUAL = " The ResourceManager's web port is 8088 (https: 8090) unless the cluster sets another."
 _LONGEST_REASON = 1000  # characters
 UNLIMITED = "UNLIMITED"
 _TRIM_PENDING = "timeouts,appNodeLabelExpression,amNodeLabelExpression,resourceInfo"
@@ -62,8 +63,8 @@ class ResourceManager:
             found: dict[str, Any] = {**reply, **router[0]} if router else reply["clusterInfo"]
         except (NotFound, KeyError, TypeError):
             raise UnexpectedReply(
-                f"What answers at {self.address} is not a YARN ResourceManager (it has no /ws/v1/cluster/info): "
-                "the ResourceManager's web port is 8088 (https: 8090) unless the cluster sets another.",
+                f"What answers at {self.address} is not a YARN ResourceManager (it has no /ws/v1/cluster/info)."
+                + (self.http.instead(self.address) or _USUAL),
                 address=self.address,
                 action=action,
             ) from None

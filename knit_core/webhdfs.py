@@ -22,6 +22,7 @@ from knit_core.errors import (
     NotFound,
     RequestRefused,
     ServiceUnavailable,
+    UnexpectedReply,
 )
 from knit_core.facts import FileStatus
 from knit_core.http import HttpService
@@ -258,6 +259,9 @@ class WebHdfs:
     def _error(self, error: Exception, action: str) -> KnitError:
         """The library's error as ours."""
         where = f"HDFS at {self.address}"
+        if isinstance(error, requests.exceptions.JSONDecodeError):
+            text = f"{action}: what answers at {self.address} is not WebHDFS.{self.http.instead(self.address)}"
+            return UnexpectedReply(text, address=self.address, action=action)
         if isinstance(error, requests.RequestException):
             return self.http.broken(error, self.address, action)
         name = getattr(error, "exception", None) or ""
@@ -269,6 +273,10 @@ class WebHdfs:
                 action=action,
                 not_carried_out=True,
             )
+        if not name and message.startswith("<"):
+            message = "with a web page" + (self.http.instead(self.address) or ": is it a NameNode's web address?")
+        elif "Invalid operation" in message:
+            message += f".{self.http.instead(self.address)}"
         text, kind, status = f"{action}: {where} refused: {message}", RequestRefused, 400
         if name in {"AccessControlException", "SecurityException"} or "Authentication" in message:
             text, kind, status = f"{text} (as {self.http.endpoint.auth.user})", NotAuthorized, 403

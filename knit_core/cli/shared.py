@@ -4,6 +4,7 @@ typing errors.
 
 from __future__ import annotations
 
+import copy
 import difflib
 import logging
 import traceback
@@ -137,7 +138,7 @@ def show_errors(command: click.Command, **extra: Any) -> int:
         See docs/exit-codes.md.
     """
     try:
-        code = command.main(standalone_mode=False, prog_name="knit", **extra)
+        code = _guarded(command).main(standalone_mode=False, prog_name="knit", **extra)
         return code if isinstance(code, int) else 0
     except click.UsageError as error:
         error.show()
@@ -154,16 +155,33 @@ def show_errors(command: click.Command, **extra: Any) -> int:
         show_error(error)
         kinds = ((ApplicationEnded, ENDED_BADLY), (WaitTimeout, TIMED_OUT))
         return next((code for kind, code in kinds if isinstance(error, kind)), FAILED)
-    except BrokenPipeError:
+    except _OutputClosed:
         stopping.forget_closed_outputs()
-        return stopping.CLOSED_PIPE
-    except SystemExit as error:
-        if not isinstance(error.__context__, BrokenPipeError):
-            raise
-        stopping.forget_closed_outputs()  # click's own answer to it is the exit code 1
         return stopping.CLOSED_PIPE
     finally:
         _Loudness.quiet = _Loudness.verbose = False
+
+
+class _OutputClosed(Exception):
+    """Nobody reads what the command writes."""
+
+
+def _guarded(command: click.Command) -> click.Command:
+    """The command, telling of a closed output in our own way: click and rich end the process with 1 for it."""
+
+    def invoke(ctx: click.Context) -> Any:
+        try:
+            return command.invoke(ctx)
+        except BrokenPipeError as error:
+            raise _OutputClosed from error
+        except SystemExit as error:
+            if isinstance(error.__context__, BrokenPipeError):
+                raise _OutputClosed from error
+            raise
+
+    guarded = copy.copy(command)
+    guarded.invoke = invoke  # type: ignore[method-assign]
+    return guarded
 
 
 def show_error(error: KnitError) -> None:

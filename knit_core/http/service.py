@@ -28,10 +28,12 @@ from knit_core.errors import (
     UnexpectedReply,
 )
 from knit_core.http.auth import AuthStrategy
+from knit_core.http.recognise import answers_at
 from knit_core.http.retry import RetryPolicy
 from knit_core.showing import shown
 
 log = logging.getLogger(__name__)
+_WEB_PORTS = {"ResourceManager": "8088 (https: 8090)", "NameNode": "9870 (https: 9871)"}
 _FIRST_CONTACT = 2.0  # seconds
 _KEPT = 32  # connections to one address at most that stay open: what threads at once have needed
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -173,7 +175,7 @@ class HttpService:
             raise UnexpectedReply(
                 f"{action}: {_base(response)} answered {response.status_code} with "
                 f"{response.headers.get('Content-Type', 'no content type')} where JSON was expected: is this address "
-                f"really the {self.endpoint.name}'s web address?",
+                f"really the {self.endpoint.name}'s web address?{self.instead(_base(response))}",
                 address=_base(response),
                 action=action,
             ) from None
@@ -233,6 +235,14 @@ class HttpService:
             f"{action}: no answer from {where} ({reason}); {hint}", address=base, action=action, before_sending=before
         )
 
+    def instead(self, base: str) -> str:
+        """A sentence that says what answers at an address instead of what was meant; empty when that cannot be told."""
+        usual = _WEB_PORTS.get(self.endpoint.name)
+        found = answers_at(base, self.endpoint.verify) if usual else ""
+        if not found or found.endswith(f" {self.endpoint.name}"):
+            return ""
+        return f" This is {found}: the {self.endpoint.name}'s web port is {usual} unless the cluster sets another."
+
     def error_of(self, response: requests.Response, action: str) -> KnitError:
         """The error that a reply means: the one function from wire to exception."""
         status, base = response.status_code, _base(response)
@@ -251,7 +261,7 @@ class HttpService:
         if status in {401, 403} or exception in {"AccessControlException", "SecurityException"}:
             kind, text = NotAuthorized, f"{text} (as {self.endpoint.auth.user})"
         elif status == 404:
-            kind = NotFound
+            kind, text = NotFound, text + ("" if exception else self.instead(base))
         return kind(text, status=status, exception=exception, address=base, action=action)
 
 

@@ -210,6 +210,9 @@ class _Wire(_Manager):
 
     totals, address = ResourceManager.totals, "http://rm"  # type: ignore[assignment]
 
+    def instead(self, _base: str) -> str:
+        return ""  # nobody listens
+
 
 def _single(found: Any) -> Any:
     """A reply as Hadoop's older JSON writes it: lists of one element without brackets, numbers as texts."""
