@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from knit_core.errors import (
     NotFound,
     WaitTimeout,
 )
+from knit_core.http import RetryPolicy
 from knit_core.ids import ApplicationId
 from knit_core.reading import Reading
 from knit_core.report import Report
@@ -30,6 +32,8 @@ from knit_core.why import Pending, Why, why_ended, why_no_master, why_running
 if TYPE_CHECKING:
     from knit_core.client import Knit
     from knit_core.master import Master
+
+_SHORTEST = 1.0  # seconds
 
 
 class Application(Steering, Reading):
@@ -158,8 +162,12 @@ class Application(Steering, Reading):
             ApplicationFailed, ApplicationKilled, ApplicationLost: it ended otherwise than well.
             WaitTimeout: the time is over; the application goes on.
         """
-        waiter = self._waiter(timeout, poll)
-        result = self.conclude(drive(waiter, self.report, on_report, clock=self.knit.clock))
+        waiter, clock = self._waiter(timeout, poll), self.knit.clock
+        report = drive(waiter, self.report, on_report, clock=clock)
+        # the NameNode may be away just now: that is forgiven as long as the ResourceManager's faults are
+        left = math.inf if waiter.deadline is None else waiter.deadline - (clock.monotonic() - waiter.started)
+        reading = RetryPolicy(max(_SHORTEST, min(waiter.patience, left)), clock=clock)
+        result = reading.call(lambda: self.conclude(report), idempotent=True)
         return result.raise_for_outcome() if check else result
 
     def wait_until(self, condition: Callable[[Report], bool], timeout: float | str | None = 60.0) -> Report:

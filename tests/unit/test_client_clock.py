@@ -20,7 +20,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 
+import knit_container
 from knit_container import master as container_master
+from knit_container import readiness
 from knit_container.store import KeyValueStore
 from knit_core.application import Application
 from knit_core.errors import ConnectionFailed, MasterUnreachable, NotFound, RequestRefused, WaitTimeout
@@ -255,6 +257,18 @@ def test_a_containers_long_poll_does_not_wait_for_a_node_that_is_gone(
     with pytest.raises(ConnectionError):
         there.call("GET", "/api/v1/kv", None, {"wait": "40"}, 40.0)
     assert set(times) == {3.0}
+
+
+def test_readiness_is_told_when_the_master_is_back_at_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[Exception | None] = [ConnectionError("no ApplicationMaster for 300 s"), None]
+
+    def ready() -> None:
+        if (answer := answers.pop(0)) is not None:
+            raise answer
+
+    monkeypatch.setattr(knit_container, "ready", ready)
+    readiness.main(0.0, 10.0, "true")
+    assert not answers
 
 
 #: Files of the client that read a clock of their own, and why that is right.
