@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import secrets
 
+from knit_container.hidden import Hidden
 from knit_core.errors import StagingError
 from knit_core.webhdfs import WebHdfs
 
@@ -22,7 +23,7 @@ class UserKey:
 
     def __init__(self, hdfs: WebHdfs, staging: str) -> None:
         self._hdfs, self._path = hdfs, f"{staging}/key"
-        self._key: bytes | None = None
+        self._key: Hidden[bytes] | None = None
 
     def application_secret(self, app_id: str, *, create: bool = False) -> bytes:
         """The secret that signs calls to `app_id`.
@@ -35,8 +36,8 @@ class UserKey:
             StagingError: no key, or a damaged one.
         """
         if self._key is None:
-            self._key = self._load(create)
-        return hmac.new(self._key, app_id.encode(), hashlib.sha256).digest()
+            self._key = Hidden(self._load(create))
+        return hmac.new(self._key.reveal(), app_id.encode(), hashlib.sha256).digest()
 
     def _load(self, create: bool) -> bytes:
         found = self._hdfs.read(self._path)

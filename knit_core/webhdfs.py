@@ -269,6 +269,9 @@ class WebHdfs:
     def _error(self, error: Exception, action: str) -> KnitError:
         """The library's error as ours."""
         where = f"HDFS at {self.address}"
+        if isinstance(error, requests.exceptions.JSONDecodeError):
+            text = f"{action}: what answers at {self.address} is not WebHDFS.{self.http.instead(self.address)}"
+            return UnexpectedReply(text, address=self.address, action=action)
         if isinstance(error, requests.RequestException):
             return self.http.broken(error, self.address, action)
         name = getattr(error, "exception", None) or ""
@@ -280,6 +283,10 @@ class WebHdfs:
                 action=action,
                 not_carried_out=True,
             )
+        if not name and message.startswith("<"):
+            message = "with a web page" + (self.http.instead(self.address) or ": is it a NameNode's web address?")
+        elif "Invalid operation" in message:
+            message += f".{self.http.instead(self.address)}"
         text, kind, status = f"{action}: {where} refused: {message}", RequestRefused, 400
         if "user.name" in message or "does not belong to the domain" in message:
             text += " (which user names it takes is its setting dfs.webhdfs.user.provider.user.pattern)"
