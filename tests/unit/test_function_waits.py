@@ -36,6 +36,7 @@ class Cluster:
         self.resourcemanager = SimpleNamespace(app=self.app, kill=self.kill, address="http://rm")
         self.hdfs = SimpleNamespace(stream=self.stream, read=self.read, delete=lambda *_args, **_options: True)
         self.config = SimpleNamespace(staging="/s", user="alice")
+        self.staging = SimpleNamespace(check=lambda: True)
 
     @property
     def now(self) -> float:
