@@ -280,7 +280,8 @@ def master_command(facts: ClusterFacts) -> str:
     classpath = ":".join([JAR_LINK, *(part.strip() for part in facts.classpath.split(",") if part.strip())])
     options = (
         f"-Xmx{_HEAP}m -Xms16m -Xmn4m -Xss256k -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto -XX:-UsePerfData "
-        "-XX:+ExitOnOutOfMemoryError -Dsun.net.httpserver.maxReqTime=10 -Dsun.net.httpserver.maxRspTime=60"
+        "-XX:+ExitOnOutOfMemoryError -XX:+DisplayVMOutputToStderr "
+        "-Dsun.net.httpserver.maxReqTime=10 -Dsun.net.httpserver.maxRspTime=60"
     )
     return f"exec {java} {options} -cp {classpath} knit.am.Main 1><LOG_DIR>/stdout 2><LOG_DIR>/stderr"
 

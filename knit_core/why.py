@@ -19,6 +19,10 @@ _AMOUNT = r"<memory:(\d+), vCores:(\d+)[^>]*>"
 _LIMIT = re.compile(rf"AM resource limit exceeded.*?Queue Resource Limit for AM = {_AMOUNT}", re.S)
 _USAGE = re.compile(rf"Queue AM Resource Usage = {_AMOUNT}")
 _MEMORY_KILL = re.compile(r"killed for memory: (\S+ ?[A-Z]+) used of (\S+ ?[A-Z]+) asked")
+# What an ApplicationMaster, or its JVM, wrote last (Exits.ATTEMPT_ENDS in Java).
+_MASTER_ENDS = re.compile(
+    r"this attempt of the ApplicationMaster ends: ([^\n]+)|Terminating due to (java\.lang\.OutOfMemoryError[^\n]*)"
+)
 _ADVICE_BY_CODE = {
     126: "the command is there but cannot be executed: check its mode, or name its interpreter",
     127: "the command was not found: is it in the environment, or among the files?",
@@ -130,7 +134,16 @@ def why_running(
     """
     details: list[str] = []
     advice: list[str] = []
-    waiting = [c for c in containers if c.state is ContainerState.REQUESTED]
+    refused = [
+        c
+        for c in containers
+        if c.state in {ContainerState.WAITING, ContainerState.REQUESTED} and "refuses" in c.diagnostics
+    ]
+    for words, count in Counter(c.diagnostics for c in refused).items():
+        details.append(f"{count} containers cannot be had: {words}")
+    if refused:
+        advice.append("move it to a queue that gives such containers (knit move), or scale down (knit scale)")
+    waiting = [c for c in containers if c.state is ContainerState.REQUESTED and c not in refused]
     if waiting:
         oldest = min(c.requested_at or now for c in waiting)
         details.append(
@@ -147,7 +160,7 @@ def why_running(
             details.append(f"service {service.name} waits for the services that it depends on")
         elif service.running > service.ready:
             details.append(f"service {service.name}: {service.running - service.ready} run and are not ready yet")
-    restarting = [c for c in containers if c.state is ContainerState.WAITING and c.attempt > 1]
+    restarting = [c for c in containers if c.state is ContainerState.WAITING and c.attempt > 1 and c not in refused]
     if restarting:
         details.append(
             f"{len(restarting)} instances wait for their restart: {_last_failure(restarting[0], containers)}"
@@ -203,7 +216,12 @@ def why_ended(result: Result, report: Report | None) -> Why:
         return Why(f"Killed: {result.diagnostics or 'nobody said why'}")
     failed = result.first_failure
     if failed is None:
-        words = result.diagnostics or (report.diagnostics if report else "")
+        words = (report.diagnostics if report else "") or result.diagnostics
+        ends = list(_MASTER_ENDS.finditer(words))
+        if ends:
+            reason = ends[-1][1] or ends[-1][2]
+            return Why(f"Failed: its ApplicationMaster ended: {reason}", advice=_master_advice(result, words))
+        words = result.diagnostics or words
         return Why(f"Failed: {' '.join(words.split())[:600]}", advice=_master_advice(result, words))
     ran = ""
     if failed.started_at and failed.finished_at and " after " not in failed.diagnostics:
@@ -239,6 +257,8 @@ def _half_more(amount: str) -> str:
 
 
 def _master_advice(result: Result, words: str) -> tuple[str, ...]:
+    if "OutOfMemoryError" in words:
+        return ("give its ApplicationMaster more memory (master_memory=)",)
     if "AM Container" in words:
         return (f"its ApplicationMaster could not run: knit logs {result.id} shows what it wrote",)
     return ()

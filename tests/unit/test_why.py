@@ -101,6 +101,18 @@ def test_what_else_is_waited_for() -> None:
     assert str(idle) == "It runs, 25%: 1 containers, and nothing is waited for."
 
 
+def test_refused_requests() -> None:
+    words = "YARN refuses its request: more than 1024"
+    rows = [
+        container("RUNNING"),
+        container("WAITING", attempt=2, diagnostics=words),
+        container("REQUESTED", diagnostics=words),
+    ]
+    why = why_running(report(state=State.RUNNING), {}, rows, [], ROOMS, 2000)
+    assert why.details == (f"2 containers cannot be had: {words}",)
+    assert "knit move" in why.advice[0]
+
+
 def test_killed_for_memory() -> None:
     failed = container(
         "FAILED",
@@ -142,3 +154,24 @@ def test_other_ends() -> None:
         ended("FAILED", container("FAILED", node="n:1"), diagnostics="service b waits in vain: main_0"), None
     )
     assert str(vain).startswith("Failed: service b waits in vain")
+
+
+@pytest.mark.parametrize(
+    ("words", "reason", "advice"),
+    [
+        (
+            "failed 2 times due to AM Container …\nknit: this attempt of the ApplicationMaster ends: the thread x died\n",
+            "the thread x died",
+            "knit logs",
+        ),
+        (
+            "AM Container … exitCode: 3\nTerminating due to java.lang.OutOfMemoryError: Java heap space\n",
+            "java.lang.OutOfMemoryError: Java heap space",
+            "master_memory=",
+        ),
+    ],
+)
+def test_why_the_application_master_ended(words: str, reason: str, advice: str) -> None:
+    why = why_ended(ended("FAILED", diagnostics=words), None)
+    assert why.text == f"Failed: its ApplicationMaster ended: {reason}"
+    assert advice in why.advice[0]

@@ -18,6 +18,8 @@ final class Heartbeat implements Runnable {
   static final long SHORTEST = 50;
   static final long LONGEST = 1000;
   private static final int FAREWELLS = 5;
+  /** Equal refusals in a row after which nothing else is to be expected; one comes each second. */
+  static final int MOST_REFUSALS = 60;
 
   private final ResourceManager manager;
   private final Clock clock;
@@ -29,6 +31,8 @@ final class Heartbeat implements Runnable {
   private boolean urgent;
   private Outcome outcome;
   private String diagnostics;
+  private String refusal;
+  private int refusals;
 
   /**
    * @param settled returns when what was heard is written down: the next heartbeat lets the ResourceManager forget it
@@ -84,6 +88,7 @@ final class Heartbeat implements Runnable {
       List<Event> news = Collections.emptyList();
       try {
         news = manager.heartbeat(progress.getAsDouble());
+        refusals = 0;
         lastAnswer = clock.now();
       } catch (ResourceManager.Gone error) {
         Log.say(Log.reason(error));
@@ -91,6 +96,7 @@ final class Heartbeat implements Runnable {
         return;
       } catch (IOException | RuntimeException error) {
         Log.say("the ResourceManager cannot be asked: " + Log.reason(error));
+        count(error);
         slow();
       }
       if (first) {
@@ -106,6 +112,21 @@ final class Heartbeat implements Runnable {
       }
     }
     farewell();
+  }
+
+  /** A ResourceManager that cannot be reached is waited for; one that refuses the same again and again is not. */
+  void count(Exception error) {
+    if (error instanceof IOException && !(error instanceof ResourceManager.Rejected)) {
+      refusals = 0;
+      return;
+    }
+    lastAnswer = error instanceof ResourceManager.Rejected ? clock.now() : lastAnswer;
+    String reason = Log.reason(error);
+    refusals = reason.equals(refusal) ? refusals + 1 : 1;
+    refusal = reason;
+    if (refusals >= MOST_REFUSALS) {
+      throw new IllegalStateException("the ResourceManager has refused " + refusals + " times in a row: " + reason);
+    }
   }
 
   /** After a fault: once a second. */

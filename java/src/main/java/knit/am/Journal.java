@@ -4,7 +4,6 @@ import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -71,11 +70,13 @@ final class Journal implements Runnable {
   static Map<String, Object> read(Store store) throws IOException {
     Map<String, Object> records = new LinkedHashMap<>();
     boolean there = store.readJournal(line -> {
-      List<?> pair = (List<?>) Json.parse(line.getBytes(StandardCharsets.US_ASCII));
-      String key = (String) pair.get(0);
-      records.remove(key);
-      if (pair.get(1) != null) {
-        records.put(key, pair.get(1));
+      List<?> pairs = (List<?>) Json.parse(line.getBytes(StandardCharsets.US_ASCII));
+      for (int i = 0; i < pairs.size(); i += 2) {
+        String key = (String) pairs.get(i);
+        records.remove(key);
+        if (pairs.get(i + 1) != null) {
+          records.put(key, pairs.get(i + 1));
+        }
       }
     });
     return there ? records : null;
@@ -184,14 +185,28 @@ final class Journal implements Runnable {
     limit = Math.max(LONG, (long) LONGER_THAN_STATE * state.length);
   }
 
+  /** Changes that belong together are one line: a next attempt finds all of them or none. */
   private static byte[] text(List<Work> works) throws IOException {
     ByteArrayOutputStream text = new ByteArrayOutputStream();
     for (Work work : works) {
+      List<Object> pairs = new ArrayList<>();
       for (Map.Entry<String, Object> entry : work.records.entrySet()) {
-        text.write(Json.write(Arrays.asList(entry.getKey(), entry.getValue())).getBytes(StandardCharsets.US_ASCII));
-        text.write('\n');
+        pairs.add(entry.getKey());
+        pairs.add(entry.getValue());
+        if (work.whole) {
+          line(text, pairs);
+        }
+      }
+      if (!pairs.isEmpty()) {
+        line(text, pairs);
       }
     }
     return text.toByteArray();
+  }
+
+  private static void line(ByteArrayOutputStream text, List<Object> pairs) throws IOException {
+    text.write(Json.write(pairs).getBytes(StandardCharsets.US_ASCII));
+    text.write('\n');
+    pairs.clear();
   }
 }

@@ -39,21 +39,35 @@ public final class Main {
   private static final Clock CLOCK = System::currentTimeMillis;
   private static final long SIGTERM_PATIENCE = 200;
   private static final long WATCHDOG = 15_000;
+  private static volatile Master master;
 
   private Main() {}
 
   public static void main(String[] arguments) {
     Log.phase("main");
+    Thread.setDefaultUncaughtExceptionHandler(Main::died);
     int code = 1;
     try {
       code = run();
     } catch (Throwable error) {
-      Log.say("ended by an error: " + Log.reason(error));
       error.printStackTrace();
+      // Last, because YARN shows the last lines in the application's diagnostics.
+      Log.say(Exits.ATTEMPT_ENDS + (error instanceof Master.Died ? error.getMessage() : Log.reason(error)));
     }
     Master.daemon(Main::watch, "watchdog").start();
     Log.phase("exit " + code);
     System.exit(code);
+  }
+
+  /** A thread has died, whoever made it: nobody does what it did, so this attempt ends. */
+  private static void died(Thread thread, Throwable error) {
+    Master.daemon(Main::watch, "watchdog").start();
+    if (master != null) {
+      master.died(thread.getName(), error);
+      return;
+    }
+    Log.say(Exits.ATTEMPT_ENDS + new Master.Died(thread.getName(), error).getMessage());
+    Runtime.getRuntime().halt(1);
   }
 
   private static int run() throws Exception {
@@ -90,7 +104,7 @@ public final class Main {
         yarn -> Signatures.containerToken(secret, yarn), acls(spec));
     Master.daemon(() -> warmUp(nodes, spec), "warm-up").start();
     HdfsStore store = new HdfsStore(configuration, spec.staging, identity.application, identity.attempt);
-    Master master = new Master(identity, spec, CLOCK, manager, nodes, new NetworkProbes(), store);
+    master = new Master(identity, spec, CLOCK, manager, nodes, new NetworkProbes(), store);
     if (identity.attempt > 1) {
       try {
         master.recover();

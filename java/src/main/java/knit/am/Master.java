@@ -60,6 +60,8 @@ public final class Master {
   private String address;
   private volatile boolean begun;
   private volatile int exitCode = -1;
+  /** Why this attempt cannot go on, null while it can. */
+  private volatile Died death;
 
   public Master(Identity identity, Spec spec, Clock clock, ResourceManager manager, NodeManagers nodes, Probes probes,
       Store store) {
@@ -77,11 +79,39 @@ public final class Master {
     lookers = pool(LOOKERS, "probe");
   }
 
-  private static ExecutorService pool(int threads, String name) {
+  private ExecutorService pool(int threads, String name) {
     ThreadPoolExecutor pool = new ThreadPoolExecutor(threads, threads, 10, TimeUnit.SECONDS, new LinkedBlockingQueue<>(),
-        task -> daemon(task, name));
+        task -> thread(task, name));
     pool.allowCoreThreadTimeOut(true);
     return pool;
+  }
+
+  /** A thread without which the application would stand still has died. */
+  static final class Died extends RuntimeException {
+    private static final long serialVersionUID = 1L;
+
+    Died(String thread, Throwable cause) {
+      super("the thread " + thread + " died: " + Log.reason(cause), cause);
+    }
+  }
+
+  /**
+   * End this attempt: a thread has died that nothing takes the place of. {@link #run} throws {@link Died}; nothing is
+   * unregistered, so that YARN starts the next attempt if there may be one, and else fails the application.
+   */
+  void died(String thread, Throwable error) {
+    if (death == null) {
+      death = new Died(thread, error);
+    }
+    exitCode = 1;
+    queue.add((Runnable) () -> { }); // wakes the owner thread
+  }
+
+  /** A thread whose death ends this attempt. */
+  private Thread thread(Runnable task, String name) {
+    Thread thread = daemon(task, name);
+    thread.setUncaughtExceptionHandler((dead, error) -> died(dead.getName(), error));
+    return thread;
   }
 
   /** Hand an event to the owner thread. */
@@ -131,19 +161,20 @@ public final class Master {
    * Register and run until the end.
    *
    * @return the process's exit code
+   * @throws Died if a thread has died
    */
   public int run(String host, int port) throws IOException, InterruptedException {
     address = host + ":" + port;
     if (journal != null) {
-      daemon(journal, "journal").start();
+      thread(journal, "journal").start();
     }
     take(Collections.singletonList(new Event.Started(clock.now())));
     beginJournal();
     List<Event.Grant> previous = manager.register(host, port, "http://" + address + "/");
     Log.phase("registered");
-    daemon(heartbeat, "resourcemanager").start();
+    thread(heartbeat, "resourcemanager").start();
     take(Collections.singletonList(new Event.Registered(clock.now(), previous)));
-    daemon(this::announce, "announce").start();
+    thread(this::announce, "announce").start();
     while (exitCode < 0) {
       long pause = Math.min(MAX_PAUSE, core.nextTick() - clock.now());
       Object next = queue.poll(Math.max(0, pause), TimeUnit.MILLISECONDS);
@@ -151,6 +182,9 @@ public final class Master {
       batch.add(next == null ? new Event.Tick(clock.now()) : next);
       queue.drainTo(batch, 1000);
       take(batch);
+    }
+    if (death != null) {
+      throw death;
     }
     return exitCode;
   }
@@ -254,7 +288,7 @@ public final class Master {
     } else if (action instanceof Action.WriteResult) {
       ending = true;
       Map<String, Object> result = ((Action.WriteResult) action).result;
-      daemon(() -> writeResult(result), "result").start();
+      thread(() -> writeResult(result), "result").start();
     } else if (action instanceof Action.Unregister) {
       Action.Unregister unregister = (Action.Unregister) action;
       Log.phase("unregistering as " + unregister.outcome);

@@ -28,6 +28,7 @@ final class FakeHdfs {
   /** So many lists and recoveries fail. */
   final AtomicInteger readFaults = new AtomicInteger();
   volatile boolean leasesAreStuck;
+  volatile boolean erroneous;
   final List<String> deleted = new ArrayList<>();
 
   synchronized List<String> names() {
@@ -36,6 +37,11 @@ final class FakeHdfs {
 
   synchronized String content(String name) {
     return files.get(name).content.toString();
+  }
+
+  /** What was not flushed to its end. */
+  synchronized void truncate(String name, int length) {
+    files.get(name).content.setLength(length);
   }
 
   /** Somebody else deletes a file. */
@@ -90,6 +96,9 @@ final class FakeHdfs {
             step();
           }
           fail(appendFaults, "no DataNode");
+          if (erroneous) {
+            throw new NoClassDefFoundError("DFSOutputStream");
+          }
           synchronized (FakeHdfs.this) {
             if (file.closed) {
               throw new IOException("the lease was recovered");

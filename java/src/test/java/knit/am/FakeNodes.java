@@ -21,6 +21,7 @@ final class FakeNodes implements NodeManagers {
   final List<String> stopped = Collections.synchronizedList(new ArrayList<>());
   final List<String> signalled = Collections.synchronizedList(new ArrayList<>());
   volatile boolean broken;
+  volatile boolean erroneous;
   /** Nodes whose calls hang until {@link #giveUp}; then they fail. */
   final Set<String> hanging = ConcurrentHashMap.newKeySet();
   final CountDownLatch giveUp = new CountDownLatch(1);
@@ -46,6 +47,9 @@ final class FakeNodes implements NodeManagers {
 
   @Override
   public void start(Container container, Spec.Service service, Map<String, String> environment) throws IOException {
+    if (erroneous) {
+      throw new NoClassDefFoundError("StartContainersRequest");
+    }
     if (broken) {
       throw new IOException("node07 is away");
     }

@@ -26,6 +26,8 @@ final class FakeResourceManager implements ResourceManager {
   volatile boolean generous = true;
   volatile int faults;
   volatile boolean gone;
+  /** As on another version of Hadoop that lacks a method. */
+  volatile boolean broken;
   volatile String tracking;
   private final List<Long> requests = Collections.synchronizedList(new ArrayList<>());
   final Clock clock;
@@ -83,6 +85,9 @@ final class FakeResourceManager implements ResourceManager {
 
   @Override
   public List<Event> heartbeat(double progress) throws IOException {
+    if (broken) {
+      throw new NoSuchMethodError("AllocateResponse.getIt()");
+    }
     if (gone) {
       throw new Gone("gone", null);
     }

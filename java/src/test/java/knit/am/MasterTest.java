@@ -3,6 +3,7 @@ package knit.am;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.Arrays;
@@ -89,7 +90,7 @@ class MasterTest {
     })) {
       running.awaitRunning(2);
       // Nor do orders to stop, when what is on it is to be ended.
-      running.master.post(new Event.Kill(running.clock.now(), new CompletableFuture<>(), null, "main_101"));
+      running.master.post(new Event.Kill(running.clock.now(), new CompletableFuture<>(), null, "main_101", null));
       Running.await("stopped", () -> running.nodes.stopped.contains(Running.yarn(102)));
       assertEquals(NodeCalls.WIDTH, running.nodes.hung.get());
     }
@@ -135,6 +136,58 @@ class MasterTest {
       assertEquals(1, running.end());
       assertNull(running.store.files.get("result.json"));
       assertTrue(running.manager.unregistered.isEmpty());
+    }
+  }
+
+  private static void assertDied(Running running, String thread, String error) {
+    Exception end = assertThrows(Exception.class, running::end);
+    assertTrue(end.getCause() instanceof Master.Died, end.toString());
+    assertEquals("the thread " + thread + " died: " + error, end.getCause().getMessage());
+    assertTrue(running.manager.unregistered.isEmpty());
+    assertNull(running.store.files.get("result.json"));
+    running.master.terminate(10_000); // as the JVM's end does: nothing is written any more
+    assertNull(running.store.files.get("result.json"));
+  }
+
+  @Test
+  void anErrorInTheHeartbeatEndsTheAttempt() throws Exception {
+    try (Running running = new Running(1)) {
+      running.awaitRunning(1);
+      running.manager.broken = true;
+      assertDied(running, "knit-resourcemanager", "NoSuchMethodError AllocateResponse.getIt()");
+    }
+  }
+
+  @Test
+  void equalRefusalsInARowEndTheAttempt() {
+    ManualClock clock = new ManualClock();
+    Heartbeat heartbeat = new Heartbeat(new FakeResourceManager(clock), clock, event -> { }, () -> 0, () -> { });
+    Exception end = assertThrows(IllegalStateException.class, () -> {
+      for (int i = 0; i < Heartbeat.MOST_REFUSALS; i++) {
+        heartbeat.count(new knit.am.gateway.ResourceManager.Rejected(new IllegalArgumentException("out of turn")));
+      }
+    });
+    assertTrue(end.getMessage().contains("60 times in a row"), end.getMessage());
+    for (int i = 0; i < 10_000; i++) {
+      heartbeat.count(new java.io.IOException("no connection")); // is waited for
+      heartbeat.count(new knit.am.gateway.ResourceManager.Rejected(new IllegalArgumentException("other " + i)));
+    }
+  }
+
+  @Test
+  void anErrorInTheJournalEndsTheAttempt() throws Exception {
+    try (Running running = new Running(1)) {
+      running.awaitRunning(1);
+      running.store.hdfs.erroneous = true;
+      running.manager.news.add(completed(running, 1, -100));
+      assertDied(running, "knit-journal", "NoClassDefFoundError DFSOutputStream");
+    }
+  }
+
+  @Test
+  void anErrorInATaskOfAPoolEndsTheAttempt() throws Exception {
+    try (Running running = new Running(1, prepared -> prepared.nodes.erroneous = true)) {
+      assertDied(running, "knit-node", "NoClassDefFoundError StartContainersRequest");
     }
   }
 

@@ -136,7 +136,16 @@ public final class Api {
     } catch (IOException | RuntimeException error) {
       Log.say("a request failed: " + Log.reason(error));
       done(exchange);
+    } catch (Error error) {
+      throw died(error);
     }
+  }
+
+  /** The JDK's server and its futures swallow errors: whoever watches this thread is told. */
+  private static Error died(Error error) {
+    Thread thread = Thread.currentThread();
+    thread.getUncaughtExceptionHandler().uncaughtException(thread, error);
+    return error;
   }
 
   private void done(HttpExchange exchange) {
@@ -181,7 +190,11 @@ public final class Api {
         PATIENCE + Calls.MAX_WAIT, TimeUnit.SECONDS);
     ticket.whenCompleteAsync((reply, error) -> {
       late.cancel(false);
-      send.accept(reply);
+      try {
+        send.accept(reply);
+      } catch (Error broken) {
+        throw died(broken);
+      }
     }, threads);
   }
 

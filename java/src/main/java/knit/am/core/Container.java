@@ -78,6 +78,16 @@ public final class Container {
     });
   }
 
+  /** The ResourceManager refuses its request: not to be asked for before that time. */
+  Container refused(String why, long until) {
+    return with(c -> {
+      c.state = ContainerState.WAITING;
+      c.request = 0;
+      c.notBefore = until;
+      c.diagnostics = why;
+    });
+  }
+
   Container requested(long number, long at) {
     return with(c -> {
       c.state = ContainerState.REQUESTED;
@@ -92,6 +102,7 @@ public final class Container {
   private Container given(ContainerState next, Event.Grant grant) {
     return with(c -> {
       c.state = next;
+      c.diagnostics = "";
       c.yarn = grant.yarn;
       c.node = grant.node;
       c.nodeHttp = grant.nodeHttp;

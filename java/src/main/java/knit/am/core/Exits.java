@@ -36,6 +36,9 @@ public final class Exits {
   private static final int MAX_LINE = 500;
   private static final int MAX_DIAGNOSTICS = 1000;
 
+  /** What precedes the reason for an attempt's end on its stderr. */
+  public static final String ATTEMPT_ENDS = "this attempt of the ApplicationMaster ends: ";
+
   private Exits() {}
 
   /** Null when the program ended by itself, else what YARN did to it. */

@@ -27,8 +27,6 @@ final class Group {
   int killed;
   /** Containers that took the place of others. */
   int restarts;
-  /** The token of the newest scaling: repeated, it changes nothing. */
-  String lastScale;
 
   /** What happened to one rank before. */
   static final class History {

@@ -4,6 +4,8 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
 import knit.am.json.Json;
 
 /** The life of containers: asked for, given, started, ready, ended, and what takes their place. */
@@ -11,6 +13,9 @@ final class Instances {
   /** Milliseconds that a NodeManager has to end a container. */
   static final long STOP_PATIENCE = 5_000;
   static final int MAX_REFUSALS = 10;
+  /** Milliseconds before a refused request is made again; doubled each time. */
+  static final long FIRST_REFUSAL_PAUSE = 1_000;
+  static final long LONGEST_REFUSAL_PAUSE = 60_000;
   static final String RESTART = "restart ";
   private static final String TERM = "term ";
   private static final String KILL = "kill ";
@@ -107,6 +112,34 @@ final class Instances {
       Container held = context.roster.update(container.held(grant));
       context.log.add(at, "container-held", held.id(), grant.yarn + " on " + grant.node);
       context.services.changed(group, at);
+    }
+  }
+
+  /** The ResourceManager refuses requests: they are made again, later and later, since its queues may change; then it is enough. */
+  void refused(Event.RequestsRefused event) {
+    String why = "YARN refuses its request: " + Exits.clip(event.message);
+    Set<String> services = new TreeSet<>();
+    for (long request : event.requests) {
+      Container container = context.roster.waited(request);
+      if (container == null) {
+        continue;
+      }
+      services.add(container.service);
+      Group group = context.roster.group(container);
+      Group.History history = group.history(container.instance);
+      spread.given(container);
+      if (++history.refusals >= MAX_REFUSALS) {
+        fail(group, container.ended(ContainerState.FAILED, event.at, null, why + " (" + MAX_REFUSALS + " times)", none()),
+            false);
+        continue;
+      }
+      remember(group, container.instance);
+      long again = event.at + Math.min(LONGEST_REFUSAL_PAUSE, FIRST_REFUSAL_PAUSE << (history.refusals - 1));
+      Container refused = context.roster.update(container.refused(why, again));
+      context.alarms.set(RESTART + refused.key(), again);
+    }
+    if (!services.isEmpty()) {
+      context.log.add(event.at, "request-refused", null, String.join(", ", services) + ": " + event.message);
     }
   }
 

@@ -106,18 +106,12 @@ final class Services {
           + String.join(", ", context.spec.services.keySet()));
       return;
     }
-    if (event.token != null && event.token.equals(group.lastScale)) {
-      context.answer(event, Json.map("instances", group.instances()));
-      return;
-    }
     int now = group.instances();
     long wanted = event.relative ? (long) now + event.instances : event.instances;
     if (wanted < 0 || wanted > Spec.MAX_INSTANCES) {
       context.refuse(event, 400, "bad-request", event.service + " has " + now + " instances: it cannot have " + wanted);
       return;
     }
-    group.lastScale = event.token;
-    note(group);
     context.log.add(event.at, "scaled", null, event.service + " from " + now + " to " + wanted);
     context.answer(event, Json.map("instances", (int) wanted));
     for (int rank : group.free((int) wanted - now)) {
@@ -160,8 +154,7 @@ final class Services {
   }
 
   private static Map<String, Object> record(Group group) {
-    return Json.map("released", group.released, "ganged", group.ganged, "killed", group.killed, "restarts", group.restarts, "lastScale",
-        group.lastScale);
+    return Json.map("released", group.released, "ganged", group.ganged, "killed", group.killed, "restarts", group.restarts);
   }
 
   void dump(Map<String, Object> records) {

@@ -38,6 +38,7 @@ public interface ResourceManager {
    *
    * @return events, without blocking for them to happen
    * @throws Gone if the ResourceManager does not want this attempt any more
+   * @throws Rejected if it answers that it will not have what it is told
    */
   List<Event> heartbeat(double progress) throws IOException;
 
@@ -45,6 +46,15 @@ public interface ResourceManager {
   long expiry();
 
   void unregister(Outcome outcome, String diagnostics) throws IOException;
+
+  /** The ResourceManager was reached, and refused. */
+  final class Rejected extends IOException {
+    private static final long serialVersionUID = 1L;
+
+    public Rejected(Throwable cause) {
+      super(cause);
+    }
+  }
 
   /** This attempt is over for the ResourceManager: nothing is left to say to it. */
   final class Gone extends IOException {

@@ -19,19 +19,23 @@ import org.apache.hadoop.io.Text;
 import org.apache.hadoop.security.Credentials;
 import org.apache.hadoop.security.token.Token;
 import org.apache.hadoop.yarn.api.ApplicationConstants;
+import org.apache.hadoop.yarn.api.ContainerManagementProtocol;
+import org.apache.hadoop.yarn.api.protocolrecords.GetContainerStatusesRequest;
 import org.apache.hadoop.yarn.api.protocolrecords.SignalContainerRequest;
 import org.apache.hadoop.yarn.api.protocolrecords.StartContainerRequest;
 import org.apache.hadoop.yarn.api.protocolrecords.StartContainersRequest;
+import org.apache.hadoop.yarn.api.protocolrecords.StopContainersRequest;
 import org.apache.hadoop.yarn.api.protocolrecords.impl.pb.StartContainersRequestPBImpl;
 import org.apache.hadoop.yarn.api.records.ApplicationAccessType;
 import org.apache.hadoop.yarn.api.records.Container;
+import org.apache.hadoop.yarn.api.records.ContainerId;
 import org.apache.hadoop.yarn.api.records.ContainerLaunchContext;
 import org.apache.hadoop.yarn.api.records.LocalResource;
 import org.apache.hadoop.yarn.api.records.LocalResourceType;
 import org.apache.hadoop.yarn.api.records.LocalResourceVisibility;
+import org.apache.hadoop.yarn.api.records.SerializedException;
 import org.apache.hadoop.yarn.api.records.SignalContainerCommand;
 import org.apache.hadoop.yarn.api.records.URL;
-import org.apache.hadoop.yarn.client.api.NMClient;
 import org.apache.hadoop.yarn.client.api.impl.ContainerManagementProtocolProxy;
 import org.apache.hadoop.yarn.client.api.impl.ContainerManagementProtocolProxy.ContainerManagementProtocolProxyData;
 import org.apache.hadoop.yarn.conf.YarnConfiguration;
@@ -48,8 +52,7 @@ public final class YarnNodeManagers implements NodeManagers {
   private static final int REFUSED = 10;
   private static final Text CONTAINER_TOKEN = new Text("knit.token");
 
-  private final NMClient client = NMClient.createNMClient();
-  /** For what Hadoop's client does not offer: signals. */
+  /** Hadoop's NMClient would keep every container that it ever started. */
   private final ContainerManagementProtocolProxy proxies;
   private final Map<String, Container> containers;
   private final Credentials shared;
@@ -73,11 +76,7 @@ public final class YarnNodeManagers implements NodeManagers {
         shared.addToken(token.getService(), token);
       }
     }
-    Configuration configuration = quick(cluster);
-    client.cleanupRunningContainersOnStop(false);
-    client.init(configuration);
-    client.start();
-    proxies = new ContainerManagementProtocolProxy(configuration);
+    proxies = new ContainerManagementProtocolProxy(quick(cluster));
   }
 
   /** The settings with bounds for every call: Hadoop's own would try a node that is away for hours. */
@@ -125,35 +124,56 @@ public final class YarnNodeManagers implements NodeManagers {
     if (allocated == null) {
       throw new IOException("its allocation is no longer valid");
     }
-    try {
-      client.startContainer(allocated, context(service, environment, container.yarn()));
-    } catch (YarnException | IOException error) {
-      if (!runsAlready(error)) {
-        throw failure(error);
+    StartContainerRequest request = StartContainerRequest.newInstance(context(service, environment, container.yarn()),
+        allocated.getContainerToken());
+    call(allocated, node -> {
+      SerializedException problem = node.startContainers(StartContainersRequest.newInstance(
+          Collections.singletonList(request))).getFailedRequests().get(allocated.getId());
+      if (problem != null && !isThere(node, allocated.getId())) {
+        throw new IOException(problem.deSerialize());
       }
-    }
+    });
   }
 
-  /** An earlier attempt may have started it in its last moment (ContainerManagerImpl.startContainerInternal). */
-  private static boolean runsAlready(Throwable error) {
-    for (Throwable cause = error; cause != null; cause = cause.getCause()) {
-      if (String.valueOf(cause.getMessage()).contains("already is running on this node")) {
-        return true;
-      }
-    }
-    return false;
+  /** An earlier attempt may have started it in its last moment: what a node calls that depends on its version. */
+  private static boolean isThere(ContainerManagementProtocol node, ContainerId id) throws YarnException, IOException {
+    return !node.getContainerStatuses(GetContainerStatusesRequest.newInstance(Collections.singletonList(id)))
+        .getContainerStatuses().isEmpty();
   }
 
   @Override
   public void signal(String yarn) throws IOException {
     Container allocated = containers.get(yarn);
+    if (allocated != null) {
+      call(allocated, node -> node.signalToContainer(
+          SignalContainerRequest.newInstance(allocated.getId(), SignalContainerCommand.GRACEFUL_SHUTDOWN)));
+    }
+  }
+
+  @Override
+  public void stop(String yarn) throws IOException {
+    Container allocated = containers.get(yarn);
     if (allocated == null) {
       return;
     }
-    ContainerManagementProtocolProxyData proxy = proxies.getProxy(allocated.getNodeId().toString(), allocated.getId());
+    call(allocated, node -> {
+      SerializedException problem = node.stopContainers(StopContainersRequest.newInstance(
+          Collections.singletonList(allocated.getId()))).getFailedRequests().get(allocated.getId());
+      if (problem != null) {
+        throw new IOException(problem.deSerialize());
+      }
+    });
+  }
+
+  /** Something to do with a NodeManager. */
+  private interface Call {
+    void with(ContainerManagementProtocol node) throws YarnException, IOException;
+  }
+
+  private void call(Container container, Call call) throws IOException {
+    ContainerManagementProtocolProxyData proxy = proxies.getProxy(container.getNodeId().toString(), container.getId());
     try {
-      proxy.getContainerManagementProtocol().signalToContainer(
-          SignalContainerRequest.newInstance(allocated.getId(), SignalContainerCommand.GRACEFUL_SHUTDOWN));
+      call.with(proxy.getContainerManagementProtocol());
     } catch (YarnException | IOException error) {
       throw failure(error);
     } finally {
@@ -169,19 +189,6 @@ public final class YarnNodeManagers implements NodeManagers {
     String command = "exec bash ./" + service.script + " 1>" + logs + "/stdout 2>" + logs + "/stderr";
     return ContainerLaunchContext.newInstance(localResources(service), variables, Collections.singletonList(command), null,
         credentials(yarn), acls.isEmpty() ? null : acls);
-  }
-
-  @Override
-  public void stop(String yarn) throws IOException {
-    Container allocated = containers.get(yarn);
-    if (allocated == null) {
-      return;
-    }
-    try {
-      client.stopContainer(allocated.getId(), allocated.getNodeId());
-    } catch (YarnException | IOException error) {
-      throw failure(error);
-    }
   }
 
   private ByteBuffer credentials(String yarn) throws IOException {

@@ -2,20 +2,30 @@ package knit.am.gateway;
 
 import java.io.IOException;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.Collections;
 import java.util.EnumSet;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.ConcurrentHashMap;
+import java.util.Set;
+import knit.am.Log;
 import knit.am.core.Event;
 import knit.am.core.Outcome;
 import knit.am.core.Spec;
 import org.apache.hadoop.conf.Configuration;
+import org.apache.hadoop.io.Text;
 import org.apache.hadoop.ipc.RPC;
+import org.apache.hadoop.net.Node;
+import org.apache.hadoop.security.UserGroupInformation;
 import org.apache.hadoop.yarn.api.ApplicationClientProtocol;
+import org.apache.hadoop.yarn.api.ApplicationMasterProtocol;
+import org.apache.hadoop.yarn.api.protocolrecords.AllocateRequest;
 import org.apache.hadoop.yarn.api.protocolrecords.AllocateResponse;
+import org.apache.hadoop.yarn.api.protocolrecords.FinishApplicationMasterRequest;
 import org.apache.hadoop.yarn.api.protocolrecords.GetClusterNodesRequest;
 import org.apache.hadoop.yarn.api.protocolrecords.MoveApplicationAcrossQueuesRequest;
+import org.apache.hadoop.yarn.api.protocolrecords.RegisterApplicationMasterRequest;
 import org.apache.hadoop.yarn.api.protocolrecords.RegisterApplicationMasterResponse;
 import org.apache.hadoop.yarn.api.protocolrecords.UpdateApplicationPriorityRequest;
 import org.apache.hadoop.yarn.api.records.ApplicationId;
@@ -25,50 +35,82 @@ import org.apache.hadoop.yarn.api.records.ContainerStatus;
 import org.apache.hadoop.yarn.api.records.ExecutionType;
 import org.apache.hadoop.yarn.api.records.ExecutionTypeRequest;
 import org.apache.hadoop.yarn.api.records.FinalApplicationStatus;
+import org.apache.hadoop.yarn.api.records.NMToken;
 import org.apache.hadoop.yarn.api.records.NodeReport;
 import org.apache.hadoop.yarn.api.records.NodeState;
 import org.apache.hadoop.yarn.api.records.Priority;
 import org.apache.hadoop.yarn.api.records.Resource;
+import org.apache.hadoop.yarn.api.records.ResourceBlacklistRequest;
+import org.apache.hadoop.yarn.api.records.ResourceRequest;
+import org.apache.hadoop.yarn.api.records.Token;
 import org.apache.hadoop.yarn.client.ClientRMProxy;
-import org.apache.hadoop.yarn.client.api.AMRMClient;
-import org.apache.hadoop.yarn.client.api.AMRMClient.ContainerRequest;
+import org.apache.hadoop.yarn.client.api.NMTokenCache;
 import org.apache.hadoop.yarn.conf.YarnConfiguration;
 import org.apache.hadoop.yarn.exceptions.ApplicationAttemptNotFoundException;
+import org.apache.hadoop.yarn.exceptions.ApplicationMasterNotRegisteredException;
+import org.apache.hadoop.yarn.exceptions.InvalidResourceRequestException;
 import org.apache.hadoop.yarn.exceptions.YarnException;
+import org.apache.hadoop.yarn.security.AMRMTokenIdentifier;
+import org.apache.hadoop.yarn.util.RackResolver;
 
 /**
- * The ResourceManager over Hadoop's client. Every request has an id of its own, so that an answer always finds its
- * instance and a container is never given twice for one request.
+ * The ResourceManager over YARN's protocol for ApplicationMasters. Every request has an id of its own, so that an answer always
+ * finds its instance and a container is never given twice for one request. Hadoop's client (AMRMClient) keeps a table for every
+ * id that there ever was, and repeats a refused request for ever.
  */
 public final class YarnResourceManager implements ResourceManager {
-  private final AMRMClient<ContainerRequest> client = AMRMClient.createAMRMClient();
-  private final Map<Long, ContainerRequest> requests = new ConcurrentHashMap<>();
+  private static final long UNREGISTER_PAUSE = 100;
+
+  private final ApplicationMasterProtocol protocol;
+  private final Wishes wishes = new Wishes();
   private final Map<String, Container> containers;
   private final Clock clock;
   private final Configuration configuration;
   private final ApplicationId application;
+  private RegisterApplicationMasterRequest registration;
+  private int responseId;
   private int clusterNodes = -1;
+  /** What was heard and not yet given to anybody: one call that fails after another one must not lose it. */
+  private List<Event> heard = new ArrayList<>();
 
   /**
    * @param containers allocated containers by id, shared with the NodeManagers' gateway, which needs their tokens
    */
   public YarnResourceManager(Configuration configuration, Clock clock, Map<String, Container> containers,
-      ApplicationId application) {
+      ApplicationId application) throws IOException {
+    this(ClientRMProxy.createRMProxy(new YarnConfiguration(configuration), ApplicationMasterProtocol.class), configuration,
+        clock, containers, application);
+  }
+
+  YarnResourceManager(ApplicationMasterProtocol protocol, Configuration configuration, Clock clock,
+      Map<String, Container> containers, ApplicationId application) {
+    this.protocol = protocol;
     this.application = application;
     this.clock = clock;
     this.configuration = configuration;
     this.containers = containers;
-    client.init(configuration);
-    client.start();
   }
 
   @Override
   public List<Event.Grant> register(String host, int port, String trackingUrl) throws IOException {
+    registration = RegisterApplicationMasterRequest.newInstance(host, port, trackingUrl);
     try {
-      RegisterApplicationMasterResponse response = client.registerApplicationMaster(host, port, trackingUrl);
-      return grants(response.getContainersFromPreviousAttempts());
+      return grants(register().getContainersFromPreviousAttempts());
     } catch (YarnException error) {
       throw new IOException(error);
+    }
+  }
+
+  private RegisterApplicationMasterResponse register() throws YarnException, IOException {
+    RegisterApplicationMasterResponse response = protocol.registerApplicationMaster(registration);
+    responseId = 0;
+    keep(response.getNMTokensFromPreviousAttempts());
+    return response;
+  }
+
+  private static void keep(Collection<NMToken> tokens) {
+    for (NMToken token : tokens) {
+      NMTokenCache.getSingleton().setToken(token.getNodeId().toString(), token.getToken());
     }
   }
 
@@ -89,29 +131,43 @@ public final class YarnResourceManager implements ResourceManager {
     for (Map.Entry<String, Long> named : service.resources.entrySet()) {
       size.setResourceValue(named.getKey(), named.getValue());
     }
-    List<String> nodes = hosts == null ? service.nodes : hosts;
-    List<String> racks = hosts == null ? service.racks : Collections.emptyList();
+    Set<String> nodes = new LinkedHashSet<>(hosts == null ? service.nodes : hosts);
+    Set<String> racks = new LinkedHashSet<>(hosts == null ? service.racks : Collections.emptyList());
     boolean anywhere = nodes.isEmpty() && racks.isEmpty();
-    ContainerRequest.ContainerRequestBuilder wanted = ContainerRequest.newBuilder().capability(size)
-        .priority(Priority.newInstance(service.index)).allocationRequestId(request)
-        .nodes(nodes.isEmpty() ? null : nodes.toArray(new String[0]))
-        .racks(racks.isEmpty() ? null : racks.toArray(new String[0]))
-        .relaxLocality(anywhere || hosts == null && service.relax);
+    if (!service.label.isEmpty() && !anywhere) {
+      throw new IllegalArgumentException("YARN takes no node label together with nodes or racks");
+    }
+    boolean relax = anywhere || hosts == null && service.relax;
+    List<ResourceRequest> parts = new ArrayList<>();
+    // Each level down to the wanted one must be asked for: the schedulers look at nodes only where their rack is wanted, too.
+    nodes.forEach(node -> parts.add(part(request, service, size, node, true)));
+    racks.forEach(rack -> parts.add(part(request, service, size, rack, true)));
+    Set<String> above = new LinkedHashSet<>();
+    for (String node : nodes) {
+      Node resolved = RackResolver.resolve(configuration, node);
+      if (resolved != null && resolved.getNetworkLocation() != null && !racks.contains(resolved.getNetworkLocation())) {
+        above.add(resolved.getNetworkLocation());
+      }
+    }
+    above.forEach(rack -> parts.add(part(request, service, size, rack, relax)));
+    ResourceRequest any = part(request, service, size, ResourceRequest.ANY, relax);
     if (!service.label.isEmpty()) {
-      wanted.nodeLabelsExpression(service.label);
+      any.setNodeLabelExpression(service.label);
     }
-    if (service.opportunistic) {
-      wanted.executionTypeRequest(ExecutionTypeRequest.newInstance(ExecutionType.OPPORTUNISTIC, true));
-    }
-    ContainerRequest built = wanted.build();
-    requests.put(request, built);
-    client.addContainerRequest(built);
+    parts.add(any);
+    wishes.want(new Wishes.Ask(request, service.index, parts));
+  }
+
+  private static ResourceRequest part(long request, Spec.Service service, Resource size, String place, boolean relax) {
+    return ResourceRequest.newBuilder().capability(size).numContainers(1).priority(Priority.newInstance(service.index))
+        .allocationRequestId(request).executionTypeRequest(service.opportunistic
+            ? ExecutionTypeRequest.newInstance(ExecutionType.OPPORTUNISTIC, true) : ExecutionTypeRequest.newInstance())
+        .resourceName(place).relaxLocality(relax).build();
   }
 
   @Override
   public void avoid(String host, boolean avoid) {
-    List<String> hosts = Collections.singletonList(host);
-    client.updateBlacklist(avoid ? hosts : null, avoid ? null : hosts);
+    wishes.avoid(host, avoid);
   }
 
   /** Something that only the protocol for clients offers. */
@@ -152,47 +208,115 @@ public final class YarnResourceManager implements ResourceManager {
 
   @Override
   public void cancel(long request) {
-    ContainerRequest wanted = requests.remove(request);
-    if (wanted != null) {
-      client.removeContainerRequest(wanted);
-    }
+    wishes.cancel(request);
   }
 
   @Override
   public void release(String yarn) {
     containers.remove(yarn);
-    client.releaseAssignedContainer(ContainerId.fromString(yarn));
+    wishes.release(ContainerId.fromString(yarn));
   }
 
   @Override
   public List<Event> heartbeat(double progress) throws IOException {
-    AllocateResponse response;
     try {
-      response = client.allocate((float) progress);
+      try {
+        tell(progress);
+      } catch (ApplicationMasterNotRegisteredException error) {
+        Log.say("the ResourceManager has restarted: registering again");
+        register();
+        wishes.sayAllAgain();
+        tell(progress);
+      }
     } catch (ApplicationAttemptNotFoundException error) {
       throw new Gone("the ResourceManager has ended this attempt", error);
     } catch (YarnException error) {
-      throw new IOException(error);
+      throw new Rejected(error);
     }
-    List<Event> events = new ArrayList<>();
+    List<Event> events = heard;
+    heard = new ArrayList<>();
+    return events;
+  }
+
+  private void tell(double progress) throws YarnException, IOException {
+    Wishes.Batch batch = wishes.take();
+    try {
+      hear(allocate(progress, batch));
+    } catch (InvalidResourceRequestException error) {
+      // Nothing of it was done. Which kind of request is it?
+      for (int kind : batch.kinds()) {
+        Wishes.Batch some = wishes.take(kind);
+        try {
+          hear(allocate(progress, some));
+        } catch (InvalidResourceRequestException refusal) {
+          refused(some, refusal);
+        }
+      }
+    }
+  }
+
+  private AllocateResponse allocate(double progress, Wishes.Batch batch) throws YarnException, IOException {
+    AllocateResponse response = null;
+    try {
+      response = protocol.allocate(AllocateRequest.newInstance(responseId, (float) progress, batch.parts(), batch.releases,
+          ResourceBlacklistRequest.newInstance(batch.avoid, batch.allow)));
+    } finally {
+      if (response == null) {
+        wishes.putBack(batch);
+      }
+    }
+    responseId = response.getResponseId();
+    return response;
+  }
+
+  private void refused(Wishes.Batch kind, InvalidResourceRequestException refusal) {
+    List<Long> requests = new ArrayList<>();
+    for (Wishes.Ask ask : kind.asks) {
+      requests.add(ask.request);
+      wishes.over(ask.request);
+    }
+    String message = String.valueOf(refusal.getMessage()).split("\n", 2)[0];
+    Log.say("the ResourceManager refuses " + requests.size() + " requests: " + message);
+    heard.add(new Event.RequestsRefused(clock.now(), requests, message));
+  }
+
+  private void hear(AllocateResponse response) throws IOException {
+    keep(response.getNMTokens());
     if (response.getNumClusterNodes() != clusterNodes) {
       clusterNodes = response.getNumClusterNodes();
-      events.add(new Event.ClusterSize(clock.now(), clusterNodes));
+      heard.add(new Event.ClusterSize(clock.now(), clusterNodes));
     }
     if (!response.getContainersFromPreviousAttempts().isEmpty()) {
-      events.add(new Event.Recovered(clock.now(), grants(response.getContainersFromPreviousAttempts())));
+      heard.add(new Event.Recovered(clock.now(), grants(response.getContainersFromPreviousAttempts())));
     }
     if (!response.getAllocatedContainers().isEmpty()) {
-      // Hadoop's client would ask again for what was given, should it have to repeat its requests.
-      response.getAllocatedContainers().forEach(container -> cancel(container.getAllocationRequestId()));
-      events.add(new Event.Allocated(clock.now(), grants(response.getAllocatedContainers())));
+      response.getAllocatedContainers().forEach(container -> wishes.over(container.getAllocationRequestId()));
+      heard.add(new Event.Allocated(clock.now(), grants(response.getAllocatedContainers())));
     }
     for (ContainerStatus status : response.getCompletedContainersStatuses()) {
       String id = status.getContainerId().toString();
       containers.remove(id);
-      events.add(new Event.Completed(clock.now(), id, status.getExitStatus(), status.getDiagnostics()));
+      wishes.ended(status.getContainerId());
+      heard.add(new Event.Completed(clock.now(), id, status.getExitStatus(), status.getDiagnostics()));
     }
-    return events;
+    renew(response.getAMRMToken());
+  }
+
+  /** How much is kept that the ResourceManager may have to be told. */
+  int kept() {
+    return wishes.size();
+  }
+
+  /** The ResourceManager changes the key of our token from time to time. */
+  private void renew(Token given) throws IOException {
+    if (given == null) {
+      return;
+    }
+    org.apache.hadoop.security.token.Token<AMRMTokenIdentifier> token = new org.apache.hadoop.security.token.Token<>(
+        given.getIdentifier().array(), given.getPassword().array(), new Text(given.getKind()), new Text(given.getService()));
+    // First under the service that it came with, in the place of the one before; then under the one that connections use.
+    UserGroupInformation.getCurrentUser().addToken(token);
+    token.setService(ClientRMProxy.getAMRMTokenService(configuration));
   }
 
   @Override
@@ -203,10 +327,28 @@ public final class YarnResourceManager implements ResourceManager {
 
   @Override
   public void unregister(Outcome outcome, String diagnostics) throws IOException {
+    FinishApplicationMasterRequest request = FinishApplicationMasterRequest.newInstance(
+        FinalApplicationStatus.valueOf(outcome.name()), diagnostics, null);
     try {
-      client.unregisterApplicationMaster(FinalApplicationStatus.valueOf(outcome.name()), diagnostics, null);
+      while (!finished(request)) {
+        Thread.sleep(UNREGISTER_PAUSE);
+      }
+    } catch (ApplicationAttemptNotFoundException error) {
+      throw new Gone("the ResourceManager has ended this attempt", error);
     } catch (YarnException error) {
       throw new IOException(error);
+    } catch (InterruptedException error) {
+      throw new IllegalStateException(error);
+    }
+  }
+
+  private boolean finished(FinishApplicationMasterRequest request) throws YarnException, IOException {
+    try {
+      return protocol.finishApplicationMaster(request).getIsUnregistered();
+    } catch (ApplicationMasterNotRegisteredException error) {
+      Log.say("the ResourceManager has restarted: registering again");
+      register();
+      return false;
     }
   }
 }

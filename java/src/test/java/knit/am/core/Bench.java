@@ -116,7 +116,7 @@ final class Bench {
   }
 
   Bench kill(String id) {
-    return on(new Event.Kill(clock.now(), this, null, id));
+    return on(new Event.Kill(clock.now(), this, null, id, null));
   }
 
   Bench shutdown(Outcome outcome, String why) {

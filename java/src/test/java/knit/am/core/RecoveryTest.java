@@ -223,10 +223,10 @@ class RecoveryTest {
       } else if (which == 8) {
         bench.scale("main", random.nextInt(6));
       } else if (which == 9) {
-        bench.on(new Event.KvPut(bench.clock.now(), this, "k" + random.nextInt(5), new Json.Raw(random.nextInt()), null,
+        bench.on(new Event.KvPut(bench.clock.now(), this, null, "k" + random.nextInt(5), new Json.Raw(random.nextInt()), null,
             Long.toHexString(random.nextLong())));
       } else if (which == 10) {
-        bench.on(new Event.KvDelete(bench.clock.now(), this, "k" + random.nextInt(5), null));
+        bench.on(new Event.KvDelete(bench.clock.now(), this, null, "k" + random.nextInt(5), null, null));
       } else if (!given.isEmpty()) {
         String yarn = Bench.yarn(given.get(random.nextInt(given.size())));
         bench.on(new Event.Progress(bench.clock.now(), this, yarn, random.nextDouble(), Json.map("x", 1L)));
@@ -245,6 +245,15 @@ class RecoveryTest {
         }
       }
     }
+  }
+
+  @Test
+  void changesComeInTheOrderInWhichTheyAreToBeRead() {
+    Changes changes = new Changes(new Alarms());
+    changes.put("arrival", null);
+    changes.put("barrier", 1L);
+    changes.put("arrival", 2L);
+    assertEquals("{barrier=1, arrival=2}", changes.take().toString());
   }
 
   @Test

@@ -224,6 +224,53 @@ class ServicesTest {
     assertEquals(bench.clock.now() + 1000, bench.core.nextTick());
   }
 
+  private static Bench refused(Bench bench, long... requests) {
+    List<Long> all = new java.util.ArrayList<>();
+    for (long request : requests) {
+      all.add(request);
+    }
+    return bench.on(new Event.RequestsRefused(bench.clock.now(), all, "more than 1024"));
+  }
+
+  @Test
+  void aRefusedRequestIsMadeAgainAndTheOthersGoOn() {
+    Bench bench = bench("[\"main\"]", Specs.service("main", 2));
+    bench.grant(1).launched(1);
+    assertEquals(Bench.list(), refused(bench, 2, 77).names());
+    assertEquals(Bench.list("main_0/1 RUNNING", "main_1/1 WAITING"), bench.containers());
+    assertTrue(knit.am.json.Json.write(bench.core.views().containers()).contains("YARN refuses its request: more than 1024"));
+    assertEquals(Bench.list(), bench.tick(999).names());
+    assertEquals(Bench.list("Request 3"), bench.tick(1).names());
+    refused(bench, 3);
+    assertEquals(bench.clock.now() + 2000, bench.core.nextTick());
+    bench.tick(2000).grant(4).launched(4);
+    assertTrue(!knit.am.json.Json.write(bench.core.views().containers()).contains("refuses"));
+    bench.completed(1, 0).completed(4, 0);
+    assertEquals("SUCCEEDED", bench.result().get("outcome"));
+  }
+
+  @Test
+  void aRequestThatIsAlwaysRefusedFails() {
+    Bench bench = bench("[\"main\"]", Specs.service("main", 2));
+    bench.grant(1).launched(1);
+    for (int request = 2; request <= Instances.MAX_REFUSALS; request++) {
+      assertEquals(Bench.list(), refused(bench, request).names());
+      assertEquals(Bench.list("Request " + (request + 1)), bench.tick(Instances.LONGEST_REFUSAL_PAUSE).names());
+    }
+    assertEquals(Bench.list("Stop container_1"), refused(bench, Instances.MAX_REFUSALS + 1).names());
+    bench.completed(1, 143);
+    assertEquals("main_1 (null on no node) YARN refuses its request: more than 1024 (10 times)",
+        bench.result().get("diagnostics"));
+  }
+
+  @Test
+  void aRefusedRequestIsMadeAgainByTheNextAttempt() {
+    Bench before = bench("[\"main\"]", Specs.service("main", 1));
+    refused(before, 1);
+    Bench next = before.next().registered();
+    assertEquals(Bench.list("Request 1000000001"), next.tick(1000).names());
+  }
+
   @Test
   void aRestartThatWaitsIsKilledAndScaledAway() {
     Bench bench = bench("[\"main\"]", Specs.service("main", 2, "restart", restart(3, 0)));

@@ -5,6 +5,8 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
+import java.lang.reflect.Method;
+import java.lang.reflect.Proxy;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.ServerSocket;
@@ -15,17 +17,30 @@ import java.util.Collections;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import knit.am.Specs;
+import knit.am.core.Containers;
 import org.apache.hadoop.conf.Configuration;
+import org.apache.hadoop.ipc.Server;
 import org.apache.hadoop.security.Credentials;
+import org.apache.hadoop.yarn.api.ContainerManagementProtocol;
+import org.apache.hadoop.yarn.api.protocolrecords.GetContainerStatusesResponse;
+import org.apache.hadoop.yarn.api.protocolrecords.StartContainersResponse;
 import org.apache.hadoop.yarn.api.records.Container;
 import org.apache.hadoop.yarn.api.records.ContainerId;
+import org.apache.hadoop.yarn.api.records.ContainerState;
+import org.apache.hadoop.yarn.api.records.ContainerStatus;
 import org.apache.hadoop.yarn.api.records.NodeId;
 import org.apache.hadoop.yarn.api.records.Priority;
 import org.apache.hadoop.yarn.api.records.Resource;
+import org.apache.hadoop.yarn.api.records.SerializedException;
 import org.apache.hadoop.yarn.api.records.Token;
 import org.apache.hadoop.yarn.client.api.NMTokenCache;
 import org.apache.hadoop.yarn.conf.YarnConfiguration;
+import org.apache.hadoop.yarn.exceptions.YarnException;
+import org.apache.hadoop.yarn.ipc.YarnRPC;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Hadoop's client as we set it up, against a port that takes no connections. */
 class YarnNodeManagersTest {
@@ -57,6 +72,56 @@ class YarnNodeManagersTest {
       for (Socket socket : filling) {
         socket.close();
       }
+    }
+  }
+
+  /** A NodeManager that has a container already, and says so in words of its own. */
+  private static Object answer(Method method, ContainerId id, boolean there) {
+    Map<ContainerId, SerializedException> failed = new HashMap<>();
+    switch (method.getName()) {
+      case "startContainers":
+        failed.put(id, SerializedException.newInstance(new YarnException("Attempt to relaunch the same container with id " + id)));
+        return StartContainersResponse.newInstance(new HashMap<>(), new ArrayList<>(), failed);
+      case "getContainerStatuses":
+        List<ContainerStatus> known = new ArrayList<>();
+        if (there) {
+          known.add(ContainerStatus.newInstance(id, ContainerState.RUNNING, "", 0));
+        } else {
+          failed.put(id, SerializedException.newInstance(new YarnException("it is not handled by this NodeManager")));
+        }
+        return GetContainerStatusesResponse.newInstance(known, failed);
+      default:
+        throw new UnsupportedOperationException(method.getName());
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(booleans = {true, false})
+  void whatIsRefusedIsStartedIfItIsThere(boolean there) throws Exception {
+    ContainerId id = ContainerId.fromString(YARN);
+    Object node = Proxy.newProxyInstance(getClass().getClassLoader(), new Class<?>[] {ContainerManagementProtocol.class},
+        (proxy, method, arguments) -> answer(method, id, there));
+    Configuration configuration = new YarnConfiguration();
+    Server server = YarnRPC.create(configuration).getServer(ContainerManagementProtocol.class, node,
+        new InetSocketAddress("127.0.0.1", 0), configuration, null, 1);
+    server.start();
+    try {
+      String address = "127.0.0.1:" + server.getListenerAddress().getPort();
+      Token token = Token.newInstance(new byte[0], "NMToken", new byte[0], address);
+      NMTokenCache.setNMToken(address, token);
+      Map<String, Container> containers = new HashMap<>();
+      containers.put(YARN, Container.newInstance(id, NodeId.fromString(address), address, Resource.newInstance(1, 1),
+          Priority.newInstance(0), token));
+      YarnNodeManagers nodes = new YarnNodeManagers(configuration, containers, new Credentials(), yarn -> new byte[32],
+          Collections.emptyMap());
+      Attempt start = () -> nodes.start(Containers.on(YARN, address), Specs.of(1, 0).services.get("main"), new HashMap<>());
+      if (there) {
+        start.make();
+      } else {
+        assertTrue(assertThrows(IOException.class, start::make).toString().contains("Attempt to relaunch"));
+      }
+    } finally {
+      server.stop();
     }
   }
 
