@@ -20,6 +20,7 @@ from urllib.parse import quote
 from knit_container.credentials import secrets_in
 from knit_container.hidden import Hidden
 from knit_container.signing import BadReply, encode_body, open_reply, query_string, sign
+from knit_container.tls import context
 
 PATIENCE = 300.0  # seconds a call waits for an ApplicationMaster that restarts
 _CONNECT, _TIMEOUT = 3.0, 10.0  # seconds for a connection, and for a reply beside its own time
@@ -56,7 +57,10 @@ class Master:
         self._lock = threading.Lock()
         self._local = threading.local()
         # containers talk to the cluster directly, whatever http_proxy says
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
+        if any(url.startswith("https:") for url in self._files):
+            handlers.append(urllib.request.HTTPSHandler(context=context()))
+        self._opener = urllib.request.build_opener(*handlers)
 
     def call(
         self, method: str, path: str, body: Any = None, query: dict[str, str] | None = None, wait: float = 0.0

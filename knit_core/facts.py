@@ -135,7 +135,7 @@ class Switches:
 @shown
 @dataclass(frozen=True)
 class FileStatus:
-    """One file or folder: size in bytes, modification time in ms, octal permission."""
+    """One file or folder: size in bytes, modification time in ms, octal permission; `link`: a symbolic link."""
 
     path: str
     size: int
@@ -143,6 +143,7 @@ class FileStatus:
     folder: bool
     owner: str
     permission: str
+    link: bool = False
 
     @property
     def name(self) -> str:
@@ -173,6 +174,8 @@ class ClusterFacts:
         switches: what the configuration allows.
         nodes: all nodes; None: not asked for, or not told.
         labels: the cluster's node labels; None: not asked for, or not told.
+        ca: local file of certificates that containers need for HDFS's https address; "false": they check none; empty: they
+            need none, or have it on their nodes.
     """
 
     new: NewApplication
@@ -192,6 +195,7 @@ class ClusterFacts:
     switches: Switches = Switches()
     nodes: tuple[Node, ...] | None = None
     labels: tuple[str, ...] | None = None
+    ca: str = ""
 
     def attempts(self, wanted: int) -> int:
         """How many attempts an ApplicationMaster really gets of those that were asked for."""

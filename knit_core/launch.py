@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from knit_core import archives, preflight
@@ -24,6 +25,7 @@ from knit_core.errors import (
     QueueRefused,
     RequestRefused,
     ServiceUnavailable,
+    StagingError,
 )
 from knit_core.facts import FileStatus
 from knit_core.ledger import Claim, Ledger, Step, decide
@@ -31,7 +33,7 @@ from knit_core.plan import DOCUMENT_LINK, LaunchPlan, Upload, make_plan
 from knit_core.report import Report
 from knit_core.resourcemanager import UNLIMITED, ResourceManager
 from knit_core.spec import ApplicationSpec
-from knit_core.staging import Staging, archives_of, container_zip, gather, master_jar
+from knit_core.staging import Staging, archives_of, container_zip, gather, inspect, master_jar
 from knit_core.states import Outcome, State
 
 if TYPE_CHECKING:
@@ -119,6 +121,7 @@ class Launcher:
         files, problems = gather(self.spec, facts.filesystem)
         files = self._staging.place(files, self.spec)
         problems += _platform_problems(self.spec)
+        problems += _take_ca(facts.ca, files)
         tags: tuple[str, ...] = ("knit",)
         if self.key is not None:
             tags += (f"knit-key-{self._ledger.folder(self.key).rpartition('/')[2][:40]}",)
@@ -208,6 +211,11 @@ class Launcher:
             try:
                 rm.submit(body)
                 return
+            except RequestRefused as error:
+                # another process with the same claim submits it at this moment: both are done when YARN has it
+                if "already present" in str(error) and _known(rm, app_id):
+                    return
+                raise
             except (ConnectionFailed, ServiceUnavailable) as error:
                 tries += 1
                 if _known(rm, app_id):
@@ -292,6 +300,19 @@ class Launcher:
     def _before(self, step: str) -> None:
         if self.hook:
             self.hook(step)
+
+
+def _take_ca(ca: str, files: dict[str, Upload]) -> list[str]:
+    """Adds the file of certificates that containers need; what is wrong with it."""
+    if ca in {"", "false"}:
+        return []
+    if Path(ca).expanduser().is_dir():
+        return [f"{ca} (KNIT_CA) is a folder: containers that write to HDFS by https need its certificates in one file"]
+    try:
+        files[ca] = inspect(ca)
+    except StagingError as error:
+        return [f"KNIT_CA: {error}"]
+    return []
 
 
 def _platform_problems(spec: ApplicationSpec) -> list[str]:

@@ -308,20 +308,23 @@ def make_plan(
         facts: about the cluster.
         jar: the ApplicationMaster.
         container_zip: `knit_container`.
-        files: an Upload for each local path that the spec names.
+        files: an Upload for each local path that the spec names, and for `facts.ca` when that is one.
         tags: besides the spec's own.
     """
     scripts, resources = {}, {}
     places = {path: upload.remote("") for path, upload in files.items()}
+    ca = files.get(facts.ca)
     for name, service in spec.services.items():
         shared = _shared(service, files)
         links = script.localised_names(service, places, shared=shared)
-        scripts[name] = script.container_script(service, links, shared=shared)
+        scripts[name] = script.container_script(service, links, shared=shared, ca=script.CA_LINK if ca else facts.ca)
         own = script.script_name(name)
         found = [
             Resource(own, FileType.FILE, Upload.of(own, scripts[name].encode())),
             Resource(script.CONTAINER_ZIP, FileType.FILE, container_zip),
         ]
+        if ca is not None:
+            found.append(Resource(script.CA_LINK, FileType.FILE, ca))
         environment = service.environment
         if environment is not None and environment.kind == "archive":
             local = files.get(environment.archive)

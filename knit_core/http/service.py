@@ -191,10 +191,10 @@ class HttpService:
             return response.json()
         except ValueError:
             raise UnexpectedReply(
-                f"{action}: {_base(response)} answered {response.status_code} with "
+                f"{action}: {base_of(response)} answered {response.status_code} with "
                 f"{response.headers.get('Content-Type', 'no content type')} where JSON was expected: is this address "
-                f"really the {self.endpoint.name}'s web address?{self.instead(_base(response))}",
-                address=_base(response),
+                f"really the {self.endpoint.name}'s web address?{self.instead(base_of(response))}",
+                address=base_of(response),
                 action=action,
             ) from None
 
@@ -239,10 +239,17 @@ class HttpService:
         log.debug("%s %s%s: %d", call.method, base, call.path, response.status_code)
         return response
 
-    def broken(self, error: requests.RequestException, base: str, action: str) -> KnitError:
-        """The error for a request that got no reply; the original's text may hold a URL with secrets, so it is not quoted."""
+    def broken(self, error: requests.RequestException, base: str, action: str, *, name: str | None = None) -> KnitError:
+        """The error for a request that got no reply; the original's text may hold a URL with secrets, so it is not quoted.
+
+        Args:
+            error: what happened.
+            base: scheme, host and port that the request went to.
+            action: what it was for.
+            name: of what was asked, where that is not the endpoint itself ("DataNode").
+        """
         reason, before = _reason(error)
-        where = f"the {self.endpoint.name} at {self._route(base)}"
+        where = f"the {name or self.endpoint.name} at {self._route(base)}"
         hint = {
             "connection refused": "is it running there, and is this its web port?",
             "name not known": self.endpoint.unknown or "check the host name, or whether a VPN or gateway is needed.",
@@ -269,8 +276,8 @@ class HttpService:
 
     def error_of(self, response: requests.Response, action: str) -> KnitError:
         """The error that a reply means: the one function from wire to exception."""
-        status, base = response.status_code, _base(response)
-        exception, message = _remote_exception(response)
+        status, base = response.status_code, base_of(response)
+        exception, message = remote_exception(response)
         where = f"the {self.endpoint.name} at {self._route(base)}"
         text = f"{action}: {where} answered {status}" + (f": {message}" if message else "")
         if status in _REDIRECTS:
@@ -320,12 +327,13 @@ def _whole_head(response: requests.Response, *_args: Any, **_options: Any) -> No
         raise requests.ConnectionError("the connection broke within the head of the reply")
 
 
-def _base(response: requests.Response) -> str:
+def base_of(response: requests.Response) -> str:
+    """Scheme, host and port of the server that answered."""
     parts = urlsplit(response.url)
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def _remote_exception(response: requests.Response) -> tuple[str, str]:
+def remote_exception(response: requests.Response) -> tuple[str, str]:
     """Hadoop's RemoteException: (name, first line of the message); else the start of a plain text."""
     try:
         found = response.json()["RemoteException"]
