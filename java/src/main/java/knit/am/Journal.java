@@ -2,6 +2,7 @@ package knit.am;
 
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -71,11 +72,11 @@ final class Journal implements Runnable {
   static Map<String, Object> read(Store store) throws IOException {
     Map<String, Object> records = new LinkedHashMap<>();
     boolean there = store.readJournal(line -> {
-      List<?> pair = (List<?>) Json.parse(line.getBytes(StandardCharsets.US_ASCII));
-      String key = (String) pair.get(0);
+      Object[] pair = Json.parseRecord(line.getBytes(StandardCharsets.US_ASCII));
+      String key = (String) pair[0];
       records.remove(key);
-      if (pair.get(1) != null) {
-        records.put(key, pair.get(1));
+      if (pair[1] != null) {
+        records.put(key, pair[1]);
       }
     });
     return there ? records : null;
@@ -138,14 +139,13 @@ final class Journal implements Runnable {
     boolean whole = !batch.isEmpty() && batch.get(from).whole;
     asked &= !whole;
     try {
-      byte[] text = text(batch.subList(from, batch.size()));
+      List<Work> works = batch.subList(from, batch.size());
       if (whole) {
-        change(text);
+        change(works);
       } else if (file == null) {
         return; // the state that was asked for will bring these changes, too
-      } else if (text.length > 0) {
-        file.append(text);
-        written += text.length;
+      } else {
+        append(works);
       }
       if (!whole && doubtful.getAsBoolean()) {
         file.check();
@@ -177,21 +177,33 @@ final class Journal implements Runnable {
     }
   }
 
-  private void change(byte[] state) throws IOException {
-    file = null; // none to go back to: a begin that failed may have made a newer one
-    file = store.beginJournal(++segment, state);
-    written = state.length;
-    limit = Math.max(LONG, (long) LONGER_THAN_STATE * state.length);
+  private void append(List<Work> works) throws IOException {
+    ByteArrayOutputStream text = new ByteArrayOutputStream();
+    write(works, text);
+    if (text.size() > 0) {
+      file.append(text.toByteArray());
+      written += text.size();
+    }
   }
 
-  private static byte[] text(List<Work> works) throws IOException {
-    ByteArrayOutputStream text = new ByteArrayOutputStream();
+  private void change(List<Work> works) throws IOException {
+    file = null; // none to go back to: a begin that failed may have made a newer one
+    long[] size = new long[1];
+    file = store.beginJournal(++segment, out -> size[0] = write(works, out));
+    written = size[0];
+    limit = Math.max(LONG, LONGER_THAN_STATE * written);
+  }
+
+  /** Write records down; how many bytes. */
+  private static long write(List<Work> works, OutputStream out) throws IOException {
+    long size = 0;
     for (Work work : works) {
       for (Map.Entry<String, Object> entry : work.records.entrySet()) {
-        text.write(Json.write(Arrays.asList(entry.getKey(), entry.getValue())).getBytes(StandardCharsets.US_ASCII));
-        text.write('\n');
+        byte[] line = (Json.write(Arrays.asList(entry.getKey(), entry.getValue())) + "\n").getBytes(StandardCharsets.US_ASCII);
+        out.write(line);
+        size += line.length;
       }
     }
-    return text.toByteArray();
+    return size;
   }
 }
