@@ -68,6 +68,14 @@ final class Caller {
     return this;
   }
 
+  /** A GET as it goes over the wire. */
+  String request(String path) {
+    StringBuilder text = new StringBuilder("GET " + path + "?");
+    query.forEach((name, value) -> text.append(name).append('=').append(value).append('&'));
+    return text + "ksig=" + Signatures.sign(key, Signatures.requestText("GET", path, query, new byte[0]))
+        + " HTTP/1.1\r\nHost: x\r\n\r\n";
+  }
+
   private void read(String text) {
     reply = null;
     if (!text.startsWith("{\"signature\":\"")) {
