@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from knit_core.errors import (
     NotFound,
     WaitTimeout,
 )
+from knit_core.http import RetryPolicy
 from knit_core.ids import ApplicationId
 from knit_core.reading import Reading
 from knit_core.report import Report
@@ -23,12 +25,14 @@ from knit_core.running import Event, ServiceStatus
 from knit_core.states import State
 from knit_core.steering import Steering
 from knit_core.units import seconds
-from knit_core.waiting import Waiter, drive
+from knit_core.waiting import Done, Waiter, drive
 from knit_core.why import Pending, Why, why_ended, why_no_master, why_running
 
 if TYPE_CHECKING:
     from knit_core.client import Knit
     from knit_core.master import Master
+
+_SHORTEST = 1.0  # seconds
 
 
 class Application(Steering, Reading):
@@ -152,8 +156,12 @@ class Application(Steering, Reading):
             ApplicationFailed, ApplicationKilled, ApplicationLost: it ended otherwise than well.
             WaitTimeout: the time is over; the application goes on.
         """
-        waiter = self._waiter(timeout, poll)
-        result = self.conclude(drive(waiter, self.report, on_report, clock=self.knit.clock))
+        waiter, clock = self._waiter(timeout, poll), self.knit.clock
+        report = drive(waiter, self.report, on_report, clock=clock)
+        # the NameNode may be away just now: that is forgiven as long as the ResourceManager's faults are
+        left = math.inf if waiter.deadline is None else waiter.deadline - (clock.monotonic() - waiter.started)
+        reading = RetryPolicy(max(_SHORTEST, min(waiter.patience, left)), clock=clock)
+        result = reading.call(lambda: self.conclude(report), idempotent=True)
         return result.raise_for_outcome() if check else result
 
     def wait_until(self, condition: Callable[[Report], bool], timeout: float | str | None = 60.0) -> Report:
@@ -191,7 +199,7 @@ class Application(Steering, Reading):
         """
         deadline = self.knit.clock.monotonic() + seconds(timeout)
         self.wait_until(lambda report: report.state is State.RUNNING, timeout)
-        after = 0
+        after, waiter, rows = 0, self._waiter(None, 1.0), dict[str, ServiceStatus]()
         while True:
             try:
                 rows = self.services()
@@ -200,12 +208,13 @@ class Application(Steering, Reading):
                     return rows
                 left = max(0.0, min(deadline - self.knit.clock.monotonic(), LONGEST_POLL))
                 after = self.master.get("/events", {"after": str(after), "wait": str(int(left))}, left)["next"]
-            except MasterUnreachable:
-                if self.report().ended:
-                    self.wait(check=True)
-                raise
+                waiter.faulty_since = None
+            except KnitError as error:
+                self._bear(error, waiter)
+                if isinstance(error, MasterUnreachable):
+                    raise
             if self.knit.clock.monotonic() > deadline:
-                states = ", ".join(f"{row.name} {row.state}" for row in rows.values())
+                states = ", ".join(f"{row.name} {row.state}" for row in rows.values()) or "none known"
                 raise WaitTimeout(f"{self.id}: not all services were ready within {timeout}: {states}")
 
     def wait_for_containers(self, count: int | None = None, timeout: float | str = 120.0) -> list[Container]:
@@ -217,17 +226,16 @@ class Application(Steering, Reading):
         """
         deadline = self.knit.clock.monotonic() + seconds(timeout)
         self.wait_until(lambda report: report.state is State.RUNNING, timeout)
-        rows: list[Container] = []
+        rows, waiter = list[Container](), self._waiter(None, 1.0)
         while True:
             try:
                 rows = self.containers()
                 begun = [c for c in rows if c.started_at]
                 if rows and len(begun) >= (len({c.id for c in rows}) if count is None else count):
                     return rows
-            except MasterUnreachable:
-                if self.report().ended:
-                    self.wait(check=True)
-                    raise
+                waiter.faulty_since = None
+            except KnitError as error:
+                self._bear(error, waiter)
             if self.knit.clock.monotonic() > deadline:
                 states = ", ".join(f"{c.id} {c.state}" for c in rows) or "none known"
                 raise WaitTimeout(f"{self.id}: not all containers have started within {timeout}: {states}")
@@ -345,6 +353,20 @@ class Application(Steering, Reading):
         return why_no_master(report, now, nodes, leaves)
 
     # -- inside ------------------------------------------------------------
+
+    def _bear(self, error: KnitError, waiter: Waiter) -> None:
+        """After its ApplicationMaster could not be asked: raises its end, or what does not pass; else pauses."""
+        try:
+            ended = self.report().ended
+        except KnitError as fault:
+            error, ended = fault, False
+        if ended:
+            self.wait(check=True)
+            raise error
+        step = waiter.failed(error, self.knit.clock.monotonic())
+        if isinstance(step, Done):
+            raise error
+        self.knit.clock.sleep(step.seconds)
 
     def _waiter(self, timeout: float | str | None, poll: float) -> Waiter:
         deadline = None if timeout is None else seconds(timeout)

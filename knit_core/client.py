@@ -12,12 +12,13 @@ from knit_core.application import Application
 from knit_core.clock import Clock
 from knit_core.config import Config, HadoopConf, load_config
 from knit_core.described import with_environments, without_described
-from knit_core.errors import SpecError
+from knit_core.errors import RequestRefused, SpecError, UnexpectedReply
 from knit_core.http import AuthStrategy, BasicAuth, Direct, Endpoint, HttpService, RetryPolicy, SimpleAuth
 from knit_core.launch import Launcher
 from knit_core.ledger import Ledger
 from knit_core.master import Master
 from knit_core.plan import APPLICATION_TYPE, LaunchPlan
+from knit_core.proxies import without_user
 from knit_core.report import Report
 from knit_core.resourcemanager import ResourceManager
 from knit_core.secret import UserKey
@@ -31,6 +32,12 @@ from knit_core.webhdfs import WebHdfs
 
 if TYPE_CHECKING:
     from knit_core.environments import Environment
+
+_NAMESERVICE = (
+    "{name} has no port in fs.defaultFS, so it probably is a nameservice (several NameNodes under one name), which only "
+    "Hadoop's hdfs-site.xml explains: put that beside core-site.xml (HADOOP_CONF_DIR), or set KNIT_NAMENODE to the web "
+    "addresses of its NameNodes (http://nn1.example.org:9870,http://nn2.example.org:9870)."
+)
 
 
 class Knit:
@@ -66,9 +73,9 @@ class Knit:
         config: Config | None = None,
     ) -> None:
         self.config = config or load_config(address, options, user=user)
-        self.config.fetch = self._fetch
+        self.config.fetch, self.config.fetch_home = self._fetch, self._home
         self._services: list[HttpService] = []
-        self._direct = Direct()
+        self._direct = Direct(self.config.proxies)
 
     def __repr__(self) -> str:
         return f"Knit({self.config.settings['resourcemanager'].value!r}, user={self.config.user!r})"
@@ -340,6 +347,9 @@ class Knit:
             f"Hadoop {info.get('hadoopVersion', '?')} ({self.config.settings['resourcemanager'].source})",
             f"user {self.config.user} ({self.config.settings['user'].source})",
         ]
+        proxies = self.config.proxies
+        for proxy in dict.fromkeys(without_user(each) for each in (proxies.http, proxies.https) if each):
+            lines.append(f"proxy {proxy}; reached without it: {', '.join(('this machine itself', *proxies.without))}")
         home = self.hdfs.home()
         lines.append(f"HDFS {self.hdfs.address}, home {home} ({self.config.namenodes.source})")
         return lines
@@ -354,7 +364,10 @@ class Knit:
     @cached_property
     def hdfs(self) -> WebHdfs:
         """HDFS."""
-        return WebHdfs(self._service("NameNode", self.config.namenodes.value.split(",")))
+        service, name = self._service("NameNode", self.config.namenodes.value.split(",")), self.config.nameservice
+        if name:
+            service.endpoint = replace(service.endpoint, unknown=_NAMESERVICE.format(name=name))
+        return WebHdfs(service)
 
     @cached_property
     def staging(self) -> Staging:
@@ -409,6 +422,7 @@ class Knit:
         ca = self.config.get("ca")
         verify: bool | str = True if ca is None else (False if ca.lower() == "false" else ca)
         endpoint, retry = Endpoint(name, tuple(addresses), self._auth, verify), RetryPolicy(clock=self.clock)
+        endpoint = replace(endpoint, proxies=self.config.proxies)
         if self.patience is not None:
             endpoint = replace(endpoint, timeout=(min(endpoint.timeout[0], self.patience), self.patience))
             retry = replace(retry, budget=0)
@@ -418,3 +432,9 @@ class Knit:
 
     def _fetch(self) -> HadoopConf | None:
         return self.resourcemanager.conf()
+
+    def _home(self) -> str:
+        try:
+            return self.hdfs.home()
+        except (RequestRefused, UnexpectedReply):  # a gateway that does not know the question
+            return ""

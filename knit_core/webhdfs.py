@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import IO, Any, TypeVar
 
@@ -22,8 +22,10 @@ from knit_core.errors import (
     NotFound,
     RequestRefused,
     ServiceUnavailable,
+    UnexpectedReply,
 )
 from knit_core.facts import FileStatus
+from knit_core.hadoopjson import rows
 from knit_core.http import HttpService
 
 T = TypeVar("T")
@@ -82,12 +84,15 @@ class WebHdfs:
 
         def ask() -> list[FileStatus]:
             try:
-                rows = self.client.list(path, status=True)
+                found = self.client._list_status(path).json()["FileStatuses"]
             except HdfsError as error:
                 if error.exception == "FileNotFoundException":
                     return []
                 raise
-            return [_status(posixpath.join(path, name), row) for name, row in rows]
+            entries = rows(found, "FileStatus")
+            if any(not row["pathSuffix"] for row in entries):
+                raise HdfsError(f"{path} is not a folder")
+            return [_status(posixpath.join(path, str(row["pathSuffix"])), row) for row in entries]
 
         return self._call(f"list {path}", ask)
 
@@ -250,6 +255,12 @@ class WebHdfs:
         def once() -> T:
             try:
                 return ask()
+            except (KeyError, TypeError, requests.exceptions.JSONDecodeError):
+                raise UnexpectedReply(
+                    f"{action}: what answers at {self.address} does not speak WebHDFS",
+                    address=self.address,
+                    action=action,
+                ) from None
             except (HdfsError, requests.RequestException) as error:
                 raise self._error(error, action) from None
 
@@ -270,6 +281,8 @@ class WebHdfs:
                 not_carried_out=True,
             )
         text, kind, status = f"{action}: {where} refused: {message}", RequestRefused, 400
+        if "user.name" in message or "does not belong to the domain" in message:
+            text += " (which user names it takes is its setting dfs.webhdfs.user.provider.user.pattern)"
         if name in {"AccessControlException", "SecurityException"} or "Authentication" in message:
             text, kind, status = f"{text} (as {self.http.endpoint.auth.user})", NotAuthorized, 403
         elif name == "FileNotFoundException":
@@ -279,7 +292,7 @@ class WebHdfs:
         return kind(text, status=status, exception=name, address=self.address, action=action)
 
 
-def _status(path: str, row: dict[str, Any]) -> FileStatus:
+def _status(path: str, row: Mapping[str, Any]) -> FileStatus:
     return FileStatus(
         path=path,
         size=int(row["length"]),

@@ -72,7 +72,7 @@ def command(
                         for line in block.lines(reader.cursor):
                             printer.line(line)
                         continue
-                    printer.saw(block.row.yarn)
+                    printer.saw(block.row.yarn, block.stream)
                     _write(_shown(block, reader.cursor, as_json, raw))
             finally:
                 printer.close()

@@ -17,6 +17,7 @@ from knit_core.clock import Clock
 from knit_core.config import addresses
 from knit_core.config.hadoop import HadoopConf, folders, from_reply, read_folder
 from knit_core.errors import ConfigError, NoClusterFound
+from knit_core.proxies import Proxies, proxies_of, without_user
 
 SETTINGS: Mapping[str, str] = {
     "resourcemanager": "ResourceManager web address, several separated by commas (http://rm.example.org:8088)",
@@ -27,7 +28,9 @@ SETTINGS: Mapping[str, str] = {
     "password": "for basic authentication through a gateway",
     "gateway_path": "path prefix of a gateway such as Knox (/gateway/default)",
     "ca": "CA bundle for https, or false to check nothing",
-    "staging": "staging folder on HDFS, default /user/<user>/.knit",
+    "proxy": "proxy to all of the cluster's services (http://…, socks5h://…), or environment: that of HTTP_PROXY and its like",
+    "no_proxy": "hosts, domains and networks that are reached without it, separated by commas",
+    "staging": "staging folder on HDFS, default .knit in the home folder (/user/<user>)",
     "queue": "queue for applications that name none",
     "replication": "replication of uploaded files; the filesystem's default otherwise",
     "shared_cache": "folder on HDFS (mode 1777) for environments that all users share, such as /shared/knit",
@@ -36,6 +39,7 @@ SETTINGS: Mapping[str, str] = {
     "java": "java command for the ApplicationMaster on the nodes, default $JAVA_HOME/bin/java, else java",
     "application_classpath": "classpath of Hadoop's jars on the nodes, when the cluster does not say",
 }
+_FILESYSTEM = "fs.defaultFS"
 _SECRET = frozenset({"password"})
 _REFUSED = 60.0  # seconds
 
@@ -61,6 +65,9 @@ class Config:
         remote: the ResourceManager's own configuration, once fetched (see `learn`).
         places: where was looked, for messages.
         fetch: asks the ResourceManager; None, or an answer of None: it does not say.
+        fetch_home: asks HDFS for the user's home folder; empty: it does not say.
+        home: what it said.
+        proxies: which proxy each host is reached through.
         clock: tells how old a refusal is.
     """
 
@@ -69,6 +76,9 @@ class Config:
     remote: HadoopConf | None = None
     places: list[str] = field(default_factory=list)
     fetch: Callable[[], HadoopConf | None] | None = field(default=None, repr=False)
+    fetch_home: Callable[[], str] | None = field(default=None, repr=False)
+    home: str | None = field(default=None, repr=False)
+    proxies: Proxies = field(default_factory=Proxies)
     clock: Clock = field(default=time, repr=False, compare=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False, compare=False)
     _refused_at: float | None = field(default=None, init=False, repr=False, compare=False)
@@ -135,10 +145,14 @@ class Config:
         """
         if "namenode" in self.settings:
             return self.settings["namenode"]
+        guess: Value | None = None
         for conf in self._told():
-            found, told_by = addresses.namenodes(conf)
-            if found:
-                return Value(",".join(found), f"{told_by} in {conf.source(told_by)}")
+            value, sure = _namenodes(conf)
+            if value is not None and sure:
+                return value
+            guess = guess or value
+        if guess is not None:
+            return guess
         raise ConfigError(
             "No HDFS found: neither Hadoop's XML nor the ResourceManager names an hdfs:// fs.defaultFS. "
             "Set KNIT_NAMENODE to the NameNode's web address (http://nn.example.org:9870)."
@@ -152,10 +166,18 @@ class Config:
             yield remote
 
     @property
+    def nameservice(self) -> str:
+        """The filesystem's name, where it may be a nameservice of which nothing tells the NameNodes; else empty."""
+        if not self.namenodes.source.startswith(f"{_FILESYSTEM} "):
+            return ""
+        return next((name for conf in (self.hadoop, self.remote) if conf and (name := addresses.nameservice(conf))), "")
+
+    @property
     def filesystem(self) -> Value:
         """Hadoop URL of the filesystem, as the nodes use it (`hdfs://host:port`)."""
         if "filesystem" in self.settings:
-            return self.settings["filesystem"]
+            given = self.settings["filesystem"]
+            return Value(given.value.rstrip("/"), given.source)
         found = self.hadoop_property("fs.defaultFS")
         if found is None or not found.value.startswith("hdfs://"):
             raise ConfigError(
@@ -166,13 +188,19 @@ class Config:
 
     @property
     def staging(self) -> str:
-        """Path of the staging folder on HDFS."""
-        return (self.get("staging") or f"/user/{self.user}/.knit").rstrip("/")
+        """Path of the staging folder on HDFS: by default in the home folder, as HDFS itself names it."""
+        given = self.get("staging")
+        return given.rstrip("/") if given else f"{self._home_folder()}/.knit"
+
+    def _home_folder(self) -> str:
+        if self.home is None and self.fetch_home is not None:
+            self.home = self.fetch_home()
+        return (self.home or f"/user/{self.user}").rstrip("/")
 
     def describe(self) -> dict[str, dict[str, str]]:
         """Every known setting with its source; secrets masked."""
         return {
-            name: {"value": "***" if name in _SECRET else found.value, "source": found.source}
+            name: {"value": _shown(name, found.value), "source": found.source}
             for name, found in sorted(self.settings.items())
         }
 
@@ -223,7 +251,22 @@ def load_config(
     if "user" not in config.settings:
         config.settings["user"] = _who(environ)
     _normalise(config)
+    config.proxies = proxies_of(config.get("proxy"), config.get("no_proxy"), environ)
     return config
+
+
+def _shown(name: str, value: str) -> str:
+    """A setting without what is secret in it."""
+    return "***" if name in _SECRET else without_user(value) if name == "proxy" else value
+
+
+def _namenodes(conf: HadoopConf) -> tuple[Value | None, bool]:
+    """What a configuration says of the NameNodes, and whether that is more than a guess."""
+    found, told_by = addresses.namenodes(conf)
+    if not found:
+        return None, False
+    value = Value(",".join(found), f"{told_by} in {conf.source(told_by)}")
+    return value, told_by != _FILESYSTEM or not addresses.nameservice(conf)
 
 
 def _take(config: Config, values: Mapping[str, Any], source: Callable[[str], str]) -> None:
@@ -314,10 +357,12 @@ def _normalise(config: Config) -> None:
     for name, ports in (("resourcemanager", (8088, 8090)), ("namenode", (9870, 9871))):
         if name in config.settings:
             found = config.settings[name]
-            urls = [_url(text, ports, name, found.source) for text in _split(found.value)]
+            urls = [_url(text, ports, name, found.source, _gateway(config)) for text in _split(found.value)]
             config.settings[name] = Value(",".join(urls), found.source)
     user = config.settings["user"]
-    if not re.fullmatch(r"[A-Za-z0-9._@/$-]{1,256}", user.value):
+    # A directory's names have letters of all languages, `DOMAIN\\alice` or `alice@REALM`; what a shell or a path would
+    # take for something else is in none of them.
+    if not re.fullmatch(r"[\w.@/\\+-]{1,256}\$?", user.value) or ".." in user.value:
         raise ConfigError(f"{user.value!r} ({user.source}) is not a user name")
     auth = config.get("auth") or "simple"
     if auth not in {"simple", "basic"}:
@@ -327,8 +372,13 @@ def _normalise(config: Config) -> None:
         raise ConfigError(f"api_ports {span!r} ({config.settings['api_ports'].source}) is not like 40000-40100")
 
 
-def _url(text: str, ports: tuple[int, int], name: str, source: str) -> str:
-    """A base URL with a port: Hadoop's own for http and https where none is given."""
+def _gateway(config: Config) -> bool:
+    """Whether the addresses are a gateway's, not the services' own: only gateways take passwords and have path prefixes."""
+    return bool(config.gateway_path or config.get("password") or config.get("auth") == "basic")
+
+
+def _url(text: str, ports: tuple[int, int], name: str, source: str, gateway: bool) -> str:
+    """A base URL with a port where none is given: Hadoop's own; the usual one of a gateway's address, or one with a path."""
     url = text.strip().rstrip("/")
     if "://" not in url:
         url = f"http://{url}"
@@ -340,8 +390,8 @@ def _url(text: str, ports: tuple[int, int], name: str, source: str) -> str:
         good, explicit = False, None
     if not good:
         raise ConfigError(f"{text!r} ({source}) is not an address for {name}: it looks like http://host:{ports[0]}")
-    if explicit is None:
-        url = f"{parts.scheme}://{parts.netloc}:{ports[parts.scheme == 'https']}{parts.path}"
+    if explicit is None and not ((gateway and parts.scheme == "https") or parts.path):
+        url = f"{parts.scheme}://{parts.netloc}:{ports[parts.scheme == 'https']}"
     return url
 
 
@@ -351,8 +401,17 @@ def _split(value: str) -> list[str]:
 
 def _same(found: list[str], given: str) -> bool:
     """Whether the XML describes the cluster that was named: only then may its other properties be used."""
-    hosts = {urlsplit(url if "://" in url else f"http://{url}").netloc for url in _split(given)}
-    return bool(hosts & {urlsplit(url).netloc for url in found})
+    hosts = {_place(url if "://" in url else f"http://{url}") for url in _split(given)}
+    return bool(hosts & {_place(url) for url in found})
+
+
+def _place(url: str) -> tuple[str | None, int] | None:
+    """Host and port, the usual one where none is given; None: it is no address."""
+    try:
+        parts = urlsplit(url)
+        return parts.hostname, parts.port or (8090 if parts.scheme == "https" else 8088)
+    except ValueError:
+        return None
 
 
 __all__ = ["SETTINGS", "Config", "Value", "config_file", "from_reply", "load_config"]

@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from knit_core.errors import (
     WaitTimeout,
 )
 from knit_core.functions.job import FunctionJob, exception_of, outcome
-from knit_core.waiting import Done, Waiter
+from knit_core.waiting import PATIENCE, Done, Waiter
 
 if TYPE_CHECKING:
     from knit_core.application import Application
@@ -182,7 +183,7 @@ def _finished(app: Application, deadline: float | None) -> Iterator[tuple[int, i
     clock = app.knit.clock
     app.wait_until(lambda report: bool(report.master), timeout=_left(app, deadline, None))
     position: int | None = None
-    looks = Waiter(app.id, started=clock.monotonic())
+    looks, calls = (Waiter(app.id, started=clock.monotonic()) for _ in range(2))
     while True:
         if deadline is not None and clock.monotonic() > deadline:
             raise WaitTimeout(f"{app.id}: not all calls were done in time; it was ended")
@@ -190,10 +191,14 @@ def _finished(app: Application, deadline: float | None) -> Iterator[tuple[int, i
             for change in app.kv.watch("done/", after=position, timeout=_left(app, deadline, _LOOK)):
                 position = change.revision
                 yield int(change.key.rpartition("/")[2]), int(change.value["failures"])
-        except MasterUnreachable:
+        except KnitError as error:
             if _over(app, looks):
                 return
-            raise
+            if isinstance(error, MasterUnreachable):
+                raise
+            calls.failed(error, clock.monotonic())  # raises what does not pass, or lasts too long
+            continue
+        calls.faulty_since = None
         if _over(app, looks):
             return
 
@@ -225,8 +230,16 @@ def _values_of(app: Application, chunk: int, return_exceptions: bool) -> list[An
     """The values of one chunk, by way of a file on the disk: they may be large."""
     values: list[Any] = []
     with tempfile.TemporaryFile() as file:
-        for piece in app.knit.hdfs.stream(f"{app.folder}/results/{chunk}"):
-            file.write(piece)
+
+        def fetch() -> None:
+            file.seek(0)
+            file.truncate()
+            for piece in app.knit.hdfs.stream(f"{app.folder}/results/{chunk}"):
+                file.write(piece)
+
+        # what is lost here is the work of all containers: HDFS may be away for as long as the ResourceManager
+        retry = app.knit.hdfs.http.retry
+        replace(retry, budget=PATIENCE if retry.budget else 0.0).call(fetch, idempotent=True)
         size = file.tell()
         file.seek(0)
         while file.tell() < size:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,6 +27,7 @@ from knit_core.errors import (
 )
 from knit_core.http.auth import AuthStrategy
 from knit_core.http.retry import RetryPolicy
+from knit_core.proxies import Proxies, without_user
 
 _FIRST_CONTACT = 2.0  # seconds
 _KEPT = 32  # connections to one address at most that stay open: what threads at once have needed
@@ -46,7 +47,8 @@ class Endpoint:
         auth: identity.
         verify: True, or the path of a CA bundle, or False.
         timeout: (connect, read) seconds.
-        proxies: explicit proxies by scheme; the environment's are ignored.
+        proxies: those that are configured; the environment's are ignored.
+        unknown: what to say when a host's name is not known, instead of the usual hint.
     """
 
     name: str
@@ -54,7 +56,8 @@ class Endpoint:
     auth: AuthStrategy
     verify: bool | str = True
     timeout: tuple[float, float] = (5.0, 30.0)
-    proxies: Mapping[str, str] | None = None
+    proxies: Proxies = field(default_factory=Proxies)
+    unknown: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,22 @@ class _Call:
     expect: Sequence[int]
     stream: bool
     safe: bool
+
+
+class _Session(requests.Session):
+    """A session that asks for each request, redirected ones too, which proxy it goes through."""
+
+    def __init__(self, proxies: Proxies) -> None:
+        super().__init__()
+        self._chosen = proxies
+
+    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
+        settings = super().merge_environment_settings(url, proxies, stream, verify, cert)
+        return {**settings, "proxies": self._chosen.by_scheme(str(url))}
+
+    def rebuild_proxies(self, prepared_request: Any, proxies: Any) -> Any:
+        chosen = self._chosen.by_scheme(str(prepared_request.url))
+        return super().rebuild_proxies(prepared_request, chosen)  # type: ignore[no-untyped-call]
 
 
 class HttpService:
@@ -101,12 +120,11 @@ class HttpService:
 
     def new_session(self) -> requests.Session:
         """A configured session of the caller's own, which the caller closes."""
-        session = requests.Session()
+        session = _Session(self.endpoint.proxies)
         for scheme in ("http://", "https://"):
             session.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=_KEPT))
         session.trust_env = False
         session.verify = self.endpoint.verify
-        session.proxies = dict(self.endpoint.proxies or {})
         session.headers.update({"X-XSRF-Header": "knit", "Accept": "application/json", "User-Agent": "knit"})
         session.hooks["response"].append(_whole_head)
         self.endpoint.auth.configure(session)
@@ -217,22 +235,28 @@ class HttpService:
     def broken(self, error: requests.RequestException, base: str, action: str) -> KnitError:
         """The error for a request that got no reply; the original's text may hold a URL with secrets, so it is not quoted."""
         reason, before = _reason(error)
-        where = f"the {self.endpoint.name} at {base}"
+        where = f"the {self.endpoint.name} at {self._route(base)}"
         hint = {
             "connection refused": "is it running there, and is this its web port?",
-            "name not known": "check the host name, or whether a VPN or gateway is needed.",
+            "name not known": self.endpoint.unknown or "check the host name, or whether a VPN or gateway is needed.",
             "not HTTP": "something else listens there: give the service's web (HTTP) port.",
+            "the proxy does not connect": "does it run, may it connect to that address and port, does it want a password?",
             "TLS failed": "check http/https, and the CA bundle (KNIT_CA).",
         }.get(reason, "is there a firewall, a proxy or a gateway between?")
         return ConnectionFailed(
             f"{action}: no answer from {where} ({reason}); {hint}", address=base, action=action, before_sending=before
         )
 
+    def _route(self, base: str) -> str:
+        """An address in words, with the proxy on the way there."""
+        proxy = self.endpoint.proxies.of(base)
+        return f"{base} through the proxy {without_user(proxy)}" if proxy else base
+
     def error_of(self, response: requests.Response, action: str) -> KnitError:
         """The error that a reply means: the one function from wire to exception."""
         status, base = response.status_code, _base(response)
         exception, message = _remote_exception(response)
-        where = f"the {self.endpoint.name} at {base}"
+        where = f"the {self.endpoint.name} at {self._route(base)}"
         text = f"{action}: {where} answered {status}" + (f": {message}" if message else "")
         if status in _REDIRECTS:
             text += " (a redirect to another server)"
@@ -291,6 +315,8 @@ def _remote_exception(response: requests.Response) -> tuple[str, str]:
 def _reason(error: requests.RequestException) -> tuple[str, bool]:
     """(what went wrong in words, whether surely nothing had been sent)."""
     text = repr(error)
+    if isinstance(error, requests.exceptions.ProxyError):
+        return "the proxy does not connect", True
     if isinstance(error, requests.exceptions.SSLError):
         return "TLS failed", True
     if isinstance(error, requests.exceptions.ConnectTimeout):

@@ -20,7 +20,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 
+import knit_container
 from knit_container import master as container_master
+from knit_container import readiness
 from knit_container.store import KeyValueStore
 from knit_core.application import Application
 from knit_core.errors import ConnectionFailed, MasterUnreachable, NotFound, RequestRefused, WaitTimeout
@@ -114,6 +116,28 @@ def test_containers_are_waited_for() -> None:
     with pytest.raises(WaitTimeout, match="none known"):
         cluster.application.wait_for_containers(timeout=WEEK)
     assert WEEK <= cluster.passed < WEEK + 20
+
+
+@pytest.mark.parametrize("wait", ["wait_until_ready", "wait_for_containers"])
+def test_a_service_of_the_cluster_that_is_away_ends_no_wait(wait: str) -> None:
+    """As with the wait for an end: for 300 seconds in a row, or until the time is over."""
+    away: list[tuple[float, float]] = []
+
+    class Faulty(Cluster):
+        def _call(self, *some: Any) -> Any:
+            if any(begins <= self.passed < ends for begins, ends in away):
+                self.clock.now += 20.0
+                raise ConnectionFailed("the NameNode is away: no secret")
+            return super()._call(*some)
+
+    counts = ("instances", "running", "ready", "pending", "waiting", "succeeded", "failed", "restarts")
+    for spans, kind in (([(10.0, 280.0), (400.0, 670.0)], WaitTimeout), ([(10.0, 400.0)], ConnectionFailed)):
+        away[:] = spans
+        cluster = Faulty()
+        cluster.services = {"main": {"state": "WAITING", **dict.fromkeys(counts, 0)}}
+        with pytest.raises(kind):
+            getattr(cluster.application, wait)(timeout=1000.0)
+        assert (cluster.passed >= 1000.0) is (kind is WaitTimeout)
 
 
 def test_events_are_followed() -> None:
@@ -255,6 +279,18 @@ def test_a_containers_long_poll_does_not_wait_for_a_node_that_is_gone(
     with pytest.raises(ConnectionError):
         there.call("GET", "/api/v1/kv", None, {"wait": "40"}, 40.0)
     assert set(times) == {3.0}
+
+
+def test_readiness_is_told_when_the_master_is_back_at_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[Exception | None] = [ConnectionError("no ApplicationMaster for 300 s"), None]
+
+    def ready() -> None:
+        if (answer := answers.pop(0)) is not None:
+            raise answer
+
+    monkeypatch.setattr(knit_container, "ready", ready)
+    readiness.main(0.0, 10.0, "true")
+    assert not answers
 
 
 #: Files of the client that read a clock of their own, and why that is right.

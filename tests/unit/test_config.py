@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from knit_core import Knit
 from knit_core.config import Config, HadoopConf, load_config
 from knit_core.config.hadoop import from_reply
 from knit_core.config.settings import SETTINGS
@@ -252,3 +253,94 @@ def test_threads_that_ask_at_once_all_get_the_answer(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(ask, range(8))) == {"hdfs://nn:8020"}
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("address", "options", "url"),
+    [
+        ("rm", {}, "http://rm:8088"),
+        ("https://rm", {}, "https://rm:8090"),
+        ("https://rm/", {}, "https://rm:8090"),
+        ("https://gateway/gateway/default/yarn", {}, "https://gateway/gateway/default/yarn"),
+        ("http://gateway/yarn/", {}, "http://gateway/yarn"),
+        ("https://gateway:8443/yarn", {}, "https://gateway:8443/yarn"),
+        ("https://gateway", {"gateway_path": "/gateway/default"}, "https://gateway/gateway/default"),
+        ("https://gateway", {"auth": "basic", "password": "x"}, "https://gateway"),
+    ],
+)
+def test_the_port_of_an_address_without_one(address: str, options: dict[str, str], url: str, tmp_path: Path) -> None:
+    config = _load(tmp_path, address, {**options, "namenode": address.replace("yarn", "hdfs")})
+    assert config.resourcemanagers == [url]
+    if "yarn" in address:
+        assert config.namenodes.value == url.replace("yarn", "hdfs")
+
+
+def test_xml_of_the_same_cluster_is_used_however_it_is_written(tmp_path: Path) -> None:
+    folder = _xml(tmp_path / "conf", yarn_resourcemanager_hostname="rm.example.org", fs_defaultFS="hdfs://nn:8020")
+    for address in ("rm.example.org", "http://RM.example.org:8088/", "http://rm.example.org"):
+        config = _load(tmp_path, address, HADOOP_CONF_DIR=str(folder))
+        assert config.filesystem.value == "hdfs://nn:8020"
+    assert _load(tmp_path, "rm.example.org:8089", HADOOP_CONF_DIR=str(folder)).hadoop is None
+
+
+def test_a_filesystem_without_its_namenodes(tmp_path: Path) -> None:
+    """Its name may be a nameservice: the ResourceManager, which knows hdfs-site.xml, is asked first."""
+    folder = _xml(tmp_path / "conf", yarn_resourcemanager_hostname="rm", fs_defaultFS="hdfs://ns1")
+    config = _load(tmp_path, HADOOP_CONF_DIR=str(folder))
+    assert (config.namenodes.value, config.nameservice) == ("http://ns1:9870", "ns1")
+    told = {"fs.defaultFS": "hdfs://ns1", "dfs.ha.namenodes.ns1": "a", "dfs.namenode.http-address.ns1.a": "nn1:50070"}
+    config.remote = HadoopConf(told, dict.fromkeys(told, "rm/conf"))
+    assert (config.namenodes.value, config.nameservice) == ("http://nn1:50070", "")
+    config.remote = HadoopConf({"fs.defaultFS": "hdfs://ns1", "dfs.namenode.http-address.ns1": "nn3:9870"})
+    assert (config.namenodes.value, config.nameservice) == ("http://nn3:9870", "")
+    _xml(folder, fs_defaultFS="hdfs://nn:8020", yarn_resourcemanager_hostname="rm")
+    config = _load(tmp_path, HADOOP_CONF_DIR=str(folder))
+    assert (config.namenodes.value, config.nameservice) == ("http://nn:9870", "")
+    config = _load(tmp_path, options={"namenode": "http://nn:1"}, HADOOP_CONF_DIR=str(folder))
+    assert config.nameservice == ""
+
+
+@pytest.mark.parametrize(
+    "name", ["DOMAIN\\alice", "jürgen", "alice@REALM.ORG", "alice/host@REALM", "svc-etl_1", "host$", "o.b", "李雷"]
+)
+def test_names_that_users_have(name: str, tmp_path: Path) -> None:
+    config = _load(tmp_path, "rm", {"user": name})
+    assert (config.user, config.staging) == (name, f"/user/{name}/.knit")
+
+
+@pytest.mark.parametrize("name", ["a b", "../x", "a$b", '"', "`id`", "a\nb", "x" * 257, "a;b", "a'b"])
+def test_what_is_no_name(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is not a user name"):
+        _load(tmp_path, "rm", {"user": name})
+
+
+def test_the_home_folder_is_hdfs_to_name(tmp_path: Path) -> None:
+    config = _load(tmp_path, "rm", {"user": "DOMAIN\\alice"})
+    asked: list[str] = []
+    answers: list[Any] = [ConnectionFailed("away"), "/home/alice/", "/other"]
+
+    def home() -> str:
+        asked.append("home")
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return str(answer)
+
+    config.fetch_home = home
+    with pytest.raises(ConnectionFailed):
+        _ = config.staging
+    assert [config.staging, config.staging, len(asked)] == ["/home/alice/.knit", "/home/alice/.knit", 2]
+    config = _load(tmp_path, "rm", {"staging": "/data/knit/"})
+    config.fetch_home = home
+    assert (config.staging, len(asked)) == ("/data/knit", 2)
+    config = _load(tmp_path, "rm")
+    config.fetch_home = lambda: ""  # HDFS does not say
+    assert config.staging == "/user/alice/.knit"
+
+
+def test_a_nameservice_that_nothing_explains_is_called_one(tmp_path: Path) -> None:
+    folder = _xml(tmp_path / "conf", yarn_resourcemanager_hostname="rm", fs_defaultFS="hdfs://knit-ns.invalid")
+    knit = Knit(config=_load(tmp_path, HADOOP_CONF_DIR=str(folder)))
+    knit.patience, knit.config.remote = 1.0, HadoopConf()
+    with pytest.raises(ConnectionFailed, match=r"knit-ns.invalid has no port in fs.defaultFS.*KNIT_NAMENODE"):
+        knit.hdfs.status("/")

@@ -250,6 +250,15 @@ class RecoveryTest {
   }
 
   @Test
+  void changesComeInTheOrderInWhichTheyAreToBeRead() {
+    Changes changes = new Changes(new Alarms());
+    changes.put("arrival", null);
+    changes.put("barrier", 1L);
+    changes.put("arrival", 2L);
+    assertEquals("{barrier=1, arrival=2}", changes.take().toString());
+  }
+
+  @Test
   void aJournalWithAnUnknownRecordIsRefused() {
     Core core = new Core(new Identity("application_1_0001", 2, "alice"), Specs.of(1, 0));
     assertTrue(org.junit.jupiter.api.Assertions.assertThrows(IllegalArgumentException.class,
