@@ -59,7 +59,7 @@ public final class Api {
   private final Semaphore pages = new Semaphore(PAGES);
   final OpenCalls open = new OpenCalls(Runtime.getRuntime().maxMemory());
   private final AtomicInteger busy = new AtomicInteger();
-  private final Bodies bodies = new Bodies();
+  final Bodies bodies = new Bodies();
   private volatile Gate gate;
   private volatile Calls calls;
   private volatile Site site;

@@ -68,12 +68,12 @@ final class Caller {
     return this;
   }
 
-  /** A GET as it goes over the wire. */
-  String request(String path) {
-    StringBuilder text = new StringBuilder("GET " + path + "?");
+  /** A request as it goes over the wire. */
+  String request(String method, String path, String body) {
+    StringBuilder text = new StringBuilder(method + " " + path + "?");
     query.forEach((name, value) -> text.append(name).append('=').append(value).append('&'));
-    return text + "ksig=" + Signatures.sign(key, Signatures.requestText("GET", path, query, new byte[0]))
-        + " HTTP/1.1\r\nHost: x\r\n\r\n";
+    return text + "ksig=" + Signatures.sign(key, Signatures.requestText(method, path, query, body.getBytes(StandardCharsets.UTF_8)))
+        + " HTTP/1.1\r\nHost: x\r\nContent-Length: " + body.length() + "\r\n\r\n" + body;
   }
 
   private void read(String text) {
