@@ -14,6 +14,7 @@ from knit_airflow.ending import Stopped
 from knit_airflow.facts import value_of
 from knit_airflow.failures import KnitRefused, airflow_error
 from knit_airflow.hooks import KnitHook
+from knit_airflow.names import application_name, environment_name
 
 if TYPE_CHECKING:
     from knit_core import ApplicationSpec, Environment, Knit
@@ -160,7 +161,7 @@ class KnitOperator(ApplicationOperator):
             found = self._specification(context)
             whole["tags"] = self.tags_of(context, self.tags or found.tags)
             if "name" not in found.model_fields_set:
-                whole["name"] = whole["name"] or f"{self.dag_id}.{self.task_id}"
+                whole["name"] = whole["name"] or application_name(self.dag_id, self.task_id)
             return {"spec": _with_environment(found, given), **whole}
         return {
             "spec": self.command,
@@ -173,7 +174,7 @@ class KnitOperator(ApplicationOperator):
             "files": files_from(self.folder, self.files),
             "variables": dict(self.variables or {}),
             **whole,
-            "name": self.name or f"{self.dag_id}.{self.task_id}",
+            "name": self.name or application_name(self.dag_id, self.task_id),
         }
 
     def value(self, context: Any, result: Any) -> Any:
@@ -276,7 +277,7 @@ class KnitEnvironmentOperator(BaseOperator):
         self._stopped = True
 
     def _build(self, knit: Knit) -> Environment:
-        return knit.create_env(self.name or self.task_id, progress=self._progress, **self._request())
+        return knit.create_env(self.name or environment_name(self.task_id), progress=self._progress, **self._request())
 
     def _request(self) -> dict[str, Any]:
         """The arguments of `Knit.create_env` that say what is in it."""

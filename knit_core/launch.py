@@ -105,10 +105,10 @@ class Launcher:
         staging.reserve(plan.app_id, plan.uploads, plan.remotes)
         staged, missing = staging.look(plan.uploads, plan.remotes)
         if missing:
-            from knit_core.units import show_bytes
+            from knit_core.units import counted, show_bytes
 
             size = sum(upload.size for upload in missing)
-            self._say(f"upload {len(missing)} files, {show_bytes(size)}, to {staging.folder}/cache")
+            self._say(f"upload {counted(len(missing), 'file')}, {show_bytes(size)}, to {staging.folder}/cache")
             staged.update(staging.put(missing, self.knit.upload_progress))
         return plan, staged
 
@@ -165,7 +165,7 @@ class Launcher:
         except (KeyboardInterrupt, SystemExit):
             if claim is None:  # its caller never learns the id, so nobody could end it
                 with contextlib.suppress(KnitError):
-                    self.knit.resourcemanager.kill(plan.app_id)
+                    self.knit.resourcemanager.kill(plan.app_id, "its launch was interrupted")
             raise
         return plan.app_id
 
@@ -178,7 +178,7 @@ class Launcher:
             try:
                 self._still_wanted(claim)
             except LedgerError:
-                self.knit.resourcemanager.kill(app_id)
+                self.knit.resourcemanager.kill(app_id, "superseded by a newer launch")
                 raise
         self._before("settle")
         self._settle(app_id)

@@ -15,8 +15,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from knit_container.hidden import Hidden
 from knit_core import script
 from knit_core.facts import ClusterFacts, FileStatus
+from knit_core.showing import shown
 from knit_core.spec import ApplicationSpec, FileType, Readiness, Restart, Service
 from knit_core.spec.files import path_in
 from knit_core.unpack import ENVIRONMENT_LINK, PACKED_LINK, unpacked_by_container
@@ -28,6 +30,7 @@ APPLICATION_TYPE = "KNIT"
 _HEAP = 64  # MiB; the ApplicationMaster's state for 500 containers fits
 
 
+@shown
 @dataclass(frozen=True)
 class Upload:
     """Something that must lie in the cache: a local file, or bytes made by the plan.
@@ -58,6 +61,7 @@ class Upload:
         return f"{self.root or staging}/cache/{self.sha256}/{self.name}"
 
 
+@shown
 @dataclass(frozen=True)
 class Resource:
     """A file that a container gets: an upload, or something that lies on HDFS already (`url`)."""
@@ -73,6 +77,7 @@ class Resource:
         return self.upload.remote(staging) if self.upload else path_in(self.url)
 
 
+@shown
 @dataclass(frozen=True)
 class LaunchPlan:
     """Everything that a launch will do, before it does anything."""
@@ -170,7 +175,8 @@ class LaunchPlan:
         Args:
             staged: status by HDFS path, the document's included.
             document: the uploaded `knit-app.json`.
-            secret: the application's secret; goes into `credentials`, nowhere else.
+            secret: the application's secret; goes into `credentials`, nowhere else, as something that only what sends
+                it reveals.
         """
         local = [
             Resource(JAR_LINK, FileType.FILE, self.jar),
@@ -183,7 +189,7 @@ class LaunchPlan:
             entries.append({"key": found["link"], "value": {"resource": found["url"], **value}})
         body = self._description(entries)
         body["am-container-spec"]["credentials"] = {
-            "secrets": {"entry": [{"key": SECRET, "value": base64.b64encode(secret).decode()}]}
+            "secrets": {"entry": [{"key": SECRET, "value": Hidden(base64.b64encode(secret).decode())}]}
         }
         return body
 

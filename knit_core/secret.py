@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import secrets
 
+from knit_container.hidden import Hidden
 from knit_core.errors import StagingError
 from knit_core.ownership import KEY, check_staging
 from knit_core.webhdfs import WebHdfs
@@ -23,7 +24,7 @@ class UserKey:
 
     def __init__(self, hdfs: WebHdfs, staging: str) -> None:
         self._hdfs, self._staging, self._path = hdfs, staging, f"{staging}/{KEY}"
-        self._key: bytes | None = None
+        self._key: Hidden[bytes] | None = None
 
     def application_secret(self, app_id: str, *, create: bool = False) -> bytes:
         """The secret that signs calls to `app_id`.
@@ -36,8 +37,8 @@ class UserKey:
             StagingError: no key, a damaged one, or one that somebody else may have put there.
         """
         if self._key is None:
-            self._key = self._load(create)
-        return hmac.new(self._key, app_id.encode(), hashlib.sha256).digest()
+            self._key = Hidden(self._load(create))
+        return hmac.new(self._key.reveal(), app_id.encode(), hashlib.sha256).digest()
 
     def _load(self, create: bool) -> bytes:
         check_staging(self._hdfs, self._staging)

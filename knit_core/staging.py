@@ -18,7 +18,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from knit_core.errors import ConfigError, KnitError, NotAuthorized, StagingError
 from knit_core.facts import FileStatus
@@ -27,6 +26,7 @@ from knit_core.ownership import check_staging
 from knit_core.plan import Upload
 from knit_core.sharedcache import SharedCache
 from knit_core.spec import ApplicationSpec, FileType
+from knit_core.spec.files import same_filesystem
 from knit_core.webhdfs import WebHdfs
 
 Progress = Callable[[str, int, int], None]  # name, bytes sent, bytes in all
@@ -276,8 +276,7 @@ def gather(spec: ApplicationSpec, filesystem: str) -> tuple[dict[str, Upload], l
             problems.append(str(error))
 
     def in_place(url: str) -> None:
-        parts, own = urlsplit(url), urlsplit(filesystem)
-        if parts.scheme != own.scheme or (parts.netloc and parts.netloc != own.netloc):
+        if not same_filesystem(url, filesystem):
             problems.append(f"{url} is not on the cluster's filesystem {filesystem}")
 
     for service in spec.services.values():

@@ -14,9 +14,10 @@ import contextlib
 import posixpath
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import IO, Any, TypeVar
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
@@ -32,6 +33,7 @@ from knit_core.errors import (
     UnexpectedReply,
 )
 from knit_core.facts import FileStatus
+from knit_core.hadoopjson import rows
 from knit_core.hdfsclient import BUSY, TRANSIENT, HdfsClient, NotServing, base_of_request, flag, passes
 from knit_core.http import HttpService
 
@@ -76,12 +78,15 @@ class WebHdfs:
 
         def ask() -> list[FileStatus]:
             try:
-                rows = self.client.list(path, status=True)
+                found = self.client._list_status(path).json()["FileStatuses"]
             except HdfsError as error:
                 if error.exception == "FileNotFoundException":
                     return []
                 raise
-            return [_status(posixpath.join(path, name), row) for name, row in rows]
+            entries = rows(found, "FileStatus")
+            if any(not row["pathSuffix"] for row in entries):
+                raise HdfsError(f"{path} is not a folder")
+            return [_status(posixpath.join(path, str(row["pathSuffix"])), row) for row in entries]
 
         return self._call(f"list {path}", ask)
 
@@ -367,10 +372,12 @@ class WebHdfs:
                 action=action,
             )
         if isinstance(error, (requests.exceptions.JSONDecodeError, KeyError, TypeError)):
+            hint = self.http.instead(self.address) or " Is this address really the NameNode's web address?"
             return UnexpectedReply(
-                f"{action}: what answers at {self.address} does not speak WebHDFS: is this address really the "
-                "NameNode's web address?", address=self.address, action=action,
-            )  # fmt: skip
+                f"{action}: what answers at {self.address} does not speak WebHDFS.{hint}",
+                address=self.address,
+                action=action,
+            )
         if isinstance(error, requests.RequestException):
             base = base_of_request(error) or self.address
             return self.http.broken(error, base, action, name=None if self._ours(base) else "DataNode")
@@ -385,7 +392,13 @@ class WebHdfs:
                 action=action,
                 not_carried_out=name in TRANSIENT,
             )
+        if not name and message.startswith("<"):
+            message = "with a web page" + (self.http.instead(self.address) or ": is it a NameNode's web address?")
+        elif "Invalid operation" in message:
+            message += f".{self.http.instead(self.address)}"
         text, kind = f"{action}: {self._who(base)} refused: {message}", RequestRefused
+        if "user.name" in message or "does not belong to the domain" in message:
+            text += " (which user names it takes is its setting dfs.webhdfs.user.provider.user.pattern)"
         if status == 401 or name in {"AccessControlException", "SecurityException"} or "Authentication" in message:
             text, kind, status = f"{text} (as {self.http.endpoint.auth.user})", NotAuthorized, 403
         elif name == "FileNotFoundException":
@@ -395,13 +408,13 @@ class WebHdfs:
         return kind(text, status=status, exception=name, address=base, action=action)
 
     def _ours(self, base: str) -> bool:
-        return base.rstrip("/") in {address.rstrip("/") for address in self.http.endpoint.addresses}
+        return urlsplit(base).netloc in {urlsplit(address).netloc for address in self.http.endpoint.addresses}
 
     def _who(self, base: str) -> str:
         return f"HDFS at {base}" if self._ours(base) or not base else f"the DataNode at {base}"
 
 
-def _status(path: str, row: dict[str, Any]) -> FileStatus:
+def _status(path: str, row: Mapping[str, Any]) -> FileStatus:
     return FileStatus(
         path=path,
         size=int(row["length"]),

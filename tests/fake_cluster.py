@@ -115,9 +115,9 @@ class FakeCluster:
             self._folder(posixpath.dirname(path))
             self.files[path] = body
             return 201, b"", ""
-        if operation == "MKDIRS":
+        if operation in {"MKDIRS", "GETHOMEDIRECTORY"}:
             self._folder(path)
-            return 200, {"boolean": True}, ""
+            return 200, {"boolean": True, "Path": "/user/alice"}, ""
         if operation == "DELETE":
             gone = [name for name in self.files if name == path or name.startswith(f"{path}/")]
             for name in gone:

@@ -14,6 +14,7 @@ import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Consumer;
 import knit.am.Log;
@@ -129,13 +130,31 @@ public final class Api {
     server.stop(0);
   }
 
+  /** A request that is being answered; it ends once, whoever ends it. */
+  private final class Turn {
+    final HttpExchange exchange;
+    private final AtomicBoolean over = new AtomicBoolean();
+
+    Turn(HttpExchange exchange) {
+      this.exchange = exchange;
+      busy.incrementAndGet();
+    }
+
+    void end() {
+      if (over.compareAndSet(false, true)) {
+        exchange.close();
+        busy.decrementAndGet();
+      }
+    }
+  }
+
   private void handle(HttpExchange exchange) {
-    busy.incrementAndGet();
+    Turn turn = new Turn(exchange);
     try {
-      serve(exchange);
+      serve(turn);
     } catch (IOException | RuntimeException error) {
       Log.say("a request failed: " + Log.reason(error));
-      done(exchange);
+      turn.end();
     } catch (Error error) {
       throw died(error);
     }
@@ -148,16 +167,13 @@ public final class Api {
     return error;
   }
 
-  private void done(HttpExchange exchange) {
-    exchange.close();
-    busy.decrementAndGet();
-  }
-
-  private void serve(HttpExchange exchange) throws IOException {
+  private void serve(Turn turn) throws IOException {
+    HttpExchange exchange = turn.exchange;
     String path = exchange.getRequestURI().getRawPath();
     String method = exchange.getRequestMethod();
     if (path == null || !path.startsWith("/api/")) {
       page(exchange);
+      turn.end();
       return;
     }
     Gate.Signer signer = null;
@@ -176,10 +192,10 @@ public final class Api {
         }
         Gate.Signer known = signer;
         answered(calls.start(method, path, signer.query, signer.container, body.bytes),
-            reply -> reply(exchange, reply, known));
+            reply -> reply(turn, reply, known));
       }
     } catch (Reply refusal) {
-      reply(exchange, refusal, signer);
+      reply(turn, refusal, signer);
     }
   }
 
@@ -198,26 +214,22 @@ public final class Api {
     }, threads);
   }
 
-  private void reply(HttpExchange exchange, Reply reply, Gate.Signer signer) {
+  private void reply(Turn turn, Reply reply, Gate.Signer signer) {
     try {
-      send(exchange, reply.status, "application/json", envelope(reply, signer));
+      send(turn.exchange, reply.status, "application/json", envelope(reply, signer));
     } catch (IOException error) {
       Log.say("a reply could not be sent: " + Log.reason(error));
     } finally {
-      done(exchange);
+      turn.end();
     }
   }
 
   private void page(HttpExchange exchange) throws IOException {
-    try {
-      Site present = site;
-      if (present == null) {
-        send(exchange, 404, "text/plain", "There is no page here.\n".getBytes(StandardCharsets.US_ASCII));
-      } else {
-        present.serve(exchange);
-      }
-    } finally {
-      done(exchange);
+    Site present = site;
+    if (present == null) {
+      send(exchange, 404, "text/plain", "There is no page here.\n".getBytes(StandardCharsets.US_ASCII));
+    } else {
+      present.serve(exchange);
     }
   }
 
