@@ -159,10 +159,12 @@ class KnitOperator(ApplicationOperator):
         given = environment(self.env, knit, self.log)
         if self.spec is not None:
             found = self._specification(context)
+            _refuse_nothing(found.instances)
             whole["tags"] = self.tags_of(context, self.tags or found.tags)
             if "name" not in found.model_fields_set:
                 whole["name"] = whole["name"] or application_name(self.dag_id, self.task_id)
             return {"spec": _with_environment(found, given), **whole}
+        _refuse_nothing(self.instances)
         return {
             "spec": self.command,
             "instances": self.instances,
@@ -201,6 +203,12 @@ class KnitOperator(ApplicationOperator):
             return documents.loads(text, self.parameters, kind=_kind(path), folder=path.parent, origin=spec)
         text, origin = json.dumps(spec, default=str), f"{self.task_id}.spec"
         return documents.loads(text, self.parameters, kind="json", folder=self.folder, origin=origin)
+
+
+def _refuse_nothing(instances: Any) -> None:
+    """Without an instance nothing runs, and the application would not end."""
+    if str(instances).strip() == "0":
+        raise KnitRefused("instances is 0: nothing would run, and the task would not end. Give it at least 1.")
 
 
 class KnitEnvironmentOperator(BaseOperator):

@@ -22,6 +22,7 @@ from knit_core.report import Report
 from knit_core.resourcemanager import or_empty
 from knit_core.result import Container, Result
 from knit_core.running import Event, ServiceStatus
+from knit_core.showing import Rows, html_facts
 from knit_core.states import State
 from knit_core.steering import Steering
 from knit_core.units import seconds
@@ -52,6 +53,10 @@ class Application(Steering, Reading):
     def __repr__(self) -> str:
         return f"Application({self.id!r})"
 
+    def _repr_html_(self) -> str:
+        """Nothing is asked: a notebook that is opened again must not wait for a cluster."""
+        return html_facts("Application", {"id": self.id, "cluster": self.knit.config.settings["resourcemanager"].value})
+
     # -- what is it doing --------------------------------------------------
 
     def report(self) -> Report:
@@ -72,12 +77,13 @@ class Application(Steering, Reading):
             MasterUnreachable: it does not run (yet), and there is no result.
         """
         try:
-            return [Container.parse(row) for row in self.master.get("/containers", patience=patience)["containers"]]
+            rows = self.master.get("/containers", patience=patience)["containers"]
+            return Rows(Container.parse(row) for row in rows)
         except MasterUnreachable:
             result = self._read_result()
             if result is None:
                 raise
-            return list(result.containers)
+            return Rows(result.containers)
 
     def details(self) -> dict[str, Any]:
         """The ApplicationMaster's own view (`GET /api/v1/application`)."""
@@ -282,7 +288,7 @@ class Application(Steering, Reading):
         """End it: ask its ApplicationMaster to shut down, after `grace` seconds let YARN kill it.
 
         Args:
-            reason: stands in its diagnostics.
+            reason: stands in its diagnostics, whether its ApplicationMaster ends it or YARN.
             grace: seconds (or "30 s") for the orderly end; 0: kill at once.
 
         Returns:
@@ -308,7 +314,7 @@ class Application(Steering, Reading):
                 pass
         span = max(span, 10.0)
         try:
-            self.knit.resourcemanager.kill(self.id)
+            self.knit.resourcemanager.kill(self.id, reason or f"ended by {self.knit.config.user}")
             self.wait_until(lambda latest: latest.ended, span)
         except ApplicationNotFound:
             pass

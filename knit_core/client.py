@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from knit_core.application import Application
 from knit_core.clock import Clock
 from knit_core.config import Config, HadoopConf, load_config
+from knit_core.config.identity import same_user
 from knit_core.described import with_environments, without_described
-from knit_core.errors import RequestRefused, SpecError, UnexpectedReply
+from knit_core.errors import ConfigError, RequestRefused, SpecError, UnexpectedReply
 from knit_core.http import AuthStrategy, BasicAuth, Direct, Endpoint, HttpService, RetryPolicy, SimpleAuth
 from knit_core.launch import Launcher
 from knit_core.ledger import Ledger
@@ -23,7 +24,9 @@ from knit_core.report import Report
 from knit_core.resourcemanager import ResourceManager
 from knit_core.secret import UserKey
 from knit_core.sharedcache import SharedCache
+from knit_core.showing import Rows, html_facts, one_line
 from knit_core.spec import ApplicationSpec, application_spec
+from knit_core.spec.application import check_options
 from knit_core.staging import Progress, Staging
 from knit_core.states import ACTIVE, State
 from knit_core.units import seconds
@@ -78,7 +81,12 @@ class Knit:
         self._direct = Direct(self.config.proxies)
 
     def __repr__(self) -> str:
-        return f"Knit({self.config.settings['resourcemanager'].value!r}, user={self.config.user!r})"
+        return one_line("Knit", [("", self.config.settings["resourcemanager"].value), ("user", self.config.user)])
+
+    def _repr_html_(self) -> str:
+        return html_facts(
+            "Knit", {name: f"{row['value']} ({row['source']})" for name, row in self.config.describe().items()}
+        )
 
     def __enter__(self) -> Knit:
         return self
@@ -121,6 +129,8 @@ class Knit:
             StagingError: a file could not be brought to HDFS.
             ConnectionFailed, ServiceUnavailable: transient; with a key it is safe to call again.
         """
+        if not isinstance(spec, (ApplicationSpec, Mapping)):
+            check_options(short, ("key", "progress", "checks"), "Knit.submit")
         whole = self._with_environments(application_spec(spec, **short), progress, checks)
         return self.attach(Launcher(self, whole, key, progress, checks).run())
 
@@ -129,6 +139,8 @@ class Knit:
 
         Environments that the specification describes are built into this machine's cache.
         """
+        if not isinstance(spec, (ApplicationSpec, Mapping)):
+            check_options(short, (), "Knit.plan")
         return Launcher(self, self._with_environments(application_spec(spec, **short))).plan()
 
     def _with_environments(
@@ -241,15 +253,19 @@ class Knit:
             options: of `submit`: `env`, `memory`, `vcores`, `files`, `variables`, `queue`, `name` …
 
         Raises:
-            FunctionRefused: before anything is launched: it cannot be pickled, or the environment has another Python.
+            FunctionRefused: before anything is launched: it cannot be called so or pickled, or the environment has another
+                Python.
+            SpecError: before anything is launched: an option that there is not.
             ApplicationFailed: a worker could not do it although it was started again.
             WaitTimeout: the time is over; the application was ended.
         """
         from knit_core.functions import FunctionJob, run_job
 
+        own = ("workers", "chunk", "return_exceptions", "timeout", "progress")
+        check_options(options, own, "Knit.map")
         return run_job(
             self,
-            FunctionJob.of_map(function, items, max(workers, 1), chunk),
+            FunctionJob.of_map(function, items, workers, chunk),
             workers=workers,
             return_exceptions=return_exceptions,
             timeout=None if timeout is None else seconds(timeout),
@@ -282,10 +298,11 @@ class Knit:
         """
         from knit_core.functions import FunctionJob, run_job
 
+        check_options(options, ("instances", "timeout"), "Knit.run")
         count = 1 if instances is None else instances
         values = run_job(
             self,
-            FunctionJob(function, [arguments] * max(count, 0), each=True),
+            FunctionJob.of_run(function, arguments, count),
             workers=count,
             return_exceptions=False,
             timeout=None if timeout is None else seconds(timeout),
@@ -322,7 +339,7 @@ class Knit:
             types: only of these types; Knit's own by default, None: all.
         """
         chosen = ACTIVE if states is None else [State(str(state).upper()) for state in states]
-        return self.resourcemanager.apps(states=chosen, tags=tags, user=user, queue=queue, types=types, name=name)
+        return Rows(self.resourcemanager.apps(states=chosen, tags=tags, user=user, queue=queue, types=types, name=name))
 
     def launched(self, key: str) -> Application | None:
         """What the newest claim of a launch key points to; None when there is none, or it was superseded."""
@@ -351,8 +368,22 @@ class Knit:
         for proxy in dict.fromkeys(without_user(each) for each in (proxies.http, proxies.https) if each):
             lines.append(f"proxy {proxy}; reached without it: {', '.join(('this machine itself', *proxies.without))}")
         home = self.hdfs.home()
+        taken_for = home.rpartition("/")[2]
+        if not same_user(self.config.user, taken_for):
+            raise ConfigError(
+                f"HDFS at {self.hdfs.address} takes us for {taken_for}, not for {self.config.user} "
+                f"({self.config.settings['user'].source}), and so will everything else there: " + self._remedy()
+            )
         lines.append(f"HDFS {self.hdfs.address}, home {home} ({self.config.namenodes.source})")
         return lines
+
+    def _remedy(self) -> str:
+        if self.config.get("auth") == "basic":
+            return (
+                "a user and a password (auth: basic) are for a gateway such as Knox, so give the gateway's addresses for "
+                "resourcemanager and namenode, or take auth and password away where the cluster believes the user's name"
+            )
+        return "the cluster or a gateway before it wants to be shown who asks (auth: basic), or set user to that name"
 
     # -- parts -------------------------------------------------------------
 
@@ -413,9 +444,8 @@ class Knit:
 
     @cached_property
     def _auth(self) -> AuthStrategy:
-        password = self.config.get("password")
-        if (self.config.get("auth") or ("basic" if password else "simple")) == "basic":
-            return BasicAuth(self.config.user, password or "")
+        if self.config.get("auth") == "basic":
+            return BasicAuth(self.config.user, self.config.get("password") or "")
         return SimpleAuth(self.config.user)
 
     def _service(self, name: str, addresses: Iterable[str]) -> HttpService:

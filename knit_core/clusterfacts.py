@@ -155,7 +155,16 @@ def cluster_facts(
         counts_vcores="Dominant" in calculator,
         java=config.get("java") or "",
         api_ports=(int(ports[0]), int(ports[-1])),
+        ca=_ca(config),
     )
+
+
+def _ca(config: Config) -> str:
+    """What containers need to know whom to believe, when HDFS is asked by https."""
+    ca = (config.get("ca") or "").strip()
+    if not config.namenodes.value.startswith("https:"):
+        return ""
+    return "false" if ca.lower() == "false" else ca
 
 
 def switches_of(conf: HadoopConf | None) -> Switches:

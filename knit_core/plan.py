@@ -15,9 +15,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from knit_container.hidden import Hidden
 from knit_core import script
 from knit_core.facts import ClusterFacts, FileStatus
+from knit_core.showing import shown
 from knit_core.spec import ApplicationSpec, FileType, Readiness, Restart, Service
+from knit_core.spec.application import BESIDE_HEAP
 from knit_core.spec.files import path_in
 from knit_core.unpack import ENVIRONMENT_LINK, PACKED_LINK, unpacked_by_container
 
@@ -25,9 +28,9 @@ JAR_LINK = "knit-am.jar"
 DOCUMENT_LINK = "knit-app.json"
 SECRET = "knit.secret"
 APPLICATION_TYPE = "KNIT"
-_HEAP = 64  # MiB; the ApplicationMaster's state for 500 containers fits
 
 
+@shown
 @dataclass(frozen=True)
 class Upload:
     """Something that must lie in the cache: a local file, or bytes made by the plan.
@@ -58,6 +61,7 @@ class Upload:
         return f"{self.root or staging}/cache/{self.sha256}/{self.name}"
 
 
+@shown
 @dataclass(frozen=True)
 class Resource:
     """A file that a container gets: an upload, or something that lies on HDFS already (`url`)."""
@@ -73,6 +77,7 @@ class Resource:
         return self.upload.remote(staging) if self.upload else path_in(self.url)
 
 
+@shown
 @dataclass(frozen=True)
 class LaunchPlan:
     """Everything that a launch will do, before it does anything."""
@@ -170,7 +175,8 @@ class LaunchPlan:
         Args:
             staged: status by HDFS path, the document's included.
             document: the uploaded `knit-app.json`.
-            secret: the application's secret; goes into `credentials`, nowhere else.
+            secret: the application's secret; goes into `credentials`, nowhere else, as something that only what sends
+                it reveals.
         """
         local = [
             Resource(JAR_LINK, FileType.FILE, self.jar),
@@ -183,7 +189,7 @@ class LaunchPlan:
             entries.append({"key": found["link"], "value": {"resource": found["url"], **value}})
         body = self._description(entries)
         body["am-container-spec"]["credentials"] = {
-            "secrets": {"entry": [{"key": SECRET, "value": base64.b64encode(secret).decode()}]}
+            "secrets": {"entry": [{"key": SECRET, "value": Hidden(base64.b64encode(secret).decode())}]}
         }
         return body
 
@@ -201,10 +207,10 @@ class LaunchPlan:
             "attempt-failures-validity-interval": _milliseconds(spec.attempt_window) or -1,
             "keep-containers-across-application-attempts": facts.attempts(spec.attempts) > 1,
             "application-tags": {"tag": list(self.tags)},
-            "resource": {"memory": spec.master_memory, "vCores": 1},
+            "resource": {"memory": spec.memory_of_master, "vCores": 1},
             "am-container-spec": {
                 "local-resources": {"entry": local_resources},
-                "commands": {"command": master_command(facts)},
+                "commands": {"command": master_command(facts, spec.memory_of_master)},
                 "environment": {"entry": _entries(environment)},
             },
         }
@@ -274,13 +280,25 @@ def _readiness(check: Readiness) -> dict[str, Any]:
     return {**way, **{name: _milliseconds(span) for name, span in spans.items()}}
 
 
-def master_command(facts: ClusterFacts) -> str:
-    """The ApplicationMaster's command line; YARN puts it into double quotes in a bash script, which expands `$`."""
+def master_heap(memory: int) -> int:
+    """MiB of heap for an ApplicationMaster whose container has so many MiB: all but what the JVM needs beside it, and of
+    a small container the half."""
+    return max(memory - BESIDE_HEAP, memory // 2)
+
+
+def master_command(facts: ClusterFacts, memory: int) -> str:
+    """The ApplicationMaster's command line; YARN puts it into double quotes in a bash script, which expands `$`.
+
+    Args:
+        facts: about the cluster.
+        memory: MiB that its container has.
+    """
+    heap = master_heap(memory)
     java = facts.java or "${JAVA_HOME:+$JAVA_HOME/bin/}java"
     classpath = ":".join([JAR_LINK, *(part.strip() for part in facts.classpath.split(",") if part.strip())])
     options = (
-        f"-Xmx{_HEAP}m -Xms16m -Xmn4m -Xss256k -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto -XX:-UsePerfData "
-        "-XX:+ExitOnOutOfMemoryError -XX:+DisplayVMOutputToStderr "
+        f"-Xmx{heap}m -Xms16m -Xmn{max(4, heap // 32)}m -Xss256k -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto "
+        "-XX:-UsePerfData -XX:+ExitOnOutOfMemoryError -XX:+DisplayVMOutputToStderr "
         "-Dsun.net.httpserver.maxReqTime=10 -Dsun.net.httpserver.maxRspTime=60"
     )
     return f"exec {java} {options} -cp {classpath} knit.am.Main 1><LOG_DIR>/stdout 2><LOG_DIR>/stderr"
@@ -302,20 +320,23 @@ def make_plan(
         facts: about the cluster.
         jar: the ApplicationMaster.
         container_zip: `knit_container`.
-        files: an Upload for each local path that the spec names.
+        files: an Upload for each local path that the spec names, and for `facts.ca` when that is one.
         tags: besides the spec's own.
     """
     scripts, resources = {}, {}
     places = {path: upload.remote("") for path, upload in files.items()}
+    ca = files.get(facts.ca)
     for name, service in spec.services.items():
         shared = _shared(service, files)
         links = script.localised_names(service, places, shared=shared)
-        scripts[name] = script.container_script(service, links, shared=shared)
+        scripts[name] = script.container_script(service, links, shared=shared, ca=script.CA_LINK if ca else facts.ca)
         own = script.script_name(name)
         found = [
             Resource(own, FileType.FILE, Upload.of(own, scripts[name].encode())),
             Resource(script.CONTAINER_ZIP, FileType.FILE, container_zip),
         ]
+        if ca is not None:
+            found.append(Resource(script.CA_LINK, FileType.FILE, ca))
         environment = service.environment
         if environment is not None and environment.kind == "archive":
             local = files.get(environment.archive)

@@ -9,27 +9,37 @@ from __future__ import annotations
 import importlib.util
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from knit_container.hidden import Hidden
 from knit_core.errors import ConfigError
 
 SCHEMES = ("http", "https", "socks5", "socks5h", "socks4", "socks4a")
 ENVIRONMENT = "environment"  # instead of an address: what HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY say
 
 
-@dataclass(frozen=True, repr=False)
 class Proxies:
     """The proxy for each scheme, and the hosts that are reached without one.
 
-    Attributes:
+    Args:
         http, https: its address for URLs of that scheme, with user and password where it wants them; empty: none.
         without: names of hosts, domains (`.example.org`), addresses and networks (`10.0.0.0/8`); `*`: all hosts.
     """
 
-    http: str = ""
-    https: str = ""
-    without: tuple[str, ...] = ()
+    __slots__ = ("_http", "_https", "without")
+
+    def __init__(self, http: str = "", https: str = "", without: tuple[str, ...] = ()) -> None:
+        self._http, self._https, self.without = Hidden(http), Hidden(https), without
+
+    @property
+    def http(self) -> str:
+        """The proxy for `http://`."""
+        return self._http.reveal()
+
+    @property
+    def https(self) -> str:
+        """The proxy for `https://`."""
+        return self._https.reveal()
 
     def of(self, url: str) -> str:
         """The proxy's address for a URL; empty: it is reached without. The loopback interface always is."""

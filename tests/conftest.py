@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 
 pytest_plugins = [
     "tests.cluster_bed",
+    "tests.httpfs_bed",
     "tests.channel_bed",
     "tests.wheel_bed",
     "tests.airflow_bed",

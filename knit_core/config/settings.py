@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from knit_container.hidden import Hidden
 from knit_core.clock import Clock
-from knit_core.config import addresses
+from knit_core.config import addresses, identity
 from knit_core.config.hadoop import HadoopConf, folders, from_reply, read_folder
 from knit_core.errors import ConfigError, NoClusterFound
 from knit_core.proxies import Proxies, proxies_of, without_user
+from knit_core.showing import html_rows, one_line
 
 SETTINGS: Mapping[str, str] = {
     "resourcemanager": "ResourceManager web address, several separated by commas (http://rm.example.org:8088)",
@@ -44,18 +46,40 @@ _SECRET = frozenset({"password"})
 _REFUSED = 60.0  # seconds
 
 
-@dataclass(frozen=True)
 class Value:
-    """A setting and where it came from."""
+    """A setting and where it came from.
 
-    value: str
-    source: str
+    Attributes:
+        value: the setting.
+        source: where it came from.
+        secret: it is shown by nothing, not even by `str`; `value` gives it.
+    """
+
+    __slots__ = ("_held", "secret", "source")
+
+    def __init__(self, value: str, source: str, secret: bool = False) -> None:
+        self._held: str | Hidden[str] = Hidden(value) if secret else value
+        self.source, self.secret = source, secret
+
+    @property
+    def value(self) -> str:
+        """The setting itself."""
+        return self._held if isinstance(self._held, str) else self._held.reveal()
 
     def __str__(self) -> str:
-        return self.value
+        return str(self._held)
+
+    def __repr__(self) -> str:
+        return one_line("Value", [("", self._held), ("source", self.source)])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Value) and (self.value, self.source) == (other.value, other.source)
+
+    def __hash__(self) -> int:
+        return hash((self.value, self.source))
 
 
-@dataclass
+@dataclass(repr=False)
 class Config:
     """All that is known about the cluster before and after the ResourceManager was asked; thread-safe.
 
@@ -82,6 +106,13 @@ class Config:
     clock: Clock = field(default=time, repr=False, compare=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False, compare=False)
     _refused_at: float | None = field(default=None, init=False, repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        return one_line("Config", [(name, str(found)) for name, found in self.settings.items()])
+
+    def _repr_html_(self) -> str:
+        rows = [{"setting": name, **row} for name, row in self.describe().items()]
+        return html_rows("Configuration", rows)
 
     def get(self, name: str) -> str | None:
         """A setting's value, None when nobody set it."""
@@ -227,6 +258,7 @@ def load_config(
         ConfigError: a setting is unknown or contradicts itself.
     """
     environ = os.environ if environ is None else environ
+    identity.check_variables(environ, SETTINGS)
     config = Config()
     given = {key: value for key, value in dict(options or {}).items() if value is not None}
     if address is not None:
@@ -242,6 +274,7 @@ def load_config(
     )
     config.places.append("the environment variable KNIT_RESOURCEMANAGER")
     _take_file(config, environ)
+    _take_credentials(config)
     named = "resourcemanager" in config.settings
     _take_hadoop(config, environ, use_address=not named)
     if "resourcemanager" not in config.settings and local:
@@ -253,6 +286,10 @@ def load_config(
     _normalise(config)
     config.proxies = proxies_of(config.get("proxy"), config.get("no_proxy"), environ)
     return config
+
+
+def _is_secret(name: str, value: str) -> bool:
+    return name in _SECRET or (name == "proxy" and "@" in value)
 
 
 def _shown(name: str, value: str) -> str:
@@ -279,7 +316,7 @@ def _take(config: Config, values: Mapping[str, Any], source: Callable[[str], str
         raise ConfigError(f"{unknown[0]!r} ({source(unknown[0])}) is no setting of Knit; {hint}")
     for name, value in values.items():
         text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-        config.settings.setdefault(name, Value(text, source(name)))
+        config.settings.setdefault(name, Value(text, source(name), _is_secret(name, text)))
 
 
 def config_file(environ: Mapping[str, str]) -> Path:
@@ -309,6 +346,26 @@ def _take_file(config: Config, environ: Mapping[str, str]) -> None:
         raise ConfigError(f"{path} should hold settings as `name: value`, not {type(data).__name__}")
     _take(config, {str(key): value for key, value in data.items() if value is not None}, lambda name: str(path))
     config.places.append(f"{path} (names no resourcemanager)")
+
+
+def _take_credentials(config: Config) -> None:
+    """`https://user:password@gateway` is a user and a password; the address goes on without them."""
+    for name in ("resourcemanager", "namenode"):
+        if name not in config.settings or "@" not in config.settings[name].value:
+            continue
+        given = config.settings[name]
+        urls, found = identity.without_credentials(_split(given.value))
+        config.settings[name] = Value(",".join(urls), given.source)
+        if found is None:
+            continue
+        user, password = found
+        source = f"the {name}'s address, {given.source}"
+        for part, value in (("user", user), ("password", password), ("auth", "basic" if password else "")):
+            there = config.settings.get(part)
+            if value and there is not None and there.value != value:
+                raise ConfigError(f"{part} is another one in {source} than in {there.source}: give one of them")
+            if value:
+                config.settings[part] = Value(value, source, part in _SECRET)
 
 
 def _take_hadoop(config: Config, environ: Mapping[str, str], *, use_address: bool) -> None:
@@ -364,9 +421,13 @@ def _normalise(config: Config) -> None:
     # take for something else is in none of them.
     if not re.fullmatch(r"[\w.@/\\+-]{1,256}\$?", user.value) or ".." in user.value:
         raise ConfigError(f"{user.value!r} ({user.source}) is not a user name")
-    auth = config.get("auth") or "simple"
-    if auth not in {"simple", "basic"}:
-        raise ConfigError(f"auth {auth!r} ({config.settings['auth'].source}) is unknown: simple or basic")
+    auth = config.settings.get("auth", Value("", ""))
+    if auth.value not in {"", "simple", "basic"}:
+        raise ConfigError(f"auth {auth.value!r} ({auth.source}) is unknown: simple or basic")
+    for problem in identity.contradictions(
+        auth.value, auth.source, config.settings.get("password", Value("", "")).source
+    ):
+        raise ConfigError(problem)
     span = config.get("api_ports")
     if span and not re.fullmatch(r"\d{1,5}(-\d{1,5})?", span):
         raise ConfigError(f"api_ports {span!r} ({config.settings['api_ports'].source}) is not like 40000-40100")

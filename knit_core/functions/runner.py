@@ -229,6 +229,7 @@ def _values(app: Application, job: FunctionJob, return_exceptions: bool) -> list
 def _values_of(app: Application, chunk: int, return_exceptions: bool) -> list[Any]:
     """The values of one chunk, by way of a file on the disk: they may be large."""
     values: list[Any] = []
+    app.knit.staging.check()  # what is unpickled is code: nobody else may have written it
     with tempfile.TemporaryFile() as file:
 
         def fetch() -> None:

@@ -67,9 +67,10 @@ class Direct:
         """The connections to that address: straight, or through the proxy that it is reached by."""
         proxy = self._proxies.of(url)
         with self._lock:
-            if proxy not in self._pools:
-                self._pools[proxy] = _through(proxy)
-            return self._pools[proxy]
+            name = without_user(proxy)
+            if name not in self._pools:
+                self._pools[name] = _through(proxy)
+            return self._pools[name]
 
 
 def _through(proxy: str) -> urllib3.PoolManager:

@@ -8,6 +8,7 @@ tried, where and what came back.
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 
 import requests
 
+from knit_container.hidden import Hidden
 from knit_core.errors import (
     ConnectionFailed,
     KnitError,
@@ -26,9 +28,13 @@ from knit_core.errors import (
     UnexpectedReply,
 )
 from knit_core.http.auth import AuthStrategy
+from knit_core.http.recognise import answers_at
 from knit_core.http.retry import RetryPolicy
 from knit_core.proxies import Proxies, without_user
+from knit_core.showing import shown
 
+log = logging.getLogger(__name__)
+_WEB_PORTS = {"ResourceManager": "8088 (https: 8090)", "NameNode": "9870 (https: 9871)"}
 _FIRST_CONTACT = 2.0  # seconds
 _KEPT = 32  # connections to one address at most that stay open: what threads at once have needed
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -37,6 +43,7 @@ _FAULTS = {"", "IOException", "WebApplicationException", "YarnException", "Conne
 _STANDBY = ("this is standby rm", "standbyexception", "state standby")
 
 
+@shown
 @dataclass(frozen=True)
 class Endpoint:
     """Where a service is and how to speak to it.
@@ -68,7 +75,7 @@ class _Call:
     path: str
     action: str
     params: Mapping[str, str]
-    data: bytes | None
+    data: bytes | None = field(repr=False)
     headers: Mapping[str, str]
     expect: Sequence[int]
     stream: bool
@@ -164,10 +171,9 @@ class HttpService:
         """
         safe = method in {"GET", "HEAD", "PUT"} if idempotent is None else idempotent
         sent = dict(headers or {})
-        data = None if body is None else json.dumps(body).encode()
-        if data is not None:
+        if body is not None:
             sent.setdefault("Content-Type", "application/json")
-        call = _Call(method, path, action, params or {}, data, sent, expect, stream, safe)
+        call = _Call(method, path, action, params or {}, _encoded(body), sent, expect, stream, safe)
         return self.policy(retry).call(lambda: self._over_addresses(call), idempotent=safe)
 
     def policy(self, retry: RetryPolicy | None = None) -> RetryPolicy:
@@ -185,10 +191,10 @@ class HttpService:
             return response.json()
         except ValueError:
             raise UnexpectedReply(
-                f"{action}: {_base(response)} answered {response.status_code} with "
+                f"{action}: {base_of(response)} answered {response.status_code} with "
                 f"{response.headers.get('Content-Type', 'no content type')} where JSON was expected: is this address "
-                f"really the {self.endpoint.name}'s web address?",
-                address=_base(response),
+                f"really the {self.endpoint.name}'s web address?{self.instead(base_of(response))}",
+                address=base_of(response),
                 action=action,
             ) from None
 
@@ -230,12 +236,20 @@ class HttpService:
         except requests.RequestException as error:
             raise self.broken(error, base, call.action) from None
         self._answered = True
+        log.debug("%s %s%s: %d", call.method, base, call.path, response.status_code)
         return response
 
-    def broken(self, error: requests.RequestException, base: str, action: str) -> KnitError:
-        """The error for a request that got no reply; the original's text may hold a URL with secrets, so it is not quoted."""
+    def broken(self, error: requests.RequestException, base: str, action: str, *, name: str | None = None) -> KnitError:
+        """The error for a request that got no reply; the original's text may hold a URL with secrets, so it is not quoted.
+
+        Args:
+            error: what happened.
+            base: scheme, host and port that the request went to.
+            action: what it was for.
+            name: of what was asked, where that is not the endpoint itself ("DataNode").
+        """
         reason, before = _reason(error)
-        where = f"the {self.endpoint.name} at {self._route(base)}"
+        where = f"the {name or self.endpoint.name} at {self._route(base)}"
         hint = {
             "connection refused": "is it running there, and is this its web port?",
             "name not known": self.endpoint.unknown or "check the host name, or whether a VPN or gateway is needed.",
@@ -252,10 +266,18 @@ class HttpService:
         proxy = self.endpoint.proxies.of(base)
         return f"{base} through the proxy {without_user(proxy)}" if proxy else base
 
+    def instead(self, base: str) -> str:
+        """A sentence that says what answers at an address instead of what was meant; empty when that cannot be told."""
+        usual = _WEB_PORTS.get(self.endpoint.name)
+        found = answers_at(base, self.endpoint.verify, self.endpoint.proxies.by_scheme(base)) if usual else ""
+        if not found or found.endswith(f" {self.endpoint.name}"):
+            return ""
+        return f" This is {found}: the {self.endpoint.name}'s web port is {usual} unless the cluster sets another."
+
     def error_of(self, response: requests.Response, action: str) -> KnitError:
         """The error that a reply means: the one function from wire to exception."""
-        status, base = response.status_code, _base(response)
-        exception, message = _remote_exception(response)
+        status, base = response.status_code, base_of(response)
+        exception, message = remote_exception(response)
         where = f"the {self.endpoint.name} at {self._route(base)}"
         text = f"{action}: {where} answered {status}" + (f": {message}" if message else "")
         if status in _REDIRECTS:
@@ -270,8 +292,19 @@ class HttpService:
         if status in {401, 403} or exception in {"AccessControlException", "SecurityException"}:
             kind, text = NotAuthorized, f"{text} (as {self.endpoint.auth.user})"
         elif status == 404:
-            kind = NotFound
+            kind, text = NotFound, text + ("" if exception else self.instead(base))
         return kind(text, status=status, exception=exception, address=base, action=action)
+
+
+def _encoded(body: Any) -> bytes | None:
+    """A body as JSON; what is hidden in it is revealed here."""
+    return None if body is None else json.dumps(body, default=_revealed).encode()
+
+
+def _revealed(value: Any) -> Any:
+    if isinstance(value, Hidden):
+        return value.reveal()
+    raise TypeError(f"JSON cannot say {type(value).__name__}")
 
 
 def _whole_head(response: requests.Response, *_args: Any, **_options: Any) -> None:
@@ -294,12 +327,13 @@ def _whole_head(response: requests.Response, *_args: Any, **_options: Any) -> No
         raise requests.ConnectionError("the connection broke within the head of the reply")
 
 
-def _base(response: requests.Response) -> str:
+def base_of(response: requests.Response) -> str:
+    """Scheme, host and port of the server that answered."""
     parts = urlsplit(response.url)
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def _remote_exception(response: requests.Response) -> tuple[str, str]:
+def remote_exception(response: requests.Response) -> tuple[str, str]:
     """Hadoop's RemoteException: (name, first line of the message); else the start of a plain text."""
     try:
         found = response.json()["RemoteException"]

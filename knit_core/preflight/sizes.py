@@ -8,7 +8,7 @@ from graphlib import TopologicalSorter
 from knit_core.facts import ClusterFacts, Node
 from knit_core.preflight.queues import queue_of
 from knit_core.spec import ApplicationSpec, Condition, Service
-from knit_core.units import show_memory
+from knit_core.units import counted, show_memory
 
 
 def too_large(spec: ApplicationSpec, facts: ClusterFacts, address: str) -> Iterator[str]:
@@ -18,9 +18,9 @@ def too_large(spec: ApplicationSpec, facts: ClusterFacts, address: str) -> Itera
         found = list(_limits(service, spec, facts, address, where))
         yield from found or _nodes(service, facts, where)
     most = _most_memory(spec, facts)[0]
-    if spec.master_memory > most:
+    if spec.memory_of_master > most:
         yield (
-            f"master_memory: the ApplicationMaster should get {show_memory(spec.master_memory)}; this cluster gives at "
+            f"master_memory: the ApplicationMaster should get {show_memory(spec.memory_of_master)}; this cluster gives at "
             f"most {show_memory(most)} to one container."
         )
 
@@ -116,16 +116,17 @@ def too_many(spec: ApplicationSpec, facts: ClusterFacts, address: str) -> Iterat
         return
     together = max(_stages(spec), key=lambda services: sum(s.memory * s.instances for s in services))
     count = sum(s.instances for s in together)
-    memory = sum(s.memory * s.instances for s in together) + spec.master_memory
+    memory = sum(s.memory * s.instances for s in together) + spec.memory_of_master
     vcores = max(sum(s.vcores * s.instances for s in services) for services in _stages(spec)) + 1
     if memory > totals.memory:
         yield (
             f"{count} containers with the ApplicationMaster need {show_memory(memory)}; all "
-            f"{totals.nodes} nodes of the cluster together have {show_memory(totals.memory)}. Ask for fewer or smaller ones."
+            f"{counted(totals.nodes, 'node')} of the cluster together have {show_memory(totals.memory)}. "
+            "Ask for fewer or smaller ones."
         )
     if facts.counts_vcores and vcores > totals.vcores:
         yield (
-            f"{count} containers with the ApplicationMaster need {vcores} vcores; all {totals.nodes} nodes "
+            f"{count} containers with the ApplicationMaster need {vcores} vcores; all {counted(totals.nodes, 'node')} "
             f"of the cluster together have {totals.vcores}. Ask for fewer."
         )
     for name in sorted({name for s in spec.services.values() for name in s.all_resources}):

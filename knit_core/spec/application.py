@@ -7,19 +7,29 @@ Nothing here touches the disk or the cluster; whether files exist and the cluste
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from itertools import chain, islice
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
+from knit_core.errors import SpecError
 from knit_core.spec.base import MAX_INT, Memory, Problem, Span, Strict, Whole, refuse
 from knit_core.spec.policies import Acls, Condition, LogPatterns, RestartPolicy
-from knit_core.spec.problems import MOST_SHOWN, shorten, shorten_list, validate
+from knit_core.spec.problems import MOST_SHOWN, shorten, shorten_list, unknown_options, validate
 from knit_core.spec.service import Service
+
+# What an ApplicationMaster needs (docs/configuration.md has the table). MiB beside the heap: classes, code, stacks.
+BESIDE_HEAP = 128
+# MiB of heap: Hadoop's clients, calls under way, and store and results at their limits of 16 MiB each (Java 8 keeps two
+# bytes for each character).
+HEAP_BASE = 124
+HEAP_PER_INSTANCE = 4  # KiB
+MEMORY_STEP = 64  # MiB
 
 _SERVICE_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 
@@ -41,7 +51,7 @@ class ApplicationSpec(Strict):
         attempt_window: seconds (or "1 h"); older failures of the ApplicationMaster no longer count.
         lifetime: seconds after which the application is ended, or a text such as "2 h"; 0: none.
         node_failures: failures of containers on one node within ten minutes after which it is avoided; 0: never.
-        master_memory: MiB for the ApplicationMaster's container.
+        master_memory: MiB for the ApplicationMaster's container; None: what its instances need, 256 MiB up to 1,024 of them.
         master_label: node label for it.
     """
 
@@ -57,7 +67,7 @@ class ApplicationSpec(Strict):
     attempt_window: Span = 3600.0
     lifetime: Annotated[Span, Field(le=10 * 365 * 86400)] = 0.0
     node_failures: Whole = Field(default=3, ge=0, le=1000)
-    master_memory: Memory = 256
+    master_memory: Memory | None = None
     master_label: str = Field(default="", pattern=r"^[A-Za-z0-9_-]*$")
 
     @classmethod
@@ -72,6 +82,15 @@ class ApplicationSpec(Strict):
         from knit_core.spec import documents
 
         return documents.load(path, parameters, overrides=overrides)
+
+    @property
+    def memory_of_master(self) -> int:
+        """MiB for the ApplicationMaster's container: `master_memory`, or what the instances need that are asked for."""
+        if self.master_memory is not None:
+            return self.master_memory
+        instances = sum(service.instances for service in self.services.values())
+        needed = BESIDE_HEAP + HEAP_BASE + instances * HEAP_PER_INSTANCE / 1024
+        return math.ceil(needed / MEMORY_STEP) * MEMORY_STEP
 
     @field_validator("name")
     @classmethod
@@ -158,6 +177,23 @@ class ApplicationSpec(Strict):
         return sum(service.instances for service in self.services.values())
 
 
+def check_options(given: Iterable[str], own: Iterable[str], of: str) -> None:
+    """Refuse keyword arguments that neither a call itself takes nor a specification.
+
+    Args:
+        given: their names.
+        own: the call's parameters.
+        of: its name, for the message.
+
+    Raises:
+        SpecError: with the nearest name for each.
+    """
+    known = {"env", *own, *Service.model_fields, *ApplicationSpec.model_fields} - {"command", "services"}
+    wrong = unknown_options(given, known, of)
+    if wrong:
+        raise SpecError(wrong, heading="Bad options")
+
+
 def application_spec(spec: ApplicationSpec | Mapping[str, Any] | str | Sequence[str], **short: Any) -> ApplicationSpec:
     """An ApplicationSpec from what users pass: itself, a mapping, or a command with the short form's arguments.
 
@@ -169,6 +205,10 @@ def application_spec(spec: ApplicationSpec | Mapping[str, Any] | str | Sequence[
         SpecError: naming every problem.
     """
     given = {key: value for key, value in short.items() if value is not None}
+    if callable(spec):
+        raise SpecError(
+            [f"a command is a text or a list of words, not {shorten(spec)}: for a function there are run and map"]
+        )
     if isinstance(spec, ApplicationSpec):
         spec = spec.model_dump(exclude_unset=True)  # what was left open stays open
     elif not isinstance(spec, Mapping):

@@ -218,6 +218,9 @@ class _Wire(_Manager):
             TOTALS if path.endswith("metrics") and "metrics" not in self.replies else super().get_json(path, **options)
         )
 
+    def instead(self, _base: str) -> str:
+        return ""  # nobody listens
+
 
 def _single(found: Any) -> Any:
     """A reply as Hadoop's older JSON writes it: lists of one element without brackets, numbers as texts."""

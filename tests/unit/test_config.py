@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ import pytest
 from knit_core import Knit
 from knit_core.config import Config, HadoopConf, load_config
 from knit_core.config.hadoop import from_reply
+from knit_core.config.identity import same_user
 from knit_core.config.settings import SETTINGS
 from knit_core.errors import ConfigError, ConnectionFailed, NoClusterFound
 from tests.simulated_clock import SimulatedClock
@@ -191,11 +193,72 @@ def test_broken_xml_is_named(tmp_path: Path) -> None:
 
 
 def test_secrets_are_masked(tmp_path: Path) -> None:
-    config = _load(tmp_path, "rm", {"password": "geheim"}, KNIT_GATEWAY_PATH="/gateway/default/")
+    config = _load(tmp_path, "rm", {"auth": "basic", "password": "geheim"}, KNIT_GATEWAY_PATH="/gateway/default/")
     assert "geheim" not in str(config.describe())
     assert config.describe()["password"] == {"value": "***", "source": "argument password"}
     assert config.resourcemanagers == ["http://rm:8088/gateway/default"]
     assert (config.user, config.staging) == ("alice", "/user/alice/.knit")
+
+
+def test_credentials_in_an_address_become_user_and_password(tmp_path: Path) -> None:
+    config = _load(tmp_path, "https://al%40ice:pa%3Ass@gate:8443/x, https://al%40ice:pa%3Ass@other")
+    assert config.resourcemanagers == ["https://gate:8443/x", "https://other"]
+    assert (config.user, config.get("password"), config.get("auth")) == ("al@ice", "pa:ss", "basic")
+    assert "pa:ss" not in str(config.describe()) and "pa%3Ass" not in str(config.describe())
+    assert _load(tmp_path, "rm", KNIT_NAMENODE="http://bob@nn:1").user == "bob"
+    with pytest.raises(ConfigError, match="different users"):
+        _load(tmp_path, "https://a:1@gate, https://a:2@gate")
+    with pytest.raises(ConfigError, match=r"password is another one in the resourcemanager's address") as caught:
+        _load(tmp_path, "https://a:hush@gate", KNIT_PASSWORD="other", KNIT_AUTH="basic")
+    assert "hush" not in str(caught.value) and "other" not in str(caught.value).replace("another", "")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"KNIT_PASSWORD": "x"}, r"password \(KNIT_PASSWORD\).*KNIT_AUTH=basic.*take the password away"),
+        ({"KNIT_PASSWORD": "x", "KNIT_USER": "bob"}, "nothing says what it is for"),
+        ({"KNIT_PASSWORD": "x", "KNIT_AUTH": "simple"}, r"simple \(KNIT_AUTH\).*KNIT_AUTH=basic.*take the password"),
+        ({"KNIT_AUTH": "basic"}, r"no password.*KNIT_PASSWORD.*simple"),
+        ({"KNIT_AUTH": "kerberos"}, "unknown: simple or basic"),
+    ],
+)
+def test_half_set_authentication_is_refused_with_both_remedies(
+    settings: dict[str, str], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        _load(tmp_path, "rm", **settings)
+
+
+def test_unknown_variables_are_refused_with_the_nearest(tmp_path: Path) -> None:
+    for name, nearest in [("KNIT_QUEU", "KNIT_QUEUE"), ("KNIT_RESOURCE_MANAGER", "KNIT_RESOURCEMANAGER")]:
+        with pytest.raises(ConfigError, match=f"variable {name} is no setting of Knit; did you mean {nearest}"):
+            _load(tmp_path, "rm", **{name: "x"})
+    with pytest.raises(ConfigError, match="KNIT_ZZZ is no setting"):
+        _load(tmp_path, "rm", KNIT_ZZZ="")
+
+
+def test_variables_of_containers_tests_and_kubernetes_are_no_mistakes(tmp_path: Path) -> None:
+    """The ApplicationMaster's source says which a container has: a launch from inside one goes on working."""
+    root = Path(__file__).resolve().parents[2]
+    source = (root / "java/src/main/java/knit/am/Master.java").read_text(encoding="utf-8")
+    inside = set(re.findall(r'"(KNIT_[A-Z_]+)"', source))
+    assert {"KNIT_APP_ID", "KNIT_INSTANCE", "KNIT_MASTER_FILE"} <= inside
+    others = {
+        "KNIT_TEST_CLUSTER",
+        "KNIT_SCREENSHOTS",
+        "KNIT_LOCAL_STATE",
+        "KNIT_SERVICE_HOST",
+        "KNIT_UI_PORT_80_TCP_ADDR",
+    }
+    _load(tmp_path, "rm", **dict.fromkeys(inside | others, "x"))
+
+
+def test_the_users_that_a_server_may_take_us_for() -> None:
+    for ours, theirs in [("alice", "alice"), ("alice@CORP", "alice"), ("CORP\\Alice", "alice"), ("a/host@R", "a")]:
+        assert same_user(ours, theirs)
+    for ours, theirs in [("alice", "dr.who"), ("alice", "alic"), ("dr.whoever", "dr.who")]:
+        assert not same_user(ours, theirs)
 
 
 def test_the_manual_names_every_setting() -> None:

@@ -53,6 +53,7 @@ class Cluster:
         self.deleted: list[str] = []
         self.unsigned = (0.0, 0.0)
         self.config = SimpleNamespace(staging="/s", user="alice")
+        self.staging = SimpleNamespace(check=lambda: True)
 
     @property
     def now(self) -> float:
