@@ -20,6 +20,7 @@ from knit_core import script
 from knit_core.facts import ClusterFacts, FileStatus
 from knit_core.showing import shown
 from knit_core.spec import ApplicationSpec, FileType, Readiness, Restart, Service
+from knit_core.spec.application import BESIDE_HEAP
 from knit_core.spec.files import path_in
 from knit_core.unpack import ENVIRONMENT_LINK, PACKED_LINK, unpacked_by_container
 
@@ -27,7 +28,6 @@ JAR_LINK = "knit-am.jar"
 DOCUMENT_LINK = "knit-app.json"
 SECRET = "knit.secret"
 APPLICATION_TYPE = "KNIT"
-_HEAP = 64  # MiB; the ApplicationMaster's state for 500 containers fits
 
 
 @shown
@@ -207,10 +207,10 @@ class LaunchPlan:
             "attempt-failures-validity-interval": _milliseconds(spec.attempt_window) or -1,
             "keep-containers-across-application-attempts": facts.attempts(spec.attempts) > 1,
             "application-tags": {"tag": list(self.tags)},
-            "resource": {"memory": spec.master_memory, "vCores": 1},
+            "resource": {"memory": spec.memory_of_master, "vCores": 1},
             "am-container-spec": {
                 "local-resources": {"entry": local_resources},
-                "commands": {"command": master_command(facts)},
+                "commands": {"command": master_command(facts, spec.memory_of_master)},
                 "environment": {"entry": _entries(environment)},
             },
         }
@@ -280,13 +280,25 @@ def _readiness(check: Readiness) -> dict[str, Any]:
     return {**way, **{name: _milliseconds(span) for name, span in spans.items()}}
 
 
-def master_command(facts: ClusterFacts) -> str:
-    """The ApplicationMaster's command line; YARN puts it into double quotes in a bash script, which expands `$`."""
+def master_heap(memory: int) -> int:
+    """MiB of heap for an ApplicationMaster whose container has so many MiB: all but what the JVM needs beside it, and of
+    a small container the half."""
+    return max(memory - BESIDE_HEAP, memory // 2)
+
+
+def master_command(facts: ClusterFacts, memory: int) -> str:
+    """The ApplicationMaster's command line; YARN puts it into double quotes in a bash script, which expands `$`.
+
+    Args:
+        facts: about the cluster.
+        memory: MiB that its container has.
+    """
+    heap = master_heap(memory)
     java = facts.java or "${JAVA_HOME:+$JAVA_HOME/bin/}java"
     classpath = ":".join([JAR_LINK, *(part.strip() for part in facts.classpath.split(",") if part.strip())])
     options = (
-        f"-Xmx{_HEAP}m -Xms16m -Xmn4m -Xss256k -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto -XX:-UsePerfData "
-        "-XX:+ExitOnOutOfMemoryError -XX:+DisplayVMOutputToStderr "
+        f"-Xmx{heap}m -Xms16m -Xmn{max(4, heap // 32)}m -Xss256k -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto "
+        "-XX:-UsePerfData -XX:+ExitOnOutOfMemoryError -XX:+DisplayVMOutputToStderr "
         "-Dsun.net.httpserver.maxReqTime=10 -Dsun.net.httpserver.maxRspTime=60"
     )
     return f"exec {java} {options} -cp {classpath} knit.am.Main 1><LOG_DIR>/stdout 2><LOG_DIR>/stderr"

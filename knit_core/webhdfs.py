@@ -21,7 +21,6 @@ from urllib.parse import urlsplit
 
 import requests
 import urllib3
-from hdfs.client import Client
 from hdfs.util import HdfsError
 
 from knit_core.clock import Clock
@@ -35,63 +34,13 @@ from knit_core.errors import (
 )
 from knit_core.facts import FileStatus
 from knit_core.hadoopjson import rows
+from knit_core.hdfsclient import BUSY, TRANSIENT, HdfsClient, NotServing, base_of_request, flag, passes
 from knit_core.http import HttpService
-from knit_core.http.service import base_of, remote_exception
 
 T = TypeVar("T")
 _CHUNK = 1 << 18
 _UPLOADS = 4  # tries of one file
-_STANDBY = {"StandbyException", "RetriableException"}  # the library asks the next NameNode
-_TRANSIENT = {*_STANDBY, "SafeModeException"}
-# What servers say while something behind them restarts or is gone: a DataNode that cannot reach the NameNode, HttpFS the
-# same, a pipeline of DataNodes that broke. A plain IOException may be that, or a refusal: see `_passes`.
-_FAULTS = {
-    "EOFException", "SocketException", "SocketTimeoutException", "ConnectException", "ConnectTimeoutException",
-    "NoRouteToHostException", "InterruptedIOException", "ClosedChannelException", "NotReplicatedYetException",
-    "RecoveryInProgressException", "LeaseExpiredException",
-}  # fmt: skip
-_BUSY = {408, 429, 502, 503, 504}
 _SWAPS = 20  # tries to replace a file where others do so at the same time
-
-
-class _Refusal(HdfsError):  # type: ignore[misc]  # the library has no types
-    """A reply of 400 and above: the library's error with what that lacks, the status and who answered."""
-
-    def __init__(self, response: requests.Response, exception: str, message: str) -> None:
-        super().__init__(message, exception=exception)
-        self.status, self.base = response.status_code, base_of(response)
-
-
-class _NotServing(requests.ConnectionError):
-    """A server that does not serve yet, or no longer, and says so without Hadoop's words: the next one is asked."""
-
-
-class _Client(Client):  # type: ignore[misc]  # the library has no types
-    """The library's client over our session: identity, time-outs and headers as everywhere in Knit."""
-
-    def __init__(self, http: HttpService) -> None:
-        self._http = http
-        super().__init__(";".join(http.endpoint.addresses), session=http.session, timeout=http.endpoint.timeout)
-
-    def _request(self, method: str, url: str, **kwargs: Any) -> requests.Response:
-        params = kwargs.setdefault("params", {})
-        if "delegation" not in params:
-            params.update(self._http.endpoint.auth.parameters())
-        response = self._http.session.request(
-            method=method,
-            url=url,
-            timeout=self._timeout,
-            headers={"Content-Type": "application/octet-stream"},  # HttpFS wants it
-            **kwargs,
-        )
-        if response.status_code < 400:
-            return response
-        exception, message = remote_exception(response)
-        if exception in _STANDBY:
-            return response
-        if response.status_code in _BUSY and not exception:
-            raise _NotServing(f"status {response.status_code}", request=response.request, response=response)
-        raise _Refusal(response, exception, message or f"status {response.status_code}")
 
 
 class WebHdfs:
@@ -99,7 +48,7 @@ class WebHdfs:
 
     def __init__(self, http: HttpService) -> None:
         self.http = http
-        self.client = _Client(http)
+        self.client = HdfsClient(http)
 
     @property
     def address(self) -> str:
@@ -145,7 +94,7 @@ class WebHdfs:
         """Make a folder and its parents; one that is there keeps its permission."""
 
         def make() -> None:
-            if not _flag(self.client._mkdirs(path, permission=permission)):
+            if not flag(self.client._mkdirs(path, permission=permission)):
                 raise HdfsError(f"{path} was not made")
 
         self._call(f"make {path}", make)
@@ -157,7 +106,7 @@ class WebHdfs:
             ConnectionFailed, ServiceUnavailable: whether it was made, or will be, is not known.
         """
         try:
-            if _flag(self.client._mkdirs(path, permission=permission)):
+            if flag(self.client._mkdirs(path, permission=permission)):
                 return
             raise HdfsError(f"{path} was not made")
         except (HdfsError, requests.RequestException) as error:
@@ -309,7 +258,7 @@ class WebHdfs:
 
     def _swap(self, temporary: str, path: str) -> None:
         reply = self.client._rename(temporary, destination=path, renameoptions="OVERWRITE")
-        if _flag(reply, missing=True):
+        if flag(reply, missing=True):
             return
         for _ in range(_SWAPS):  # HttpFS, which ignores the option: it moves only to a name that is free
             if not self._there(temporary):
@@ -317,7 +266,7 @@ class WebHdfs:
                     return  # a renaming before, of which the reply was lost
                 raise HdfsError(f"{temporary} is gone", exception="FileNotFoundException")
             self.client._delete(path)
-            if _flag(self.client._rename(temporary, destination=path)):
+            if flag(self.client._rename(temporary, destination=path)):
                 return
         raise HdfsError(f"others replace {path} all the time", exception="RetriableException")
 
@@ -354,7 +303,7 @@ class WebHdfs:
         """
 
         def ask() -> bool:
-            if _flag(self.client._rename(source, destination=target)):
+            if flag(self.client._rename(source, destination=target)):
                 return True
             taken = self._there(target)
             if not self._there(source):
@@ -377,14 +326,14 @@ class WebHdfs:
         """
         action = f"rename {source} to {target}"
         try:
-            return _flag(self.client._rename(source, destination=target))
+            return flag(self.client._rename(source, destination=target))
         except (HdfsError, requests.RequestException) as error:
             raise self._error(error, action) from None
 
     def delete(self, path: str, recursive: bool = False) -> bool:
         """Delete; False when it was not there."""
         action = f"delete {path}"
-        return self._call(action, lambda: _flag(self.client._delete(path, recursive=recursive, skiptrash=True)))
+        return self._call(action, lambda: flag(self.client._delete(path, recursive=recursive, skiptrash=True)))
 
     def home(self) -> str:
         """The user's home folder as the NameNode sees it."""
@@ -416,10 +365,10 @@ class WebHdfs:
 
     def _error(self, error: Exception, action: str) -> KnitError:
         """The library's error as ours."""
-        if isinstance(error, _NotServing):
+        if isinstance(error, NotServing):
             return ServiceUnavailable(
-                f"{action}: {self._who(_base_of(error))} does not serve now ({error})",
-                address=_base_of(error),
+                f"{action}: {self._who(base_of_request(error))} does not serve now ({error})",
+                address=base_of_request(error),
                 action=action,
             )
         if isinstance(error, (requests.exceptions.JSONDecodeError, KeyError, TypeError)):
@@ -430,18 +379,18 @@ class WebHdfs:
                 action=action,
             )
         if isinstance(error, requests.RequestException):
-            base = _base_of(error) or self.address
+            base = base_of_request(error) or self.address
             return self.http.broken(error, base, action, name=None if self._ours(base) else "DataNode")
         base = getattr(error, "base", self.address)
         name = getattr(error, "exception", None) or ""
         message = str(getattr(error, "message", error)).strip().split("\n")[0]
         status = int(getattr(error, "status", 400))
-        if name in _TRANSIENT or status in _BUSY or self._passes(name, base, message):
+        if name in TRANSIENT or status in BUSY or passes(name, message, while_sending=not self._ours(base)):
             return ServiceUnavailable(
                 f"{action}: {self._who(base)} does not serve now: {message}",
                 address=base,
                 action=action,
-                not_carried_out=name in _TRANSIENT,
+                not_carried_out=name in TRANSIENT,
             )
         if not name and message.startswith("<"):
             message = "with a web page" + (self.http.instead(self.address) or ": is it a NameNode's web address?")
@@ -458,30 +407,11 @@ class WebHdfs:
             text += " Ask for a larger quota, or make room."
         return kind(text, status=status, exception=name, address=base, action=action)
 
-    def _passes(self, name: str, base: str, message: str) -> bool:
-        """Whether an exception of this name tells of something that passes: a plain IOException where data is sent, or when
-        there is no DataNode to send it to."""
-        broken = not self._ours(base) or "datanode" in message.lower()
-        return name in _FAULTS or (name == "IOException" and broken)
-
     def _ours(self, base: str) -> bool:
         return urlsplit(base).netloc in {urlsplit(address).netloc for address in self.http.endpoint.addresses}
 
     def _who(self, base: str) -> str:
         return f"HDFS at {base}" if self._ours(base) or not base else f"the DataNode at {base}"
-
-
-def _flag(response: requests.Response, *, missing: bool = False) -> bool:
-    """What a reply's body says about what was done; `missing`: what it means when there is no body."""
-    if not response.content:
-        return missing
-    return bool(response.json()["boolean"])
-
-
-def _base_of(error: requests.RequestException) -> str:
-    """Scheme, host and port of the server that a failed request went to; empty: not known."""
-    url = urlsplit(str(error.request.url)) if error.request is not None else None
-    return f"{url.scheme}://{url.netloc}" if url else ""
 
 
 def _status(path: str, row: Mapping[str, Any]) -> FileStatus:

@@ -18,9 +18,9 @@ def too_large(spec: ApplicationSpec, facts: ClusterFacts, address: str) -> Itera
         found = list(_limits(service, spec, facts, address, where))
         yield from found or _nodes(service, facts, where)
     most = _most_memory(spec, facts)[0]
-    if spec.master_memory > most:
+    if spec.memory_of_master > most:
         yield (
-            f"master_memory: the ApplicationMaster should get {show_memory(spec.master_memory)}; this cluster gives at "
+            f"master_memory: the ApplicationMaster should get {show_memory(spec.memory_of_master)}; this cluster gives at "
             f"most {show_memory(most)} to one container."
         )
 
@@ -116,7 +116,7 @@ def too_many(spec: ApplicationSpec, facts: ClusterFacts, address: str) -> Iterat
         return
     together = max(_stages(spec), key=lambda services: sum(s.memory * s.instances for s in services))
     count = sum(s.instances for s in together)
-    memory = sum(s.memory * s.instances for s in together) + spec.master_memory
+    memory = sum(s.memory * s.instances for s in together) + spec.memory_of_master
     vcores = max(sum(s.vcores * s.instances for s in services) for services in _stages(spec)) + 1
     if memory > totals.memory:
         yield (

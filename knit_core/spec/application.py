@@ -7,6 +7,7 @@ Nothing here touches the disk or the cluster; whether files exist and the cluste
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,6 +22,14 @@ from knit_core.spec.base import MAX_INT, Memory, Problem, Span, Strict, Whole, r
 from knit_core.spec.policies import Acls, Condition, LogPatterns, RestartPolicy
 from knit_core.spec.problems import MOST_SHOWN, shorten, shorten_list, unknown_options, validate
 from knit_core.spec.service import Service
+
+# What an ApplicationMaster needs (docs/configuration.md has the table). MiB beside the heap: classes, code, stacks.
+BESIDE_HEAP = 128
+# MiB of heap: Hadoop's clients, calls under way, and store and results at their limits of 16 MiB each (Java 8 keeps two
+# bytes for each character).
+HEAP_BASE = 124
+HEAP_PER_INSTANCE = 4  # KiB
+MEMORY_STEP = 64  # MiB
 
 _SERVICE_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 
@@ -42,7 +51,7 @@ class ApplicationSpec(Strict):
         attempt_window: seconds (or "1 h"); older failures of the ApplicationMaster no longer count.
         lifetime: seconds after which the application is ended, or a text such as "2 h"; 0: none.
         node_failures: failures of containers on one node within ten minutes after which it is avoided; 0: never.
-        master_memory: MiB for the ApplicationMaster's container.
+        master_memory: MiB for the ApplicationMaster's container; None: what its instances need, 256 MiB up to 1,024 of them.
         master_label: node label for it.
     """
 
@@ -58,7 +67,7 @@ class ApplicationSpec(Strict):
     attempt_window: Span = 3600.0
     lifetime: Annotated[Span, Field(le=10 * 365 * 86400)] = 0.0
     node_failures: Whole = Field(default=3, ge=0, le=1000)
-    master_memory: Memory = 256
+    master_memory: Memory | None = None
     master_label: str = Field(default="", pattern=r"^[A-Za-z0-9_-]*$")
 
     @classmethod
@@ -73,6 +82,15 @@ class ApplicationSpec(Strict):
         from knit_core.spec import documents
 
         return documents.load(path, parameters, overrides=overrides)
+
+    @property
+    def memory_of_master(self) -> int:
+        """MiB for the ApplicationMaster's container: `master_memory`, or what the instances need that are asked for."""
+        if self.master_memory is not None:
+            return self.master_memory
+        instances = sum(service.instances for service in self.services.values())
+        needed = BESIDE_HEAP + HEAP_BASE + instances * HEAP_PER_INSTANCE / 1024
+        return math.ceil(needed / MEMORY_STEP) * MEMORY_STEP
 
     @field_validator("name")
     @classmethod

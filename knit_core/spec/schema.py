@@ -11,7 +11,7 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
@@ -119,7 +119,9 @@ def _model(model: type[BaseModel], raw: Mapping[str, Schema]) -> Schema:
 
 def _value(model: type[BaseModel], name: str, field: FieldInfo, found: Schema, raw: Mapping[str, Schema]) -> Schema:
     if _reads(field, mebibytes):
-        schema: Schema = {"anyOf": [{"type": "number", "exclusiveMinimum": 0, "maximum": MAX_INT}, _ref("MemoryText")]}
+        none: list[Schema] = [{"type": "null"}] if type(None) in get_args(field.annotation) else []
+        number: Schema = {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_INT}
+        schema: Schema = {"anyOf": [number, _ref("MemoryText"), *none]}
     elif _reads(field, seconds):
         schema = {"anyOf": [_limits({"type": "number"}, found), _ref("SpanText")]}
     else:
@@ -129,7 +131,8 @@ def _value(model: type[BaseModel], name: str, field: FieldInfo, found: Schema, r
 
 
 def _reads(field: FieldInfo, function: Callable[..., Any]) -> bool:
-    return any(isinstance(each, BeforeValidator) and each.func is function for each in field.metadata)
+    optional = (each for part in get_args(field.annotation) for each in getattr(part, "__metadata__", ()))
+    return any(isinstance(each, BeforeValidator) and each.func is function for each in (*field.metadata, *optional))
 
 
 def _plain(found: Schema, raw: Mapping[str, Schema]) -> Schema:

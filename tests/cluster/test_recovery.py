@@ -23,6 +23,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
 SMALL = {"memory": 128, "vcores": 1}
 PREEMPTION = "yarn.resourcemanager.monitor.capacity.preemption"
 SETTINGS = {
+    "yarn.scheduler.capacity.root.default.maximum-allocation-mb": "3072",
     "yarn.nm.liveness-monitor.expiry-interval-ms": "4000",
     "yarn.resourcemanager.nm.liveness-monitor.interval-ms": "500",
     "yarn.cluster.max-application-priority": "10",
@@ -251,6 +252,26 @@ def test_preempted_containers_are_replaced_and_count_for_nothing(knit: Knit, own
     assert not [c for c in rows if str(c.state) == "FAILED"]
     assert max(c.attempt for c in rows) >= 2
     greedy.kill()
+
+
+def test_what_the_queue_refuses_waits_for_a_better_one(knit: Knit) -> None:
+    """Moved to a queue that gives no such containers: the others go on, `why` says it, and moving back mends it."""
+    big, small = {"command": "sleep 300", "memory": "4 GiB", "instances": 1}, {"command": "sleep 300", **SMALL}
+    app = knit.submit({"services": {"big": big, "small": small}, "queue": "science"})
+    app.wait_for_containers(2)
+    app.move("default")
+    app.scale(2, service="big")
+    refused = eventually(lambda: [e for e in app.events() if e.kind == "request-refused"], 30, "YARN refuses it")
+    assert "big" in refused[0].detail
+    assert "Invalid resource request" in refused[0].detail
+    assert "YARN refuses its request" in str(app.why())
+    app.scale(3, service="small")  # the others are still given, and ends are still heard
+    app.kill_container("small_0")
+    app.wait_for_containers(3)
+    app.move("science")
+    eventually(lambda: "refuses" not in str(app.why()), 60, "it is asked for again, and given")
+    assert app.services()["big"].running == 2
+    app.kill()
 
 
 def test_priority(knit: Knit) -> None:

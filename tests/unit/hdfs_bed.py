@@ -34,7 +34,7 @@ def file_status(kind: str = "FILE") -> Reply:
 
 
 class Server:
-    """Answers by a function; keeps (operation, path) of what was asked.
+    """Answers by a function; keeps (operation, path) of what was asked, and the destinations of renames.
 
     Args:
         answer: from operation and path to the reply.
@@ -43,6 +43,7 @@ class Server:
 
     def __init__(self, answer: Answer, tls: Path | None = None) -> None:
         self.asked: list[tuple[str, str]] = []
+        self.targets: list[str] = []
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -55,6 +56,7 @@ class Server:
                 url = urlsplit(self.path)
                 operation = parse_qs(url.query)["op"][0]
                 server.asked.append((operation, url.path.removeprefix("/webhdfs/v1")))
+                server.targets.append(parse_qs(url.query).get("destination", [""])[0])
                 status, body, headers = answer(*server.asked[-1])
                 self.send_response(status)
                 for name, value in headers.items():

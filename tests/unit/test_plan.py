@@ -6,10 +6,13 @@ import base64
 import json
 import pprint
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import pytest
+
 from knit_core.facts import ClusterFacts, FileStatus, NewApplication, Node, Switches
-from knit_core.plan import LaunchPlan, Upload, make_plan
+from knit_core.plan import LaunchPlan, Upload, make_plan, master_command, master_heap
 from knit_core.spec import application_spec
 
 SECRET = bytes(range(32))
@@ -227,3 +230,22 @@ def test_an_environment_is_one_file_for_yarn_where_tar_can_unpack_it() -> None:
     }
     in_docker = environment("a.tar.gz", docker="image:1")
     assert (in_docker["link"], in_docker["type"]) == ("environment", "ARCHIVE")
+
+
+@pytest.mark.parametrize(
+    ("instances", "memory", "heap"), [(1, 256, 128), (1024, 256, 128), (10_000, 320, 192), (100_000, 704, 576)]
+)
+def test_the_memory_of_the_application_master_follows_its_instances(instances: int, memory: int, heap: int) -> None:
+    """The table of docs/configuration.md."""
+    spec = application_spec({"services": {"main": {"command": "x", "instances": instances}}})
+    assert spec.memory_of_master == memory
+    assert master_heap(memory) == heap
+    row = f"| {memory} MiB |"
+    assert row in Path("docs/configuration.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("memory", "heap"), [(64, 32), (128, 64), (300, 172), (1024, 896)])
+def test_the_heap_follows_the_memory_that_is_given(memory: int, heap: int) -> None:
+    spec = application_spec({"services": {"main": {"command": "x"}}, "master_memory": memory})
+    assert spec.memory_of_master == memory
+    assert f"-Xmx{heap}m" in master_command(FACTS, spec.memory_of_master)

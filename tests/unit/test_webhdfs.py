@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from knit_container import hdfs as container_hdfs
 from knit_core.errors import (
     ConnectionFailed,
     KnitError,
@@ -136,6 +137,48 @@ def test_success_without_an_answer_is_none(
     ):  # fmt: skip
         with pytest.raises(UnexpectedReply, match="does not speak WebHDFS"):
             call()
+
+
+@pytest.fixture
+def httpfs(serve: Callable[..., Server]) -> tuple[Server, set[str]]:
+    """One that renames as HttpFS does, whatever the options: to a free name only, with its answer in the body."""
+    files: set[str] = set()
+    datanode = serve(lambda operation, path: (files.add(path), (201, "", {}))[1])
+
+    def answer(operation: str, path: str) -> Reply:
+        there = path in files
+        if operation == "RENAME":
+            target = server.targets[-1]
+            if not there or target in files:
+                return done(False)
+            files.remove(path)
+            files.add(target)
+            return done()
+        if operation == "DELETE":
+            files.discard(path)
+            return done(there)
+        if operation == "GETFILESTATUS":
+            return file_status() if there else refusal("FileNotFoundException", status=404)
+        return namenode(datanode.address)(operation, path)
+
+    server = serve(answer)
+    return server, files
+
+
+def test_a_server_without_a_rename_that_overwrites(
+    httpfs: tuple[Server, set[str]], client: Callable[..., WebHdfs], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, files = httpfs
+    hdfs = client(server.address)
+    for _ in range(2):
+        hdfs.replace("/apps/1/note.json", b"x")
+        assert files == {"/apps/1/note.json"}
+    assert hdfs.publish("/apps/1/note.json", b"y") is False
+    assert files == {"/apps/1/note.json"}
+    monkeypatch.setenv("KNIT_MASTER_FILE", f"{server.address}/webhdfs/v1/apps/1/master")
+    for _ in range(2):
+        container_hdfs.write_bytes("results/0", b"x")
+        assert files == {"/apps/1/note.json", "/apps/1/results/0"}
 
 
 def test_a_reply_that_breaks_in_its_middle_is_asked_for_again(

@@ -2,6 +2,7 @@ package knit.am;
 
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -70,14 +71,12 @@ final class Journal implements Runnable {
   static Map<String, Object> read(Store store) throws IOException {
     Map<String, Object> records = new LinkedHashMap<>();
     boolean there = store.readJournal(line -> {
-      List<?> pairs = (List<?>) Json.parse(line.getBytes(StandardCharsets.US_ASCII));
-      for (int i = 0; i < pairs.size(); i += 2) {
-        String key = (String) pairs.get(i);
+      Json.parseRecords(line.getBytes(StandardCharsets.US_ASCII), (key, record) -> {
         records.remove(key);
-        if (pairs.get(i + 1) != null) {
-          records.put(key, pairs.get(i + 1));
+        if (record != null) {
+          records.put(key, record);
         }
-      }
+      });
     });
     return there ? records : null;
   }
@@ -139,14 +138,13 @@ final class Journal implements Runnable {
     boolean whole = !batch.isEmpty() && batch.get(from).whole;
     asked &= !whole;
     try {
-      byte[] text = text(batch.subList(from, batch.size()));
+      List<Work> works = batch.subList(from, batch.size());
       if (whole) {
-        change(text);
+        change(works);
       } else if (file == null) {
         return; // the state that was asked for will bring these changes, too
-      } else if (text.length > 0) {
-        file.append(text);
-        written += text.length;
+      } else {
+        append(works);
       }
       if (!whole && doubtful.getAsBoolean()) {
         file.check();
@@ -178,35 +176,46 @@ final class Journal implements Runnable {
     }
   }
 
-  private void change(byte[] state) throws IOException {
-    file = null; // none to go back to: a begin that failed may have made a newer one
-    file = store.beginJournal(++segment, state);
-    written = state.length;
-    limit = Math.max(LONG, (long) LONGER_THAN_STATE * state.length);
+  private void append(List<Work> works) throws IOException {
+    ByteArrayOutputStream text = new ByteArrayOutputStream();
+    write(works, text);
+    if (text.size() > 0) {
+      file.append(text.toByteArray());
+      written += text.size();
+    }
   }
 
-  /** Changes that belong together are one line: a next attempt finds all of them or none. */
-  private static byte[] text(List<Work> works) throws IOException {
-    ByteArrayOutputStream text = new ByteArrayOutputStream();
+  private void change(List<Work> works) throws IOException {
+    file = null; // none to go back to: a begin that failed may have made a newer one
+    long[] size = new long[1];
+    file = store.beginJournal(++segment, out -> size[0] = write(works, out));
+    written = size[0];
+    limit = Math.max(LONG, LONGER_THAN_STATE * written);
+  }
+
+  /** Write records down; how many bytes. Changes that belong together are one line: a next attempt finds all or none. */
+  private static long write(List<Work> works, OutputStream out) throws IOException {
+    long size = 0;
     for (Work work : works) {
       List<Object> pairs = new ArrayList<>();
       for (Map.Entry<String, Object> entry : work.records.entrySet()) {
         pairs.add(entry.getKey());
         pairs.add(entry.getValue());
         if (work.whole) {
-          line(text, pairs);
+          size += line(out, pairs);
         }
       }
       if (!pairs.isEmpty()) {
-        line(text, pairs);
+        size += line(out, pairs);
       }
     }
-    return text.toByteArray();
+    return size;
   }
 
-  private static void line(ByteArrayOutputStream text, List<Object> pairs) throws IOException {
-    text.write(Json.write(pairs).getBytes(StandardCharsets.US_ASCII));
-    text.write('\n');
+  private static long line(OutputStream out, List<Object> pairs) throws IOException {
+    byte[] line = (Json.write(pairs) + "\n").getBytes(StandardCharsets.US_ASCII);
+    out.write(line);
     pairs.clear();
+    return line.length;
   }
 }

@@ -3,7 +3,6 @@ package knit.am;
 import java.io.IOException;
 import java.io.InterruptedIOException;
 import java.net.URI;
-import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.HashMap;
@@ -393,25 +392,28 @@ public final class Master {
 
   /** Say where the API is. Containers and clients look here when the address they know has gone. */
   private void announce() {
-    String text = Json.write(Json.map("address", address, "attempt", identity.attempt)) + "\n";
-    if (write("master", text, Long.MAX_VALUE, () -> ending) == null) {
+    Map<String, Object> content = Json.map("address", address, "attempt", identity.attempt);
+    if (write("master", content, Long.MAX_VALUE, () -> ending) == null) {
       Log.phase("announced");
     }
   }
 
   private void writeResult(Map<String, Object> result) {
-    String problem = write("result.json", Json.write(result) + "\n", clock.now() + 60_000, () -> false);
+    String problem = write("result.json", result, clock.now() + 60_000, () -> false);
     resultWritten.countDown();
     Log.phase(problem == null ? "result written" : "result not written (" + problem + ")");
     post(new Event.ResultWritten(clock.now(), problem));
   }
 
   /** Try until it is written, the deadline has passed or nobody needs it any more; null or what the problem was. */
-  private String write(String name, String text, long deadline, java.util.function.BooleanSupplier pointless) {
+  private String write(String name, Map<String, Object> content, long deadline, java.util.function.BooleanSupplier pointless) {
     long pause = 100;
     while (true) {
       try {
-        store.replace(name, text.getBytes(StandardCharsets.US_ASCII));
+        store.replace(name, out -> {
+          Json.write(out, content);
+          out.write('\n');
+        });
         return null;
       } catch (Journals.Superseded error) {
         post(new Event.Disowned(clock.now()));

@@ -1,5 +1,6 @@
 package knit.am;
 
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.util.Map;
@@ -35,13 +36,15 @@ final class FakeStore implements Store {
   }
 
   @Override
-  public synchronized void replace(String name, byte[] content) throws IOException {
+  public synchronized void replace(String name, Content content) throws IOException {
     if (faults > 0) {
       faults--;
       throw new IOException("no NameNode");
     }
     journals.check();
-    files.put(name, new String(content, StandardCharsets.UTF_8));
+    ByteArrayOutputStream whole = new ByteArrayOutputStream();
+    content.writeTo(whole);
+    files.put(name, new String(whole.toByteArray(), StandardCharsets.UTF_8));
   }
 
   @Override
@@ -50,7 +53,7 @@ final class FakeStore implements Store {
   }
 
   @Override
-  public JournalFile beginJournal(int segment, byte[] first) throws IOException {
+  public JournalFile beginJournal(int segment, Content first) throws IOException {
     JournalFile file = journals.begin(segment, first);
     begun++;
     return file;

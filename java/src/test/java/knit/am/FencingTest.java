@@ -117,7 +117,8 @@ class FencingTest {
       state.forEach(line -> text.append(line).append('\n'));
       for (int trial = 0; ; trial++) {
         try {
-          file = journals.begin(++segment, text.toString().getBytes(StandardCharsets.US_ASCII));
+          byte[] state = text.toString().getBytes(StandardCharsets.US_ASCII);
+          file = journals.begin(++segment, out -> out.write(state));
           break;
         } catch (Journals.Superseded error) {
           throw error;

@@ -271,7 +271,7 @@ class JournalTest {
   void aLaterAttemptsFilesAreItsOwn() throws Exception {
     FakeStore store = new FakeStore();
     store.next().readJournal(line -> { });
-    assertThrows(Journals.Superseded.class, () -> store.replace("result.json", new byte[0]));
+    assertThrows(Journals.Superseded.class, () -> store.replace("result.json", out -> { }));
     assertThrows(Journals.Superseded.class, () -> store.readJournal(line -> { }));
   }
 

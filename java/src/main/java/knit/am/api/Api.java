@@ -9,14 +9,17 @@ import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.Executor;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
+import java.util.concurrent.Semaphore;
 import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Consumer;
+import knit.am.Lanes;
 import knit.am.Log;
 import knit.am.core.Action;
 import knit.am.core.Event;
@@ -28,6 +31,12 @@ import knit.am.json.Json;
 public final class Api {
   /** Each half-sent request holds one until it is given up, after 10 s; idle ones go. */
   private static final int THREADS = 256;
+  /** Of these at most so many for pages, which are passed on from containers that may be slow. */
+  private static final int PAGES = 64;
+  /** Threads that send replies, to containers and to the client: who does not read holds one until it is given up. */
+  private static final int SENDERS = 64;
+  /** Of these at most so many for one container. */
+  private static final int EACH = 4;
   /** Seconds for the owner thread. */
   private static final int PATIENCE = 30;
 
@@ -45,8 +54,12 @@ public final class Api {
   private final HttpServer server;
   private final ThreadPoolExecutor threads;
   private final ScheduledThreadPoolExecutor timer;
+  private final Lanes toContainers = new Lanes(pool(SENDERS, "to-containers"), EACH);
+  private final ThreadPoolExecutor toClient = pool(SENDERS, "to-client");
+  private final Semaphore pages = new Semaphore(PAGES);
+  final OpenCalls open = new OpenCalls(Runtime.getRuntime().maxMemory());
   private final AtomicInteger busy = new AtomicInteger();
-  private final Bodies bodies = new Bodies();
+  final Bodies bodies = new Bodies();
   private volatile Gate gate;
   private volatile Calls calls;
   private volatile Site site;
@@ -61,14 +74,19 @@ public final class Api {
    */
   public Api(String host, int first, int last) throws IOException {
     server = listen(address(host), first, last);
-    threads = new ThreadPoolExecutor(THREADS, THREADS, 5, TimeUnit.SECONDS, new LinkedBlockingQueue<>(),
-        task -> daemon(task, "api"));
-    threads.allowCoreThreadTimeOut(true);
+    threads = pool(THREADS, "api");
     timer = new ScheduledThreadPoolExecutor(1, task -> daemon(task, "api-timer"));
     timer.setRemoveOnCancelPolicy(true);
     server.setExecutor(threads);
     server.createContext("/", this::handle);
     server.start();
+  }
+
+  private static ThreadPoolExecutor pool(int threads, String name) {
+    ThreadPoolExecutor pool = new ThreadPoolExecutor(threads, threads, 5, TimeUnit.SECONDS, new LinkedBlockingQueue<>(),
+        task -> daemon(task, name));
+    pool.allowCoreThreadTimeOut(true);
+    return pool;
   }
 
   private static Thread daemon(Runnable task, String name) {
@@ -134,16 +152,28 @@ public final class Api {
   private final class Turn {
     final HttpExchange exchange;
     private final AtomicBoolean over = new AtomicBoolean();
+    /** Whose open call this is, null if it is nobody's. */
+    private volatile Gate.Signer signer;
 
     Turn(HttpExchange exchange) {
       this.exchange = exchange;
       busy.incrementAndGet();
     }
 
+    void open(Gate.Signer caller) throws Reply {
+      if (!open.begin(caller.container, caller.ends)) {
+        throw Reply.error(503, "busy", "more open calls than this caller's share");
+      }
+      signer = caller;
+    }
+
     void end() {
       if (over.compareAndSet(false, true)) {
         exchange.close();
         busy.decrementAndGet();
+        if (signer != null) {
+          open.end(signer.container);
+        }
       }
     }
   }
@@ -191,7 +221,9 @@ public final class Api {
           throw signer.refusal;
         }
         Gate.Signer known = signer;
-        answered(calls.start(method, path, signer.query, signer.container, body.bytes),
+        turn.open(signer);
+        answered(known, calls.start(method, path, signer.query, signer.container, body.bytes,
+            open.longest(signer.container)),
             reply -> reply(turn, reply, known));
       }
     } catch (Reply refusal) {
@@ -200,10 +232,11 @@ public final class Api {
   }
 
   /** No thread waits for the answer; one that does not come is an answer, too. */
-  private void answered(CompletableFuture<Reply> ticket, Consumer<Reply> send) {
+  private void answered(Gate.Signer signer, CompletableFuture<Reply> ticket, Consumer<Reply> send) {
     ScheduledFuture<?> late = timer.schedule(() -> ticket.complete(Reply.error(503, "busy",
         "no answer from the ApplicationMaster's owner thread within " + PATIENCE + " s")),
         PATIENCE + Calls.MAX_WAIT, TimeUnit.SECONDS);
+    Executor senders = signer.container == null ? toClient : task -> toContainers.add(signer.container, task);
     ticket.whenCompleteAsync((reply, error) -> {
       late.cancel(false);
       try {
@@ -211,7 +244,7 @@ public final class Api {
       } catch (Error broken) {
         throw died(broken);
       }
-    }, threads);
+    }, senders);
   }
 
   private void reply(Turn turn, Reply reply, Gate.Signer signer) {
@@ -228,8 +261,14 @@ public final class Api {
     Site present = site;
     if (present == null) {
       send(exchange, 404, "text/plain", "There is no page here.\n".getBytes(StandardCharsets.US_ASCII));
+    } else if (!pages.tryAcquire()) {
+      send(exchange, 503, "text/plain", "Too many pages are being looked at.\n".getBytes(StandardCharsets.US_ASCII));
     } else {
-      present.serve(exchange);
+      try {
+        present.serve(exchange);
+      } finally {
+        pages.release();
+      }
     }
   }
 

@@ -8,6 +8,7 @@ import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import knit.am.json.Json;
 
 /** All containers there are and were, found by service, request or id; every change goes to the journal from here. */
 final class Roster {
@@ -166,9 +167,13 @@ final class Roster {
 
   /** All there is, for the journal. */
   void dump(Map<String, Object> records) {
-    failures.forEach(container -> records.put(key(container), container.record(true)));
-    past.forEach(container -> records.put(key(container), container.record(true)));
-    present().forEach(container -> records.put(key(container), container.record(false)));
+    failures.forEach(container -> records.put(key(container), lazy(container, true)));
+    past.forEach(container -> records.put(key(container), lazy(container, true)));
+    present().forEach(container -> records.put(key(container), lazy(container, false)));
+  }
+
+  private static Json.Lazy lazy(Container container, boolean past) {
+    return () -> container.record(past);
   }
 
   /** Back from the journal. */

@@ -122,10 +122,12 @@ final class Views {
     List<Object> list = new ArrayList<>();
     int failures = 0;
     for (Container container : context.roster.all()) {
-      Map<String, Object> view = container.view();
       boolean failed = container.state() == ContainerState.FAILED && ++failures <= MAX_STDERR_FAILURES;
-      view.put("stderr", failed ? container.stderr() : Collections.emptyList());
-      list.add(view);
+      list.add((Json.Lazy) () -> {
+        Map<String, Object> view = container.view();
+        view.put("stderr", failed ? container.stderr() : Collections.emptyList());
+        return view;
+      });
     }
     Identity identity = context.identity;
     return Json.map("format", 2, "id", identity.application, "name", context.spec.name, "user", identity.user, "outcome",

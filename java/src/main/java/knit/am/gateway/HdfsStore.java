@@ -45,11 +45,11 @@ public final class HdfsStore implements Store {
   }
 
   @Override
-  public void replace(String name, byte[] content) throws IOException {
+  public void replace(String name, Content content) throws IOException {
     FileSystem files = files();
     Path temporary = new Path(folder, "." + name + "." + attempt);
     try (OutputStream out = files.create(temporary, true)) {
-      out.write(content);
+      content.writeTo(out);
     }
     journals.check();
     rename(files, temporary, new Path(folder, name));
@@ -72,7 +72,7 @@ public final class HdfsStore implements Store {
   }
 
   @Override
-  public JournalFile beginJournal(int segment, byte[] first) throws IOException {
+  public JournalFile beginJournal(int segment, Content first) throws IOException {
     return journals.begin(segment, first);
   }
 

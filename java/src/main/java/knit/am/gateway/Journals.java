@@ -1,12 +1,15 @@
 package knit.am.gateway;
 
+import java.io.BufferedOutputStream;
 import java.io.BufferedReader;
 import java.io.FileNotFoundException;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.InputStreamReader;
+import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.function.Consumer;
@@ -91,6 +94,8 @@ public final class Journals {
 
   private static final Pattern OURS = Pattern.compile("attempt-([0-9]{6,10})|\\.?journal-([0-9]{6,10})-([0-9]{6,10})");
   private static final long POLL = 50;
+  /** Bytes of a state that are written at once. */
+  private static final int PIECE = 1 << 20;
   /** Milliseconds after which a recovery is begun again: the DataNode that was to do it may have died. */
   private static final long AGAIN = 20_000;
 
@@ -207,13 +212,25 @@ public final class Journals {
   }
 
   /** Begin a segment: see above. */
-  public Segment begin(int segment, byte[] state) throws IOException {
+  public Segment begin(int segment, Store.Content state) throws IOException {
     String name = journal(attempt, segment);
     Out out = folder.create("." + name);
     boolean begun = false;
     List<Name> names;
     try {
-      out.append(state);
+      OutputStream pieces = new BufferedOutputStream(new OutputStream() {
+        @Override
+        public void write(int one) throws IOException {
+          out.append(new byte[] {(byte) one});
+        }
+
+        @Override
+        public void write(byte[] bytes, int from, int length) throws IOException {
+          out.append(Arrays.copyOfRange(bytes, from, from + length));
+        }
+      }, PIECE);
+      state.writeTo(pieces);
+      pieces.flush();
       folder.rename("." + name, name);
       names = list();
       begun = true;

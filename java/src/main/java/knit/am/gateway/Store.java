@@ -1,6 +1,7 @@
 package knit.am.gateway;
 
 import java.io.IOException;
+import java.io.OutputStream;
 import java.util.function.Consumer;
 
 /** The application's folder {@code <staging>/apps/<app id>/}; {@link Journals} says how attempts share it. */
@@ -10,7 +11,7 @@ public interface Store {
    *
    * @throws Journals.Superseded if a later attempt has begun: the file is its
    */
-  void replace(String name, byte[] content) throws IOException;
+  void replace(String name, Content content) throws IOException;
 
   /**
    * Take over from earlier attempts and read the newest journal that they left; they can write no more.
@@ -28,7 +29,12 @@ public interface Store {
    * @param first the state so far
    * @throws Journals.Superseded if a later attempt has begun
    */
-  JournalFile beginJournal(int segment, byte[] first) throws IOException;
+  JournalFile beginJournal(int segment, Content first) throws IOException;
+
+  /** What a file is to hold: it may be large, so it is never there as a whole. */
+  interface Content {
+    void writeTo(OutputStream out) throws IOException;
+  }
 
   /** A journal being written. */
   interface JournalFile {

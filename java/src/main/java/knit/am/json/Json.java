@@ -1,16 +1,20 @@
 package knit.am.json;
 
+import com.fasterxml.jackson.core.JsonEncoding;
 import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.JsonGenerator;
 import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.JsonToken;
 import java.io.IOException;
+import java.io.OutputStream;
 import java.io.StringWriter;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.BiConsumer;
 
 /**
  * JSON as maps, lists, strings, longs, booleans and null, over Jackson's streaming parser alone: its data binding would
@@ -72,8 +76,17 @@ public final class Json {
     public final String text;
 
     public Raw(Object value) {
-      text = write(value);
+      text = value instanceof Raw ? ((Raw) value).text : write(value);
     }
+
+    private Raw(byte[] source, int from, int to) {
+      text = new String(source, from, to - from, StandardCharsets.UTF_8);
+    }
+  }
+
+  /** A value that is made when it is written: of very many, one at a time is there. */
+  public interface Lazy {
+    Object value();
   }
 
   /**
@@ -97,6 +110,49 @@ public final class Json {
     } catch (IOException error) {
       throw new IllegalArgumentException("not JSON: " + error.getMessage());
     }
+  }
+
+  /**
+   * Read one line of the journal, {@code ["key", record, "key", record, …]}. What callers gave us stays the text that it is.
+   *
+   * @param records gets each key and its record, null for what is no more
+   */
+  public static void parseRecords(byte[] line, BiConsumer<String, Object> records) {
+    try (JsonParser parser = FACTORY.createParser(line)) {
+      parser.nextToken();
+      for (String key = parser.nextTextValue(); key != null; key = parser.nextTextValue()) {
+        parser.nextToken();
+        records.accept(key, key.startsWith("r ") ? new Raw(raw(parser, line)) : record(parser, line)); // results stay
+      }
+      if (parser.currentToken() != JsonToken.END_ARRAY) {
+        throw new IllegalArgumentException("not a line of records");
+      }
+    } catch (IOException error) {
+      throw new IllegalArgumentException("not JSON: " + error.getMessage());
+    }
+  }
+
+  private static Object record(JsonParser parser, byte[] line) throws IOException {
+    if (parser.currentToken() != JsonToken.START_OBJECT) {
+      return value(parser, 1);
+    }
+    Map<String, Object> map = new LinkedHashMap<>();
+    while (parser.nextToken() != JsonToken.END_OBJECT) {
+      String name = parser.getCurrentName();
+      parser.nextToken();
+      map.put(name, name.equals("value") ? raw(parser, line) : value(parser, 2));
+    }
+    return map;
+  }
+
+  private static Object raw(JsonParser parser, byte[] line) throws IOException {
+    if (parser.currentToken() == JsonToken.VALUE_NULL) {
+      return null;
+    }
+    int from = (int) parser.getTokenLocation().getByteOffset();
+    parser.skipChildren();
+    parser.getTextLength(); // the parser goes to the end of a text only when somebody wants it
+    return new Raw(line, from, (int) parser.getCurrentLocation().getByteOffset());
   }
 
   private static Object value(JsonParser parser, int depth) throws IOException {
@@ -148,6 +204,16 @@ public final class Json {
     return out.toString();
   }
 
+  /** Writes ASCII JSON piece by piece. */
+  @SuppressWarnings("deprecation")
+  public static void write(OutputStream out, Object value) throws IOException {
+    JsonGenerator generator = FACTORY.createGenerator(out, JsonEncoding.UTF8);
+    generator.disable(JsonGenerator.Feature.AUTO_CLOSE_TARGET);
+    generator.enable(JsonGenerator.Feature.ESCAPE_NON_ASCII);
+    put(generator, value);
+    generator.flush();
+  }
+
   private static void put(JsonGenerator generator, Object value) throws IOException {
     if (value == null) {
       generator.writeNull();
@@ -168,6 +234,8 @@ public final class Json {
       generator.writeEndArray();
     } else if (value instanceof Raw) {
       generator.writeRawValue(((Raw) value).text);
+    } else if (value instanceof Lazy) {
+      put(generator, ((Lazy) value).value());
     } else if (value instanceof Boolean) {
       generator.writeBoolean((Boolean) value);
     } else if (value instanceof Literal) {
