@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -159,8 +160,6 @@ def scale(service: str, instances: int | None = None, *, by: int | None = None) 
     """
     if (instances is None) == (by is None):
         raise ValueError("give instances or by")
-    import secrets
-
     change = {"instances": instances} if by is None else {"by": by}
     found = _call("PUT", f"/api/v1/services/{service}/scale", {**change, "token": secrets.token_hex(16)})
     return int(found["instances"])
@@ -168,7 +167,7 @@ def scale(service: str, instances: int | None = None, *, by: int | None = None) 
 
 def kill_container(container: str) -> None:
     """End one container (`main_0`, or YARN's id); its instance leaves the service. Only for services with `manages: true`."""
-    _call("PUT", f"/api/v1/containers/{container}/kill", {})
+    _call("PUT", f"/api/v1/containers/{container}/kill", {"token": secrets.token_hex(16)})
 
 
 def move(queue: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import random
 import threading
 import time
 import urllib.request
@@ -20,7 +21,8 @@ from knit_container.credentials import secrets_in
 from knit_container.signing import BadReply, encode_body, open_reply, query_string, sign
 
 PATIENCE = 300.0  # seconds a call waits for an ApplicationMaster that restarts
-_TIMEOUT = 10.0
+_CONNECT, _TIMEOUT = 3.0, 10.0  # seconds for a connection, and for a reply beside its own time
+_SOON, _EARLY, _LATER = 30.0, 1.0, 3.0  # seconds: pauses are short at first; a thousand containers ask HDFS meanwhile
 
 
 class NotInContainer(RuntimeError):
@@ -38,7 +40,7 @@ class RefusedByMaster(RuntimeError):
 class Master:
     """The ApplicationMaster, for one container: signs with the container's token, follows it over a restart."""
 
-    def __init__(self, environ: dict[str, str]) -> None:
+    def __init__(self, environ: dict[str, str], clock: Any = time) -> None:
         try:
             self._address = environ["KNIT_MASTER"]
             self._attempt = int(environ["KNIT_MASTER_ATTEMPT"])
@@ -49,7 +51,7 @@ class Master:
         self._files = [url for url in environ.get("KNIT_MASTER_FILE", "").split(",") if url]
         self._user = environ.get("HADOOP_USER_NAME", "")
         self._token = secrets_in(Path(location).read_bytes())["knit.token"]
-        self._skew = 0
+        self._skew, self._clock = 0, clock
         self._lock = threading.Lock()
         self._local = threading.local()
         # containers talk to the cluster directly, whatever http_proxy says
@@ -69,7 +71,8 @@ class Master:
             ConnectionError: it could not be reached for `PATIENCE` seconds.
         """
         raw = b"" if body is None else encode_body(body)
-        deadline, pause, stale = time.monotonic() + PATIENCE + wait, 0.1, 0
+        deadline, pause, stale = self._clock.monotonic() + PATIENCE + wait, 0.1, 0
+        failing_since: float | None = None
         while True:
             with self._lock:
                 address, number = self._address, self._attempt
@@ -79,10 +82,12 @@ class Master:
                     raise ConnectionError("it is busy")
             except (OSError, http.client.HTTPException, BadReply) as error:
                 self._hang_up()
-                if time.monotonic() > deadline:
+                now = self._clock.monotonic()
+                failing_since = now if failing_since is None else failing_since
+                if now > deadline:
                     raise ConnectionError(f"no ApplicationMaster at {address} for {PATIENCE:.0f} s: {error}") from None
-                time.sleep(pause)
-                pause = min(2 * pause, 3.0)
+                self._clock.sleep(pause * random.uniform(0.5, 1.0))  # not all containers at once
+                pause = min(2 * pause, _EARLY if now - failing_since < _SOON else _LATER)
                 self._look_again()
                 continue
             if status < 300:
@@ -91,7 +96,7 @@ class Master:
             if code == "stale" and stale < 3:
                 stale += 1
                 with self._lock:
-                    self._skew = int(reply["time"]) - int(time.time() * 1000)
+                    self._skew = int(reply["time"]) - int(self._clock.time() * 1000)
                     self._attempt = int(reply["attempt"])
                 continue
             message = str(reply.get("message", code)) if isinstance(reply, dict) else ""
@@ -102,16 +107,16 @@ class Master:
     ) -> tuple[int, Any]:
         """Over this thread's connection, which is kept; one that the other side has closed meanwhile is made anew."""
         signed = sign(
-            self._token, self._id, number, method, path, query, raw, now_ms=int(time.time() * 1000) + self._skew
+            self._token, self._id, number, method, path, query, raw, now_ms=int(self._clock.time() * 1000) + self._skew
         )
         kept = getattr(self._local, "connection", None)
         if kept is None or self._local.address != address:
             self._hang_up()
-            kept = self._local.connection = http.client.HTTPConnection(address, timeout=_TIMEOUT)
+            kept = self._local.connection = http.client.HTTPConnection(address, timeout=_CONNECT)
             self._local.address = address
-        kept.timeout = _TIMEOUT + wait
-        if kept.sock is not None:
-            kept.sock.settimeout(_TIMEOUT + wait)
+        if kept.sock is None:
+            kept.connect()  # a node that is gone is no long poll
+        kept.sock.settimeout(_TIMEOUT + wait)
         headers = {"Content-Type": "application/json"} if raw else {}
         kept.request(method, f"{path}?{query_string(signed)}", body=raw or None, headers=headers)
         response = kept.getresponse()

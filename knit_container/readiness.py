@@ -23,7 +23,7 @@ def main(interval: float, timeout: float, command: str) -> None:
             if done.returncode == 0:
                 ready()
                 return
-        except subprocess.TimeoutExpired:
+        except (subprocess.TimeoutExpired, ConnectionError):  # or no ApplicationMaster for minutes: tell the next one
             pass
         time.sleep(interval)
 

@@ -102,7 +102,9 @@ class KeyValueStore:
         Raises:
             Conflict: it is at another revision than `expect`.
         """
-        body = {} if expect is None else {"expect": expect}
+        body: dict[str, Any] = {"token": secrets.token_hex(16)}
+        if expect is not None:
+            body["expect"] = expect
         return bool(self._guarded(key, "PUT", f"/api/v1/kv/{encoded(key)}/delete", body)["deleted"])
 
     def append(self, prefix: str, value: Any) -> tuple[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from knit_core.errors import (
     NotFound,
     WaitTimeout,
 )
+from knit_core.http import RetryPolicy
 from knit_core.ids import ApplicationId
 from knit_core.reading import Reading
 from knit_core.report import Report
@@ -29,6 +31,8 @@ from knit_core.why import Pending, Why, why_ended, why_no_master, why_running
 if TYPE_CHECKING:
     from knit_core.client import Knit
     from knit_core.master import Master
+
+_SHORTEST = 1.0  # seconds
 
 
 class Application(Steering, Reading):
@@ -152,8 +156,12 @@ class Application(Steering, Reading):
             ApplicationFailed, ApplicationKilled, ApplicationLost: it ended otherwise than well.
             WaitTimeout: the time is over; the application goes on.
         """
-        waiter = self._waiter(timeout, poll)
-        result = self.conclude(drive(waiter, self.report, on_report, clock=self.knit.clock))
+        waiter, clock = self._waiter(timeout, poll), self.knit.clock
+        report = drive(waiter, self.report, on_report, clock=clock)
+        # the NameNode may be away just now: that is forgiven as long as the ResourceManager's faults are
+        left = math.inf if waiter.deadline is None else waiter.deadline - (clock.monotonic() - waiter.started)
+        reading = RetryPolicy(max(_SHORTEST, min(waiter.patience, left)), clock=clock)
+        result = reading.call(lambda: self.conclude(report), idempotent=True)
         return result.raise_for_outcome() if check else result
 
     def wait_until(self, condition: Callable[[Report], bool], timeout: float | str | None = 60.0) -> Report:
@@ -282,6 +290,8 @@ class Application(Steering, Reading):
 
         Raises:
             NotAuthorized: it belongs to somebody else.
+            WaitTimeout: YARN took the order, and `grace` seconds later (10 at least) it had not ended; it will.
+            ConnectionFailed, ServiceUnavailable: the ResourceManager is away; whether it ends is not known.
         """
         try:
             report = self.report()
@@ -296,11 +306,17 @@ class Application(Steering, Reading):
                 return True
             except (WaitTimeout, ApplicationNotFound):
                 pass
+        span = max(span, 10.0)
         try:
             self.knit.resourcemanager.kill(self.id)
-            self.wait_until(lambda latest: latest.ended, max(span, 10.0))
+            self.wait_until(lambda latest: latest.ended, span)
         except ApplicationNotFound:
             pass
+        except WaitTimeout:
+            raise WaitTimeout(
+                f"{self.id}: YARN was told to end it and had not done so {span:g} s later. It ends when the "
+                "ResourceManager comes to it; look again, or call kill once more."
+            ) from None
         return True
 
     def _ask_to_stop(self, reason: str) -> bool:

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TypeVar
 
+from knit_core.clock import Clock
 from knit_core.config import Config, HadoopConf
 from knit_core.errors import RequestRefused
 from knit_core.facts import DEFAULT_CLASSPATH, ClusterFacts, ClusterTotals, NewApplication, Queue, Switches
@@ -14,6 +15,8 @@ from knit_core.resourcemanager import ResourceManager, or_empty
 from knit_core.spec import ApplicationSpec
 
 T = TypeVar("T")
+_NODES = 60.0  # seconds; NodeManagers ask every 30 s for a ResourceManager that is away, unless the cluster sets another time
+_ALL_NODES = 2.0  # seconds without another one after the first
 
 
 def ask_cluster(
@@ -53,6 +56,32 @@ def ask_cluster(
         nodes=None if node_rows is None else tuple(node_rows),
         labels=None if label_rows is None else tuple(label_rows),
     )
+
+
+def await_nodes(rm: ResourceManager, say: Callable[[str], None], clock: Clock) -> bool:
+    """Wait until NodeManagers run: they come back by and by after the ResourceManager was restarted.
+
+    Args:
+        rm: which.
+        say: gets a line for people.
+        clock: what it reads and sleeps by.
+
+    Returns:
+        Whether there are any. They have been of the same number for `_ALL_NODES` seconds then, or `_NODES` seconds are over.
+    """
+    say(f"no NodeManager runs (was the ResourceManager restarted?): waiting for one, {_NODES:.0f} s at most")
+    begun = since = clock.monotonic()
+    seen = 0
+    while (now := clock.monotonic()) - begun < _NODES:
+        totals = _or_none(rm.totals)
+        if totals is None:
+            return True  # nobody may know
+        if totals.nodes != seen:
+            seen, since = totals.nodes, now
+        if seen and now - since >= _ALL_NODES:
+            return True
+        clock.sleep(0.5)
+    return seen > 0
 
 
 def _labels(spec: ApplicationSpec) -> set[str]:
@@ -150,4 +179,4 @@ def _or_none(call: Callable[[], T]) -> T | None:
         return None
 
 
-__all__ = ["ask_cluster", "cluster_facts", "switches_of"]
+__all__ = ["ask_cluster", "await_nodes", "cluster_facts", "switches_of"]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from knit_core import archives, preflight
-from knit_core.clusterfacts import ask_cluster
+from knit_core.clusterfacts import ask_cluster, await_nodes
 from knit_core.errors import (
     ApplicationNotFound,
     ConnectionFailed,
@@ -114,6 +114,8 @@ class Launcher:
         jar, zipped = master_jar(), container_zip()
         rm = self.knit.resourcemanager
         facts = ask_cluster(rm, self.knit.config, self.spec, app_id=app_id, checks=self.checks)
+        if facts.totals is not None and not facts.totals.nodes and await_nodes(rm, self._say, self.knit.clock):
+            facts = ask_cluster(rm, self.knit.config, self.spec, app_id=app_id, checks=self.checks)
         files, problems = gather(self.spec, facts.filesystem)
         files = self._staging.place(files, self.spec)
         problems += _platform_problems(self.spec)

@@ -109,12 +109,14 @@ class Result:
 
     @property
     def value(self) -> Any:
-        """The returned value of a single instance, or the list by rank of several; None when nothing was returned."""
-        per_service = [values for values in self.values.values() if values]
-        if not per_service:
+        """The returned value of a single instance, or the list by rank of several; None when nothing was returned.
+
+        Of several services the first one that returned something; `values` has all of them.
+        """
+        service, ranks = next(((name, ranks) for name, ranks in self.values.items() if ranks), ("", {}))
+        if not ranks:
             return None
-        ranks = per_service[0]
-        instances = {c.instance for c in self.containers if c.service == next(iter(self.values))}
+        instances = {c.instance for c in self.containers if c.service == service}
         if len(ranks) == 1 and len(instances) <= 1:
             return next(iter(ranks.values()))
         return [ranks.get(rank) for rank in range(max([*ranks, *instances]) + 1)]

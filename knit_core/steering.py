@@ -77,7 +77,7 @@ class Steering:
             NotFound: no such container.
             RequestRefused: it has ended already.
         """
-        self.master.put(f"/containers/{container}/kill", {})
+        self.master.put(f"/containers/{container}/kill", {"token": secrets.token_hex(16)})
 
     def progress(self, fraction: float) -> None:
         """Set the application's progress, 0.0 to 1.0."""

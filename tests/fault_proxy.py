@@ -150,10 +150,13 @@ class FaultProxy:
     Attributes:
         address: where it listens.
         counts: what passed.
+        rewrite: texts to be replaced by others of the same length, in both directions: how the addresses in one service's
+            replies become those of further forwarders. Take care that no message ends with the beginning of a text.
     """
 
     def __init__(self, target: Address, listen: Address = ("127.0.0.1", 0)) -> None:
         self.target = target
+        self.rewrite: dict[bytes, bytes] = {}
         self.counts = Counts()
         self._fault: Fault | None = None
         self._strikes: int | None = None
@@ -336,9 +339,13 @@ class FaultProxy:
     async def _pump(self, connection: _Connection, direction: str) -> None:
         source = connection.client if direction == REQUEST else connection.server
         assert source is not None
-        messages = _HttpMessages()
+        messages, held = _HttpMessages(), b""
         while connection in self._connections:
             data = await self._loop.sock_recv(source, _PIECE)
+            if self.rewrite:
+                data, held = self._rewritten(held, data)
+                if held and not data:
+                    continue
             if not data:
                 await self._until_whole(connection, direction)
                 sink = connection.server if direction == REQUEST else connection.client
@@ -346,6 +353,20 @@ class FaultProxy:
                     sink.shutdown(socket.SHUT_WR)
                 return
             await self._deliver(connection, direction, data, messages)
+
+    def _rewritten(self, held: bytes, data: bytes) -> tuple[bytes, bytes]:
+        """What can be sent on, and an end that may be the beginning of a text."""
+        if not data:
+            return held, b""
+        data = held + data
+        for text, other in self.rewrite.items():
+            assert len(text) == len(other), (text, other)
+            data = data.replace(text, other)
+        longest = max(map(len, self.rewrite), default=0)
+        for size in range(min(longest - 1, len(data)), 0, -1):
+            if any(text.startswith(data[-size:]) for text in self.rewrite):
+                return data[:-size], data[-size:]
+        return data, b""
 
     async def _until_whole(self, connection: _Connection, direction: str) -> None:
         """A partition holds the end of a connection back, too."""

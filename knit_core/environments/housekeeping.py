@@ -36,8 +36,7 @@ def prune_local(
     chosen = choose(items, time.time() * 1000, older_than=older_than, keep_size=keep_size)
     if not dry_run:
         with cache.work_folder() as work:
-            for item in chosen:
-                _delete(Path(item.path), work)
+            chosen = [item for item in chosen if _delete(item, work)]
             _forget_lost(cache)
     gone = {item.path for item in chosen}
     return Pruned(tuple(chosen), tuple(item for item in items if item.path not in gone))
@@ -46,22 +45,38 @@ def prune_local(
 def _item(path: Path) -> Item:
     stat = path.stat()
     size = sum(each.lstat().st_size for each in path.rglob("*") if not each.is_dir()) if path.is_dir() else stat.st_size
-    return Item(str(path), size, int(stat.st_mtime * 1000), (), f"{path.parent.name}/{path.name[:20]}")
+    return Item(str(path), size, _used(path), (), f"{path.parent.name}/{path.name[:20]}")
 
 
-def _delete(path: Path, work: Path) -> None:
-    """Out of sight first, in one step: nobody finds half an environment."""
+def _used(path: Path) -> int:
+    return int(path.stat().st_mtime * 1000)
+
+
+def _delete(item: Item, work: Path) -> bool:
+    """Out of sight first, in one step: nobody finds half an environment. False when it was used since it was chosen.
+
+    To look at a large cache takes long, and a build may have found the item meanwhile. One that says so in the last
+    moment, between the look and the renaming, gets it back.
+    """
+    path = Path(item.path)
     target = work / path.name
     try:
+        if _used(path) != item.used:
+            return False
         path.rename(target)
     except FileNotFoundError:  # another pruning
-        return
+        return True
+    if _used(target) != item.used:
+        if not path.exists():
+            target.rename(path)
+        return False
     if path.suffix == ".gz":
         path.with_suffix(".json").unlink(missing_ok=True)
     if target.is_dir():
         shutil.rmtree(target)
     else:
         target.unlink()
+    return True
 
 
 def _forget_lost(cache: Cache) -> None:

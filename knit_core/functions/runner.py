@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from knit_core.errors import (
     WaitTimeout,
 )
 from knit_core.functions.job import FunctionJob, exception_of, outcome
-from knit_core.waiting import Done, Waiter
+from knit_core.waiting import PATIENCE, Done, Waiter
 
 if TYPE_CHECKING:
     from knit_core.application import Application
@@ -225,8 +226,16 @@ def _values_of(app: Application, chunk: int, return_exceptions: bool) -> list[An
     """The values of one chunk, by way of a file on the disk: they may be large."""
     values: list[Any] = []
     with tempfile.TemporaryFile() as file:
-        for piece in app.knit.hdfs.stream(f"{app.folder}/results/{chunk}"):
-            file.write(piece)
+
+        def fetch() -> None:
+            file.seek(0)
+            file.truncate()
+            for piece in app.knit.hdfs.stream(f"{app.folder}/results/{chunk}"):
+                file.write(piece)
+
+        # what is lost here is the work of all containers: HDFS may be away for as long as the ResourceManager
+        retry = app.knit.hdfs.http.retry
+        replace(retry, budget=PATIENCE if retry.budget else 0.0).call(fetch, idempotent=True)
         size = file.tell()
         file.seek(0)
         while file.tell() < size:

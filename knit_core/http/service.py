@@ -108,6 +108,7 @@ class HttpService:
         session.verify = self.endpoint.verify
         session.proxies = dict(self.endpoint.proxies or {})
         session.headers.update({"X-XSRF-Header": "knit", "Accept": "application/json", "User-Agent": "knit"})
+        session.hooks["response"].append(_whole_head)
         self.endpoint.auth.configure(session)
         return session
 
@@ -247,6 +248,26 @@ class HttpService:
         elif status == 404:
             kind = NotFound
         return kind(text, status=status, exception=exception, address=base, action=action)
+
+
+def _whole_head(response: requests.Response, *_args: Any, **_options: Any) -> None:
+    """Refuses a reply whose head was cut off: Python's HTTP client takes that for a head without the missing fields.
+
+    HTTP/1.1 wants a length, chunks, or the announcement that the connection ends. Without any of them a 404 whose body is
+    missing would be believed.
+
+    Raises:
+        requests.ConnectionError: the connection broke within the head.
+    """
+    bodiless = response.status_code in {204, 304} or response.request.method == "HEAD"
+    if bodiless or getattr(response.raw, "version", 10) != 11:
+        return
+    fields = response.headers
+    if not (
+        "Content-Length" in fields or "Transfer-Encoding" in fields or "close" in fields.get("Connection", "").lower()
+    ):
+        response.close()
+        raise requests.ConnectionError("the connection broke within the head of the reply")
 
 
 def _base(response: requests.Response) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections.abc import Iterator
@@ -99,6 +100,30 @@ def test_appended_numbers_are_given_once(running: Application) -> None:
     for thread in threads:
         thread.join()
     assert sorted(numbers) == list(range(30))
+
+
+def test_a_call_whose_reply_was_lost_is_done_once(app: Application) -> None:
+    """Each call comes twice, as after a lost reply, with calls of others between."""
+    ways = {
+        "/kv/YQ": {"value": 1},  # "a"
+        "/kv/cS8/append": {"value": 1},  # "q/"
+        "/kv/YQ/delete": {},
+        "/services/main/scale": {"by": 1},
+        "/containers/main_1/kill": {},
+    }
+    for key in app.kv.keys("q/"):
+        app.kv.delete(key)
+    calls = [(way, {**body, "token": secrets.token_hex(16)}) for way, body in ways.items()]
+    first = [app.master.put(way, body) for way, body in calls]
+    app.kv.put("a", "another")
+    app.kv.append("q/", "another")
+    app.kv.delete("other")
+    instances = app.scale(by=1)
+    assert [app.master.put(way, body) for way, body in calls] == first
+    assert app.kv["a"] == "another"
+    assert len(app.kv.keys("q/")) == 2
+    assert app.services()["main"].instances == instances
+    app.scale(1)
 
 
 def test_waiting_for_a_key(app: Application) -> None:

@@ -221,6 +221,20 @@ def test_repeated_requests_and_replies(proxy: FaultProxy, seen: list[str]) -> No
     assert data.count(b"HTTP/1.1 200") == 2 and data.count(BODY) == 2
 
 
+def test_addresses_are_rewritten_across_pieces() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, FaultProxy(server.getsockname()) as proxy:
+        proxy.rewrite = {b"localhost:1234": b"127.0.0.1:5678"}
+        client = socket.create_connection(proxy.address, timeout=10)
+        target, _ = server.accept()
+        target.sendall(b"at local")
+        assert client.recv(100) == b"at "
+        target.sendall(b"host:1234, or localhost:12")
+        target.close()
+        data = b"".join(iter(lambda: client.recv(100), b""))
+        assert data == b"127.0.0.1:5678, or localhost:12"
+        client.close()
+
+
 def test_the_target_may_move(proxy: FaultProxy) -> None:
     old, proxy.target = proxy.target, ("127.0.0.1", 1)
     with pytest.raises(ConnectionError):

@@ -12,6 +12,7 @@ import pytest
 from knit_core.application import Application
 from knit_core.errors import ConnectionFailed, MasterUnreachable, NotFound
 from knit_core.functions import FunctionJob, run_job
+from knit_core.http import RetryPolicy
 from knit_core.report import Report
 from knit_core.states import Outcome, State
 from tests.simulated_clock import SimulatedClock
@@ -26,15 +27,30 @@ class Cluster:
     Args:
         queued, runs: seconds.
         away: from when to when (seconds after its start) the ResourceManager does not answer, 20 s for each try.
+        lost: the same of the NameNode.
+        torn: how many replies with values break in the middle, after 20 s each.
     """
 
-    def __init__(self, queued: float, runs: float, away: tuple[float, float] = (0.0, 0.0)) -> None:
+    def __init__(
+        self,
+        queued: float,
+        runs: float,
+        away: tuple[float, float] = (0.0, 0.0),
+        lost: tuple[float, float] = (0.0, 0.0),
+        torn: int = 0,
+    ) -> None:
         self.clock = SimulatedClock()
         self.begun = self.clock.now
-        self.starts, self.ends, self.away = queued, queued + runs, away
+        self.starts, self.ends, self.away, self.lost, self.torn = queued, queued + runs, away, lost, torn
         self.killed = False
         self.resourcemanager = SimpleNamespace(app=self.app, kill=self.kill, address="http://rm")
-        self.hdfs = SimpleNamespace(stream=self.stream, read=self.read, delete=lambda *_args, **_options: True)
+        self.hdfs = SimpleNamespace(
+            stream=self.stream,
+            read=self.read,
+            delete=self.delete,
+            http=SimpleNamespace(retry=RetryPolicy(clock=self.clock)),
+        )
+        self.deleted: list[str] = []
         self.config = SimpleNamespace(staging="/s", user="alice")
 
     @property
@@ -45,7 +61,7 @@ class Cluster:
         return Application(self, ID)  # type: ignore[arg-type]
 
     def app(self, _id: str) -> Report:
-        self.clock.now += 10.0 if self.now > 2000 else 0.1  # a slow answer, so that a week is not a million looks
+        self.clock.now += 60.0 if self.now > 2000 else 0.1  # a slow answer, so that a week is not a million looks
         if self.away[0] <= self.now < self.away[1]:
             self.clock.now += 20.0
             raise ConnectionFailed("the ResourceManager is away")
@@ -81,10 +97,25 @@ class Cluster:
         return {"entries": [row] if done else [], "deleted": [], "revision": int(done), "more": False}
 
     def stream(self, _path: str) -> Iterator[bytes]:
-        yield pickle.dumps(("value", 7))
+        whole = pickle.dumps(("value", 7))
+        yield whole[:3]
+        if self.torn:
+            self.torn -= 1
+            self.clock.now += 20.0
+            raise ConnectionFailed("the connection broke")
+        yield whole[3:]
 
     def read(self, path: str) -> bytes:
+        self._namenode()
         raise NotFound(path)
+
+    def delete(self, path: str, recursive: bool = False) -> None:
+        self.deleted.append(path)
+
+    def _namenode(self) -> None:
+        if self.lost[0] <= self.now < self.lost[1]:
+            self.clock.now += 20.0
+            raise ConnectionFailed("the NameNode is away")
 
 
 def _run(cluster: Cluster, timeout: float | None = None) -> list[Any]:
@@ -119,3 +150,25 @@ def test_a_resourcemanager_that_is_away_costs_no_job() -> None:
     assert not cluster.killed
     with pytest.raises(ConnectionFailed, match="is away"):
         _run(Cluster(queued=5.0, runs=1000.0, away=(100.0, 900.0)))
+
+
+@pytest.mark.parametrize("fault", [{"lost": (1000.0, 1200.0)}, {"torn": 10}])
+def test_values_are_fetched_when_the_namenode_is_back(fault: dict[str, Any]) -> None:
+    """The end and the values are read from HDFS; what is not fetched then would be lost."""
+    cluster = Cluster(queued=5.0, runs=1000.0, **fault)
+    assert _run(cluster) == [7]
+    assert cluster.now >= 1200.0
+    assert cluster.deleted
+
+
+@pytest.mark.parametrize("fault", [{"lost": (1000.0, 1400.0)}, {"torn": 20}])
+def test_values_are_not_waited_for_without_end(fault: dict[str, Any]) -> None:
+    with pytest.raises(ConnectionFailed):
+        _run(Cluster(queued=5.0, runs=1000.0, **fault))
+
+
+def test_waiting_does_not_outlast_its_time_for_the_namenode() -> None:
+    cluster = Cluster(queued=5.0, runs=100.0, lost=(100.0, 10_000.0))
+    with pytest.raises(ConnectionFailed, match="the NameNode is away"):
+        cluster.submit({}).wait(timeout=150.0)
+    assert 150.0 <= cluster.now < 180.0

@@ -322,3 +322,24 @@ def test_what_went_wrong_on_the_direct_way(serve: Callable[..., Server], talk: C
     with closing(socket.create_server(("127.0.0.1", 0))) as silent:
         with pytest.raises(MasterUnreachable, match="no reply in time"):
             _master(talk, f"http://127.0.0.1:{silent.getsockname()[1]}").get("/application")
+
+
+@pytest.mark.parametrize("head", ["HTTP/1.1 404 Not Found\r\nDate: Mon", "HTTP/1.1 200 OK\r\nContent-Ty", "HTTP/1.1 2"])
+def test_a_reply_that_breaks_within_its_head_is_asked_for_again(head: str) -> None:
+    """A 404 whose rest is missing is not believed: what was asked for would count as gone."""
+    whole = b'HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n{"fine": true}'
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+
+        def answer() -> None:
+            for reply in (head.encode(), whole):
+                connection, _ = server.accept()
+                with connection:
+                    connection.recv(65536)
+                    connection.sendall(reply)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        endpoint = Endpoint("ResourceManager", (f"http://127.0.0.1:{server.getsockname()[1]}",), SimpleAuth("alice"))
+        with closing(HttpService(endpoint, QUICK)) as service:
+            assert service.get_json("/x", action="look") == {"fine": True}
+        thread.join()

@@ -49,7 +49,7 @@ class FakeMaster:
                 master.calls += 1
                 time.sleep(master.delay)
                 nonce = parse_qs(urlsplit(self.path).query)["knonce"][0]
-                body = _signed(nonce, json.dumps({"fine": True}).encode())
+                body = signed(nonce, json.dumps({"fine": True}).encode())
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
@@ -70,9 +70,9 @@ class FakeMaster:
         self._thread.join()
 
 
-def _signed(nonce: str, reply: bytes) -> bytes:
+def signed(nonce: str, reply: bytes, status: int = 200) -> bytes:
     """As docs/protocol.md says."""
-    text = "\n".join(("knit-reply-1", nonce, "200", hashlib.sha256(reply).hexdigest()))
+    text = "\n".join(("knit-reply-1", nonce, str(status), hashlib.sha256(reply).hexdigest()))
     signature = hmac.new(KEY, text.encode(), hashlib.sha256).hexdigest()
     return b'{"signature":"' + signature.encode() + b'","reply":' + reply + b"}"
 

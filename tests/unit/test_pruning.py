@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from knit_core.environments import housekeeping
 from knit_core.environments.housekeeping import prune_local
 from knit_core.errors import ApplicationNotFound
 from knit_core.facts import FileStatus
@@ -113,3 +115,37 @@ def test_the_cache_of_this_machine(tmp_path: Path) -> None:
         str(path.relative_to(tmp_path)) for path in tmp_path.glob("*/*") if path.parent.name not in ("work", "locks")
     }
     assert left == {"environments/new", "members/new.gz", "members/new.json"}
+
+
+@pytest.mark.parametrize("moment", ["after the choice", "before the renaming"])
+def test_what_a_build_uses_meanwhile_stays_in_the_cache_of_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    for name in ("idle", "wanted"):
+        (tmp_path / "environments" / name).mkdir(parents=True)
+        (tmp_path / "environments" / name / "environment.tar.gz").write_bytes(b"x")
+        os.utime(tmp_path / "environments" / name, (1e9, 1e9))
+    wanted = tmp_path / "environments" / "wanted"
+    if moment == "after the choice":
+        picked = housekeeping.choose
+
+        def choose(*some: Any, **options: Any) -> Any:
+            found = picked(*some, **options)
+            os.utime(wanted)
+            return found
+
+        monkeypatch.setattr(housekeeping, "choose", choose)
+    else:
+        rename = Path.rename
+
+        def late(path: Path, target: Path) -> Path:
+            if path == wanted:
+                os.utime(path)
+            return rename(path, target)
+
+        monkeypatch.setattr(Path, "rename", late)
+    done = prune_local(tmp_path)
+    assert [Path(item.path).name for item in done.gone] == ["idle"]
+    assert [Path(item.path).name for item in done.kept] == ["wanted"]
+    assert (wanted / "environment.tar.gz").read_bytes() == b"x"
+    assert not (tmp_path / "environments" / "idle").exists()

@@ -26,6 +26,14 @@ def test_values() -> None:
     assert several.values == {"main": {0: "a", 2: "c"}}
 
 
+def test_the_value_is_one_services_although_another_returned_nothing() -> None:
+    many = [{**_row(n), "id": f"quiet_{n}", "service": "quiet"} for n in range(3)]
+    one = _result(containers=[*many, _row(0)], results={"quiet": {}, "main": {"0": "a"}})
+    assert one.value == "a"
+    several = _result(containers=[*many[:1], _row(0), _row(1)], results={"quiet": {}, "main": {"1": "b"}})
+    assert several.value == [None, "b"]
+
+
 def test_a_failure_names_container_host_code_and_stderr() -> None:
     rows = [
         _row(0, "FAILED", exitCode=9, finishedAt=9000),

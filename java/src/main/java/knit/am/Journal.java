@@ -5,7 +5,6 @@ import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -72,11 +71,13 @@ final class Journal implements Runnable {
   static Map<String, Object> read(Store store) throws IOException {
     Map<String, Object> records = new LinkedHashMap<>();
     boolean there = store.readJournal(line -> {
-      Object[] pair = Json.parseRecord(line.getBytes(StandardCharsets.US_ASCII));
-      String key = (String) pair[0];
-      records.remove(key);
-      if (pair[1] != null) {
-        records.put(key, pair[1]);
+      List<Object> pairs = Json.parseRecords(line.getBytes(StandardCharsets.US_ASCII));
+      for (int i = 0; i < pairs.size(); i += 2) {
+        String key = (String) pairs.get(i);
+        records.remove(key);
+        if (pairs.get(i + 1) != null) {
+          records.put(key, pairs.get(i + 1));
+        }
       }
     });
     return there ? records : null;
@@ -194,16 +195,33 @@ final class Journal implements Runnable {
     limit = Math.max(LONG, LONGER_THAN_STATE * written);
   }
 
-  /** Write records down; how many bytes. */
+  /**
+   * Changes that belong together are one line: a next attempt finds all of them or none.
+   *
+   * @return how many bytes
+   */
   private static long write(List<Work> works, OutputStream out) throws IOException {
     long size = 0;
     for (Work work : works) {
+      List<Object> pairs = new ArrayList<>();
       for (Map.Entry<String, Object> entry : work.records.entrySet()) {
-        byte[] line = (Json.write(Arrays.asList(entry.getKey(), entry.getValue())) + "\n").getBytes(StandardCharsets.US_ASCII);
-        out.write(line);
-        size += line.length;
+        pairs.add(entry.getKey());
+        pairs.add(entry.getValue());
+        if (work.whole) {
+          size += line(out, pairs);
+        }
+      }
+      if (!pairs.isEmpty()) {
+        size += line(out, pairs);
       }
     }
     return size;
+  }
+
+  private static long line(OutputStream out, List<Object> pairs) throws IOException {
+    byte[] text = (Json.write(pairs) + "\n").getBytes(StandardCharsets.US_ASCII);
+    out.write(text);
+    pairs.clear();
+    return text.length;
   }
 }

@@ -39,6 +39,11 @@ final class FakeHdfs {
     return files.get(name).content.toString();
   }
 
+  /** What was not flushed to its end. */
+  synchronized void truncate(String name, int length) {
+    files.get(name).content.setLength(length);
+  }
+
   /** Somebody else deletes a file. */
   synchronized void lose(String beginning) {
     files.keySet().removeIf(name -> name.startsWith(beginning));

@@ -21,6 +21,11 @@ import org.junit.jupiter.api.Test;
 
 /** Attempts that do not know of one another: whatever order their steps have, nothing that was acknowledged is lost. */
 class FencingTest {
+  /** The end of a process. */
+  private static final class Crash extends Error {
+    private static final long serialVersionUID = 1L;
+  }
+
   /** An attempt of the ApplicationMaster, one step on HDFS at a time. */
   private static final class Attempt extends Thread {
     private final int number;
@@ -58,7 +63,7 @@ class FencingTest {
       waits.release();
       go.acquireUninterruptibly();
       if (crashed) {
-        throw new ThreadDeath();
+        throw new Crash();
       }
     }
 
@@ -74,7 +79,7 @@ class FencingTest {
         live();
       } catch (Journals.Superseded error) {
         superseded = true;
-      } catch (ThreadDeath error) {
+      } catch (Crash error) {
         crashed = true;
       } catch (Throwable error) {
         problem = error;

@@ -116,7 +116,7 @@ public final class Full {
       core.changes();
     }
     int keys = 0;
-    while (taken(core, new Event.KvPut(1, "", "key" + ++keys, new Json.Raw(numbers), null, null))) {
+    while (taken(core, new Event.KvPut(1, "", null, "key" + ++keys, new Json.Raw(numbers), null, null))) {
       core.changes();
     }
     System.out.println("refused result " + results + " and key " + keys);

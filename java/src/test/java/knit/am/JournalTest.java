@@ -23,7 +23,7 @@ import org.junit.jupiter.api.Test;
 class JournalTest {
   private static CompletableFuture<Reply> put(Running running, String key) {
     CompletableFuture<Reply> ticket = new CompletableFuture<>();
-    running.master.post(new Event.KvPut(running.clock.now(), ticket, key, new Json.Raw(1), null, null));
+    running.master.post(new Event.KvPut(running.clock.now(), ticket, null, key, new Json.Raw(1), null, null));
     return ticket;
   }
 
@@ -86,12 +86,12 @@ class JournalTest {
       store.hdfs.appendFaults.set(1_000_000);
       for (int repetition = 0; repetition < 2; repetition++) {
         CompletableFuture<Reply> ticket = new CompletableFuture<>();
-        first.master.post(new Event.KvPut(first.clock.now(), ticket, "b", new Json.Raw(1), 0L, "0123456789abcdef"));
+        first.master.post(new Event.KvPut(first.clock.now(), ticket, null, "b", new Json.Raw(1), 0L, "0123456789abcdef"));
         tickets.add(ticket);
       }
       tickets.add(get(first, "b"));
       CompletableFuture<Reply> conflict = new CompletableFuture<>();
-      first.master.post(new Event.KvPut(first.clock.now(), conflict, "b", new Json.Raw(2), 0L, null));
+      first.master.post(new Event.KvPut(first.clock.now(), conflict, null, "b", new Json.Raw(2), 0L, null));
       tickets.add(conflict);
       CompletableFuture<Reply> watch = new CompletableFuture<>();
       first.master.post(new Event.KvList(first.clock.now(), watch, "", 1, true, first.clock.now() + 1000));
@@ -121,12 +121,33 @@ class JournalTest {
       Json.Raw big = new Json.Raw(new String(new char[200 << 10]).replace('\0', 'x'));
       for (int i = 0; i < 60; i++) {
         CompletableFuture<Reply> ticket = new CompletableFuture<>();
-        running.master.post(new Event.KvPut(running.clock.now(), ticket, "same", big, null, null));
+        running.master.post(new Event.KvPut(running.clock.now(), ticket, null, "same", big, null, null));
         ticket.get(20, TimeUnit.SECONDS);
       }
       Running.await("begun anew", () -> running.store.begun > begun);
       put(running, "after").get(20, TimeUnit.SECONDS);
       assertTrue(written(running).containsKey("k after"));
+    }
+  }
+
+  @Test
+  void aChangeIsFoundWithItsTokenOrNotAtAll() throws Exception {
+    try (Running running = new Running(1)) {
+      running.awaitRunning(1);
+      put(running, "a").get(20, TimeUnit.SECONDS);
+      String name = running.store.hdfs.names().get(1);
+      int before = running.store.hdfs.content(name).length();
+      CompletableFuture<Reply> ticket = new CompletableFuture<>();
+      running.master.post(new Event.KvAppend(running.clock.now(), ticket, null, "q/", new Json.Raw(1), "0123456789abcdef"));
+      ticket.get(20, TimeUnit.SECONDS);
+      int after = running.store.hdfs.content(name).length();
+      for (int cut = after; cut >= before; cut--) {
+        running.store.hdfs.truncate(name, cut);
+        Map<String, Object> found = written(running);
+        assertEquals(cut == after, found.containsKey("k q/0000000000"));
+        assertEquals(cut == after, found.containsKey("t 0123456789abcdef"));
+        assertEquals(cut == after ? 1L : null, found.get("n q/"));
+      }
     }
   }
 

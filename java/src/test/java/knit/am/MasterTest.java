@@ -90,7 +90,7 @@ class MasterTest {
     })) {
       running.awaitRunning(2);
       // Nor do orders to stop, when what is on it is to be ended.
-      running.master.post(new Event.Kill(running.clock.now(), new CompletableFuture<>(), null, "main_101"));
+      running.master.post(new Event.Kill(running.clock.now(), new CompletableFuture<>(), null, "main_101", null));
       Running.await("stopped", () -> running.nodes.stopped.contains(Running.yarn(102)));
       assertEquals(NodeCalls.WIDTH, running.nodes.hung.get());
     }

@@ -39,7 +39,7 @@ public final class Running implements AutoCloseable {
     preparation.prepare(this);
     master = new Master(IDENTITY, Specs.of(instances, 0), clock, manager, nodes, (host, readiness) -> true, store);
     master.recover();
-    api.open(IDENTITY, SECRET, master::post, clock, null);
+    api.open(IDENTITY, SECRET, master::post, clock, clock, null);
     end = new FutureTask<>(() -> master.run("node01", api.port()));
     Master.daemon(end, "test").start();
   }

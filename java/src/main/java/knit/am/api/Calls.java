@@ -149,9 +149,7 @@ final class Calls {
       case "services/3/scale":
         return scale(call);
       case "containers/3/kill":
-        call.only("PUT");
-        call.body().end();
-        return new Event.Kill(call.at, call.ticket, call.container, call.way.get(1));
+        return kill(call);
       case "kv/1":
         return kvList(call);
       case "kv/2":
@@ -185,6 +183,14 @@ final class Calls {
     String token = token(fields);
     fields.end();
     return new Event.Scale(call.at, call.ticket, call.container, call.way.get(1), instances, relative, token);
+  }
+
+  private Event kill(Call call) throws Reply {
+    call.only("PUT");
+    Fields fields = call.body();
+    String token = token(fields);
+    fields.end();
+    return new Event.Kill(call.at, call.ticket, call.container, call.way.get(1), token);
   }
 
   private Event progress(Call call) throws Reply {
@@ -253,15 +259,16 @@ final class Calls {
     Long expect = expect(fields);
     String token = token(fields);
     fields.end();
-    return new Event.KvPut(call.at, call.ticket, key(call), value, expect, token);
+    return new Event.KvPut(call.at, call.ticket, call.container, key(call), value, expect, token);
   }
 
   private Event kvDelete(Call call) throws Reply {
     call.only("PUT");
     Fields fields = call.body();
     Long expect = expect(fields);
+    String token = token(fields);
     fields.end();
-    return new Event.KvDelete(call.at, call.ticket, key(call), expect);
+    return new Event.KvDelete(call.at, call.ticket, call.container, key(call), expect, token);
   }
 
   private Event kvAppend(Call call) throws Reply {
@@ -270,7 +277,7 @@ final class Calls {
     Json.Raw value = value(fields);
     String token = token(fields);
     fields.end();
-    return new Event.KvAppend(call.at, call.ticket, key(call), value, token);
+    return new Event.KvAppend(call.at, call.ticket, call.container, key(call), value, token);
   }
 
   private Event arrive(Call call) throws Reply {

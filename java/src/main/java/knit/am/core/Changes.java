@@ -21,6 +21,7 @@ final class Changes {
 
   void put(String key, Object record) {
     lazy.remove(key);
+    fresh.remove(key);
     fresh.put(key, record);
   }
 
@@ -41,7 +42,7 @@ final class Changes {
     lazy.clear();
   }
 
-  /** Everything since the last call, in the order of the first change. */
+  /** Everything since the last call, in the order of the last changes. */
   Map<String, Object> take() {
     Map<String, Object> taken = fresh;
     fresh = new LinkedHashMap<>();

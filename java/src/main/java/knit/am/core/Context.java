@@ -17,6 +17,7 @@ final class Context {
   final Services services;
   final Ending ending;
   final Results results = new Results(changes);
+  final Tokens tokens = new Tokens(changes);
   final Waiters waiters;
   private List<Action> actions = new ArrayList<>();
 
@@ -40,8 +41,19 @@ final class Context {
     return taken;
   }
 
+  /** Reply to a call that was done. */
   void answer(Event.Call call, Map<String, Object> body) {
+    tokens.done(call, body);
     act(new Action.Answer(call.ticket, 200, body));
+  }
+
+  /** Reply to a call as before, if it was done before. */
+  boolean repeat(Event.Call call) {
+    Map<String, Object> before = tokens.reply(call);
+    if (before != null) {
+      act(new Action.Answer(call.ticket, 200, before));
+    }
+    return before != null;
   }
 
   void refuse(Event.Call call, int status, String code, String message, Object... more) {

@@ -55,7 +55,8 @@ public final class Core {
       } else if (key.startsWith("c ")) {
         Fields fields = new Fields(record, key);
         context.roster.restore(Container.of(fields), fields.flag("past"));
-      } else if (!kv.restore(key, record) && !barriers.restore(key, record) && !pages.restore(key, record)) {
+      } else if (!kv.restore(key, record) && !barriers.restore(key, record) && !pages.restore(key, record)
+          && !context.tokens.restore(key, record)) {
         throw new IllegalArgumentException("the journal has an unknown record: " + key);
       }
     }
@@ -69,7 +70,6 @@ public final class Core {
     group.ganged = record.flag("ganged");
     group.killed = record.integer("killed");
     group.restarts = record.integer("restarts");
-    group.lastScale = (String) record.any("lastScale");
   }
 
   /** All records that the state is made of, for a new journal. */
@@ -83,6 +83,7 @@ public final class Core {
     kv.dump(records);
     barriers.dump(records);
     pages.dump(records);
+    context.tokens.dump(records);
     context.log.dump(records);
     return records;
   }
@@ -201,6 +202,7 @@ public final class Core {
     if (!restored) {
       context.services.start(at);
     }
+    context.roster.groups().forEach(group -> group.histories().values().forEach(history -> history.notAfter(at)));
   }
 
   private void registered(Event.Registered event) {
@@ -215,12 +217,21 @@ public final class Core {
   // Calls
 
   private void call(Event.Call event) {
-    if (read(event) || store(event) || report(event)) {
+    if (event.yarn != null && context.roster.allocated(event.yarn) == null) {
+      refuseGone(event);
+      return;
+    }
+    if (!(event instanceof Event.Managing)) {
+      if (!context.repeat(event) && !read(event) && !store(event)) {
+        report(event);
+      }
       return;
     }
     if (!allowed((Event.Managing) event)) {
       context.refuse(event, 403, "forbidden",
           "a container's token is not good for this call, unless its service manages the application");
+    } else if (context.repeat(event)) {
+      return;
     } else if (event instanceof Event.Shutdown) {
       Event.Shutdown shutdown = (Event.Shutdown) event;
       context.ending.stop(shutdown.outcome, shutdown.diagnostics, event.at);
@@ -235,6 +246,16 @@ public final class Core {
       new ArrayList<>(context.spec.services.keySet()).forEach(barriers::changed);
     } else if (event instanceof Event.Administer) {
       context.act(new Action.Administer((Event.Administer) event));
+    }
+  }
+
+  /** A container that has ended, or that another has replaced, changes nothing any more. */
+  private void refuseGone(Event.Call event) {
+    if (context.identity.attempt > 1 && context.ending.phase() == Ending.Phase.STARTING) {
+      // The attempt before may have started it in the moment in which its journal ended.
+      context.refuse(event, 503, "starting", "the ApplicationMaster does not yet know which containers run");
+    } else {
+      context.refuse(event, 409, "ended", event.yarn + " has ended");
     }
   }
 
@@ -293,7 +314,7 @@ public final class Core {
   }
 
   /** What containers tell. */
-  private boolean report(Event.Call event) {
+  private void report(Event.Call event) {
     if (event instanceof Event.Progress) {
       progress((Event.Progress) event);
     } else if (event instanceof Event.Returned) {
@@ -302,10 +323,7 @@ public final class Core {
       context.instances.readying().ready((Event.Ready) event);
     } else if (event instanceof Event.AddPage) {
       pages.add((Event.AddPage) event);
-    } else {
-      return false;
     }
-    return true;
   }
 
   private void progress(Event.Progress event) {
@@ -315,19 +333,13 @@ public final class Core {
       return;
     }
     Container container = context.roster.allocated(event.yarn);
-    if (container == null) {
-      context.refuse(event, 409, "ended", event.yarn + " has ended");
-      return;
-    }
     context.roster.updateLazily(container.reported(event.progress, event.metrics), event.at);
     context.answer(event, Json.map());
   }
 
   private void returned(Event.Returned event) {
     Container container = context.roster.allocated(event.yarn);
-    if (container == null) {
-      context.refuse(event, 409, "ended", event.yarn + " has ended");
-    } else if (context.results.put(container.service, container.instance, event.value)) {
+    if (context.results.put(container.service, container.instance, event.value)) {
       context.answer(event, Json.map());
     } else {
       context.refuse(event, 413, "too-large",

@@ -202,10 +202,20 @@ public abstract class Event {
   /** A call over HTTP; it is answered with {@link Action.Answer} carrying the same ticket. */
   public abstract static class Call extends Event {
     public final Object ticket;
+    /** The container whose state or store the call changes; null for the client, and for calls that change nothing. */
+    public final String yarn;
+    /** Tells a repetition of the call; may be null. */
+    public final String token;
 
     private Call(long at, Object ticket) {
+      this(at, ticket, null, null);
+    }
+
+    private Call(long at, Object ticket, String yarn, String token) {
       super(at);
       this.ticket = ticket;
+      this.yarn = yarn;
+      this.token = token;
     }
   }
 
@@ -246,8 +256,8 @@ public abstract class Event {
     /** The container that calls, null for the client. */
     public final String caller;
 
-    private Managing(long at, Object ticket, String caller) {
-      super(at, ticket);
+    private Managing(long at, Object ticket, String caller, String token) {
+      super(at, ticket, null, token);
       this.caller = caller;
     }
   }
@@ -256,27 +266,28 @@ public abstract class Event {
     public final String service;
     public final int instances;
     public final boolean relative;
-    public final String token;
 
     /**
      * @param relative whether it is a difference
      * @param token tells a repetition, may be null
      */
     public Scale(long at, Object ticket, String caller, String service, int instances, boolean relative, String token) {
-      super(at, ticket, caller);
+      super(at, ticket, caller, token);
       this.service = service;
       this.instances = instances;
       this.relative = relative;
-      this.token = token;
     }
   }
 
   public static final class Kill extends Managing {
     public final String container;
 
-    /** @param container our id or YARN's */
-    public Kill(long at, Object ticket, String caller, String container) {
-      super(at, ticket, caller);
+    /**
+     * @param container our id or YARN's
+     * @param token tells a repetition, may be null
+     */
+    public Kill(long at, Object ticket, String caller, String container, String token) {
+      super(at, ticket, caller, token);
       this.container = container;
     }
   }
@@ -287,42 +298,35 @@ public abstract class Event {
     public final String value;
 
     public Administer(long at, Object ticket, String caller, boolean queue, String value) {
-      super(at, ticket, caller);
+      super(at, ticket, caller, null);
       this.queue = queue;
       this.value = value;
     }
   }
 
   public static final class Progress extends Call {
-    public final String yarn;
     public final double progress;
     public final Map<String, Object> metrics;
 
     /** @param yarn the container that reports, null for the client */
     public Progress(long at, Object ticket, String yarn, double progress, Map<String, Object> metrics) {
-      super(at, ticket);
-      this.yarn = yarn;
+      super(at, ticket, yarn, null);
       this.progress = progress;
       this.metrics = metrics;
     }
   }
 
   public static final class Ready extends Call {
-    public final String yarn;
-
     public Ready(long at, Object ticket, String yarn) {
-      super(at, ticket);
-      this.yarn = yarn;
+      super(at, ticket, yarn, null);
     }
   }
 
   public static final class Returned extends Call {
-    public final String yarn;
     public final Json.Raw value;
 
     public Returned(long at, Object ticket, String yarn, Json.Raw value) {
-      super(at, ticket);
-      this.yarn = yarn;
+      super(at, ticket, yarn, null);
       this.value = value;
     }
   }
@@ -331,31 +335,27 @@ public abstract class Event {
     public final String key;
     public final Json.Raw value;
     public final Long expect;
-    public final String token;
 
     /**
      * @param expect the revision it must have, 0 for none there, null for whatever
      * @param token tells a repetition, may be null
      */
-    public KvPut(long at, Object ticket, String key, Json.Raw value, Long expect, String token) {
-      super(at, ticket);
+    public KvPut(long at, Object ticket, String yarn, String key, Json.Raw value, Long expect, String token) {
+      super(at, ticket, yarn, token);
       this.key = key;
       this.value = value;
       this.expect = expect;
-      this.token = token;
     }
   }
 
   public static final class KvAppend extends Call {
     public final String prefix;
     public final Json.Raw value;
-    public final String token;
 
-    public KvAppend(long at, Object ticket, String prefix, Json.Raw value, String token) {
-      super(at, ticket);
+    public KvAppend(long at, Object ticket, String yarn, String prefix, Json.Raw value, String token) {
+      super(at, ticket, yarn, token);
       this.prefix = prefix;
       this.value = value;
-      this.token = token;
     }
   }
 
@@ -363,8 +363,8 @@ public abstract class Event {
     public final String key;
     public final Long expect;
 
-    public KvDelete(long at, Object ticket, String key, Long expect) {
-      super(at, ticket);
+    public KvDelete(long at, Object ticket, String yarn, String key, Long expect, String token) {
+      super(at, ticket, yarn, token);
       this.key = key;
       this.expect = expect;
     }
@@ -401,15 +401,13 @@ public abstract class Event {
   }
 
   public static final class Arrive extends Call {
-    public final String yarn;
     public final String name;
     public final int parties;
     public final long deadline;
 
     /** @param parties how many must arrive, 0 for all instances of the service */
     public Arrive(long at, Object ticket, String yarn, String name, int parties, long deadline) {
-      super(at, ticket);
-      this.yarn = yarn;
+      super(at, ticket, yarn, null);
       this.name = name;
       this.parties = parties;
       this.deadline = deadline;
@@ -417,14 +415,12 @@ public abstract class Event {
   }
 
   public static final class AddPage extends Call {
-    public final String yarn;
     public final String name;
     public final int port;
     public final String path;
 
     public AddPage(long at, Object ticket, String yarn, String name, int port, String path) {
-      super(at, ticket);
-      this.yarn = yarn;
+      super(at, ticket, yarn, null);
       this.name = name;
       this.port = port;
       this.path = path;
@@ -436,7 +432,7 @@ public abstract class Event {
     public final String diagnostics;
 
     public Shutdown(long at, Object ticket, String caller, Outcome outcome, String diagnostics) {
-      super(at, ticket, caller);
+      super(at, ticket, caller, null);
       this.outcome = outcome;
       this.diagnostics = diagnostics;
     }

@@ -184,7 +184,7 @@ final class Instances {
     Group group = context.roster.group(container);
     String why = "could not be started: " + event.message;
     if (container.state() == ContainerState.STOPPING) {
-      settle(container.ended(ContainerState.KILLED, event.at, null, container.diagnostics(), none()));
+      stopped(group, container.ended(ContainerState.KILLED, event.at, null, container.diagnostics(), none()));
       return;
     }
     health.failed(container.host(), event.at);
@@ -205,7 +205,7 @@ final class Instances {
     }
     Group group = context.roster.group(container);
     if (container.state() == ContainerState.STOPPING && !container.isCondemned()) {
-      settle(container.ended(ContainerState.KILLED, event.at, event.exit, container.diagnostics(), none()));
+      stopped(group, container.ended(ContainerState.KILLED, event.at, event.exit, container.diagnostics(), none()));
       return;
     }
     if (container.state() == ContainerState.HELD) {
@@ -294,6 +294,21 @@ final class Instances {
     if (container != null && container.state() == ContainerState.WAITING && container.key().equals(key)) {
       request(context.roster.group(container), container, at);
     }
+  }
+
+  /** A container that we stopped has ended. */
+  private void stopped(Group group, Container ended) {
+    if (!ended.isWantedAgain() || !context.ending.open()) {
+      settle(ended);
+      return;
+    }
+    bury(ended);
+    context.log.add(ended.finishedAt(), "container-ended", ended.id(), ended.state() + ": " + ended.diagnostics());
+    group.killed++;
+    context.services.note(group);
+    context.roster.archive(ended);
+    begin(group, ended.instance, ended.finishedAt());
+    context.services.changed(group, ended.finishedAt());
   }
 
   /** A container has ended for good; see what that means for the application. */
@@ -386,6 +401,8 @@ final class Instances {
     if (found.state() != ContainerState.STOPPING) {
       context.log.add(event.at, "container-kill", found.id(), null);
       container = dismiss(context.roster.update(found.leaving()), "killed on request", event.at);
+    } else if (found.isWantedAgain()) {
+      container = context.roster.update(found.leaving());
     }
     context.answer(event, Json.map("id", container.id(), "state", container.state().name()));
   }

@@ -4,7 +4,6 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
 import java.util.HashMap;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
@@ -13,14 +12,13 @@ import knit.am.json.Json;
 
 /**
  * The key-value store: JSON under keys, each change with a revision of its own that only grows, so that one can compare
- * and set, wait, and ask what has changed since. A repeated call (its token tells) changes nothing a second time.
+ * and set, wait, and ask what has changed since.
  */
 final class Kv {
   static final int MAX_KEY = 512;
   static final int LIMIT = 16 << 20;
   static final int MAX_PAGE = 512 << 10;
   private static final int MAX_GONE = 10_000;
-  private static final int MAX_TOKENS = 10_000;
   private static final int OVERHEAD = 64;
   private static final String ENTRY = "k ";
   private static final String COUNTER = "n ";
@@ -32,13 +30,11 @@ final class Kv {
     final String key;
     final Json.Raw value;
     final long revision;
-    final String token;
 
-    Entry(String key, Json.Raw value, long revision, String token) {
+    Entry(String key, Json.Raw value, long revision) {
       this.key = key;
       this.value = value;
       this.revision = revision;
-      this.token = token;
     }
 
     long size() {
@@ -65,14 +61,6 @@ final class Kv {
   private final TreeMap<Long, Entry> byRevision = new TreeMap<>();
   private final Deque<Gone> gone = new ArrayDeque<>();
   private final Map<String, Long> counters = new HashMap<>();
-  private final Map<String, String> tokens = new LinkedHashMap<String, String>() {
-    private static final long serialVersionUID = 1L;
-
-    @Override
-    protected boolean removeEldestEntry(Map.Entry<String, String> eldest) {
-      return size() > MAX_TOKENS;
-    }
-  };
   private long revision;
   /** Deletions up to this revision are forgotten. */
   private long forgotten;
@@ -84,14 +72,10 @@ final class Kv {
 
   void put(Event.KvPut event) {
     Entry now = entries.get(event.key);
-    if (now != null && event.token != null && event.token.equals(now.token)) {
-      context.answer(event, Json.map("revision", now.revision));
-      return;
-    }
     long is = now == null ? 0 : now.revision;
     if (event.expect != null && event.expect != is) {
       context.refuse(event, 409, "conflict", "\"" + event.key + "\" is at revision " + is, "revision", is);
-    } else if (store(event, event.key, event.value, event.token)) {
+    } else if (store(event, event.key, event.value)) {
       context.answer(event, Json.map("revision", revision));
       tell(event.key);
     }
@@ -99,33 +83,20 @@ final class Kv {
 
   /** Under the next number below a prefix. */
   void append(Event.KvAppend event) {
-    String before = event.token == null ? null : tokens.get(event.token);
-    if (before != null && entries.containsKey(before)) {
-      answerAppended(event, before);
-      return;
-    }
     long number = counters.getOrDefault(event.prefix, 0L);
     String key = event.prefix + String.format("%010d", number);
-    if (!store(event, key, event.value, event.token)) {
+    if (!store(event, key, event.value)) {
       return;
     }
     counters.put(event.prefix, number + 1);
     context.changes.put(COUNTER + event.prefix, number + 1);
-    if (event.token != null) {
-      tokens.put(event.token, key);
-    }
-    answerAppended(event, key);
+    context.answer(event, Json.map("key", key, "number", number, "revision", revision));
     tell(key);
   }
 
-  private void answerAppended(Event.KvAppend event, String key) {
-    long number = Long.parseLong(key.substring(event.prefix.length()));
-    context.answer(event, Json.map("key", key, "number", number, "revision", entries.get(key).revision));
-  }
-
-  private boolean store(Event.Call event, String key, Json.Raw value, String token) {
+  private boolean store(Event.Call event, String key, Json.Raw value) {
     Entry before = entries.get(key);
-    Entry entry = new Entry(key, value, revision + 1, token);
+    Entry entry = new Entry(key, value, revision + 1);
     long after = size + entry.size() - (before == null ? 0 : before.size());
     if (after > LIMIT) {
       context.refuse(event, 413, "too-large", "the store would hold more than " + LIMIT + " bytes");
@@ -149,7 +120,7 @@ final class Kv {
   }
 
   private static Map<String, Object> record(Entry entry) {
-    return Json.map("value", entry.value, "revision", entry.revision, "token", entry.token);
+    return Json.map("value", entry.value, "revision", entry.revision);
   }
 
   void delete(Event.KvDelete event) {
@@ -259,11 +230,7 @@ final class Kv {
     } else if (name.startsWith(ENTRY)) {
       Fields fields = new Fields(record, name);
       String key = name.substring(ENTRY.length());
-      String token = (String) fields.any("token");
-      place(new Entry(key, new Json.Raw(fields.any("value")), fields.whole("revision", 1, Long.MAX_VALUE), token));
-      if (token != null) {
-        tokens.put(token, key);
-      }
+      place(new Entry(key, new Json.Raw(fields.any("value")), fields.whole("revision", 1, Long.MAX_VALUE)));
     } else {
       return false;
     }

@@ -25,7 +25,7 @@ final class Readying {
       context.alarms.set(PROBE + running.yarn(), at);
     }
     if (readiness.deadline > 0) {
-      context.alarms.set(UNREADY + running.yarn(), running.startedAt() + readiness.deadline);
+      context.alarms.set(UNREADY + running.yarn(), Math.min(at, running.startedAt()) + readiness.deadline);
     }
   }
 

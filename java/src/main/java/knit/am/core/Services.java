@@ -106,22 +106,20 @@ final class Services {
           + String.join(", ", context.spec.services.keySet()));
       return;
     }
-    if (event.token != null && event.token.equals(group.lastScale)) {
-      context.answer(event, Json.map("instances", group.instances()));
-      return;
-    }
     int now = group.instances();
     long wanted = event.relative ? (long) now + event.instances : event.instances;
     if (wanted < 0 || wanted > Spec.MAX_INSTANCES) {
       context.refuse(event, 400, "bad-request", event.service + " has " + now + " instances: it cannot have " + wanted);
       return;
     }
-    group.lastScale = event.token;
-    note(group);
     context.log.add(event.at, "scaled", null, event.service + " from " + now + " to " + wanted);
     context.answer(event, Json.map("instances", (int) wanted));
     for (int rank : group.free((int) wanted - now)) {
-      context.instances.begin(group, rank, event.at);
+      if (group.at(rank) == null) {
+        context.instances.begin(group, rank, event.at);
+      } else {
+        context.roster.update(group.at(rank).wantedAgain()); // never two of one rank at once
+      }
     }
     List<Container> going = group.surplus(now - (int) wanted);
     // All of them leave before the first ends: the last one's end must not look like the application's success.
@@ -129,7 +127,9 @@ final class Services {
       context.roster.update(container.leaving());
     }
     for (Container container : going) {
-      if (container.live()) {
+      if (container.state() == ContainerState.STOPPING) {
+        context.roster.update(container.leaving());
+      } else if (container.live()) {
         context.instances.dismiss(container.leaving(), "scaled away", event.at);
       } else {
         context.roster.remove(container.leaving());
@@ -160,8 +160,7 @@ final class Services {
   }
 
   private static Map<String, Object> record(Group group) {
-    return Json.map("released", group.released, "ganged", group.ganged, "killed", group.killed, "restarts", group.restarts, "lastScale",
-        group.lastScale);
+    return Json.map("released", group.released, "ganged", group.ganged, "killed", group.killed, "restarts", group.restarts);
   }
 
   void dump(Map<String, Object> records) {

@@ -112,22 +112,25 @@ public final class Json {
   }
 
   /**
-   * Read one record of the journal, {@code ["key", record]}. What callers gave us stays the text that it is.
+   * Read one line of the journal, {@code ["key", record, "key", record…]}. What callers gave us stays the text that it is.
    *
-   * @return key and record
+   * @return keys and records in turn
    */
-  public static Object[] parseRecord(byte[] line) {
+  public static List<Object> parseRecords(byte[] line) {
+    List<Object> pairs = new ArrayList<>();
     try (JsonParser parser = FACTORY.createParser(line)) {
-      parser.nextToken();
-      String key = parser.nextTextValue();
-      if (key == null || parser.nextToken() == null) {
-        throw new IllegalArgumentException("not a record");
+      if (parser.nextToken() != JsonToken.START_ARRAY) {
+        throw new IllegalArgumentException("not a line of records");
       }
-      Object record = key.startsWith("r ") ? raw(parser, line) : record(parser, line);
-      if (parser.nextToken() != JsonToken.END_ARRAY) {
-        throw new IllegalArgumentException("not a record");
+      for (String key = parser.nextTextValue(); key != null; key = parser.nextTextValue()) {
+        pairs.add(key);
+        parser.nextToken();
+        pairs.add(key.startsWith("r ") ? raw(parser, line) : record(parser, line));
       }
-      return new Object[] {key, record};
+      if (parser.currentToken() != JsonToken.END_ARRAY) {
+        throw new IllegalArgumentException("not a line of records");
+      }
+      return pairs;
     } catch (IOException error) {
       throw new IllegalArgumentException("not JSON: " + error.getMessage());
     }

@@ -39,7 +39,7 @@ class WebsiteTest {
         return "http://rm:8088/proxy/application_1_0001";
       }
     }, "alice"::equals, running::post, running.clock);
-    running.api.open(Running.IDENTITY, Running.SECRET, running::post, running.clock, website);
+    running.api.open(Running.IDENTITY, Running.SECRET, running::post, running.clock, running.clock, website);
   }
 
   @AfterEach

@@ -80,6 +80,20 @@ class RecoveryTest {
     assertEquals(next.clock.now() + 2000, next.core.nextTick());
   }
 
+  @ParameterizedTest
+  @ValueSource(longs = {-86_400_000, 86_400_000})
+  void aClockThatDiffersFromTheLastAttemptsDelaysNothing(long ahead) {
+    String ready = "{\"kind\":\"report\",\"interval\":1000,\"timeout\":500,\"deadline\":5000}";
+    Bench before = new Bench(Specs.of("[\"main\"]", new String[] {
+      Specs.service("main", 1, "restart", RESTART), Specs.service("slow", 1, "readiness", ready),
+    })).registered();
+    before.grant(1).launched(1).completed(1, 1).grant(2).launched(2);
+    Bench next = before.nextAhead(ahead).registered(Bench.on(2, "node07"));
+    next.tick(60_000);
+    assertEquals("REQUESTED", next.containers().get(1).split(" ")[1]);
+    assertTrue(next.containers().toString().contains("slow_0/1 STOPPING"), next.containers().toString());
+  }
+
   @Test
   void dependenciesGoOnWhereTheyStood() {
     String[] services = {Specs.service("db", 1), Specs.service("web", 1, "depends", "{\"db\":\"ready\"}")};
@@ -223,10 +237,10 @@ class RecoveryTest {
       } else if (which == 8) {
         bench.scale("main", random.nextInt(6));
       } else if (which == 9) {
-        bench.on(new Event.KvPut(bench.clock.now(), this, "k" + random.nextInt(5), new Json.Raw(random.nextInt()), null,
+        bench.on(new Event.KvPut(bench.clock.now(), this, null, "k" + random.nextInt(5), new Json.Raw(random.nextInt()), null,
             Long.toHexString(random.nextLong())));
       } else if (which == 10) {
-        bench.on(new Event.KvDelete(bench.clock.now(), this, "k" + random.nextInt(5), null));
+        bench.on(new Event.KvDelete(bench.clock.now(), this, null, "k" + random.nextInt(5), null, null));
       } else if (!given.isEmpty()) {
         String yarn = Bench.yarn(given.get(random.nextInt(given.size())));
         bench.on(new Event.Progress(bench.clock.now(), this, yarn, random.nextDouble(), Json.map("x", 1L)));
@@ -245,6 +259,15 @@ class RecoveryTest {
         }
       }
     }
+  }
+
+  @Test
+  void changesComeInTheOrderInWhichTheyAreToBeRead() {
+    Changes changes = new Changes(new Alarms());
+    changes.put("arrival", null);
+    changes.put("barrier", 1L);
+    changes.put("arrival", 2L);
+    assertEquals("{barrier=1, arrival=2}", changes.take().toString());
   }
 
   @Test

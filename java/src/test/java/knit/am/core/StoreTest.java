@@ -14,7 +14,7 @@ class StoreTest {
   private final Bench bench = Bench.running(2);
 
   private Map<?, ?> put(String key, Object value, Long expect, String token) {
-    return answer(new Event.KvPut(bench.clock.now(), this, key, new Json.Raw(value), expect, token));
+    return answer(new Event.KvPut(bench.clock.now(), this, null, key, new Json.Raw(value), expect, token));
   }
 
   private Map<?, ?> answer(Event event) {
@@ -30,7 +30,7 @@ class StoreTest {
   }
 
   private Event delete(String key) {
-    return new Event.KvDelete(bench.clock.now(), this, key, null);
+    return new Event.KvDelete(bench.clock.now(), this, null, key, null, null);
   }
 
   @Test
@@ -50,37 +50,113 @@ class StoreTest {
     assertEquals("{revision=1}", put("a", 1, 0L, null).toString());
     assertEquals("{error=conflict, message=\"a\" is at revision 1, revision=1}", put("a", 2, 0L, null).toString());
     assertEquals("{revision=2}", put("a", 2, 1L, null).toString());
-    assertEquals("conflict", answer(new Event.KvDelete(1, this, "a", 1L)).get("error"));
-    assertEquals(true, answer(new Event.KvDelete(1, this, "a", 2L)).get("deleted"));
+    assertEquals("conflict", answer(new Event.KvDelete(1, this, null, "a", 1L, null)).get("error"));
+    assertEquals(true, answer(new Event.KvDelete(1, this, null, "a", 2L, null)).get("deleted"));
   }
 
   @Test
   void aRepeatedCallChangesNothing() {
     assertEquals("{revision=1}", put("a", 1, 0L, "t1").toString());
     assertEquals("{revision=1}", put("a", 1, 0L, "t1").toString());
-    Event append = new Event.KvAppend(1, this, "q/", new Json.Raw("x"), "t2");
+    Event append = new Event.KvAppend(1, this, null, "q/", new Json.Raw("x"), "t2");
     assertEquals("{key=q/0000000000, number=0, revision=2}", answer(append).toString());
     assertEquals("{key=q/0000000000, number=0, revision=2}", answer(append).toString());
-    Event another = new Event.KvAppend(1, this, "q/", new Json.Raw("y"), "t3");
+    Event another = new Event.KvAppend(1, this, null, "q/", new Json.Raw("y"), "t3");
     assertEquals("{key=q/0000000001, number=1, revision=3}", answer(another).toString());
   }
 
   @Test
-  void numbersAreNeverGivenTwice() {
-    answer(new Event.KvAppend(1, this, "q/", new Json.Raw(1), null));
-    answer(delete("q/0000000000"));
-    assertEquals(1L, answer(new Event.KvAppend(1, this, "q/", new Json.Raw(1), null)).get("number"));
+  void aRepeatedCallChangesNothingThoughOthersCameBetween() {
+    Event put = new Event.KvPut(1, this, null, "a", new Json.Raw(1), null, "t1");
+    Event append = new Event.KvAppend(1, this, null, "q/", new Json.Raw("x"), "t2");
+    Event delete = new Event.KvDelete(1, this, null, "d", null, "t3");
+    Event scale = new Event.Scale(1, this, null, "main", 1, true, "t4");
+    Event kill = new Event.Kill(1, this, null, "main_2", "t5");
+    put("d", 0, null, null);
+    List<String> first = new ArrayList<>();
+    for (Event event : new Event[] {put, append, delete, scale, kill}) {
+      first.add(answer(event).toString());
+    }
+    assertEquals("{revision=2}", first.get(0));
+    assertEquals("{deleted=true, revision=4}", first.get(2));
+    assertEquals("{instances=3}", first.get(3));
+    assertEquals("{id=main_2, state=KILLED}", first.get(4));
+    put("a", 2, null, "u1");
+    answer(new Event.KvDelete(1, this, null, "q/0000000000", null, "u2"));
+    put("d", 3, null, "u3");
+    answer(new Event.Scale(1, this, null, "main", 1, true, "u4"));
+    Bench next = bench.next().registered(Bench.on(1, "node07"), Bench.on(2, "node07"));
+    for (Bench one : new Bench[] {bench, next}) {
+      Map<String, Object> state = one.core.dump();
+      List<String> again = new ArrayList<>();
+      for (Event event : new Event[] {put, append, delete, scale, kill}) {
+        again.add(((Map<?, ?>) Json.parse(Json.write(one.on(event).one(Action.Answer.class).body).getBytes())).toString());
+      }
+      assertEquals(first, again);
+      assertEquals(Json.write(state), Json.write(one.core.dump()));
+    }
+  }
+
+  @Test
+  void theNewestTokensAreRemembered() {
+    for (int i = 0; i < Tokens.LIMIT + 2; i++) {
+      put("a", i, null, "t" + i);
+    }
+    assertEquals(Tokens.LIMIT, bench.journal.keySet().stream().filter(key -> key.startsWith("t ")).count());
+    assertEquals("{revision=3}", put("a", 0, null, "t2").toString());
     Bench next = bench.next();
-    next.on(new Event.KvAppend(1, this, "q/", new Json.Raw(1), null));
+    next.on(new Event.KvPut(1, this, null, "a", new Json.Raw(1), null, "new")); // the oldest goes, in the next attempt too
+    assertTrue(next.journal.containsKey("t t3") && !next.journal.containsKey("t t2"));
+    for (int i = 0; i < 10_000; i++) {
+      String prefix = new String(new char[400]).replace('\0', 'p');
+      next.on(new Event.KvAppend(1, this, null, prefix, new Json.Raw(1), "long" + i));
+    }
+    assertTrue(next.journal.keySet().stream().filter(key -> key.startsWith("t ")).count() < 6_000, "bytes are counted, too");
+  }
+
+  @Test
+  void aContainerThatHasEndedOrWasReplacedWritesNoMore() {
+    Event[] writes = {
+        new Event.KvPut(1, this, "container_1", "a", new Json.Raw(1), null, null),
+        new Event.KvAppend(1, this, "container_1", "a", new Json.Raw(1), null),
+        new Event.KvDelete(1, this, "container_1", "a", null, null),
+        arrive(1, "x", 0),
+        new Event.Progress(1, this, "container_1", 0.5, Json.map()),
+        new Event.Returned(1, this, "container_1", new Json.Raw(1)),
+        new Event.Ready(1, this, "container_1"),
+        new Event.AddPage(1, this, "container_1", "p", 80, "/"),
+    };
+    assertEquals("{revision=1}", answer(writes[0]).toString());
+    bench.completed(1, -100); // its node was lost; it may still run there
+    for (Event write : writes) {
+      assertEquals("ended", answer(write).get("error"));
+    }
+    Bench next = bench.next();
+    next.on(new Event.KvPut(1, this, "container_3", "a", new Json.Raw(1), null, null));
+    assertEquals(Bench.list("Answer 503"), next.names()); // whether it was started is not known yet: it asks again
+    next.registered(Bench.on(2, "node07"), Bench.on(3, "node07"));
+    next.on(new Event.KvPut(1, this, "container_3", "a", new Json.Raw(1), null, null));
+    assertEquals(Bench.list("Answer 200"), next.names());
+    next.on(writes[0]);
+    assertEquals(Bench.list("Answer 409"), next.names());
+  }
+
+  @Test
+  void numbersAreNeverGivenTwice() {
+    answer(new Event.KvAppend(1, this, null, "q/", new Json.Raw(1), null));
+    answer(delete("q/0000000000"));
+    assertEquals(1L, answer(new Event.KvAppend(1, this, null, "q/", new Json.Raw(1), null)).get("number"));
+    Bench next = bench.next();
+    next.on(new Event.KvAppend(1, this, null, "q/", new Json.Raw(1), null));
     assertEquals(2L, next.one(Action.Answer.class).body.get("number"));
   }
 
   @Test
   void aCallWaitsForAKey() {
     assertEquals(Bench.list(), bench.on(get("a", 0, 5000)).names());
-    bench.on(new Event.KvPut(bench.clock.now(), this, "b", new Json.Raw(1), null, null));
+    bench.on(new Event.KvPut(bench.clock.now(), this, null, "b", new Json.Raw(1), null, null));
     assertEquals(Bench.list("Answer 200"), bench.names());
-    bench.on(new Event.KvPut(bench.clock.now(), this, "a", new Json.Raw(1), null, null));
+    bench.on(new Event.KvPut(bench.clock.now(), this, null, "a", new Json.Raw(1), null, null));
     assertEquals(Bench.list("Answer 200", "Answer 200"), bench.names());
     // For a newer value than the one that is there, in vain.
     assertEquals(Bench.list(), bench.on(get("a", 2, 5000)).names());
@@ -97,7 +173,7 @@ class StoreTest {
     assertEquals("[{key=x/1, value=a, revision=1}, {key=x/2, value=c, revision=3}]", page.get("entries").toString());
     assertEquals("3 false []", page.get("revision") + " " + page.get("more") + " " + page.get("deleted"));
     assertEquals(Bench.list(), bench.on(list("x/", 3, 5000)).names());
-    bench.on(new Event.KvPut(1, this, "y/2", new Json.Raw(1), null, null));
+    bench.on(new Event.KvPut(1, this, null, "y/2", new Json.Raw(1), null, null));
     assertEquals(Bench.list("Answer 200"), bench.names());
     bench.on(delete("x/1"));
     assertEquals(Bench.list("Answer 200", "Answer 200"), bench.names());
@@ -193,6 +269,78 @@ class StoreTest {
   }
 
   @Test
+  void whoHasLeftHasNotArrived() {
+    Bench bench = Bench.running(4);
+    bench.on(arrive(3, "x", 0));
+    bench.on(arrive(4, "x", 0));
+    bench.on(arrive(4, "three", 3));
+    assertEquals(Bench.list("Stop container_4", "Stop container_3", "Answer 200"), sorted(bench.scale(2).names()));
+    // Two had come, two are left: but these two have not come.
+    assertEquals(Bench.list(), bench.on(arrive(1, "x", 0)).names());
+    assertEquals(Bench.list(), bench.on(arrive(3, "x", 0)).names());
+    bench = bench.next().registered(Bench.on(1, "node07"), Bench.on(2, "node07"));
+    assertEquals(Bench.list(), bench.on(arrive(1, "x", 0)).names());
+    assertEquals(Bench.list("Answer 200", "Answer 200"), bench.on(arrive(2, "x", 0)).names());
+    assertEquals(Bench.list(), bench.on(arrive(1, "three", 3)).names());
+    assertEquals(Bench.list(), bench.on(arrive(2, "three", 3)).names());
+    bench.tick(5000);
+    assertEquals("{open=false, arrived=2, parties=3}", bench.all(Action.Answer.class).get(0).body.toString());
+  }
+
+  private static List<String> sorted(List<String> names) {
+    names.sort(java.util.Comparator.<String>reverseOrder());
+    return names;
+  }
+
+  @Test
+  void whoComesLaterIsWaitedForToo() {
+    bench.on(arrive(1, "x", 0));
+    bench.scale(3);
+    assertEquals(Bench.list(), bench.on(arrive(2, "x", 0)).names());
+    bench.grant(3);
+    bench.launched(3);
+    assertEquals(3, bench.on(arrive(3, "x", 0)).all(Action.Answer.class).size());
+    bench.scale(4);
+    assertEquals(Bench.list("Answer 200"), bench.on(arrive(1, "x", 0)).names());
+  }
+
+  @Test
+  void aBarrierThatNobodyIsAtAnyMoreDoesNotOpen() {
+    bench.on(arrive(2, "x", 0));
+    bench.scale(0);
+    bench.scale(1);
+    assertTrue(bench.journal.keySet().stream().noneMatch(key -> key.startsWith("b ") || key.startsWith("w ")));
+  }
+
+  @Test
+  void anArrivalIsOneSmallRecord() {
+    int size = 1_000;
+    Bench bench = new Bench(size, 0);
+    bench.registered();
+    for (int request = 1; request <= size; request++) {
+      bench.grant(request);
+    }
+    long bytes = 0;
+    for (int request = 1; request <= size; request++) {
+      bench.core.apply(new Event.Arrive(1, this, "container_" + request, "epoch-1", 0, 1));
+      bytes += Json.write(bench.core.changes()).length();
+    }
+    assertTrue(bytes < 100 * size, bytes + " bytes");
+  }
+
+  @Test
+  void roundsGoOnForEver() {
+    Bench bench = Bench.running(1);
+    for (int round = 0; round < Barriers.OPEN_LIMIT + 100; round++) {
+      assertEquals(Bench.list("Answer 200"), bench.on(arrive(1, "round-" + round, 0)).names());
+    }
+    assertEquals(Barriers.OPEN_LIMIT, bench.journal.keySet().stream().filter(key -> key.startsWith("b ")).count());
+    bench = bench.next();
+    bench.on(arrive(1, "one more", 0));
+    assertTrue(bench.journal.containsKey("b main/round-101") && !bench.journal.containsKey("b main/round-100"));
+  }
+
+  @Test
   void aBarrierForAGivenNumber() {
     assertEquals(Bench.list("Answer 200"), bench.on(arrive(1, "x", 1)).names());
     assertEquals("conflict", answer(arrive(2, "x", 2)).get("error"));
@@ -210,9 +358,9 @@ class StoreTest {
     next.on(new Event.KvGet(1, this, "a", 0, 1));
     assertEquals("{key=a, value={\"deep\":[]}, revision=1}",
         next.one(Action.Answer.class).body.toString().replaceAll("knit.am.json.Json.Raw@[0-9a-f]+", "{\"deep\":[]}"));
-    next.on(new Event.KvPut(1, this, "a", new Json.Raw(1), 0L, "t1"));
+    next.on(new Event.KvPut(1, this, null, "a", new Json.Raw(1), 0L, "t1"));
     assertEquals("{revision=1}", next.one(Action.Answer.class).body.toString());
-    next.on(new Event.KvPut(1, this, "c", new Json.Raw(1), null, null));
+    next.on(new Event.KvPut(1, this, null, "c", new Json.Raw(1), null, null));
     assertEquals("{revision=4}", next.one(Action.Answer.class).body.toString());
     next.on(new Event.Arrive(1, this, "container_2", "x", 0, 1));
     assertEquals(true, next.one(Action.Answer.class).body.get("open"));

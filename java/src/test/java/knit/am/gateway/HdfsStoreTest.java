@@ -1,0 +1,68 @@
+package knit.am.gateway;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import org.apache.hadoop.conf.Configuration;
+import org.apache.hadoop.fs.RawLocalFileSystem;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** The application's folder, here on the local file system; what only HDFS has is tested with the embedded cluster. */
+class HdfsStoreTest {
+  @TempDir
+  Path staging;
+
+  private HdfsStore attempt(int number) {
+    Configuration raw = new Configuration();
+    raw.set("fs.file.impl", RawLocalFileSystem.class.getName()); // the one with checksums does not flush
+    raw.set("fs.file.impl.disable.cache", "true");
+    return new HdfsStore(raw, staging.toUri().toString(), "application_1_0001", number);
+  }
+
+  private static byte[] bytes(String text) {
+    return text.getBytes(StandardCharsets.US_ASCII);
+  }
+
+  private List<String> names() {
+    String[] names = staging.resolve("apps/application_1_0001").toFile().list((folder, name) -> !name.endsWith(".crc"));
+    Arrays.sort(names);
+    return Arrays.asList(names);
+  }
+
+  @Test
+  void attemptsFollowOneAnother() throws Exception {
+    HdfsStore first = attempt(1);
+    first.beginJournal(1, out -> out.write(bytes("a\n")));
+    first.replace("master", out -> out.write(bytes("first")));
+    Store.JournalFile journal = first.beginJournal(2, out -> out.write(bytes("a\nb\n")));
+    journal.append(bytes("c\n"));
+    journal.check();
+    assertEquals(Arrays.asList("journal-000001-000002", "master"), names());
+
+    HdfsStore second = attempt(2);
+    List<String> lines = new ArrayList<>();
+    assertTrue(second.readJournal(lines::add));
+    assertEquals(Arrays.asList("a", "b", "c"), lines);
+    assertThrows(Journals.Superseded.class, journal::check);
+    assertThrows(Journals.Superseded.class, () -> first.beginJournal(3, out -> out.write(bytes("late\n"))));
+    assertThrows(Journals.Superseded.class, () -> first.replace("master", out -> out.write(bytes("late"))));
+    second.replace("master", out -> out.write(bytes("second")));
+    second.beginJournal(1, out -> out.write(bytes("a\nb\nc\n"))).check();
+    assertEquals(Arrays.asList(".master.1", "attempt-000002", "journal-000002-000001", "master"), names());
+    assertEquals("second", new String(Files.readAllBytes(staging.resolve("apps/application_1_0001/master"))));
+  }
+
+  @Test
+  void thereMayBeNoJournal() throws Exception {
+    assertFalse(attempt(2).readJournal(line -> { }));
+  }
+}

@@ -1,0 +1,22 @@
+"""Two minutes of the soak (`make soak` runs it for as long as one likes)."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from tests.faults.soak import Soak
+
+pytestmark = [pytest.mark.cluster, pytest.mark.race]
+
+
+@pytest.mark.timeout(480)
+def test_two_minutes_of_faults() -> None:
+    """Applications of all kinds while daemons are killed: no result is lost or doubled, nothing hangs, nothing is left."""
+    seed = random.SystemRandom().randrange(1 << 32)
+    tally = Soak(minutes=2, seed=seed).run()
+    print(tally.table())
+    assert not tally.wrong, f"seed {seed}\n{tally.table()}"
+    assert tally.faults.total() >= 3
+    assert tally.applications.total() >= 12

@@ -1,0 +1,327 @@
+"""A simulated week through the waits, back-offs and validities of the client and of calls from containers.
+
+What lasts as long as it should, costs the same each time and remembers nothing more. The wait for an end is in
+test_waiting, `map` and `run` in test_function_waits, the ways to an ApplicationMaster in test_master, the budget of
+retries in test_http, a refused configuration in test_config, returning nodes in test_restarted_resourcemanager.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import requests
+
+import knit_container
+from knit_container import master as container_master
+from knit_container import readiness
+from knit_container.store import KeyValueStore
+from knit_core.application import Application
+from knit_core.errors import ConnectionFailed, MasterUnreachable, NotFound, RequestRefused, WaitTimeout
+from knit_core.http import SimpleAuth
+from knit_core.launch import Launcher
+from knit_core.master import Master
+from knit_core.report import Report
+from knit_core.spec import application_spec
+from knit_core.states import State
+from tests.simulated_clock import SimulatedClock
+from tests.unit.test_master import ID, KEY, REPORT, signed
+
+DAY = 86_400.0
+WEEK = 7 * DAY
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Cluster:
+    """Stands for `Knit`: an application in `report`, and an ApplicationMaster that holds long polls to their end."""
+
+    def __init__(self, report: Report = REPORT) -> None:
+        self.clock = SimulatedClock()
+        self.begun, self.report, self.looks, self.polls = self.clock.now, report, 0, 0
+        self.resourcemanager = SimpleNamespace(app=self._app, address="http://rm")
+        self.on_poll: Callable[[float], dict[str, Any]] = lambda now: {"events": [], "next": 0}
+        self.services: dict[str, Any] = {}
+        self.containers: list[dict[str, Any]] = []
+
+    @property
+    def passed(self) -> float:
+        return self.clock.now - self.begun
+
+    @property
+    def application(self) -> Application:
+        return Application(self, ID)  # type: ignore[arg-type]
+
+    def _app(self, _id: str) -> Report:
+        self.looks += 1
+        self.clock.now += 5.0  # so that a week is not a million looks
+        return self.report
+
+    def master_of(self, _application: Application) -> Any:
+        return SimpleNamespace(call=self._call, get=self._get)
+
+    def _get(self, path: str, query: Any = None, wait: float = 0.0, patience: float | None = None) -> Any:
+        return self._call("GET", path, None, query, wait, patience)
+
+    def _call(
+        self, _method: str, path: str, _body: Any, query: Any = None, wait: float = 0.0, _patience: float | None = None
+    ) -> Any:
+        if path == "/application":
+            return {"services": self.services}
+        if path == "/containers":
+            self.clock.now += 5.0
+            return {"containers": self.containers}
+        self.polls += 1
+        self.clock.now += max(1.0, float((query or {}).get("wait", 0)))
+        return self.on_poll(self.passed)
+
+
+def test_a_state_is_waited_for_as_long_as_one_likes() -> None:
+    for timeout in (2 * WEEK, None):
+        cluster = Cluster(replace(REPORT, state=State.ACCEPTED))
+
+        def starts(_now: float, cluster: Cluster = cluster) -> None:
+            if cluster.passed >= WEEK:
+                cluster.report = REPORT
+
+        cluster.clock.on_sleep = starts
+        found = cluster.application.wait_until(lambda report: report.state is State.RUNNING, timeout)
+        assert found is REPORT
+        assert max(cluster.clock.slept) < 0.6
+    late = Cluster(replace(REPORT, state=State.ACCEPTED))
+    with pytest.raises(WaitTimeout):
+        late.application.wait_until(lambda report: False, WEEK)
+    assert WEEK <= late.passed < WEEK + 10
+
+
+def test_readiness_is_waited_for_in_long_polls() -> None:
+    cluster = Cluster()
+    counts = ("instances", "running", "ready", "pending", "waiting", "succeeded", "failed", "restarts")
+    cluster.services = {"main": {"state": "WAITING", **dict.fromkeys(counts, 0)}}
+    with pytest.raises(WaitTimeout, match="main WAITING"):
+        cluster.application.wait_until_ready(timeout=WEEK)
+    assert WEEK <= cluster.passed < WEEK + 50
+    assert cluster.polls < WEEK / 30
+
+
+def test_containers_are_waited_for() -> None:
+    cluster = Cluster()
+    with pytest.raises(WaitTimeout, match="none known"):
+        cluster.application.wait_for_containers(timeout=WEEK)
+    assert WEEK <= cluster.passed < WEEK + 20
+
+
+def test_events_are_followed() -> None:
+    cluster, answers = Cluster(), 0
+
+    def poll(now: float) -> dict[str, Any]:
+        nonlocal answers
+        if now >= WEEK:
+            raise MasterUnreachable(ID, ["it has ended"])
+        answers += 1
+        event = {"seq": answers, "at": 1, "event": "scaled"}
+        return {"events": [event], "next": answers}
+
+    cluster.on_poll = poll
+    cluster.hdfs = SimpleNamespace(read=_nothing)  # type: ignore[attr-defined]
+    cluster.config = SimpleNamespace(staging="/s")  # type: ignore[attr-defined]
+    seen = 0
+    with pytest.raises(MasterUnreachable):
+        for _event in cluster.application.events(follow=True):
+            seen += 1
+    assert seen == answers > WEEK / 50
+
+
+def test_keys_are_waited_for_and_watched() -> None:
+    clock, calls = SimulatedClock(), 0
+
+    def call(_method: str, path: str, _body: Any, query: dict[str, str], _wait: float) -> Any:
+        nonlocal calls
+        calls += 1
+        clock.now += float(query.get("wait", 0))
+        if path.endswith("/kv"):
+            return {"entries": [], "deleted": [], "revision": 1, "more": False}
+        raise RequestRefused("not there", status=404)
+
+    store, begun = KeyValueStore(call, RequestRefused, clock), clock.now
+    with pytest.raises(TimeoutError):
+        store.wait("key", timeout=WEEK)
+    assert WEEK <= clock.now - begun < WEEK + 1
+    begun = clock.now
+    assert list(store.watch(after=1, timeout=WEEK)) == []
+    assert WEEK <= clock.now - begun < WEEK + 1
+    assert calls < 2 * WEEK / 39
+
+
+def test_a_client_of_a_week_follows_the_masters_clock_and_attempts() -> None:
+    """Signatures are good for minutes by the ApplicationMaster's clock; this machine's goes wrong by an hour a day."""
+    clock, restarts, calls, sessions = SimulatedClock(), 1, 0, requests.Session()
+    begun = clock.now
+
+    def send(_method: str, url: str, _body: bytes, _timeout: object) -> tuple[int, bytes]:
+        nonlocal calls
+        calls += 1
+        query = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
+        theirs = begun + (clock.now - begun) * 25 / 24
+        if abs(int(query["ktime"]) / 1000 - theirs) > 30 or query["kattempt"] != str(restarts):
+            stale = {"error": "stale", "time": int(theirs * 1000), "attempt": restarts}
+            return 403, signed(query["knonce"], json.dumps(stale).encode(), 403)
+        return 200, signed(query["knonce"], b'{"fine": true}')
+
+    direct = SimpleNamespace(send=send)
+    there = Master(
+        ID,
+        lambda: KEY,
+        lambda: replace(REPORT, master="h:1"),
+        direct,  # type: ignore[arg-type]
+        lambda: sessions,
+        SimpleAuth("alice"),
+        clock=clock,
+    )
+    for minute in range(7 * 24 * 6):
+        if minute % 1000 == 999:
+            restarts += 1
+        assert there.get("/application") == {"fine": True}
+        clock.sleep(600)
+    assert calls <= 3 * 7 * 24 * 6
+
+
+def test_a_submission_in_doubt_is_repeated_and_given_up() -> None:
+    clock, tries, known = SimulatedClock(), 0, 0
+
+    def submit(_body: Any) -> None:
+        nonlocal tries
+        tries += 1
+        clock.now += 45.0
+        raise ConnectionFailed("no reply in time")
+
+    def app(_id: str) -> Report:
+        nonlocal known
+        known += 1
+        clock.now += 45.0
+        raise ConnectionFailed("no reply in time")
+
+    knit = SimpleNamespace(clock=clock, resourcemanager=SimpleNamespace(submit=submit, app=app))
+    launcher = Launcher(knit, application_spec("true"))  # type: ignore[arg-type]
+    with pytest.raises(ConnectionFailed):
+        launcher._post({"application-id": ID})
+    assert (tries, known) == (2, 2)
+    begun = clock.now
+    knit.resourcemanager.app = lambda _id: replace(REPORT, state=State.NEW)
+    launcher._settle(ID)  # an application that never comes past its first state
+    assert 3.0 <= clock.now - begun < 4.0
+
+
+def test_a_container_waits_for_its_master_and_no_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = _in_container(tmp_path, monkeypatch)
+    clock, looks = there._clock, []
+    monkeypatch.setattr(there, "_send", _refused)
+    monkeypatch.setattr(there, "_look_again", lambda: looks.append(clock.now))
+    for _ in range(3):
+        begun = clock.now
+        looks.clear()
+        with pytest.raises(ConnectionError, match="for 300 s"):
+            there.call("GET", "/api/v1/application")
+        assert 300 <= clock.now - begun <= 304
+        soon = [later - earlier for earlier, later in itertools.pairwise(looks) if later - begun < 30]
+        assert max(soon) <= 1.0
+        assert len(looks) < 300
+
+
+def test_a_containers_long_poll_does_not_wait_for_a_node_that_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time of the reply is no time to connect."""
+    there, times = _in_container(tmp_path, monkeypatch), []
+
+    class Connection:
+        def __init__(self, _address: str, timeout: float) -> None:
+            self.timeout, self.sock = timeout, None
+
+        def connect(self) -> None:
+            times.append(self.timeout)
+            raise TimeoutError
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(container_master.http.client, "HTTPConnection", Connection)
+    monkeypatch.setattr(there, "_look_again", lambda: None)
+    with pytest.raises(ConnectionError):
+        there.call("GET", "/api/v1/kv", None, {"wait": "40"}, 40.0)
+    assert set(times) == {3.0}
+
+
+def test_readiness_is_told_when_the_master_is_back_at_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[Exception | None] = [ConnectionError("no ApplicationMaster for 300 s"), None]
+
+    def ready() -> None:
+        if (answer := answers.pop(0)) is not None:
+            raise answer
+
+    monkeypatch.setattr(knit_container, "ready", ready)
+    readiness.main(0.0, 10.0, "true")
+    assert not answers
+
+
+#: Files of the client that read a clock of their own, and why that is right.
+OWN_CLOCK = {
+    "knit_core/clock.py": "says what a clock is",
+    "knit_core/waiting.py": "the default of a parameter; the driver for event loops sleeps by its loop",
+    "knit_core/client.py": "the default of an attribute",
+    "knit_core/master.py": "the default of a parameter",
+    "knit_core/http/retry.py": "the default of an attribute",
+    "knit_core/config/settings.py": "the default of an attribute",
+    "knit_core/ledger.py": "when a claim was made, for people",
+    "knit_core/testing.py": "a stand-in for tests, with waits of a minute at most",
+    "knit_core/staging.py": "see test_pruning",
+    "knit_core/leases.py": "see test_pruning",
+    "knit_core/pruning.py": "see test_pruning",
+    "knit_core/sharedcache.py": "see test_pruning",
+    "knit_core/webhdfs.py": "see test_pruning",
+    "knit_container/store.py": "the default of a parameter",
+    "knit_container/master.py": "the default of a parameter",
+    "knit_container/signing.py": "the moment of a signature, where the caller gives none",
+    "knit_container/context.py": "a barrier's deadline, counted in long polls",
+    "knit_container/hdfs.py": "a deadline with pauses that are bounded",
+    "knit_container/readiness.py": "one pause that is always the same",
+}
+
+
+def test_no_other_file_reads_a_clock_of_its_own() -> None:
+    """A new wait takes the client's clock, and comes into this file."""
+    folders = ("knit_core", "knit_core/http", "knit_core/config", "knit_core/functions", "knit_container")
+    users = {
+        str(path.relative_to(ROOT))
+        for folder in folders
+        for path in (ROOT / folder).glob("*.py")
+        if re.search(r"^import time$|^from time import", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert users - set(OWN_CLOCK) == set()
+
+
+def _nothing(path: str) -> bytes:
+    raise NotFound(path)
+
+
+def _refused(*_args: object) -> Any:
+    raise ConnectionRefusedError
+
+
+def _in_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> container_master.Master:
+    (tmp_path / "tokens").write_bytes(b"")
+    monkeypatch.setattr(container_master, "secrets_in", lambda _raw: {"knit.token": KEY})
+    environ = {
+        "KNIT_MASTER": "10.0.0.1:1",
+        "KNIT_MASTER_ATTEMPT": "1",
+        "CONTAINER_ID": "container_1_0001_01_000002",
+        "HADOOP_TOKEN_FILE_LOCATION": str(tmp_path / "tokens"),
+    }
+    return container_master.Master(environ, SimulatedClock())

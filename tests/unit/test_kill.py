@@ -1,0 +1,28 @@
+"""Ending an application that YARN is slow to end."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from knit_core.application import Application
+from knit_core.errors import WaitTimeout
+from knit_core.report import Report
+from knit_core.states import State
+from tests.simulated_clock import SimulatedClock
+
+ID = "application_1_0001"
+
+
+def test_an_application_that_yarn_does_not_end_in_time_is_said_to_be_that() -> None:
+    clock, killed = SimulatedClock(), []
+    rm = SimpleNamespace(app=lambda _id: Report(ID, "n", "u", "q", State.ACCEPTED, None), kill=killed.append)
+    knit = SimpleNamespace(resourcemanager=rm, clock=clock)
+    begun = clock.now
+    with pytest.raises(WaitTimeout, match="YARN was told to end it and had not done so 30 s later") as caught:
+        Application(knit, ID).kill("enough", grace="30 s")  # type: ignore[arg-type]
+    assert "attach" not in str(caught.value)
+    assert killed == [ID]
+    assert 30 <= clock.now - begun < 32
+    assert "WaitTimeout" in (Application.kill.__doc__ or "")
