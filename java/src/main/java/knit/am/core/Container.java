@@ -31,6 +31,7 @@ public final class Container {
   private List<String> stderr = Collections.emptyList();
   private boolean leaving;
   private boolean again;
+  private boolean preempting;
   private boolean ready;
   private boolean condemned;
   private long notBefore;
@@ -60,6 +61,7 @@ public final class Container {
     copy.stderr = stderr;
     copy.leaving = leaving;
     copy.again = again;
+    copy.preempting = preempting;
     copy.ready = ready;
     copy.condemned = condemned;
     copy.notBefore = notBefore;
@@ -178,6 +180,11 @@ public final class Container {
     });
   }
 
+  /** YARN has said that it is going to take it away. */
+  Container preempting() {
+    return with(c -> c.preempting = true);
+  }
+
   /** On its way out, but its rank is wanted again: another attempt follows its end. */
   Container wantedAgain() {
     return with(c -> {
@@ -211,6 +218,10 @@ public final class Container {
 
   public boolean isLeaving() {
     return leaving;
+  }
+
+  boolean isPreempting() {
+    return preempting;
   }
 
   boolean isWantedAgain() {
@@ -305,6 +316,7 @@ public final class Container {
     record.put("request", request);
     record.put("leaving", leaving);
     record.put("again", again);
+    record.put("preempting", preempting);
     record.put("condemned", condemned);
     record.put("notBefore", notBefore);
     record.put("past", past);
@@ -332,6 +344,7 @@ public final class Container {
     container.request = fields.whole("request", 0, Long.MAX_VALUE);
     container.leaving = fields.flag("leaving");
     container.again = fields.flag("again");
+    container.preempting = fields.flag("preempting");
     container.condemned = fields.flag("condemned");
     container.notBefore = fields.whole("notBefore", 0, Long.MAX_VALUE);
     return container;

@@ -216,7 +216,8 @@ final class Instances {
       // It ended before we heard that it had begun.
       container = context.roster.update(container.running(event.at, false));
     }
-    String yarns = Exits.yarnsDoing(event.exit);
+    boolean left = container.isPreempting() && group.spec.grace > 0 && !group.spec.success.contains(event.exit);
+    String yarns = left ? "left, as it was to be preempted" : Exits.yarnsDoing(event.exit);
     if (container.isCondemned()) {
       health.failed(container.host(), event.at);
       fail(group, container.ended(ContainerState.FAILED, event.at, event.exit, container.diagnostics(),
@@ -230,6 +231,21 @@ final class Instances {
       String story = Exits.story(container, event.exit, event.diagnostics, event.at);
       fail(group, container.ended(ContainerState.FAILED, event.at, event.exit, story, Exits.stderr(event.diagnostics)),
           !group.spec.fatal.contains(event.exit));
+    }
+  }
+
+  /** YARN tells beforehand, again and again: whose service has a grace is told once, to leave in order. */
+  void preempting(Event.Preempting event) {
+    for (String yarn : event.yarns) {
+      Container container = context.roster.allocated(yarn);
+      if (container == null || container.isPreempting() || container.state() == ContainerState.STOPPING) {
+        continue;
+      }
+      Container warned = context.roster.update(container.preempting());
+      context.log.add(event.at, "container-preempting", warned.id(), yarn + " on " + warned.node());
+      if (warned.state() == ContainerState.RUNNING && context.roster.group(warned).spec.grace > 0) {
+        context.act(new Action.Signal(warned));
+      }
     }
   }
 

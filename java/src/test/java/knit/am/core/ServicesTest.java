@@ -224,6 +224,36 @@ class ServicesTest {
     assertEquals(bench.clock.now() + 1000, bench.core.nextTick());
   }
 
+  private static Bench preempting(Bench bench, long request) {
+    return bench.on(new Event.Preempting(bench.clock.now(), java.util.Collections.singletonList(Bench.yarn(request))));
+  }
+
+  @Test
+  void whoIsToBePreemptedIsToldOnceAndCountsForNothing() {
+    Bench bench = bench("[\"main\"]", Specs.service("main", 2, "grace", "5000"));
+    bench.grant(1).launched(1).grant(2).launched(2);
+    assertEquals(Bench.list("Signal container_1"), preempting(bench, 1).names());
+    assertEquals(Bench.list(), preempting(bench, 1).names());
+    // It leaves by itself before YARN takes it; the policy is to restart never.
+    assertEquals(Bench.list("Request 3"), bench.completed(1, 143).names());
+    bench.grant(3).launched(3).completed(2, 0);
+    preempting(bench, 3);
+    bench.completed(3, 0); // it was done in time
+    assertEquals("SUCCEEDED", bench.result().get("outcome"));
+  }
+
+  @Test
+  void whoHasNoGraceIsNotSentASignal() {
+    Bench bench = Bench.running(1);
+    assertEquals(Bench.list(), preempting(bench, 1).names());
+    assertTrue(knit.am.json.Json.write(bench.core.views().events(0, 100)).contains("container-preempting"));
+    assertEquals(Bench.list("Request 2"), bench.completed(1, -102).names());
+    bench.grant(2).launched(2);
+    preempting(bench, 2);
+    bench.completed(2, 3); // it was told nothing: this failure is its own
+    assertEquals("FAILED", bench.result().get("outcome"));
+  }
+
   @Test
   void ranksThatWereFreedAreUsedAgainFirst() {
     Bench bench = Bench.running(3);
