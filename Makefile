@@ -3,14 +3,14 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST_FLAGS ?=
-# Tests on the cluster and tests under Airflow wait most of the time: side by side they take little more than half.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadscope
+# Tests on clusters and under Airflow wait most of the time, so three processes are right for two processors.
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadscope
 
 # The oldest release of distributed that the extra `dask` allows: about a year old.
 DASK_OLD ?= 2025.9.1
 OLD := .venv-dask-$(DASK_OLD)
 
-.PHONY: install demo demo-stop test test-all lint java-test bench bench-running bench-environments bench-airflow bench-airflow-resume bench-airflow-spark bench-dask test-dask-old clean
+.PHONY: install demo demo-stop test test-all soak lint java-test bench bench-running bench-environments bench-airflow bench-airflow-resume bench-airflow-spark bench-dask test-dask-old clean
 
 install: $(VENV)/.installed
 
@@ -46,6 +46,11 @@ test: lint java-test
 
 test-all: lint java-test
 	$(PYTEST) $(PYTEST_FLAGS)
+
+# Applications of all kinds while daemons are killed at random, for so many minutes; a table at the end. SEED= repeats choices.
+MINUTES ?= 30
+soak: install
+	$(BIN)/python -m tests.faults.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 # Dask's tests against a distributed of a year ago, in an environment of its own (which the containers have, too).
 test-dask-old:

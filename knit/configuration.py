@@ -54,6 +54,8 @@ def settings(conf: Mapping[str, Any], hdfs_home: str | None) -> dict[str, Any]:
     for name in ("password", "gateway_path"):
         if conf.get(name):
             found[name] = conf[name]
+    if conf.get("password"):
+        found["auth"] = "basic"
     if conf.get("replication_factor") != DEFAULTS["replication_factor"]:
         found["replication"] = conf["replication_factor"]
     if hdfs_home:

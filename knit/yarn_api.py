@@ -41,7 +41,7 @@ class YARNAPI:
         if kerberos:
             raise KnitException("kerberos=True is not possible yet: ask through a gateway with username and password")
         self.rm, self.rm_port, self.scheme, self.gateway_path = rm, rm_port, scheme, gateway_path
-        options = {"password": password, "gateway_path": gateway_path or None}
+        options = {"auth": "basic" if password else None, "password": password, "gateway_path": gateway_path or None}
         with translated():
             self._client = _client or Knit(address(rm, rm_port, scheme), user=username, options=options)
 

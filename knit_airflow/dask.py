@@ -31,6 +31,7 @@ from knit_airflow.failures import airflow_error
 from knit_airflow.hooks import KnitHook
 from knit_airflow.launches import STORE_KEY
 from knit_airflow.links import LINKS, KnitApplicationLink
+from knit_airflow.names import application_name
 from knit_airflow.operators import environment, files_from, folder_of
 from knit_airflow.polling import shared_poll
 from knit_airflow.reaper import launch_tags
@@ -168,7 +169,7 @@ class DaskApplicationOperator(ApplicationOperator):
         warn_before(layout)
         keys = self._scratch.enter_context(key_file(security_of(self.tls)))
         whole: dict[str, Any] = {
-            "name": self.name or f"{self.dag_id}.{self.task_id}",
+            "name": self.name or application_name(self.dag_id, self.task_id),
             "queue": self.yarn_queue or None,
             "tags": self.tags_of(context, self.tags) or (),
             "priority": None if self.priority is None else int(self.priority),

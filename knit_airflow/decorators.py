@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from knit_airflow.applications import ApplicationOperator
 from knit_airflow.compat import DecoratedOperator, TaskDecorator, task_decorator_factory
 from knit_airflow.functions import arguments_of, call, plain, remote
+from knit_airflow.names import application_name, environment_name
 from knit_airflow.operators import environment, files_from, folder_of
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ class KnitDecoratedOperator(DecoratedOperator, ApplicationOperator):
             "files": files_from(folder_of(self), self.files),
             "variables": dict(self.variables or {}),
             "queue": self.yarn_queue or None,
-            "name": self.name or f"{self.dag_id}.{self.task_id}",
+            "name": self.name or application_name(self.dag_id, self.task_id),
             "tags": self.tags_of(context, self.tags),
             "priority": None if self.priority is None else int(self.priority),
             "lifetime": self.lifetime,
@@ -175,7 +176,9 @@ class KnitDecoratedOperator(DecoratedOperator, ApplicationOperator):
             each.replace("=", " ").replace("<", " ").replace(">", " ").split()[0] == "python" for each in self.packages
         )
         packages = [*self.packages] if named else [python, *self.packages]
-        return knit.create_env(self.task_id, packages, list(self.channels or ()), progress=self._progress)
+        return knit.create_env(
+            environment_name(self.task_id), packages, list(self.channels or ()), progress=self._progress
+        )
 
 
 def knit_task(python_callable: Callable[..., Any] | None = None, **kwargs: Any) -> TaskDecorator:

@@ -14,6 +14,7 @@ from knit_airflow.ending import Stopped
 from knit_airflow.facts import value_of
 from knit_airflow.failures import KnitRefused, airflow_error
 from knit_airflow.hooks import KnitHook
+from knit_airflow.names import application_name, environment_name
 
 if TYPE_CHECKING:
     from knit_core import ApplicationSpec, Environment, Knit
@@ -158,10 +159,12 @@ class KnitOperator(ApplicationOperator):
         given = environment(self.env, knit, self.log)
         if self.spec is not None:
             found = self._specification(context)
+            _refuse_nothing(found.instances)
             whole["tags"] = self.tags_of(context, self.tags or found.tags)
             if "name" not in found.model_fields_set:
-                whole["name"] = whole["name"] or f"{self.dag_id}.{self.task_id}"
+                whole["name"] = whole["name"] or application_name(self.dag_id, self.task_id)
             return {"spec": _with_environment(found, given), **whole}
+        _refuse_nothing(self.instances)
         return {
             "spec": self.command,
             "instances": self.instances,
@@ -173,7 +176,7 @@ class KnitOperator(ApplicationOperator):
             "files": files_from(self.folder, self.files),
             "variables": dict(self.variables or {}),
             **whole,
-            "name": self.name or f"{self.dag_id}.{self.task_id}",
+            "name": self.name or application_name(self.dag_id, self.task_id),
         }
 
     def value(self, context: Any, result: Any) -> Any:
@@ -200,6 +203,12 @@ class KnitOperator(ApplicationOperator):
             return documents.loads(text, self.parameters, kind=_kind(path), folder=path.parent, origin=spec)
         text, origin = json.dumps(spec, default=str), f"{self.task_id}.spec"
         return documents.loads(text, self.parameters, kind="json", folder=self.folder, origin=origin)
+
+
+def _refuse_nothing(instances: Any) -> None:
+    """Without an instance nothing runs, and the application would not end."""
+    if str(instances).strip() == "0":
+        raise KnitRefused("instances is 0: nothing would run, and the task would not end. Give it at least 1.")
 
 
 class KnitEnvironmentOperator(BaseOperator):
@@ -276,7 +285,7 @@ class KnitEnvironmentOperator(BaseOperator):
         self._stopped = True
 
     def _build(self, knit: Knit) -> Environment:
-        return knit.create_env(self.name or self.task_id, progress=self._progress, **self._request())
+        return knit.create_env(self.name or environment_name(self.task_id), progress=self._progress, **self._request())
 
     def _request(self) -> dict[str, Any]:
         """The arguments of `Knit.create_env` that say what is in it."""

@@ -1,4 +1,7 @@
-"""Writes files into the application's folder on HDFS, over WebHDFS, from inside a container."""
+"""Writes files into the application's folder on HDFS, over WebHDFS, from inside a container.
+
+Over HTTP or HTTPS (`knit_container.tls`), to NameNodes or to HttpFS: see `_rename` for where these differ.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,25 @@ import http.client
 import io
 import json
 import os
+import secrets
+import ssl
 import time
 from collections.abc import Callable
 from typing import BinaryIO
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
+
+from knit_container.tls import connect
 
 _TIMEOUT = 60.0  # seconds for one reply
 _PATIENCE = 300.0  # seconds for HDFS to come back
 _TRIES = 3  # at least: one of a large result may take longer than that
+# A server's words for what passes: it is a standby, it restarts, what stands behind it does not answer.
+_PASSING = {
+    "StandbyException", "RetriableException", "SafeModeException", "IOException", "EOFException", "SocketException",
+    "SocketTimeoutException", "ConnectException", "ConnectTimeoutException", "NoRouteToHostException",
+    "InterruptedIOException", "ClosedChannelException", "NotReplicatedYetException", "RecoveryInProgressException",
+    "LeaseExpiredException",
+}  # fmt: skip
 
 
 class HdfsFault(Exception):
@@ -31,20 +45,27 @@ def write(name: str, data: BinaryIO) -> None:
         HdfsFault: it could not be written for five minutes, or was refused.
     """
     folder, _, last = name.rpartition("/")
-    temporary = f"{folder}/.{last}.{os.environ.get('CONTAINER_ID', os.getpid())}" if folder else f".{last}.tmp"
+    # a name of this call's own: a container may be started again while another attempt of it still writes
+    temporary = f"{folder}/.{last}.{secrets.token_hex(8)}.tmp".lstrip("/")
     deadline, pause, tries = time.monotonic() + _PATIENCE, 0.5, 0
-    while True:
-        tries += 1
-        try:
-            data.seek(0)
-            _create(temporary, data)
-            _rename(temporary, name)
-            return
-        except (OSError, http.client.HTTPException) as error:
-            if time.monotonic() > deadline and tries >= _TRIES:
-                raise HdfsFault(f"{name} could not be written to HDFS: {error!r}") from None
-        time.sleep(pause)
-        pause = min(2 * pause, 10.0)
+    try:
+        while True:
+            tries += 1
+            try:
+                data.seek(0)
+                _create(temporary, data)
+                _rename(temporary, name)
+                return
+            except ssl.SSLCertVerificationError as error:  # nothing that passes
+                raise HdfsFault(f"{name} could not be written to HDFS: {error.verify_message} (see KNIT_CA)") from None
+            except (OSError, http.client.HTTPException) as error:
+                if time.monotonic() > deadline and tries >= _TRIES:
+                    raise HdfsFault(f"{name} could not be written to HDFS: {error!r}") from None
+            time.sleep(pause)
+            pause = min(2 * pause, 10.0)
+    except BaseException:
+        _forget(temporary)
+        raise
 
 
 def write_bytes(name: str, data: bytes) -> None:
@@ -59,12 +80,12 @@ def _folders() -> list[str]:
 
 def _create(name: str, data: BinaryIO) -> None:
     def send(url: str) -> None:
-        status, headers, body = _put(url, {"op": "CREATE", "overwrite": "true", "permission": "600"}, None)
+        status, headers, body = _ask("PUT", url, {"op": "CREATE", "overwrite": "true", "permission": "600"})
         location = headers.get("Location", "")
         if status != 307 or not location:
             raise _fault(status, body)
         place = urlsplit(location)
-        connection = http.client.HTTPConnection(place.netloc, timeout=_TIMEOUT)
+        connection = connect(place.scheme, place.netloc, _TIMEOUT)
         try:
             connection.request(
                 "PUT", f"{place.path}?{place.query}", body=data, headers={"Content-Type": "application/octet-stream"},
@@ -81,17 +102,48 @@ def _create(name: str, data: BinaryIO) -> None:
 
 
 def _rename(source: str, target: str) -> None:
+    """Rename over what is there.
+
+    A NameNode does it in one step. HttpFS ignores `renameoptions` and answers 200 with "false" when the name is taken: there
+    the old file is deleted first, so that for a moment there is none. Of several writers one's content stays, whole.
+    """
+
     def send(url: str) -> None:
-        folder = urlsplit(url).path.partition("/webhdfs/v1")[2]
-        destination = f"{folder[: -len(source) - 1]}/{target}"
-        status, _, body = _put(url, {"op": "RENAME", "destination": destination, "renameoptions": "OVERWRITE"}, None)
+        folder = url[: -len(quote(source)) - 1]
+        path = unquote(urlsplit(folder).path.partition("/webhdfs/v1")[2])
+        query = {"op": "RENAME", "destination": f"{path}/{target}"}
+        if _moved(url, {**query, "renameoptions": "OVERWRITE"}):
+            return
+        status, _, body = _ask("DELETE", f"{folder}/{quote(target)}", {"op": "DELETE"})
         if status != 200:
             raise _fault(status, body)
+        if not _moved(url, query):
+            raise OSError(f"{source} was not renamed to {target}")  # another writer was quicker: all of it again
 
     _any_namenode(source, send)
 
 
-def _any_namenode(name: str, send: Callable[[str], None]) -> None:
+def _moved(url: str, query: dict[str, str]) -> bool:
+    status, _, body = _ask("PUT", url, query)
+    if status != 200:
+        raise _fault(status, body)
+    if not body:
+        return True  # a NameNode's answer to a RENAME with options
+    try:
+        return bool(json.loads(body)["boolean"])
+    except (ValueError, KeyError, TypeError):
+        raise HdfsFault(f"what answers at {urlsplit(url).netloc} does not speak WebHDFS") from None
+
+
+def _forget(name: str) -> None:
+    """Delete a temporary file that nobody needs; a failure to do so does not matter."""
+    try:
+        _any_namenode(name, lambda url: _ask("DELETE", url, {"op": "DELETE"}))
+    except (OSError, http.client.HTTPException, HdfsFault):
+        return
+
+
+def _any_namenode(name: str, send: Callable[[str], object]) -> None:
     """The first NameNode that serves; a standby says that it is one."""
     last: Exception | None = None
     for folder in _folders():
@@ -103,13 +155,13 @@ def _any_namenode(name: str, send: Callable[[str], None]) -> None:
     raise last or HdfsFault("this container does not know its application's folder on HDFS (KNIT_MASTER_FILE)")
 
 
-def _put(url: str, query: dict[str, str], body: bytes | None) -> tuple[int, dict[str, str], bytes]:
+def _ask(method: str, url: str, query: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
     place = urlsplit(url)
     user = os.environ.get("HADOOP_USER_NAME", "")
     full = urlencode({**query, **({"user.name": user} if user else {})})
-    connection = http.client.HTTPConnection(place.netloc, timeout=_TIMEOUT)
+    connection = connect(place.scheme, place.netloc, _TIMEOUT)
     try:
-        connection.request("PUT", f"{place.path}?{full}", body=body, headers={"X-XSRF-Header": "knit"})
+        connection.request(method, f"{place.path}?{full}", headers={"X-XSRF-Header": "knit"})
         reply = connection.getresponse()
         return reply.status, dict(reply.getheaders()), reply.read()
     finally:
@@ -117,11 +169,11 @@ def _put(url: str, query: dict[str, str], body: bytes | None) -> tuple[int, dict
 
 
 def _fault(status: int, body: bytes) -> Exception:
-    """A passing fault as OSError, a refusal as HdfsFault."""
+    """A passing fault as OSError, a refusal as HdfsFault. The exception's name tells; HttpFS says 500 for refusals, too."""
     try:
         found = json.loads(body)["RemoteException"]
-        name, message = found["exception"], found["message"].split("\n")[0]
+        name, message = str(found["exception"]), str(found["message"]).split("\n")[0]
     except (ValueError, KeyError, TypeError):
         name, message = "", f"status {status}"
-    passing = status >= 500 or name in {"StandbyException", "RetriableException", "SafeModeException"}
+    passing = name in _PASSING if name else status >= 500 or status in {408, 429}
     return OSError(message) if passing else HdfsFault(f"HDFS refused: {message}")

@@ -18,7 +18,9 @@ from typing import Any
 from urllib.parse import quote
 
 from knit_container.credentials import secrets_in
+from knit_container.hidden import Hidden
 from knit_container.signing import BadReply, encode_body, open_reply, query_string, sign
+from knit_container.tls import context
 
 PATIENCE = 300.0  # seconds a call waits for an ApplicationMaster that restarts
 _CONNECT, _TIMEOUT = 3.0, 10.0  # seconds for a connection, and for a reply beside its own time
@@ -50,12 +52,15 @@ class Master:
             raise NotInContainer(f"{error.args[0]} is not set: this is not one of Knit's containers") from None
         self._files = [url for url in environ.get("KNIT_MASTER_FILE", "").split(",") if url]
         self._user = environ.get("HADOOP_USER_NAME", "")
-        self._token = secrets_in(Path(location).read_bytes())["knit.token"]
+        self._token = Hidden(secrets_in(Path(location).read_bytes())["knit.token"])
         self._skew, self._clock = 0, clock
         self._lock = threading.Lock()
         self._local = threading.local()
         # containers talk to the cluster directly, whatever http_proxy says
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
+        if any(url.startswith("https:") for url in self._files):
+            handlers.append(urllib.request.HTTPSHandler(context=context()))
+        self._opener = urllib.request.build_opener(*handlers)
 
     def call(
         self, method: str, path: str, body: Any = None, query: dict[str, str] | None = None, wait: float = 0.0
@@ -107,7 +112,14 @@ class Master:
     ) -> tuple[int, Any]:
         """Over this thread's connection, which is kept; one that the other side has closed meanwhile is made anew."""
         signed = sign(
-            self._token, self._id, number, method, path, query, raw, now_ms=int(self._clock.time() * 1000) + self._skew
+            self._token.reveal(),
+            self._id,
+            number,
+            method,
+            path,
+            query,
+            raw,
+            now_ms=int(self._clock.time() * 1000) + self._skew,
         )
         kept = getattr(self._local, "connection", None)
         if kept is None or self._local.address != address:
@@ -120,7 +132,7 @@ class Master:
         headers = {"Content-Type": "application/json"} if raw else {}
         kept.request(method, f"{path}?{query_string(signed)}", body=raw or None, headers=headers)
         response = kept.getresponse()
-        return response.status, open_reply(self._token, signed["knonce"], response.status, response.read())
+        return response.status, open_reply(self._token.reveal(), signed["knonce"], response.status, response.read())
 
     def _hang_up(self) -> None:
         kept = getattr(self._local, "connection", None)

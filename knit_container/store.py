@@ -30,6 +30,9 @@ class Entry(NamedTuple):
     value: Any
     revision: int
 
+    def __repr__(self) -> str:
+        return f"Entry({_short(self.key)}, {_short(self.value)}, revision={self.revision})"
+
 
 class Change(NamedTuple):
     """What `watch` sees: a key's new value, or that it was deleted (value None)."""
@@ -38,6 +41,10 @@ class Change(NamedTuple):
     value: Any
     revision: int
     deleted: bool = False
+
+    def __repr__(self) -> str:
+        what = "deleted" if self.deleted else _short(self.value)
+        return f"Change({_short(self.key)}, {what}, revision={self.revision})"
 
 
 class KeyValueStore:
@@ -230,6 +237,12 @@ def encoded(key: str) -> str:
     if not key:
         raise ValueError("a key is a text that is not empty")
     return base64.urlsafe_b64encode(key.encode()).rstrip(b"=").decode()
+
+
+def _short(value: Any) -> str:
+    """On one line of at most 100 characters."""
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:99]}…"
 
 
 __all__ = ["Change", "Conflict", "Entry", "KeyValueStore"]

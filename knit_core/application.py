@@ -22,10 +22,11 @@ from knit_core.report import Report
 from knit_core.resourcemanager import or_empty
 from knit_core.result import Container, Result
 from knit_core.running import Event, ServiceStatus
+from knit_core.showing import Rows, html_facts
 from knit_core.states import State
 from knit_core.steering import Steering
 from knit_core.units import seconds
-from knit_core.waiting import Waiter, drive
+from knit_core.waiting import Done, Waiter, drive
 from knit_core.why import Pending, Why, why_ended, why_no_master, why_running
 
 if TYPE_CHECKING:
@@ -52,6 +53,10 @@ class Application(Steering, Reading):
     def __repr__(self) -> str:
         return f"Application({self.id!r})"
 
+    def _repr_html_(self) -> str:
+        """Nothing is asked: a notebook that is opened again must not wait for a cluster."""
+        return html_facts("Application", {"id": self.id, "cluster": self.knit.config.settings["resourcemanager"].value})
+
     # -- what is it doing --------------------------------------------------
 
     def report(self) -> Report:
@@ -72,12 +77,13 @@ class Application(Steering, Reading):
             MasterUnreachable: it does not run (yet), and there is no result.
         """
         try:
-            return [Container.parse(row) for row in self.master.get("/containers", patience=patience)["containers"]]
+            rows = self.master.get("/containers", patience=patience)["containers"]
+            return Rows(Container.parse(row) for row in rows)
         except MasterUnreachable:
             result = self._read_result()
             if result is None:
                 raise
-            return list(result.containers)
+            return Rows(result.containers)
 
     def details(self) -> dict[str, Any]:
         """The ApplicationMaster's own view (`GET /api/v1/application`)."""
@@ -199,7 +205,7 @@ class Application(Steering, Reading):
         """
         deadline = self.knit.clock.monotonic() + seconds(timeout)
         self.wait_until(lambda report: report.state is State.RUNNING, timeout)
-        after = 0
+        after, waiter, rows = 0, self._waiter(None, 1.0), dict[str, ServiceStatus]()
         while True:
             try:
                 rows = self.services()
@@ -208,12 +214,13 @@ class Application(Steering, Reading):
                     return rows
                 left = max(0.0, min(deadline - self.knit.clock.monotonic(), LONGEST_POLL))
                 after = self.master.get("/events", {"after": str(after), "wait": str(int(left))}, left)["next"]
-            except MasterUnreachable:
-                if self.report().ended:
-                    self.wait(check=True)
-                raise
+                waiter.faulty_since = None
+            except KnitError as error:
+                self._bear(error, waiter)
+                if isinstance(error, MasterUnreachable):
+                    raise
             if self.knit.clock.monotonic() > deadline:
-                states = ", ".join(f"{row.name} {row.state}" for row in rows.values())
+                states = ", ".join(f"{row.name} {row.state}" for row in rows.values()) or "none known"
                 raise WaitTimeout(f"{self.id}: not all services were ready within {timeout}: {states}")
 
     def wait_for_containers(self, count: int | None = None, timeout: float | str = 120.0) -> list[Container]:
@@ -225,17 +232,16 @@ class Application(Steering, Reading):
         """
         deadline = self.knit.clock.monotonic() + seconds(timeout)
         self.wait_until(lambda report: report.state is State.RUNNING, timeout)
-        rows: list[Container] = []
+        rows, waiter = list[Container](), self._waiter(None, 1.0)
         while True:
             try:
                 rows = self.containers()
                 begun = [c for c in rows if c.started_at]
                 if rows and len(begun) >= (len({c.id for c in rows}) if count is None else count):
                     return rows
-            except MasterUnreachable:
-                if self.report().ended:
-                    self.wait(check=True)
-                    raise
+                waiter.faulty_since = None
+            except KnitError as error:
+                self._bear(error, waiter)
             if self.knit.clock.monotonic() > deadline:
                 states = ", ".join(f"{c.id} {c.state}" for c in rows) or "none known"
                 raise WaitTimeout(f"{self.id}: not all containers have started within {timeout}: {states}")
@@ -282,7 +288,7 @@ class Application(Steering, Reading):
         """End it: ask its ApplicationMaster to shut down, after `grace` seconds let YARN kill it.
 
         Args:
-            reason: stands in its diagnostics.
+            reason: stands in its diagnostics, whether its ApplicationMaster ends it or YARN.
             grace: seconds (or "30 s") for the orderly end; 0: kill at once.
 
         Returns:
@@ -308,7 +314,7 @@ class Application(Steering, Reading):
                 pass
         span = max(span, 10.0)
         try:
-            self.knit.resourcemanager.kill(self.id)
+            self.knit.resourcemanager.kill(self.id, reason or f"ended by {self.knit.config.user}")
             self.wait_until(lambda latest: latest.ended, span)
         except ApplicationNotFound:
             pass
@@ -353,6 +359,20 @@ class Application(Steering, Reading):
         return why_no_master(report, now, nodes, leaves)
 
     # -- inside ------------------------------------------------------------
+
+    def _bear(self, error: KnitError, waiter: Waiter) -> None:
+        """After its ApplicationMaster could not be asked: raises its end, or what does not pass; else pauses."""
+        try:
+            ended = self.report().ended
+        except KnitError as fault:
+            error, ended = fault, False
+        if ended:
+            self.wait(check=True)
+            raise error
+        step = waiter.failed(error, self.knit.clock.monotonic())
+        if isinstance(step, Done):
+            raise error
+        self.knit.clock.sleep(step.seconds)
 
     def _waiter(self, timeout: float | str | None, poll: float) -> Waiter:
         deadline = None if timeout is None else seconds(timeout)

@@ -11,18 +11,22 @@ from typing import TYPE_CHECKING, Any
 from knit_core.application import Application
 from knit_core.clock import Clock
 from knit_core.config import Config, HadoopConf, load_config
+from knit_core.config.identity import same_user
 from knit_core.described import with_environments, without_described
-from knit_core.errors import SpecError
+from knit_core.errors import ConfigError, RequestRefused, SpecError, UnexpectedReply
 from knit_core.http import AuthStrategy, BasicAuth, Direct, Endpoint, HttpService, RetryPolicy, SimpleAuth
 from knit_core.launch import Launcher
 from knit_core.ledger import Ledger
 from knit_core.master import Master
 from knit_core.plan import APPLICATION_TYPE, LaunchPlan
+from knit_core.proxies import without_user
 from knit_core.report import Report
 from knit_core.resourcemanager import ResourceManager
 from knit_core.secret import UserKey
 from knit_core.sharedcache import SharedCache
+from knit_core.showing import Rows, html_facts, one_line
 from knit_core.spec import ApplicationSpec, application_spec
+from knit_core.spec.application import check_options
 from knit_core.staging import Progress, Staging
 from knit_core.states import ACTIVE, State
 from knit_core.units import seconds
@@ -31,6 +35,12 @@ from knit_core.webhdfs import WebHdfs
 
 if TYPE_CHECKING:
     from knit_core.environments import Environment
+
+_NAMESERVICE = (
+    "{name} has no port in fs.defaultFS, so it probably is a nameservice (several NameNodes under one name), which only "
+    "Hadoop's hdfs-site.xml explains: put that beside core-site.xml (HADOOP_CONF_DIR), or set KNIT_NAMENODE to the web "
+    "addresses of its NameNodes (http://nn1.example.org:9870,http://nn2.example.org:9870)."
+)
 
 
 class Knit:
@@ -66,12 +76,17 @@ class Knit:
         config: Config | None = None,
     ) -> None:
         self.config = config or load_config(address, options, user=user)
-        self.config.fetch = self._fetch
+        self.config.fetch, self.config.fetch_home = self._fetch, self._home
         self._services: list[HttpService] = []
-        self._direct = Direct()
+        self._direct = Direct(self.config.proxies)
 
     def __repr__(self) -> str:
-        return f"Knit({self.config.settings['resourcemanager'].value!r}, user={self.config.user!r})"
+        return one_line("Knit", [("", self.config.settings["resourcemanager"].value), ("user", self.config.user)])
+
+    def _repr_html_(self) -> str:
+        return html_facts(
+            "Knit", {name: f"{row['value']} ({row['source']})" for name, row in self.config.describe().items()}
+        )
 
     def __enter__(self) -> Knit:
         return self
@@ -114,6 +129,8 @@ class Knit:
             StagingError: a file could not be brought to HDFS.
             ConnectionFailed, ServiceUnavailable: transient; with a key it is safe to call again.
         """
+        if not isinstance(spec, (ApplicationSpec, Mapping)):
+            check_options(short, ("key", "progress", "checks"), "Knit.submit")
         whole = self._with_environments(application_spec(spec, **short), progress, checks)
         return self.attach(Launcher(self, whole, key, progress, checks).run())
 
@@ -122,6 +139,8 @@ class Knit:
 
         Environments that the specification describes are built into this machine's cache.
         """
+        if not isinstance(spec, (ApplicationSpec, Mapping)):
+            check_options(short, (), "Knit.plan")
         return Launcher(self, self._with_environments(application_spec(spec, **short))).plan()
 
     def _with_environments(
@@ -234,15 +253,19 @@ class Knit:
             options: of `submit`: `env`, `memory`, `vcores`, `files`, `variables`, `queue`, `name` …
 
         Raises:
-            FunctionRefused: before anything is launched: it cannot be pickled, or the environment has another Python.
+            FunctionRefused: before anything is launched: it cannot be called so or pickled, or the environment has another
+                Python.
+            SpecError: before anything is launched: an option that there is not.
             ApplicationFailed: a worker could not do it although it was started again.
             WaitTimeout: the time is over; the application was ended.
         """
         from knit_core.functions import FunctionJob, run_job
 
+        own = ("workers", "chunk", "return_exceptions", "timeout", "progress")
+        check_options(options, own, "Knit.map")
         return run_job(
             self,
-            FunctionJob.of_map(function, items, max(workers, 1), chunk),
+            FunctionJob.of_map(function, items, workers, chunk),
             workers=workers,
             return_exceptions=return_exceptions,
             timeout=None if timeout is None else seconds(timeout),
@@ -275,10 +298,11 @@ class Knit:
         """
         from knit_core.functions import FunctionJob, run_job
 
+        check_options(options, ("instances", "timeout"), "Knit.run")
         count = 1 if instances is None else instances
         values = run_job(
             self,
-            FunctionJob(function, [arguments] * max(count, 0), each=True),
+            FunctionJob.of_run(function, arguments, count),
             workers=count,
             return_exceptions=False,
             timeout=None if timeout is None else seconds(timeout),
@@ -315,7 +339,7 @@ class Knit:
             types: only of these types; Knit's own by default, None: all.
         """
         chosen = ACTIVE if states is None else [State(str(state).upper()) for state in states]
-        return self.resourcemanager.apps(states=chosen, tags=tags, user=user, queue=queue, types=types, name=name)
+        return Rows(self.resourcemanager.apps(states=chosen, tags=tags, user=user, queue=queue, types=types, name=name))
 
     def launched(self, key: str) -> Application | None:
         """What the newest claim of a launch key points to; None when there is none, or it was superseded."""
@@ -340,9 +364,26 @@ class Knit:
             f"Hadoop {info.get('hadoopVersion', '?')} ({self.config.settings['resourcemanager'].source})",
             f"user {self.config.user} ({self.config.settings['user'].source})",
         ]
+        proxies = self.config.proxies
+        for proxy in dict.fromkeys(without_user(each) for each in (proxies.http, proxies.https) if each):
+            lines.append(f"proxy {proxy}; reached without it: {', '.join(('this machine itself', *proxies.without))}")
         home = self.hdfs.home()
+        taken_for = home.rpartition("/")[2]
+        if not same_user(self.config.user, taken_for):
+            raise ConfigError(
+                f"HDFS at {self.hdfs.address} takes us for {taken_for}, not for {self.config.user} "
+                f"({self.config.settings['user'].source}), and so will everything else there: " + self._remedy()
+            )
         lines.append(f"HDFS {self.hdfs.address}, home {home} ({self.config.namenodes.source})")
         return lines
+
+    def _remedy(self) -> str:
+        if self.config.get("auth") == "basic":
+            return (
+                "a user and a password (auth: basic) are for a gateway such as Knox, so give the gateway's addresses for "
+                "resourcemanager and namenode, or take auth and password away where the cluster believes the user's name"
+            )
+        return "the cluster or a gateway before it wants to be shown who asks (auth: basic), or set user to that name"
 
     # -- parts -------------------------------------------------------------
 
@@ -354,7 +395,10 @@ class Knit:
     @cached_property
     def hdfs(self) -> WebHdfs:
         """HDFS."""
-        return WebHdfs(self._service("NameNode", self.config.namenodes.value.split(",")))
+        service, name = self._service("NameNode", self.config.namenodes.value.split(",")), self.config.nameservice
+        if name:
+            service.endpoint = replace(service.endpoint, unknown=_NAMESERVICE.format(name=name))
+        return WebHdfs(service)
 
     @cached_property
     def staging(self) -> Staging:
@@ -400,15 +444,15 @@ class Knit:
 
     @cached_property
     def _auth(self) -> AuthStrategy:
-        password = self.config.get("password")
-        if (self.config.get("auth") or ("basic" if password else "simple")) == "basic":
-            return BasicAuth(self.config.user, password or "")
+        if self.config.get("auth") == "basic":
+            return BasicAuth(self.config.user, self.config.get("password") or "")
         return SimpleAuth(self.config.user)
 
     def _service(self, name: str, addresses: Iterable[str]) -> HttpService:
         ca = self.config.get("ca")
         verify: bool | str = True if ca is None else (False if ca.lower() == "false" else ca)
         endpoint, retry = Endpoint(name, tuple(addresses), self._auth, verify), RetryPolicy(clock=self.clock)
+        endpoint = replace(endpoint, proxies=self.config.proxies)
         if self.patience is not None:
             endpoint = replace(endpoint, timeout=(min(endpoint.timeout[0], self.patience), self.patience))
             retry = replace(retry, budget=0)
@@ -418,3 +462,9 @@ class Knit:
 
     def _fetch(self) -> HadoopConf | None:
         return self.resourcemanager.conf()
+
+    def _home(self) -> str:
+        try:
+            return self.hdfs.home()
+        except (RequestRefused, UnexpectedReply):  # a gateway that does not know the question
+            return ""

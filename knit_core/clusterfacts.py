@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -9,12 +10,15 @@ from typing import TypeVar
 
 from knit_core.clock import Clock
 from knit_core.config import Config, HadoopConf
-from knit_core.errors import RequestRefused
+from knit_core.errors import ConfigError, RequestRefused
 from knit_core.facts import DEFAULT_CLASSPATH, ClusterFacts, ClusterTotals, NewApplication, Queue, Switches
 from knit_core.resourcemanager import ResourceManager, or_empty
 from knit_core.spec import ApplicationSpec
 
 T = TypeVar("T")
+_VARIABLE = re.compile(r"\$\{([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+)\}")  # no variable of bash: those have no dots
+# Hadoop's version and the distribution's: 3.1.1.3.1.4.0-315
+_HDP = re.compile(r"\d+\.\d+\.\d+\.(\d+\.\d+\.\d+\.\d+-\d+)")
 _NODES = 60.0  # seconds; NodeManagers ask every 30 s for a ResourceManager that is away, unless the cluster sets another time
 _ALL_NODES = 2.0  # seconds without another one after the first
 
@@ -52,10 +56,36 @@ def ask_cluster(
         node_rows, label_rows = nodes.result() if nodes else None, labels.result() if labels else None
     return replace(
         facts,
+        classpath=_resolved(facts.classpath, config, rm),
         switches=switches,
         nodes=None if node_rows is None else tuple(node_rows),
         labels=None if label_rows is None else tuple(label_rows),
     )
+
+
+def _resolved(classpath: str, config: Config, rm: ResourceManager) -> str:
+    """The classpath with Hadoop's own variables (`${hdp.version}`) put in: bash, which expands `$HADOOP_COMMON_HOME` on the
+    nodes, would end at them.
+
+    Raises:
+        ConfigError: nobody says what one stands for.
+    """
+
+    def value(found: re.Match[str]) -> str:
+        told = config.hadoop_property(found[1])
+        text = told.value if told is not None else ""
+        if not text and found[1] == "hdp.version":
+            version = _HDP.fullmatch(str(rm.info().get("hadoopVersion") or ""))
+            text = version[1] if version else ""
+        if not text or "$" in text:
+            raise ConfigError(
+                f"The classpath of Hadoop's jars on the nodes has {found[0]} in it, and neither Hadoop's configuration nor "
+                f"the ResourceManager says what that is. Set KNIT_APPLICATION_CLASSPATH to the classpath as the nodes have "
+                f"it (`yarn classpath` on one of them says it); now it is {classpath}"
+            )
+        return text
+
+    return _VARIABLE.sub(value, classpath)
 
 
 def await_nodes(rm: ResourceManager, say: Callable[[str], None], clock: Clock) -> bool:
@@ -125,7 +155,16 @@ def cluster_facts(
         counts_vcores="Dominant" in calculator,
         java=config.get("java") or "",
         api_ports=(int(ports[0]), int(ports[-1])),
+        ca=_ca(config),
     )
+
+
+def _ca(config: Config) -> str:
+    """What containers need to know whom to believe, when HDFS is asked by https."""
+    ca = (config.get("ca") or "").strip()
+    if not config.namenodes.value.startswith("https:"):
+        return ""
+    return "false" if ca.lower() == "false" else ca
 
 
 def switches_of(conf: HadoopConf | None) -> Switches:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from knit_core.environments import BadArchive, Environment
 from knit_core.leases import Leases
-from knit_core.pruning import HdfsPruner, Pruned
+from knit_core.pruning import HdfsPruner, Pruned, sweep_temporaries
 from knit_core.spec import EnvironmentRef
 from knit_core.staging import Progress, inspect
 
@@ -80,7 +80,8 @@ def prune(
         for cache, leases in places
     ]
     gone, kept = (tuple(item for each in done for item in getattr(each, part)) for part in ("gone", "kept"))
-    return Pruned(gone, kept, sum(each.swept for each in done))
+    beside = sweep_temporaries(knit.hdfs, staging.folder, dry_run=dry_run)
+    return Pruned(gone, kept, beside + sum(each.swept for each in done))
 
 
 __all__ = ["Pruned", "Pushed", "prune", "push"]

@@ -6,6 +6,8 @@ import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from knit_core.showing import shown
+
 # What yarn-default.xml documents for yarn.application.classpath; the ResourceManager's /conf says nothing when it is not set.
 DEFAULT_CLASSPATH = (
     "$HADOOP_CONF_DIR,$HADOOP_COMMON_HOME/share/hadoop/common/*,$HADOOP_COMMON_HOME/share/hadoop/common/lib/*,"
@@ -14,6 +16,7 @@ DEFAULT_CLASSPATH = (
 )
 
 
+@shown
 @dataclass(frozen=True)
 class NewApplication:
     """A fresh application id with what one container may have at most."""
@@ -24,6 +27,7 @@ class NewApplication:
     resources: Mapping[str, int]  # other resource types' maxima by name
 
 
+@shown
 @dataclass(frozen=True)
 class Queue:
     """One queue of the scheduler.
@@ -53,6 +57,7 @@ class Queue:
     by_path: bool = False
 
 
+@shown
 @dataclass(frozen=True)
 class Node:
     """One node (NodeManager), running or not.
@@ -86,6 +91,7 @@ class Node:
         return self.state == "RUNNING"
 
 
+@shown
 @dataclass(frozen=True)
 class ClusterTotals:
     """What all active nodes have together."""
@@ -95,6 +101,7 @@ class ClusterTotals:
     nodes: int
 
 
+@shown
 @dataclass(frozen=True)
 class Switches:
     """What the cluster's configuration allows. None everywhere: not known (`/conf` may be for administrators only).
@@ -125,9 +132,10 @@ class Switches:
     expiry: float | None = None
 
 
+@shown
 @dataclass(frozen=True)
 class FileStatus:
-    """One file or folder: size in bytes, modification time in ms, octal permission."""
+    """One file or folder: size in bytes, modification time in ms, octal permission; `link`: a symbolic link."""
 
     path: str
     size: int
@@ -135,6 +143,7 @@ class FileStatus:
     folder: bool
     owner: str
     permission: str
+    link: bool = False
 
     @property
     def name(self) -> str:
@@ -142,6 +151,7 @@ class FileStatus:
         return posixpath.basename(self.path)
 
 
+@shown
 @dataclass(frozen=True)
 class ClusterFacts:
     """Facts about the cluster and about who launches.
@@ -164,6 +174,8 @@ class ClusterFacts:
         switches: what the configuration allows.
         nodes: all nodes; None: not asked for, or not told.
         labels: the cluster's node labels; None: not asked for, or not told.
+        ca: local file of certificates that containers need for HDFS's https address; "false": they check none; empty: they
+            need none, or have it on their nodes.
     """
 
     new: NewApplication
@@ -183,6 +195,7 @@ class ClusterFacts:
     switches: Switches = Switches()
     nodes: tuple[Node, ...] | None = None
     labels: tuple[str, ...] | None = None
+    ca: str = ""
 
     def attempts(self, wanted: int) -> int:
         """How many attempts an ApplicationMaster really gets of those that were asked for."""

@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from knit_core import archives, preflight
@@ -24,6 +25,7 @@ from knit_core.errors import (
     QueueRefused,
     RequestRefused,
     ServiceUnavailable,
+    StagingError,
 )
 from knit_core.facts import FileStatus
 from knit_core.ledger import Claim, Ledger, Step, decide
@@ -31,7 +33,7 @@ from knit_core.plan import DOCUMENT_LINK, LaunchPlan, Upload, make_plan
 from knit_core.report import Report
 from knit_core.resourcemanager import UNLIMITED, ResourceManager
 from knit_core.spec import ApplicationSpec
-from knit_core.staging import Staging, archives_of, container_zip, gather, master_jar
+from knit_core.staging import Staging, archives_of, container_zip, gather, inspect, master_jar
 from knit_core.states import Outcome, State
 
 if TYPE_CHECKING:
@@ -103,10 +105,10 @@ class Launcher:
         staging.reserve(plan.app_id, plan.uploads, plan.remotes)
         staged, missing = staging.look(plan.uploads, plan.remotes)
         if missing:
-            from knit_core.units import show_bytes
+            from knit_core.units import counted, show_bytes
 
             size = sum(upload.size for upload in missing)
-            self._say(f"upload {len(missing)} files, {show_bytes(size)}, to {staging.folder}/cache")
+            self._say(f"upload {counted(len(missing), 'file')}, {show_bytes(size)}, to {staging.folder}/cache")
             staged.update(staging.put(missing, self.knit.upload_progress))
         return plan, staged
 
@@ -119,6 +121,7 @@ class Launcher:
         files, problems = gather(self.spec, facts.filesystem)
         files = self._staging.place(files, self.spec)
         problems += _platform_problems(self.spec)
+        problems += _take_ca(facts.ca, files)
         tags: tuple[str, ...] = ("knit",)
         if self.key is not None:
             tags += (f"knit-key-{self._ledger.folder(self.key).rpartition('/')[2][:40]}",)
@@ -162,7 +165,7 @@ class Launcher:
         except (KeyboardInterrupt, SystemExit):
             if claim is None:  # its caller never learns the id, so nobody could end it
                 with contextlib.suppress(KnitError):
-                    self.knit.resourcemanager.kill(plan.app_id)
+                    self.knit.resourcemanager.kill(plan.app_id, "its launch was interrupted")
             raise
         return plan.app_id
 
@@ -175,7 +178,7 @@ class Launcher:
             try:
                 self._still_wanted(claim)
             except LedgerError:
-                self.knit.resourcemanager.kill(app_id)
+                self.knit.resourcemanager.kill(app_id, "superseded by a newer launch")
                 raise
         self._before("settle")
         self._settle(app_id)
@@ -208,6 +211,11 @@ class Launcher:
             try:
                 rm.submit(body)
                 return
+            except RequestRefused as error:
+                # another process with the same claim submits it at this moment: both are done when YARN has it
+                if "already present" in str(error) and _known(rm, app_id):
+                    return
+                raise
             except (ConnectionFailed, ServiceUnavailable) as error:
                 tries += 1
                 if _known(rm, app_id):
@@ -292,6 +300,19 @@ class Launcher:
     def _before(self, step: str) -> None:
         if self.hook:
             self.hook(step)
+
+
+def _take_ca(ca: str, files: dict[str, Upload]) -> list[str]:
+    """Adds the file of certificates that containers need; what is wrong with it."""
+    if ca in {"", "false"}:
+        return []
+    if Path(ca).expanduser().is_dir():
+        return [f"{ca} (KNIT_CA) is a folder: containers that write to HDFS by https need its certificates in one file"]
+    try:
+        files[ca] = inspect(ca)
+    except StagingError as error:
+        return [f"KNIT_CA: {error}"]
+    return []
 
 
 def _platform_problems(spec: ApplicationSpec) -> list[str]:

@@ -3,21 +3,24 @@
 `<root>/leases/<sha256>.<application id>` is an empty folder: made by one request that may be repeated, owned by who
 launches, its modification time says when. One listing shows all of them.
 
-Why a launch and a pruning at the same time cannot hurt one another: a launch writes its lease and then looks at the
-entry; a pruning marks the entry (takes its owner's right to write, which changes neither its content nor its modification
-time) and then looks at the leases. Whoever comes second sees the other. A launch that sees the mark waits until the entry
-is gone, and uploads it, or unmarked again.
+Why a launch and a pruning at the same time cannot hurt one another: a pruning announces what it is about to do by an empty
+folder `<base>/pruning/<sha256>.<nonce>`, then looks at the leases, and then moves the entry into that folder, by one rename
+that is never repeated. A launch writes its lease, then deletes the announcements for its entries, and then looks whether
+the entries are there. If the announcement came after the lease, the pruning sees the lease. If it came before, it is gone,
+and a rename into it fails, however late it reaches the NameNode; or the entry was moved before, and the launch does not
+find it. Clocks and waiting have no part in it, so nothing that is slow can break it.
 """
 
 from __future__ import annotations
 
+import posixpath
 import re
+import secrets
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from knit_core.errors import ApplicationNotFound
-from knit_core.facts import FileStatus
+from knit_core.errors import ApplicationNotFound, NotAuthorized, StagingError
 from knit_core.states import State
 from knit_core.webhdfs import WebHdfs
 
@@ -25,6 +28,7 @@ from knit_core.webhdfs import WebHdfs
 GRACE = 7 * 86400.0
 
 _NAME = re.compile(r"([0-9a-f]{64})\.(application_\d+_\d+)")
+_ENTRY = re.compile(r"(/.+)/cache/([0-9a-f]{64})/[^/]+")
 _PARALLEL = 6
 
 
@@ -60,9 +64,42 @@ class Leases:
         self.hdfs.delete(f"{self.folder}/{lease.digest}.{lease.app_id}", recursive=True)
 
 
-def marked(status: FileStatus) -> bool:
-    """Whether a pruning is about to delete this entry: its owner may not write it."""
-    return not int(status.permission or "600", 8) & 0o200
+def entry_of(path: str) -> tuple[str, str] | None:
+    """(folder that holds the cache, digest) of the entry that a file on HDFS belongs to; None: it lies in no cache."""
+    found = _ENTRY.fullmatch(path)
+    return (found[1], found[2]) if found else None
+
+
+def announcements(base: str) -> str:
+    """The folder of a cache in which prunings say what they are about to remove."""
+    return f"{base}/pruning"
+
+
+def announcement(base: str, digest: str) -> str:
+    """A name for a new one."""
+    return f"{announcements(base)}/{digest}.{secrets.token_hex(8)}"
+
+
+def withdraw(hdfs: WebHdfs, base: str, digests: Iterable[str]) -> None:
+    """Call off the removal of entries that prunings have announced. After leases were taken, before the entries are
+    looked at.
+
+    Raises:
+        StagingError: another user is removing one of them, and cannot be held back.
+    """
+    wanted = set(digests)
+    for status in hdfs.list(announcements(base)):
+        digest = status.name.partition(".")[0]
+        if digest not in wanted:
+            continue
+        try:
+            hdfs.delete(status.path, recursive=True)
+        except NotAuthorized:  # another user's: what is in it may not be deleted, and need not be
+            if not hdfs.list(status.path) and hdfs.status(status.path) is not None:
+                raise StagingError(
+                    f"{base}/cache/{digest} is being removed by {status.owner} at this moment: launch again. If this "
+                    f"goes on: hdfs dfs -rm -r {status.path}; hdfs dfs -chmod 777 {posixpath.dirname(status.path)}"
+                ) from None
 
 
 def holds(lease: Lease, living: set[str], state_of: Callable[[str], State], now: float) -> bool:
@@ -84,4 +121,4 @@ def holds(lease: Lease, living: set[str], state_of: Callable[[str], State], now:
         return True  # within the grace period: a launch under way, or one that the ResourceManager has forgotten
 
 
-__all__ = ["GRACE", "Lease", "Leases", "holds", "marked"]
+__all__ = ["GRACE", "Lease", "Leases", "announcement", "announcements", "entry_of", "holds", "withdraw"]

@@ -113,13 +113,12 @@ class Ledger:
     def claim(self, key: str, number: int, app_id: str) -> Claim | None:
         """Claim `number`; None when somebody else has it.
 
-        A lost reply is no doubt: what lies there is read back and its nonce compared.
+        What lies there in the end is read back and its nonce compared, whatever the replies were.
         """
         mine = Claim(number, app_id, secrets.token_hex(16), f"{socket.gethostname()}:{os.getpid()}")
         record = {"id": app_id, "nonce": mine.nonce, "owner": mine.owner, "at": int(time.time() * 1000)}
         path = f"{self.folder(key)}/{number}"
-        if self.hdfs.publish(path, json.dumps(record).encode()):
-            return mine
+        self.hdfs.publish(path, json.dumps(record).encode())
         found = self.hdfs.read(path)
         if found is not None and json.loads(found).get("nonce") == mine.nonce:
             return mine

@@ -120,12 +120,15 @@ class Master:
     def _over_routes(
         self, stages: list[str], known: bool, method: str, path: str, query: dict[str, str], raw: bytes, wait: float
     ) -> tuple[bool, Any]:
-        """Each way once: those that are known, when they may still be right, then as the ResourceManager tells them now."""
+        """Each way once: the best that is known, when it may still be right, then as the ResourceManager tells them now.
+
+        It is asked before the others are tried: its proxy takes long to say that a node is gone.
+        """
         tried: list[str] = []
         for ask in (False, True) if known and self._routes else (True,):
             if ask and self._find(stages):
                 tried = []
-            for route in self._ordered():
+            for route in self._ordered()[: None if ask else 1]:
                 if route in tried:
                     continue
                 tried.append(route)

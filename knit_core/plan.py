@@ -15,8 +15,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from knit_container.hidden import Hidden
 from knit_core import script
 from knit_core.facts import ClusterFacts, FileStatus
+from knit_core.showing import shown
 from knit_core.spec import ApplicationSpec, FileType, Readiness, Restart, Service
 from knit_core.spec.application import BESIDE_HEAP
 from knit_core.spec.files import path_in
@@ -28,6 +30,7 @@ SECRET = "knit.secret"
 APPLICATION_TYPE = "KNIT"
 
 
+@shown
 @dataclass(frozen=True)
 class Upload:
     """Something that must lie in the cache: a local file, or bytes made by the plan.
@@ -58,6 +61,7 @@ class Upload:
         return f"{self.root or staging}/cache/{self.sha256}/{self.name}"
 
 
+@shown
 @dataclass(frozen=True)
 class Resource:
     """A file that a container gets: an upload, or something that lies on HDFS already (`url`)."""
@@ -73,6 +77,7 @@ class Resource:
         return self.upload.remote(staging) if self.upload else path_in(self.url)
 
 
+@shown
 @dataclass(frozen=True)
 class LaunchPlan:
     """Everything that a launch will do, before it does anything."""
@@ -170,7 +175,8 @@ class LaunchPlan:
         Args:
             staged: status by HDFS path, the document's included.
             document: the uploaded `knit-app.json`.
-            secret: the application's secret; goes into `credentials`, nowhere else.
+            secret: the application's secret; goes into `credentials`, nowhere else, as something that only what sends
+                it reveals.
         """
         local = [
             Resource(JAR_LINK, FileType.FILE, self.jar),
@@ -183,7 +189,7 @@ class LaunchPlan:
             entries.append({"key": found["link"], "value": {"resource": found["url"], **value}})
         body = self._description(entries)
         body["am-container-spec"]["credentials"] = {
-            "secrets": {"entry": [{"key": SECRET, "value": base64.b64encode(secret).decode()}]}
+            "secrets": {"entry": [{"key": SECRET, "value": Hidden(base64.b64encode(secret).decode())}]}
         }
         return body
 
@@ -314,20 +320,23 @@ def make_plan(
         facts: about the cluster.
         jar: the ApplicationMaster.
         container_zip: `knit_container`.
-        files: an Upload for each local path that the spec names.
+        files: an Upload for each local path that the spec names, and for `facts.ca` when that is one.
         tags: besides the spec's own.
     """
     scripts, resources = {}, {}
     places = {path: upload.remote("") for path, upload in files.items()}
+    ca = files.get(facts.ca)
     for name, service in spec.services.items():
         shared = _shared(service, files)
         links = script.localised_names(service, places, shared=shared)
-        scripts[name] = script.container_script(service, links, shared=shared)
+        scripts[name] = script.container_script(service, links, shared=shared, ca=script.CA_LINK if ca else facts.ca)
         own = script.script_name(name)
         found = [
             Resource(own, FileType.FILE, Upload.of(own, scripts[name].encode())),
             Resource(script.CONTAINER_ZIP, FileType.FILE, container_zip),
         ]
+        if ca is not None:
+            found.append(Resource(script.CA_LINK, FileType.FILE, ca))
         environment = service.environment
         if environment is not None and environment.kind == "archive":
             local = files.get(environment.archive)

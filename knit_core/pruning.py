@@ -13,17 +13,17 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from knit_core.errors import NotAuthorized, NotFound
+from knit_core.errors import ConnectionFailed, NotAuthorized, NotFound, ServiceUnavailable
 from knit_core.facts import FileStatus
-from knit_core.leases import Lease, Leases, holds, marked
+from knit_core.leases import Lease, Leases, announcement, announcements, holds
 from knit_core.resourcemanager import ResourceManager
 from knit_core.states import ACTIVE
 from knit_core.webhdfs import WebHdfs
 
 OLDER_THAN = 30 * 86400.0  # seconds
 YOUNGEST = 3600.0  # what was used within this is always kept: it may be about to be used again
-_HALF_UPLOADS = 86400.0  # seconds after which a temporary file is nobody's any more
-_PATIENCE = 10.0  # seconds within which a marked entry is deleted, or not at all
+HALF_WRITTEN = 86400.0  # seconds after which a temporary file is nobody's any more
+_INTERRUPTED = 3600.0  # seconds after which another pruning finishes what one has begun: it was killed
 _PARALLEL = 6
 
 
@@ -52,7 +52,7 @@ class Pruned:
 
     gone: tuple[Item, ...]
     kept: tuple[Item, ...]
-    swept: int = 0  # half uploads
+    swept: int = 0  # what was left by uploads and prunings that were killed
 
     @property
     def freed(self) -> int:
@@ -106,6 +106,8 @@ class HdfsPruner:
         hook: Callable[[str], None] | None = None,
     ) -> None:
         self.hdfs, self.rm, self.cache, self.leases = hdfs, rm, cache, leases
+        self.base = posixpath.dirname(cache)
+        self._shared = posixpath.dirname(leases.folder) != self.base
         self._clock, self._hook = clock, hook or (lambda step: None)
 
     def prune(
@@ -126,7 +128,9 @@ class HdfsPruner:
         items = [self._item(folder, files, leases, valid) for folder, files in entries.items()]
         chosen = choose(items, self._clock() * 1000, older_than=older_than, keep_size=keep_size, youngest=youngest)
         if not dry_run:
-            chosen = [item for item in chosen if self._delete(item, entries[item.path])]
+            if chosen:
+                self._open()
+            chosen = [item for item in chosen if self._remove(item)]
         gone = {item.path for item in chosen}
         swept = self._sweep(entries, dry_run)
         if not dry_run:
@@ -174,23 +178,36 @@ class HdfsPruner:
             ", ".join(file.name for file in whole),
         )
 
-    def _delete(self, item: Item, files: Sequence[FileStatus]) -> bool:
-        """Marks, looks again whether somebody came, and deletes; False when somebody did."""
-        begun = time.monotonic()
-        whole = [file for file in files if not _half(file)]
+    def _open(self) -> None:
+        """Make the folder for announcements. In a cache that users share, each of them may call one off."""
+        folder = announcements(self.base)
+        if self.hdfs.status(folder) is None:
+            self.hdfs.mkdirs(folder, "777" if self._shared else "700")
+            if self._shared:
+                self.hdfs.set_permission(folder, "777")  # whatever the filesystem's umask is
+
+    def _remove(self, item: Item) -> bool:
+        """Announces, looks again whether somebody came, and moves the entry away; False when somebody did.
+
+        Neither the announcement nor the move is repeated: one that arrives late must not undo that a launch called it off.
+        """
+        digest = posixpath.basename(item.path)
+        trash = announcement(self.base, digest)
         try:
-            for file in whole:
-                self.hdfs.set_permission(file.path, _without_write(file.permission))
-            self._hook("marked")
-            _, valid = self._leases()
-            late = time.monotonic() - begun > _PATIENCE  # a launch may have given up waiting for this process
-            if valid[posixpath.basename(item.path)] or late:
-                for file in whole:
-                    self.hdfs.set_permission(file.path, _with_write(file.permission))
-                return False
-            return self.hdfs.delete(item.path, recursive=True)
-        except (NotFound, NotAuthorized):  # somebody else's, or deleted by another pruning
+            self.hdfs.mkdir_once(trash, "755" if self._shared else "700")
+        except (ConnectionFailed, ServiceUnavailable, NotAuthorized):
             return False
+        try:
+            self._hook("announced")
+            _, valid = self._leases()
+            moved = not valid[digest] and self.hdfs.rename_once(item.path, f"{trash}/{digest}")
+        except (NotFound, NotAuthorized):  # deleted by another pruning, or somebody else's
+            moved = False
+        except (ConnectionFailed, ServiceUnavailable):  # not known, until its target is gone
+            self.hdfs.delete(trash, recursive=True)
+            return self.hdfs.status(item.path) is None
+        self.hdfs.delete(trash, recursive=True)
+        return moved
 
     def _tidy(self, leases: dict[str, list[Lease]], valid: dict[str, list[Lease]], present: set[str]) -> None:
         """Removes leases that do not hold, but the newest of each entry that is still there: it tells the last use."""
@@ -203,10 +220,31 @@ class HdfsPruner:
                     continue
 
     def _sweep(self, entries: dict[str, list[FileStatus]], dry_run: bool) -> int:
-        """Deletes temporary files of uploads that were killed long ago."""
-        oldest = (self._clock() - _HALF_UPLOADS) * 1000
+        """Deletes what uploads and prunings left that were killed long ago."""
+        oldest = (self._clock() - HALF_WRITTEN) * 1000
         old = [file.path for files in entries.values() for file in files if _half(file) and file.modified < oldest]
-        return len(old) if dry_run else sum(self.hdfs.delete(path) for path in old)
+        interrupted = (self._clock() - _INTERRUPTED) * 1000
+        old += [each.path for each in self.hdfs.list(announcements(self.base)) if each.modified < interrupted]
+        return len(old) if dry_run else sum(self.hdfs.delete(path, recursive=True) for path in old)
+
+
+def sweep_temporaries(
+    hdfs: WebHdfs, staging: str, *, clock: Callable[[], float] = time.time, dry_run: bool = False
+) -> int:
+    """Deletes temporary files beside launch records and the key, whose writers were killed; how many.
+
+    Args:
+        hdfs: HDFS.
+        staging: the staging folder.
+        clock: seconds since 1970.
+        dry_run: only count them.
+    """
+    oldest = (clock() - HALF_WRITTEN) * 1000
+    keys = [status.path for status in hdfs.list(f"{staging}/launches") if status.folder]
+    with ThreadPoolExecutor(_PARALLEL) as pool:
+        rows = [row for found in pool.map(hdfs.list, [staging, *keys]) for row in found]
+    old = [row.path for row in rows if not row.folder and _half(row) and row.modified < oldest]
+    return len(old) if dry_run else sum(hdfs.delete(path) for path in old)
 
 
 def _half(status: FileStatus) -> bool:
@@ -214,12 +252,4 @@ def _half(status: FileStatus) -> bool:
     return status.name.startswith(".") and status.name.endswith(".tmp")
 
 
-def _without_write(permission: str) -> str:
-    return f"{int(permission, 8) & ~0o200:o}".rjust(3, "0")
-
-
-def _with_write(permission: str) -> str:
-    return f"{int(permission, 8) | 0o200:o}".rjust(3, "0")
-
-
-__all__ = ["OLDER_THAN", "YOUNGEST", "HdfsPruner", "Item", "Pruned", "choose", "marked"]
+__all__ = ["HALF_WRITTEN", "OLDER_THAN", "YOUNGEST", "HdfsPruner", "Item", "Pruned", "choose", "sweep_temporaries"]

@@ -98,7 +98,9 @@ class Reading:
     # -- notes -------------------------------------------------------------
 
     def note(self, name: str, value: Any) -> None:
-        """Leave a note in its folder on HDFS, over an earlier one; readers see the one or the other, never half of it.
+        """Leave a note in its folder on HDFS, over an earlier one; `noted` gives the one or the other, never half of it.
+
+        Behind HttpFS, a writer that is killed in the very moment of replacing leaves no note: `noted` gives None then.
 
         Args:
             name: of the note, a file name.
@@ -108,7 +110,7 @@ class Reading:
 
     def noted(self, name: str) -> Any:
         """The note of this name; None when there is none, or none that can be understood."""
-        raw = self.knit.hdfs.read(f"{self.folder}/{name}.json")
+        raw = self.knit.hdfs.read_replaced(f"{self.folder}/{name}.json")
         try:
             return None if raw is None else json.loads(raw)
         except ValueError:

@@ -8,9 +8,11 @@ from typing import Any
 
 from knit_core.hadoopjson import number, rows
 from knit_core.ids import ContainerId
+from knit_core.showing import html_facts, shown
 from knit_core.states import Outcome, State, outcome_of
 
 
+@shown
 @dataclass(frozen=True)
 class Report:
     """One application as the ResourceManager sees it.
@@ -68,6 +70,14 @@ class Report:
     def ended(self) -> bool:
         """Whether nothing more will happen."""
         return self.outcome is not None
+
+    def _row(self) -> dict[str, Any]:
+        state = str(self.outcome or self.state)
+        return {"id": self.id, "name": self.name, "user": self.user, "queue": self.queue, "state": state}
+
+    def _repr_html_(self) -> str:
+        more = {"progress": f"{self.progress:.0%}", "diagnostics": self.diagnostics, "page": self.page}
+        return html_facts("Report", {**self._row(), **more})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""

@@ -31,6 +31,8 @@ from knit_core.room import Room, children_of, rooms_of
 from knit_core.states import State
 
 T = TypeVar("T")
+_USUAL = " The ResourceManager's web port is 8088 (https: 8090) unless the cluster sets another."
+_LONGEST_REASON = 1000  # characters
 UNLIMITED = "UNLIMITED"
 _TRIM_PENDING = "timeouts,appNodeLabelExpression,amNodeLabelExpression,resourceInfo"
 _TRIM = f"resourceRequests,{_TRIM_PENDING}"
@@ -61,8 +63,8 @@ class ResourceManager:
             found: dict[str, Any] = {**reply, **router[0]} if router else reply["clusterInfo"]
         except (NotFound, KeyError, TypeError):
             raise UnexpectedReply(
-                f"What answers at {self.address} is not a YARN ResourceManager (it has no /ws/v1/cluster/info): "
-                "the ResourceManager's web port is 8088 (https: 8090) unless the cluster sets another.",
+                f"What answers at {self.address} is not a YARN ResourceManager (it has no /ws/v1/cluster/info)."
+                + (self.http.instead(self.address) or _USUAL),
                 address=self.address,
                 action=action,
             ) from None
@@ -192,14 +194,20 @@ class ResourceManager:
             (parse_report(row, self.address) for row in found), key=lambda report: ApplicationId.parse(report.id)
         )
 
-    def kill(self, app_id: str) -> None:
-        """Ask for the end of an application; one that has ended already is left as it is."""
+    def kill(self, app_id: str, reason: str = "") -> None:
+        """Ask for the end of an application; one that has ended already is left as it is.
+
+        Args:
+            app_id: which.
+            reason: YARN puts it into the application's diagnostics; control characters become spaces.
+        """
+        words = " ".join(reason.split())[:_LONGEST_REASON]
         try:
             self.http.request(
                 "PUT",
                 f"/ws/v1/cluster/apps/{app_id}/state",
                 action=f"kill {app_id}",
-                body={"state": "KILLED"},
+                body={"state": "KILLED", **({"diagnostics": words} if words else {})},
                 expect=(200, 202),
             )
         except RequestRefused as error:

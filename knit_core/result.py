@@ -8,9 +8,12 @@ from typing import Any
 
 from knit_core.errors import ApplicationEnded, ApplicationFailed, ApplicationKilled, ApplicationLost
 from knit_core.report import Report
+from knit_core.showing import html_facts, html_rows, shown
 from knit_core.states import ContainerState, Outcome
+from knit_core.units import counted
 
 
+@shown
 @dataclass(frozen=True)
 class Container:
     """One attempt of one instance.
@@ -52,6 +55,13 @@ class Container:
         """Host name of its node."""
         return self.node.rpartition(":")[0] or self.node
 
+    def _row(self) -> dict[str, Any]:
+        words = {"state": str(self.state), "node": self.host, "exit code": self.exit_code}
+        return {"container": self.id, "attempt": self.attempt, **words, "diagnostics": self.diagnostics}
+
+    def _repr_html_(self) -> str:
+        return html_facts(f"Container {self.id}", {**self._row(), "stderr": "\n".join(self.stderr)})
+
     @classmethod
     def parse(cls, row: Mapping[str, Any]) -> Container:
         """From the ApplicationMaster's JSON."""
@@ -76,6 +86,7 @@ class Container:
         )
 
 
+@shown
 @dataclass(frozen=True)
 class Result:
     """How an application ended.
@@ -126,6 +137,13 @@ class Result:
         """The container that failed first."""
         failed = [c for c in self.containers if c.state is ContainerState.FAILED]
         return min(failed, key=lambda c: c.finished_at or 0, default=None)
+
+    def _repr_html_(self) -> str:
+        facts = {"outcome": str(self.outcome), "name": self.name, "exit code": self.exit_code}
+        rows = html_rows(counted(len(self.containers), "container"), [each._row() for each in self.containers])
+        return (
+            html_facts(f"Result of {self.id}", {**facts, "diagnostics": self.diagnostics, "values": self.values}) + rows
+        )
 
     @classmethod
     def parse(cls, data: Mapping[str, Any]) -> Result:

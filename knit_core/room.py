@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from knit_core.hadoopjson import rows
+from knit_core.showing import shown
 
 
+@shown
 @dataclass(frozen=True)
 class Room:
     """What a queue could still give.

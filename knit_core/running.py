@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from knit_core.showing import shown
 
+
+@shown
 @dataclass(frozen=True)
 class ServiceStatus:
     """One service as the ApplicationMaster counts it.
@@ -36,6 +39,7 @@ class ServiceStatus:
         return cls(name, **{key: row[key] for key in cls.__dataclass_fields__ if key != "name"})
 
 
+@shown
 @dataclass(frozen=True)
 class Event:
     """Something that happened in an application.

@@ -16,6 +16,7 @@ from knit_core.spec.files import FileType
 from knit_core.unpack import ENVIRONMENT_LINK, PACKED_LINK, check_lines, unpack_lines, unpacked_by_container
 
 CONTAINER_ZIP = "knit-container.zip"
+CA_LINK = "knit-ca.pem"
 _REFERENCE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
 # Names that may stand in the script which YARN writes (`ln -sf -- "…" "name"`: bash expands there).
 _YARN_NAME = re.compile(r"[A-Za-z0-9._+@=,-]+")
@@ -53,12 +54,15 @@ def localised_names(service: Service, places: Mapping[str, str] | None = None, *
     return found
 
 
-def container_script(service: Service, names: Sequence[str] | None = None, *, shared: bool = False) -> str:
+def container_script(
+    service: Service, names: Sequence[str] | None = None, *, shared: bool = False, ca: str = ""
+) -> str:
     """The whole script for one service; `names`: what `localised_names` gave.
 
     `python` is the environment's, CONDA_PREFIX and PYTHON_BIN are set, `knit_container` can be imported, output is
     not buffered by Python (live logs would lag otherwise), standard input is empty; the user's variables come last and so
     win, but for PYTHONPATH, which ours is put before. With `shared` YARN has unpacked the environment.
+    `ca` says whom the container believes that HDFS's https server is HDFS: `CA_LINK`, "false": everybody, empty: the node's choice.
     """
     lines = [
         "# Written by Knit: sets up the container's environment, then becomes the command.",
@@ -93,6 +97,8 @@ def container_script(service: Service, names: Sequence[str] | None = None, *, sh
             '  export SSL_CERT_FILE="$CONDA_PREFIX/ssl/cacert.pem"',
             "fi",
         ]
+    if ca:
+        lines.append("export KNIT_CA=false" if ca == "false" else f'export KNIT_CA="$PWD/{CA_LINK}"')
     for name, value in service.variables.items():
         lines.append(f"export {name}={_value(name, value)}")
     # Last, before what anybody else has set: `knit_container` must be found.

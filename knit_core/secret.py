@@ -11,7 +11,9 @@ import hashlib
 import hmac
 import secrets
 
+from knit_container.hidden import Hidden
 from knit_core.errors import StagingError
+from knit_core.ownership import KEY, check_staging
 from knit_core.webhdfs import WebHdfs
 
 _SIZE = 32
@@ -21,8 +23,8 @@ class UserKey:
     """The key of one user's staging folder; read once."""
 
     def __init__(self, hdfs: WebHdfs, staging: str) -> None:
-        self._hdfs, self._path = hdfs, f"{staging}/key"
-        self._key: bytes | None = None
+        self._hdfs, self._staging, self._path = hdfs, staging, f"{staging}/{KEY}"
+        self._key: Hidden[bytes] | None = None
 
     def application_secret(self, app_id: str, *, create: bool = False) -> bytes:
         """The secret that signs calls to `app_id`.
@@ -32,13 +34,14 @@ class UserKey:
             create: make the key when there is none yet (a launch); otherwise that is an error.
 
         Raises:
-            StagingError: no key, or a damaged one.
+            StagingError: no key, a damaged one, or one that somebody else may have put there.
         """
         if self._key is None:
-            self._key = self._load(create)
-        return hmac.new(self._key, app_id.encode(), hashlib.sha256).digest()
+            self._key = Hidden(self._load(create))
+        return hmac.new(self._key.reveal(), app_id.encode(), hashlib.sha256).digest()
 
     def _load(self, create: bool) -> bytes:
+        check_staging(self._hdfs, self._staging)
         found = self._hdfs.read(self._path)
         if found is None and create:
             self._hdfs.publish(self._path, secrets.token_bytes(_SIZE), permission="600")

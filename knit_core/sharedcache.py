@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from knit_core.errors import NotAuthorized, StagingError
 from knit_core.facts import FileStatus
-from knit_core.leases import marked
+from knit_core.ownership import is_mine
 from knit_core.plan import Upload
 from knit_core.webhdfs import WebHdfs
 
@@ -52,11 +52,7 @@ class SharedCache:
         for owner in (self.user, *self.trusted):
             found = replace(upload, root=f"{self.root}/{owner}")
             status = self.hdfs.status(found.remote(""))
-            if (
-                status is not None
-                and self._sound(status, upload, owner)
-                and not (owner != self.user and marked(status))
-            ):
+            if status is not None and self._sound(status, upload, owner):
                 return found
         return replace(upload, root=self.own)
 
@@ -90,14 +86,18 @@ class SharedCache:
         """Makes what is missing below the folder.
 
         Raises:
-            StagingError: this user may not write there.
+            StagingError: this user may not write there, or his folder is somebody else's.
         """
         if self._prepared:
             return
         self.check()
         for folder, permission in ((self.leases, "1777"), (self.own, "755"), (f"{self.own}/cache", "755")):
-            if self.hdfs.status(folder) is None:
+            found = self.hdfs.status(folder)
+            if found is None:
                 self._make(folder, permission)
+                found = self.hdfs.status(folder)
+            if found is not None and folder != self.leases:
+                self._check_own(found)
         self._prepared = True
 
     def open(self, upload: Upload) -> None:
@@ -120,6 +120,19 @@ class SharedCache:
             raise StagingError(
                 f"The shared cache {self.root} cannot be written to (it needs mode 1777): {error}"
             ) from None
+
+    def _check_own(self, status: FileStatus) -> None:
+        """Who owns a folder can put other files into it: archives become code in containers."""
+        if not is_mine(self.hdfs, status.owner):
+            raise StagingError(
+                f"{status.path} on HDFS belongs to {status.owner}, not to {self.user}. Have it removed, or as HDFS's "
+                f"superuser: hdfs dfs -chown -R {self.user} {status.path}"
+            )
+        if int(status.permission, 8) & 0o022:
+            raise StagingError(
+                f"{status.path} on HDFS has mode {status.permission}: other users could put files there. "
+                f"Mend it: hdfs dfs -chmod 755 {status.path}"
+            )
 
     def _sound(self, status: FileStatus, upload: Upload, owner: str) -> bool:
         """Written by whom it should be, changeable by nobody else, whole."""

@@ -13,25 +13,25 @@ import io
 import posixpath
 import stat
 import threading
-import time
 import zipfile
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from knit_core.errors import ConfigError, KnitError, NotAuthorized, StagingError
 from knit_core.facts import FileStatus
-from knit_core.leases import Leases, marked
+from knit_core.leases import Leases, entry_of, withdraw
+from knit_core.ownership import check_staging
 from knit_core.plan import Upload
 from knit_core.sharedcache import SharedCache
 from knit_core.spec import ApplicationSpec, FileType
+from knit_core.spec.files import same_filesystem
 from knit_core.webhdfs import WebHdfs
 
 Progress = Callable[[str, int, int], None]  # name, bytes sent, bytes in all
 _CHUNK = 1 << 20
 _PARALLEL = 6
-_PRUNING = 15.0  # seconds after which a pruning that has marked an entry is dead: it gives up before
 
 
 class Staging:
@@ -48,27 +48,31 @@ class Staging:
         """Make the folder with mode 700.
 
         Raises:
-            StagingError: it cannot be made, or belongs to somebody else.
+            StagingError: it cannot be made, belongs to somebody else, or others may write there.
         """
-        if self._ready:
+        if self._ready or self.check():
             return
-        found = self.hdfs.status(self.folder)
-        if found is None:
-            try:
-                for name in ("", "/cache", "/apps", "/launches", "/leases"):
-                    self.hdfs.mkdirs(self.folder + name, "700")
-            except KnitError as error:
-                if error.transient:
-                    raise
-                raise StagingError(
-                    f"The staging folder {self.folder} cannot be made on HDFS: {error}. Ask for a home folder on HDFS, "
-                    "or set KNIT_STAGING to a folder that you may write to."
-                ) from None
-        elif not found.folder:
+        try:
+            for name in ("", "/cache", "/apps", "/launches", "/leases"):
+                self.hdfs.mkdirs(self.folder + name, "700")
+        except KnitError as error:
+            if error.transient:
+                raise
             raise StagingError(
-                f"{self.folder} on HDFS is a file; Knit needs a folder there (KNIT_STAGING sets another)"
-            )
-        self._ready = True
+                f"The staging folder {self.folder} cannot be made on HDFS: {error}. Ask for a home folder on HDFS, "
+                "or set KNIT_STAGING to a folder that you may write to."
+            ) from None
+        self.check()  # somebody else may have been quicker where everybody may make folders
+
+    def check(self) -> bool:
+        """Look whose the folder is, once; False when there is none yet.
+
+        Raises:
+            StagingError: it belongs to somebody else, or others may write there.
+        """
+        if not self._ready:
+            self._ready = check_staging(self.hdfs, self.folder)
+        return self._ready
 
     def place(self, files: dict[str, Upload], spec: ApplicationSpec) -> dict[str, Upload]:
         """The files with the environments among them in the shared cache, where one is set."""
@@ -79,16 +83,44 @@ class Staging:
         return {path: shared.place(upload) if path in archives else upload for path, upload in files.items()}
 
     def reserve(self, app_id: str, uploads: Iterable[Upload], remotes: Iterable[str] = ()) -> None:
-        """Writes leases for the application: from now on pruning leaves these entries. Comes before `look`."""
+        """Writes leases for the application: from now on pruning leaves these entries. Comes before `look`.
+
+        Args:
+            app_id: the application.
+            uploads: what it needs in the cache.
+            remotes: paths on HDFS that it uses in place; those that lie in a cache get leases as well.
+
+        Raises:
+            StagingError: another user is removing one of the entries, and cannot be held back.
+        """
         self.prepare()
-        wanted = list(uploads)
-        mine = {upload.sha256 for upload in wanted if not upload.root}
-        cache = f"{self.folder}/cache/"  # an entry may be named by its URL, too
-        mine |= {path.removeprefix(cache).partition("/")[0] for path in remotes if path.startswith(cache)}
-        self.leases.take(mine, app_id)
-        if self.shared is not None and (others := {upload.sha256 for upload in wanted if upload.root}):
+        wanted: dict[str, set[str]] = defaultdict(set)  # digests by the folder whose cache they lie in
+        for upload in uploads:
+            wanted[upload.root or self.folder].add(upload.sha256)
+        for base, digest in filter(None, map(entry_of, remotes)):
+            wanted[base].add(digest)
+        for base, digests in wanted.items():
+            if self._lease(base, digests, app_id):
+                withdraw(self.hdfs, base, digests)
+
+    def _lease(self, base: str, digests: Iterable[str], app_id: str) -> bool:
+        """Takes leases on entries of `<base>/cache`; False: it is no cache in which this user may do so."""
+        if base == self.folder:
+            self.leases.take(digests, app_id)
+            return True
+        if self.shared is not None and posixpath.dirname(base) == self.shared.root:
             self.shared.prepare()
-            Leases(self.hdfs, self.shared.leases).take(others, app_id)
+            Leases(self.hdfs, self.shared.leases).take(digests, app_id)
+            return True
+        # named by its URL: in a cache that other settings share, or in another staging folder
+        for folder in (f"{posixpath.dirname(base)}/leases", f"{base}/leases"):
+            try:
+                if self.hdfs.status(folder) is not None:
+                    Leases(self.hdfs, folder).take(digests, app_id)
+                    return True
+            except NotAuthorized:
+                continue
+        return False
 
     def look(self, uploads: Iterable[Upload], remotes: Iterable[str]) -> tuple[dict[str, FileStatus], list[Upload]]:
         """Which uploads are there, and which are missing.
@@ -103,7 +135,6 @@ class Staging:
             ready = pool.submit(self.prepare)
             statuses = list(pool.map(self.hdfs.status, [*paths, *places]))
             ready.result()
-        statuses = [self._settled(status) for status in statuses]
         there: dict[str, FileStatus] = {}
         missing = []
         for upload, path, status in zip(wanted, paths, statuses, strict=False):
@@ -142,22 +173,6 @@ class Staging:
         if status is None:
             raise StagingError(f"{path} was uploaded and is gone again: does something clean {self.folder}?")
         return self._checked(upload, status)
-
-    def _settled(self, status: FileStatus | None) -> FileStatus | None:
-        """An entry that a pruning has marked: waits until it is gone (None) or stays."""
-        if status is None or "/cache/" not in status.path or not marked(status):
-            return status
-        deadline = time.monotonic() + _PRUNING
-        while time.monotonic() < deadline:
-            time.sleep(0.05)
-            found = self.hdfs.status(status.path)
-            if found is None or not marked(found):
-                return found
-        try:
-            self.hdfs.set_permission(status.path, "600" if status.path.startswith(self.folder) else "644")
-        except NotAuthorized:
-            return None  # another user's, in the shared cache
-        return self.hdfs.status(status.path)
 
     def _checked(self, upload: Upload, status: FileStatus) -> FileStatus:
         if status.size != upload.size:
@@ -261,8 +276,7 @@ def gather(spec: ApplicationSpec, filesystem: str) -> tuple[dict[str, Upload], l
             problems.append(str(error))
 
     def in_place(url: str) -> None:
-        parts, own = urlsplit(url), urlsplit(filesystem)
-        if parts.scheme != own.scheme or (parts.netloc and parts.netloc != own.netloc):
+        if not same_filesystem(url, filesystem):
             problems.append(f"{url} is not on the cluster's filesystem {filesystem}")
 
     for service in spec.services.values():

@@ -30,6 +30,7 @@ from knit_core.logs import LogCursor, LogLine
 from knit_core.report import Report
 from knit_core.result import Container, Result
 from knit_core.running import ServiceStatus
+from knit_core.showing import shown
 from knit_core.spec import ApplicationSpec, application_spec
 from knit_core.states import ACTIVE, ContainerState, Outcome, State
 from knit_core.units import seconds
@@ -37,6 +38,7 @@ from knit_core.units import seconds
 _CLUSTER = 1500000000000
 
 
+@shown
 @dataclass(frozen=True)
 class Submission:
     """One call of `submit` that launched something.

@@ -110,10 +110,10 @@ def show_seconds(span: float) -> str:
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"
 
 
-def counted(number: int, what: str) -> str:
-    """A number of things in words: "1 container", "2 containers", "3 processes"."""
+def counted(number: int, what: str, one: str = "", many: str = "") -> str:
+    """A number of things in words, and the verb that goes with it: "1 container is", "2 containers are", "3 processes"."""
     if number == 1:
-        return f"1 {what}"
+        return f"1 {what} {one}".rstrip()
     plural = (
         f"{what[:-1]}ies"
         if re.search("[^aeiou]y$", what)
@@ -121,4 +121,4 @@ def counted(number: int, what: str) -> str:
         if re.search("(s|x|ch|sh)$", what)
         else f"{what}s"
     )
-    return f"{number} {plural}"
+    return f"{number} {plural} {many}".rstrip()

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from knit_core.clock import Clock
 from knit_core.errors import ApplicationNotFound, KnitError, WaitTimeout
 from knit_core.report import Report
+from knit_core.showing import shown
 from knit_core.units import show_seconds
 
 #: Seconds of transient faults in a row that a wait forgives, whatever is waited for.
@@ -22,6 +23,7 @@ _SOONEST = 0.1  # seconds between the first looks
 _SHORTEST = 0.001  # seconds; a pause always moves the clock
 
 
+@shown
 @dataclass(frozen=True)
 class Sleep:
     """Look again after so many seconds."""
@@ -29,6 +31,7 @@ class Sleep:
     seconds: float
 
 
+@shown
 @dataclass(frozen=True)
 class Done:
     """It has ended; `report` is None when YARN no longer knows it (its result.json may)."""
@@ -36,6 +39,7 @@ class Done:
     report: Report | None
 
 
+@shown
 @dataclass
 class Waiter:
     """Decides what follows each look at an application.

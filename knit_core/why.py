@@ -12,13 +12,15 @@ from knit_core.facts import Node
 from knit_core.report import Report
 from knit_core.result import Container, Result
 from knit_core.running import ServiceStatus
+from knit_core.showing import html_facts, shown
 from knit_core.states import ContainerState, Outcome, State
-from knit_core.units import show_memory, show_seconds
+from knit_core.units import counted, show_memory, show_seconds
 
 _AMOUNT = r"<memory:(\d+), vCores:(\d+)[^>]*>"
 _LIMIT = re.compile(rf"AM resource limit exceeded.*?Queue Resource Limit for AM = {_AMOUNT}", re.S)
 _USAGE = re.compile(rf"Queue AM Resource Usage = {_AMOUNT}")
-_MEMORY_KILL = re.compile(r"killed for memory: (\S+ ?[A-Z]+) used of (\S+ ?[A-Z]+) asked")
+_MEMORY_KILL = re.compile(r"killed for memory: (\S+ ?[A-Z]+) used of (\S+ ?[A-Z]+) (asked|virtual)")
+_MASTER_MEMORY = re.compile(r"Current usage: (\S+ ?[A-Z]+) of (\S+ ?[A-Z]+) physical memory used")
 # What an ApplicationMaster, or its JVM, wrote last (Exits.ATTEMPT_ENDS in Java).
 _MASTER_ENDS = re.compile(
     r"this attempt of the ApplicationMaster ends: ([^\n]+)|Terminating due to (java\.lang\.OutOfMemoryError[^\n]*)"
@@ -33,6 +35,7 @@ _ADVICE_BY_CODE = {
 }
 
 
+@shown
 @dataclass(frozen=True)
 class Pending:
     """Containers of one size that the ResourceManager has not given yet; MiB and cores."""
@@ -50,6 +53,7 @@ class Pending:
         return cls(int(size["memory"]), int(size["vCores"]), int(row["numContainers"]), label)
 
 
+@shown
 @dataclass(frozen=True)
 class Why:
     """An explanation.
@@ -63,6 +67,9 @@ class Why:
     text: str
     details: tuple[str, ...] = ()
     advice: tuple[str, ...] = ()
+
+    def _repr_html_(self) -> str:
+        return html_facts(self.text, {"details": "\n".join(self.details), "advice": "\n".join(self.advice)})
 
     def __str__(self) -> str:
         return "\n".join([self.text, *(f"  {line}" for line in self.details), *(f"  → {line}" for line in self.advice)])
@@ -140,34 +147,36 @@ def why_running(
         if c.state in {ContainerState.WAITING, ContainerState.REQUESTED} and "refuses" in c.diagnostics
     ]
     for words, count in Counter(c.diagnostics for c in refused).items():
-        details.append(f"{count} containers cannot be had: {words}")
+        details.append(f"{counted(count, 'container')} cannot be had: {words}")
     if refused:
         advice.append("move it to a queue that gives such containers (knit move), or scale down (knit scale)")
     waiting = [c for c in containers if c.state is ContainerState.REQUESTED and c not in refused]
     if waiting:
         oldest = min(c.requested_at or now for c in waiting)
         details.append(
-            f"{len(waiting)} containers are asked for, the first since {show_seconds((now - oldest) / 1000)}"
+            f"{counted(len(waiting), 'container', 'is', 'are')} asked for, the first since {show_seconds((now - oldest) / 1000)}"
         )
         for size in _by_size(pending):
             details += _room_for(size, nodes)
         advice.append("wait for room, ask for smaller containers (memory=), or scale down (knit scale)")
     held = sum(c.state is ContainerState.HELD for c in containers)
     if held:
-        details.append(f"{held} containers are held until their whole gang is there")
+        details.append(f"{counted(held, 'container', 'is', 'are')} held until their whole gang is there")
     for service in services.values():
         if service.state == "WAITING":
             details.append(f"service {service.name} waits for the services that it depends on")
         elif service.running > service.ready:
-            details.append(f"service {service.name}: {service.running - service.ready} run and are not ready yet")
+            details.append(
+                f"service {service.name}: {counted(service.running - service.ready, 'instance', 'runs', 'run')}, not ready yet"
+            )
     restarting = [c for c in containers if c.state is ContainerState.WAITING and c.attempt > 1 and c not in refused]
     if restarting:
         details.append(
-            f"{len(restarting)} instances wait for their restart: {_last_failure(restarting[0], containers)}"
+            f"{counted(len(restarting), 'instance', 'waits', 'wait')} for a restart: {_last_failure(restarting[0], containers)}"
         )
     if not details:
         running = sum(c.state is ContainerState.RUNNING for c in containers)
-        return Why(f"It runs, {report.progress:.0%}: {running} containers, and nothing is waited for.")
+        return Why(f"It runs, {report.progress:.0%}: {counted(running, 'container')}, and nothing is waited for.")
     return Why(f"It runs, {report.progress:.0%}, and waits:", tuple(details), tuple(advice))
 
 
@@ -183,9 +192,8 @@ def _room_for(size: Pending, nodes: Sequence[Node]) -> list[str]:
     wanted = f"{show_memory(size.memory)}, {size.vcores} vcores" + (f", label {size.label}" if size.label else "")
     fitting = [node for node in nodes if node.free_memory >= size.memory and node.free_vcores >= size.vcores]
     if fitting:
-        return [
-            f"{size.count} of {wanted}: {len(fitting)} of {len(nodes)} nodes have room, the queue's limit holds it back"
-        ]
+        where = f"{len(fitting)} of {counted(len(nodes), 'node')}"
+        return [f"{size.count} of {wanted}: there is room on {where}, the queue's limit holds it back"]
     able = [node for node in nodes if node.memory >= size.memory]
     if not able:
         return [f"{size.count} of {wanted}: no node is that large"]
@@ -235,8 +243,13 @@ def why_ended(result: Result, report: Report | None) -> Why:
 
 def _advice(failed: Container) -> tuple[str, ...]:
     killed = _MEMORY_KILL.search(failed.diagnostics)
-    if killed:
-        return (f'memory="{_half_more(killed[2])}" or more',)
+    if killed and killed[3] == "virtual":
+        return (
+            "its virtual memory counts on this cluster: ask for more (memory=; YARN allows a multiple of that), or have "
+            "yarn.nodemanager.vmem-check-enabled turned off",
+        )
+    if killed:  # it had that much when YARN looked, and was still growing
+        return (f'memory="{_half_more(killed[1])}" or more',)
     text = "\n".join(failed.stderr)
     missing = re.search(r"ModuleNotFoundError: No module named '([^']+)'", text)
     if missing:
@@ -257,6 +270,9 @@ def _half_more(amount: str) -> str:
 
 
 def _master_advice(result: Result, words: str) -> tuple[str, ...]:
+    killed = _MASTER_MEMORY.search(words)
+    if killed:
+        return (f'its ApplicationMaster was killed for memory: master_memory="{_half_more(killed[1])}" or more',)
     if "OutOfMemoryError" in words:
         return ("give its ApplicationMaster more memory (master_memory=)",)
     if "AM Container" in words:

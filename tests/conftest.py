@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 
 pytest_plugins = [
     "tests.cluster_bed",
+    "tests.httpfs_bed",
     "tests.channel_bed",
     "tests.wheel_bed",
     "tests.airflow_bed",
@@ -23,13 +24,20 @@ settings.register_profile("knit", deadline=None, suppress_health_check=[HealthCh
 settings.load_profile("knit")
 
 RACE_FAILED = 10  # the exit code with which `make test` does not run what failed once more
-_ORDER = ("unit", "cluster", "airflow")
+_ORDER = ("unit", "cluster", "airflow", "faults")
+#: Files of tests/cluster that start a cluster of their own and hardly use the one that others share.
+_OWN_DAEMONS = tuple(f"tests/cluster/test_{name}.py" for name in ("recovery", "logs", "local", "fields", "dask_nodes"))
+#: With several processes the groups that take longest begin, so that none is left alone in the end.
+_LONGEST_FIRST = ("cluster", "airflow", "faults", *_OWN_DAEMONS)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Quick tests first: what is broken in the core should not be found by Airflow."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Quick tests first: what is broken in the core should not be found by Airflow. Side by side: what takes long first."""
 
     def rank(item: pytest.Item) -> int:
+        if hasattr(config, "workerinput"):
+            group = _group(item.nodeid.partition("::")[0])
+            return _LONGEST_FIRST.index(group) if group in _LONGEST_FIRST else len(_LONGEST_FIRST)
         parts = item.path.parts
         return next((index for index, name in enumerate(_ORDER) if name in parts), len(_ORDER))
 
@@ -58,7 +66,7 @@ def _failed_races(reporter: Any) -> list[str]:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With pytest-xdist (`-n 2`) those that share daemons stay together in one process each; all others go by file.
+    """With pytest-xdist (`-n 3`) those that share daemons stay together in one process each; all others go by file.
 
     (Its own groups, `--dist loadgroup`, do nothing under pytest 9.2, which no longer lets it rename tests.)
     """
@@ -66,10 +74,17 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class ByDaemons(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            file = nodeid.partition("::")[0]
-            return next((name for name in ("cluster", "airflow") if name in file.split("/")[:-1]), file)
+            return _group(nodeid.partition("::")[0])
 
+    config.option.loadscopereorder = False  # by _LONGEST_FIRST, not by number of tests
     return ByDaemons(config, log)
+
+
+def _group(file: str) -> str:
+    """Tests of a group share daemons and run one after another in one process."""
+    if file in _OWN_DAEMONS:
+        return file
+    return next((name for name in ("cluster", "airflow", "faults") if name in file.split("/")[:-1]), file)
 
 
 @pytest.hookimpl(trylast=True)

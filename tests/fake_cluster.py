@@ -115,21 +115,18 @@ class FakeCluster:
             self._folder(posixpath.dirname(path))
             self.files[path] = body
             return 201, b"", ""
-        if operation == "MKDIRS":
+        if operation in {"MKDIRS", "GETHOMEDIRECTORY"}:
             self._folder(path)
-            return 200, {"boolean": True}, ""
+            return 200, {"boolean": True, "Path": "/user/alice"}, ""
         if operation == "DELETE":
             gone = [name for name in self.files if name == path or name.startswith(f"{path}/")]
             for name in gone:
                 del self.files[name]
             return 200, {"boolean": bool(gone)}, ""
+        if operation == "RENAME":
+            return self._rename(path, query["destination"], query.get("renameoptions"))
         if path not in self.files:
             return _exception(404, "FileNotFoundException", f"File does not exist: {path}")
-        if operation == "RENAME":
-            if query["destination"] in self.files and query.get("renameoptions") != "OVERWRITE":
-                return _exception(403, "FileAlreadyExistsException", "it is there")
-            self.files[query["destination"]] = self.files.pop(path)
-            return 200, b"", ""
         if operation == "OPEN":
             return 200, self.files[path] or b"", ""
         if operation == "LISTSTATUS":
@@ -138,6 +135,15 @@ class FakeCluster:
         if operation == "GETFILESTATUS":
             return 200, {"FileStatus": {**_row(path, self.files[path]), "pathSuffix": ""}}, ""
         return 200, b"", ""
+
+    def _rename(self, path: str, target: str, options: str | None) -> tuple[int, Any, str]:
+        """A plain one answers in its body; OVERWRITE is the only option that is known here."""
+        done = path in self.files and (options == "OVERWRITE" or target not in self.files)
+        if done:
+            self.files[target] = self.files.pop(path)
+        if options is None:
+            return 200, {"boolean": done}, ""
+        return (200, b"", "") if done else _exception(404, "FileNotFoundException", f"File does not exist: {path}")
 
     def _folder(self, path: str) -> None:
         while path not in self.files:

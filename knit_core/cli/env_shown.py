@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from knit_core.environments import Environment, EnvironmentPlan, Stage
 from knit_core.environments import Progress as Event
 from knit_core.errors import KnitError
+from knit_core.units import counted
 
 _INTERRUPTED = 130
 _WORDS = {
@@ -101,13 +102,13 @@ def plan_text(name: str, plan: EnvironmentPlan) -> str:
         state = f"in the cache: {plan.built.archive}"
     else:
         state = f"would be built; to download {megabytes(plan.download)}, less what is in a cache"
-    return "\n".join([f"{name}: {len(records)} packages for {plan.solution.platform}, {state}", *lines])
+    return "\n".join([f"{name}: {counted(len(records), 'package')} for {plan.solution.platform}, {state}", *lines])
 
 
 def facts(environment: Environment) -> str:
     """An environment in a few words."""
     python = f"  python {environment.python}" if environment.python else ""
-    return f"{len(environment.packages)} packages  {environment.size / 1e6:.0f} MB{python}  {environment.platform}"
+    return f"{counted(len(environment.packages), 'package')}  {environment.size / 1e6:.0f} MB{python}  {environment.platform}"
 
 
 def date(environment: Environment) -> str:

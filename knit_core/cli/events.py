@@ -17,7 +17,7 @@ from knit_core.cli.shared import application, client
 @click.option("--json", "as_json", is_flag=True, help="As JSON, one object a line.")
 @click.pass_context
 def command(ctx: click.Context, app: str, follow: bool, as_json: bool) -> int:
-    """Show what happened in an application (by its id, or its last digits), oldest first."""
+    """Show what happened in an application (by its id, its last digits, or its name), oldest first."""
     with client(ctx) as knit:
         for event in application(knit, app).events(follow=follow):
             if as_json:

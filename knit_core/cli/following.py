@@ -170,15 +170,15 @@ def _stopped(app: Application, options: Launching, stop: BaseException) -> int:
     except KeyboardInterrupt:
         stopping.die_of_signals()
         _say(f"not waiting for the end of {app.id}")
-        _kill_now(app)
+        _kill_now(app, stopping.reason(stop))
     except KnitError as error:
         _say(f"✗ {app.id} could not be ended, and may go on: {error}", "red")
     return stopping.exit_code(stop)
 
 
-def _kill_now(app: Application) -> None:
+def _kill_now(app: Application, reason: str) -> None:
     try:
-        app.knit.resourcemanager.kill(app.id)
+        app.knit.resourcemanager.kill(app.id, reason)
     except KnitError as error:
         _say(f"✗ {app.id} could not be ended, and may go on: {error}", "red")
 

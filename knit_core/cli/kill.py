@@ -13,7 +13,7 @@ from knit_core.cli.shared import application, client, console
 @click.option("--grace", default="10 s", show_default=True, help="Time for an orderly end.")
 @click.pass_context
 def command(ctx: click.Context, app: str, reason: str, grace: str) -> int:
-    """End an application (by its id, or its last digits)."""
+    """End an application (by its id, its last digits, or its name)."""
     with client(ctx) as knit:
         handle = application(knit, app)
         if handle.kill(reason, grace):

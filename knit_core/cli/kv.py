@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from knit_core.cli.shared import FAILED, TIMED_OUT, NearestGroup, application, client
-from knit_core.errors import KnitError
+from knit_core.errors import KnitError, MasterUnreachable
+from knit_core.units import seconds
 
 
 @click.group(cls=NearestGroup)
@@ -54,6 +55,31 @@ def get(ctx: click.Context, app: str, key: str, wait: float | None) -> int:
         except TimeoutError as late:
             click.echo(str(late), err=True)
             return TIMED_OUT
+    return 0
+
+
+@command.command()
+@click.argument("app", metavar="APPLICATION")
+@click.argument("prefix", default="")
+@click.option("--after", type=click.IntRange(0), metavar="REVISION", help="Only changes after this revision.")
+@click.option("--timeout", metavar="TIME", help='End after this time ("30 s"); otherwise with the application.')
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.pass_context
+def watch(ctx: click.Context, app: str, prefix: str, after: int | None, timeout: str | None, as_json: bool) -> int:
+    """Show changes of keys that begin with PREFIX as they happen, beginning with what is there."""
+    with client(ctx) as knit:
+        handle = application(knit, app)
+        running = not handle.report().ended
+        try:
+            span = None if timeout is None else seconds(timeout)
+            for change in handle.kv.watch(prefix, after=after, timeout=span):
+                if as_json:
+                    click.echo(json.dumps(change._asdict()))
+                else:
+                    click.echo(f"{change.key}\t{'(deleted)' if change.deleted else _shown(change.value)}")
+        except MasterUnreachable:
+            if not (running and handle.report().ended):
+                raise
     return 0
 
 

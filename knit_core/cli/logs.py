@@ -13,7 +13,7 @@ from knit_core.cli.printing import LinePrinter
 from knit_core.cli.shared import INTERRUPTED, application, client, console
 from knit_core.logs import LogCursor, LogFile, LogReader, Selection, log_files
 from knit_core.logs.lines import Block
-from knit_core.units import seconds
+from knit_core.units import counted, seconds
 
 
 @click.command()
@@ -53,7 +53,7 @@ def command(
     raw: bool,
     timeout: str,
 ) -> int:
-    """Show the logs of an application (by its id, or its last digits)."""
+    """Show the logs of an application (by its id, its last digits, or its name)."""
     if output is not None and (follow or raw or tail is not None):
         raise click.UsageError("--output writes whole logs as they are now: without --follow, --tail and --raw.")
     if raw and as_json:
@@ -72,7 +72,7 @@ def command(
                         for line in block.lines(reader.cursor):
                             printer.line(line)
                         continue
-                    printer.saw(block.row.yarn)
+                    printer.saw(block.row.yarn, block.stream)
                     _write(_shown(block, reader.cursor, as_json, raw))
             finally:
                 printer.close()
@@ -106,5 +106,5 @@ def _save(folder: Path, files: Iterator[LogFile], as_json: bool) -> int:
             facts = {name: getattr(file, name) for name in ("container", "attempt", "yarn", "node", "stream", "size")}
             click.echo(json.dumps({**facts, "path": str(path)}))
     if not as_json:
-        console().print(f"✓ {folder}: {count} files, {size / 1e6:.1f} MB", style="green")
+        console().print(f"✓ {folder}: {counted(count, 'file')}, {size / 1e6:.1f} MB", style="green")
     return 0

@@ -13,7 +13,7 @@ from knit_core.cli.shared import application, client, console
 @click.option("--priority", type=click.IntRange(min=0), help="Give it this priority within its queue.")
 @click.pass_context
 def command(ctx: click.Context, app: str, queue: str | None, priority: int | None) -> int:
-    """Give an application (by its id, or its last digits) another queue or priority."""
+    """Give an application (by its id, its last digits, or its name) another queue or priority."""
     if queue is None and priority is None:
         raise click.UsageError("give --queue or --priority")
     with client(ctx) as knit:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from knit_core.clock import Clock
 from knit_core.logs import LogLine
 from knit_core.logs.bars import Bars
-from knit_core.logs.lines import drawn
+from knit_core.logs.lines import REMARK, drawn
 
 _ERASE = "\r\x1b[K"
 _MOVES = re.compile(r"\x1b\[\d*[A-HJK]")  # what moves the cursor: bars below one another do so
@@ -38,8 +38,10 @@ class LinePrinter:
         """Whether a bar is being drawn, so that every line must come here."""
         return bool(self._below or self._labels)
 
-    def saw(self, container: str) -> None:
-        """Something of this container was printed; bars of several are not drawn in place."""
+    def saw(self, container: str, stream: str) -> None:
+        """Something of this container is printed; bars of several are not drawn in place."""
+        if stream == REMARK:  # the reader's own
+            return
         self._containers.add(container)
         if len(self._containers) > 1 and self._terminal:
             self._terminal = False
@@ -49,7 +51,7 @@ class LinePrinter:
 
     def line(self, line: LogLine) -> None:
         """Print it, or what of it is to be shown."""
-        self.saw(line.yarn or line.container)
+        self.saw(line.yarn or line.container, line.stream)
         if self._terminal:
             self._draw(line)
             return

@@ -7,6 +7,7 @@ import re
 import click
 
 from knit_core.cli.shared import application, client, console
+from knit_core.units import counted
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -31,5 +32,5 @@ def command(ctx: click.Context, app: str, words: tuple[str, ...]) -> int:
             raise click.UsageError(f"name one of its services: {', '.join(services)}")
         relative = words[-1][0] in "+-"
         now = handle.scale(by=number, service=service) if relative else handle.scale(number, service)
-        console().print(f"✓ {service} has {now} instances", style="green")
+        console().print(f"✓ {service} has {counted(now, 'instance')}", style="green")
     return 0

@@ -4,21 +4,22 @@ typing errors.
 
 from __future__ import annotations
 
+import copy
 import difflib
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from knit_core.cli import stopping
-from knit_core.errors import ApplicationEnded, KnitError, WaitTimeout
+from knit_core.errors import ApplicationEnded, ApplicationNotFound, KnitError, WaitTimeout
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from knit_core import Application, Knit
+    from knit_core import Application, Knit, Report
 
 FAILED, USAGE, ENDED_BADLY, TIMED_OUT, INTERRUPTED = 1, 2, 3, 4, 130
 
@@ -92,19 +93,42 @@ def client(ctx: click.Context) -> Knit:
 
 
 def application(knit: Knit, text: str) -> Application:
-    """An application by its id, or by the last digits of one that `knit list` shows (`42` for `…_0042`).
+    """An application by its id, by the last digits of one that `knit list` shows (`42` for `…_0042`), or by its name.
+
+    Of several of one name it is the one that runs or waits, else the newest; the user's own come before others'.
 
     Raises:
         KnitError: nothing fits, or more than one.
     """
-    if not text.isdigit():
+    if text.startswith("application_"):
         return knit.attach(text)
     from knit_core.states import State
 
-    found = [r.id for r in knit.list(states=list(State), types=None) if int(r.id.rpartition("_")[2]) == int(text)]
+    if text.isdigit():
+        rows = knit.list(states=list(State), types=None)
+        found = [row for row in rows if int(row.id.rpartition("_")[2]) == int(text)]
+        if found:
+            return knit.attach(_only(found, f"end with {text}").id)
+    named = knit.list(states=list(State), name=text)
+    named = [row for row in named if row.user == knit.config.user] or named
+    if not named:
+        what = "whose id ends so or that is called so" if text.isdigit() else "of that name"
+        raise ApplicationNotFound(
+            f"There is no application {what} here: {text!r}. knit list --all shows all.", status=404
+        )
+    running = [row for row in named if not row.ended]
+    chosen = _only(running, f"are called {text!r}") if running else named[-1]
+    if len(named) > 1:
+        note = f"{chosen.id}: {'the running one' if running else 'the newest'} of {len(named)} that are called {text!r}"
+        console(stderr=True, chatter=True).print(note, style="dim")
+    return knit.attach(chosen.id)
+
+
+def _only(found: Sequence[Report], what: str) -> Report:
     if len(found) == 1:
-        return knit.attach(found[0])
-    raise KnitError(f"{len(found) or 'No'} applications here end with {text}: {', '.join(found) or 'see knit list'}")
+        return found[0]
+    rows = "\n".join(f"  {row.id}  {row.name}  {row.user}  {row.outcome or row.state}" for row in found)
+    raise KnitError(f"{len(found)} applications here {what}; name one by its id:\n{rows}")
 
 
 def show_errors(command: click.Command, **extra: Any) -> int:
@@ -113,9 +137,8 @@ def show_errors(command: click.Command, **extra: Any) -> int:
     Returns:
         See docs/exit-codes.md.
     """
-    _Loudness.quiet = _Loudness.verbose = False
     try:
-        code = command.main(standalone_mode=False, prog_name="knit", **extra)
+        code = _guarded(command).main(standalone_mode=False, prog_name="knit", **extra)
         return code if isinstance(code, int) else 0
     except click.UsageError as error:
         error.show()
@@ -132,14 +155,33 @@ def show_errors(command: click.Command, **extra: Any) -> int:
         show_error(error)
         kinds = ((ApplicationEnded, ENDED_BADLY), (WaitTimeout, TIMED_OUT))
         return next((code for kind, code in kinds if isinstance(error, kind)), FAILED)
-    except BrokenPipeError:
+    except _OutputClosed:
         stopping.forget_closed_outputs()
         return stopping.CLOSED_PIPE
-    except SystemExit as error:
-        if not isinstance(error.__context__, BrokenPipeError):
+    finally:
+        _Loudness.quiet = _Loudness.verbose = False
+
+
+class _OutputClosed(Exception):
+    """Nobody reads what the command writes."""
+
+
+def _guarded(command: click.Command) -> click.Command:
+    """The command, telling of a closed output in our own way: click and rich end the process with 1 for it."""
+
+    def invoke(ctx: click.Context) -> Any:
+        try:
+            return command.invoke(ctx)
+        except BrokenPipeError as error:
+            raise _OutputClosed from error
+        except SystemExit as error:
+            if isinstance(error.__context__, BrokenPipeError):
+                raise _OutputClosed from error
             raise
-        stopping.forget_closed_outputs()  # click's own answer to it is the exit code 1
-        return stopping.CLOSED_PIPE
+
+    guarded = copy.copy(command)
+    guarded.invoke = invoke  # type: ignore[method-assign]
+    return guarded
 
 
 def show_error(error: KnitError) -> None:

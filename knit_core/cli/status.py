@@ -12,7 +12,7 @@ from knit_core.cli.shared import application, client, console
 from knit_core.errors import ApplicationNotFound, MasterUnreachable
 from knit_core.result import Container
 from knit_core.running import ServiceStatus
-from knit_core.units import show_seconds
+from knit_core.units import counted, show_seconds
 
 
 @click.command()
@@ -20,7 +20,7 @@ from knit_core.units import show_seconds
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.pass_context
 def command(ctx: click.Context, app: str, as_json: bool) -> int:
-    """Show an application (by its id, or its last digits) and its containers."""
+    """Show an application (by its id, its last digits, or its name) and its containers."""
     with client(ctx) as knit:
         handle = application(knit, app)
         try:
@@ -58,8 +58,8 @@ def command(ctx: click.Context, app: str, as_json: bool) -> int:
 def _service(row: ServiceStatus) -> str:
     counts = {name: getattr(row, name) for name in ("running", "ready", "pending", "waiting", "succeeded", "failed")}
     text = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    restarts = f", {row.restarts} restarts" if row.restarts else ""
-    return f"  {row.name:12}{row.state:12}{row.instances} instances: {text or 'none'}{restarts}"
+    restarts = f", {counted(row.restarts, 'restart')}" if row.restarts else ""
+    return f"  {row.name:12}{row.state:12}{counted(row.instances, 'instance')}: {text or 'none'}{restarts}"
 
 
 def _line(row: Container) -> str:

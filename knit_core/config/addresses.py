@@ -37,7 +37,10 @@ def resourcemanagers(conf: HadoopConf) -> tuple[list[str], str]:
 
 
 def namenodes(conf: HadoopConf) -> tuple[list[str], str]:
-    """WebHDFS base addresses of the default filesystem's NameNodes, and the property that told them."""
+    """WebHDFS base addresses of the default filesystem's NameNodes, and the property that told them.
+
+    When that is fs.defaultFS, the address is its host and the usual port, for want of anything better.
+    """
     filesystem = urlsplit(conf.get("fs.defaultFS") or "")
     if filesystem.scheme not in {"hdfs", "webhdfs", "swebhdfs"}:
         return [], ""
@@ -48,6 +51,8 @@ def namenodes(conf: HadoopConf) -> tuple[list[str], str]:
     scheme, kind, port = ("https", "https-address", 9871) if https else ("http", "http-address", 9870)
     service = filesystem.hostname or ""
     nodes = _names(conf.get(f"dfs.ha.namenodes.{service}"))
+    if not nodes and conf.get(f"dfs.namenode.{kind}.{service}"):
+        return [f"{scheme}://{conf.get(f'dfs.namenode.{kind}.{service}')}"], f"dfs.namenode.{kind}.{service}"
     found, told_by = [], ""
     for suffix in [f".{service}.{node}" for node in nodes] or [""]:
         name = f"dfs.namenode.{kind}{suffix}"
@@ -59,6 +64,16 @@ def namenodes(conf: HadoopConf) -> tuple[list[str], str]:
         found.append(f"{scheme}://{host}:{given_port or port}")
         told_by = told_by or name
     return found, told_by
+
+
+def nameservice(conf: HadoopConf) -> str:
+    """The default filesystem's name where it has no port: it may be a nameservice, behind which several NameNodes stand,
+    instead of a host. Empty: it is a host."""
+    try:
+        filesystem = urlsplit(conf.get("fs.defaultFS") or "")
+        return (filesystem.hostname or "") if filesystem.scheme == "hdfs" and filesystem.port is None else ""
+    except ValueError:
+        return ""
 
 
 def _names(value: str | None) -> list[str]:

@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 
 from knit_core.errors import ConfigError
 from knit_core.hadoopjson import rows
+from knit_core.showing import shown
 
 FILES = ("core-default.xml", "core-site.xml", "hdfs-site.xml", "yarn-site.xml")
 FOLDERS = (
@@ -28,13 +29,14 @@ _REFERENCE = re.compile(r"\$\{([^}$\s]+)\}")
 _MAX_DEPTH = 20
 
 
+@shown
 @dataclass(frozen=True)
 class HadoopConf:
     """Properties with the source of each (a file's path, or the address that told them)."""
 
     properties: Mapping[str, str] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def get(self, name: str, default: str | None = None) -> str | None:
         """The expanded value of `name`."""
@@ -108,7 +110,9 @@ def read_folder(folder: Path, why: str, environ: Mapping[str, str]) -> HadoopCon
                 properties[key], sources[key] = value, label
             if is_final:
                 final.add(key)
-    return HadoopConf(properties, sources, dict(environ)) if found else None
+    # for `${env.…}`; Knit's own password is nothing for Hadoop's files
+    usable = {name: value for name, value in environ.items() if name != "KNIT_PASSWORD"}
+    return HadoopConf(properties, sources, usable) if found else None
 
 
 def _properties(text: bytes, path: Path) -> Iterable[tuple[str, str, bool]]:

@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from knit_container.hidden import Hidden
 from knit_core.clock import Clock
-from knit_core.config import addresses
+from knit_core.config import addresses, identity
 from knit_core.config.hadoop import HadoopConf, folders, from_reply, read_folder
 from knit_core.errors import ConfigError, NoClusterFound
+from knit_core.proxies import Proxies, proxies_of, without_user
+from knit_core.showing import html_rows, one_line
 
 SETTINGS: Mapping[str, str] = {
     "resourcemanager": "ResourceManager web address, several separated by commas (http://rm.example.org:8088)",
@@ -27,7 +30,9 @@ SETTINGS: Mapping[str, str] = {
     "password": "for basic authentication through a gateway",
     "gateway_path": "path prefix of a gateway such as Knox (/gateway/default)",
     "ca": "CA bundle for https, or false to check nothing",
-    "staging": "staging folder on HDFS, default /user/<user>/.knit",
+    "proxy": "proxy to all of the cluster's services (http://…, socks5h://…), or environment: that of HTTP_PROXY and its like",
+    "no_proxy": "hosts, domains and networks that are reached without it, separated by commas",
+    "staging": "staging folder on HDFS, default .knit in the home folder (/user/<user>)",
     "queue": "queue for applications that name none",
     "replication": "replication of uploaded files; the filesystem's default otherwise",
     "shared_cache": "folder on HDFS (mode 1777) for environments that all users share, such as /shared/knit",
@@ -36,22 +41,45 @@ SETTINGS: Mapping[str, str] = {
     "java": "java command for the ApplicationMaster on the nodes, default $JAVA_HOME/bin/java, else java",
     "application_classpath": "classpath of Hadoop's jars on the nodes, when the cluster does not say",
 }
+_FILESYSTEM = "fs.defaultFS"
 _SECRET = frozenset({"password"})
 _REFUSED = 60.0  # seconds
 
 
-@dataclass(frozen=True)
 class Value:
-    """A setting and where it came from."""
+    """A setting and where it came from.
 
-    value: str
-    source: str
+    Attributes:
+        value: the setting.
+        source: where it came from.
+        secret: it is shown by nothing, not even by `str`; `value` gives it.
+    """
+
+    __slots__ = ("_held", "secret", "source")
+
+    def __init__(self, value: str, source: str, secret: bool = False) -> None:
+        self._held: str | Hidden[str] = Hidden(value) if secret else value
+        self.source, self.secret = source, secret
+
+    @property
+    def value(self) -> str:
+        """The setting itself."""
+        return self._held if isinstance(self._held, str) else self._held.reveal()
 
     def __str__(self) -> str:
-        return self.value
+        return str(self._held)
+
+    def __repr__(self) -> str:
+        return one_line("Value", [("", self._held), ("source", self.source)])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Value) and (self.value, self.source) == (other.value, other.source)
+
+    def __hash__(self) -> int:
+        return hash((self.value, self.source))
 
 
-@dataclass
+@dataclass(repr=False)
 class Config:
     """All that is known about the cluster before and after the ResourceManager was asked; thread-safe.
 
@@ -61,6 +89,9 @@ class Config:
         remote: the ResourceManager's own configuration, once fetched (see `learn`).
         places: where was looked, for messages.
         fetch: asks the ResourceManager; None, or an answer of None: it does not say.
+        fetch_home: asks HDFS for the user's home folder; empty: it does not say.
+        home: what it said.
+        proxies: which proxy each host is reached through.
         clock: tells how old a refusal is.
     """
 
@@ -69,9 +100,19 @@ class Config:
     remote: HadoopConf | None = None
     places: list[str] = field(default_factory=list)
     fetch: Callable[[], HadoopConf | None] | None = field(default=None, repr=False)
+    fetch_home: Callable[[], str] | None = field(default=None, repr=False)
+    home: str | None = field(default=None, repr=False)
+    proxies: Proxies = field(default_factory=Proxies)
     clock: Clock = field(default=time, repr=False, compare=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False, compare=False)
     _refused_at: float | None = field(default=None, init=False, repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        return one_line("Config", [(name, str(found)) for name, found in self.settings.items()])
+
+    def _repr_html_(self) -> str:
+        rows = [{"setting": name, **row} for name, row in self.describe().items()]
+        return html_rows("Configuration", rows)
 
     def get(self, name: str) -> str | None:
         """A setting's value, None when nobody set it."""
@@ -135,10 +176,14 @@ class Config:
         """
         if "namenode" in self.settings:
             return self.settings["namenode"]
+        guess: Value | None = None
         for conf in self._told():
-            found, told_by = addresses.namenodes(conf)
-            if found:
-                return Value(",".join(found), f"{told_by} in {conf.source(told_by)}")
+            value, sure = _namenodes(conf)
+            if value is not None and sure:
+                return value
+            guess = guess or value
+        if guess is not None:
+            return guess
         raise ConfigError(
             "No HDFS found: neither Hadoop's XML nor the ResourceManager names an hdfs:// fs.defaultFS. "
             "Set KNIT_NAMENODE to the NameNode's web address (http://nn.example.org:9870)."
@@ -152,10 +197,18 @@ class Config:
             yield remote
 
     @property
+    def nameservice(self) -> str:
+        """The filesystem's name, where it may be a nameservice of which nothing tells the NameNodes; else empty."""
+        if not self.namenodes.source.startswith(f"{_FILESYSTEM} "):
+            return ""
+        return next((name for conf in (self.hadoop, self.remote) if conf and (name := addresses.nameservice(conf))), "")
+
+    @property
     def filesystem(self) -> Value:
         """Hadoop URL of the filesystem, as the nodes use it (`hdfs://host:port`)."""
         if "filesystem" in self.settings:
-            return self.settings["filesystem"]
+            given = self.settings["filesystem"]
+            return Value(given.value.rstrip("/"), given.source)
         found = self.hadoop_property("fs.defaultFS")
         if found is None or not found.value.startswith("hdfs://"):
             raise ConfigError(
@@ -166,13 +219,19 @@ class Config:
 
     @property
     def staging(self) -> str:
-        """Path of the staging folder on HDFS."""
-        return (self.get("staging") or f"/user/{self.user}/.knit").rstrip("/")
+        """Path of the staging folder on HDFS: by default in the home folder, as HDFS itself names it."""
+        given = self.get("staging")
+        return given.rstrip("/") if given else f"{self._home_folder()}/.knit"
+
+    def _home_folder(self) -> str:
+        if self.home is None and self.fetch_home is not None:
+            self.home = self.fetch_home()
+        return (self.home or f"/user/{self.user}").rstrip("/")
 
     def describe(self) -> dict[str, dict[str, str]]:
         """Every known setting with its source; secrets masked."""
         return {
-            name: {"value": "***" if name in _SECRET else found.value, "source": found.source}
+            name: {"value": _shown(name, found.value), "source": found.source}
             for name, found in sorted(self.settings.items())
         }
 
@@ -199,6 +258,7 @@ def load_config(
         ConfigError: a setting is unknown or contradicts itself.
     """
     environ = os.environ if environ is None else environ
+    identity.check_variables(environ, SETTINGS)
     config = Config()
     given = {key: value for key, value in dict(options or {}).items() if value is not None}
     if address is not None:
@@ -214,6 +274,7 @@ def load_config(
     )
     config.places.append("the environment variable KNIT_RESOURCEMANAGER")
     _take_file(config, environ)
+    _take_credentials(config)
     named = "resourcemanager" in config.settings
     _take_hadoop(config, environ, use_address=not named)
     if "resourcemanager" not in config.settings and local:
@@ -223,7 +284,26 @@ def load_config(
     if "user" not in config.settings:
         config.settings["user"] = _who(environ)
     _normalise(config)
+    config.proxies = proxies_of(config.get("proxy"), config.get("no_proxy"), environ)
     return config
+
+
+def _is_secret(name: str, value: str) -> bool:
+    return name in _SECRET or (name == "proxy" and "@" in value)
+
+
+def _shown(name: str, value: str) -> str:
+    """A setting without what is secret in it."""
+    return "***" if name in _SECRET else without_user(value) if name == "proxy" else value
+
+
+def _namenodes(conf: HadoopConf) -> tuple[Value | None, bool]:
+    """What a configuration says of the NameNodes, and whether that is more than a guess."""
+    found, told_by = addresses.namenodes(conf)
+    if not found:
+        return None, False
+    value = Value(",".join(found), f"{told_by} in {conf.source(told_by)}")
+    return value, told_by != _FILESYSTEM or not addresses.nameservice(conf)
 
 
 def _take(config: Config, values: Mapping[str, Any], source: Callable[[str], str]) -> None:
@@ -236,7 +316,7 @@ def _take(config: Config, values: Mapping[str, Any], source: Callable[[str], str
         raise ConfigError(f"{unknown[0]!r} ({source(unknown[0])}) is no setting of Knit; {hint}")
     for name, value in values.items():
         text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-        config.settings.setdefault(name, Value(text, source(name)))
+        config.settings.setdefault(name, Value(text, source(name), _is_secret(name, text)))
 
 
 def config_file(environ: Mapping[str, str]) -> Path:
@@ -266,6 +346,26 @@ def _take_file(config: Config, environ: Mapping[str, str]) -> None:
         raise ConfigError(f"{path} should hold settings as `name: value`, not {type(data).__name__}")
     _take(config, {str(key): value for key, value in data.items() if value is not None}, lambda name: str(path))
     config.places.append(f"{path} (names no resourcemanager)")
+
+
+def _take_credentials(config: Config) -> None:
+    """`https://user:password@gateway` is a user and a password; the address goes on without them."""
+    for name in ("resourcemanager", "namenode"):
+        if name not in config.settings or "@" not in config.settings[name].value:
+            continue
+        given = config.settings[name]
+        urls, found = identity.without_credentials(_split(given.value))
+        config.settings[name] = Value(",".join(urls), given.source)
+        if found is None:
+            continue
+        user, password = found
+        source = f"the {name}'s address, {given.source}"
+        for part, value in (("user", user), ("password", password), ("auth", "basic" if password else "")):
+            there = config.settings.get(part)
+            if value and there is not None and there.value != value:
+                raise ConfigError(f"{part} is another one in {source} than in {there.source}: give one of them")
+            if value:
+                config.settings[part] = Value(value, source, part in _SECRET)
 
 
 def _take_hadoop(config: Config, environ: Mapping[str, str], *, use_address: bool) -> None:
@@ -314,21 +414,32 @@ def _normalise(config: Config) -> None:
     for name, ports in (("resourcemanager", (8088, 8090)), ("namenode", (9870, 9871))):
         if name in config.settings:
             found = config.settings[name]
-            urls = [_url(text, ports, name, found.source) for text in _split(found.value)]
+            urls = [_url(text, ports, name, found.source, _gateway(config)) for text in _split(found.value)]
             config.settings[name] = Value(",".join(urls), found.source)
     user = config.settings["user"]
-    if not re.fullmatch(r"[A-Za-z0-9._@/$-]{1,256}", user.value):
+    # A directory's names have letters of all languages, `DOMAIN\\alice` or `alice@REALM`; what a shell or a path would
+    # take for something else is in none of them.
+    if not re.fullmatch(r"[\w.@/\\+-]{1,256}\$?", user.value) or ".." in user.value:
         raise ConfigError(f"{user.value!r} ({user.source}) is not a user name")
-    auth = config.get("auth") or "simple"
-    if auth not in {"simple", "basic"}:
-        raise ConfigError(f"auth {auth!r} ({config.settings['auth'].source}) is unknown: simple or basic")
+    auth = config.settings.get("auth", Value("", ""))
+    if auth.value not in {"", "simple", "basic"}:
+        raise ConfigError(f"auth {auth.value!r} ({auth.source}) is unknown: simple or basic")
+    for problem in identity.contradictions(
+        auth.value, auth.source, config.settings.get("password", Value("", "")).source
+    ):
+        raise ConfigError(problem)
     span = config.get("api_ports")
     if span and not re.fullmatch(r"\d{1,5}(-\d{1,5})?", span):
         raise ConfigError(f"api_ports {span!r} ({config.settings['api_ports'].source}) is not like 40000-40100")
 
 
-def _url(text: str, ports: tuple[int, int], name: str, source: str) -> str:
-    """A base URL with a port: Hadoop's own for http and https where none is given."""
+def _gateway(config: Config) -> bool:
+    """Whether the addresses are a gateway's, not the services' own: only gateways take passwords and have path prefixes."""
+    return bool(config.gateway_path or config.get("password") or config.get("auth") == "basic")
+
+
+def _url(text: str, ports: tuple[int, int], name: str, source: str, gateway: bool) -> str:
+    """A base URL with a port where none is given: Hadoop's own; the usual one of a gateway's address, or one with a path."""
     url = text.strip().rstrip("/")
     if "://" not in url:
         url = f"http://{url}"
@@ -340,8 +451,8 @@ def _url(text: str, ports: tuple[int, int], name: str, source: str) -> str:
         good, explicit = False, None
     if not good:
         raise ConfigError(f"{text!r} ({source}) is not an address for {name}: it looks like http://host:{ports[0]}")
-    if explicit is None:
-        url = f"{parts.scheme}://{parts.netloc}:{ports[parts.scheme == 'https']}{parts.path}"
+    if explicit is None and not ((gateway and parts.scheme == "https") or parts.path):
+        url = f"{parts.scheme}://{parts.netloc}:{ports[parts.scheme == 'https']}"
     return url
 
 
@@ -351,8 +462,17 @@ def _split(value: str) -> list[str]:
 
 def _same(found: list[str], given: str) -> bool:
     """Whether the XML describes the cluster that was named: only then may its other properties be used."""
-    hosts = {urlsplit(url if "://" in url else f"http://{url}").netloc for url in _split(given)}
-    return bool(hosts & {urlsplit(url).netloc for url in found})
+    hosts = {_place(url if "://" in url else f"http://{url}") for url in _split(given)}
+    return bool(hosts & {_place(url) for url in found})
+
+
+def _place(url: str) -> tuple[str | None, int] | None:
+    """Host and port, the usual one where none is given; None: it is no address."""
+    try:
+        parts = urlsplit(url)
+        return parts.hostname, parts.port or (8090 if parts.scheme == "https" else 8088)
+    except ValueError:
+        return None
 
 
 __all__ = ["SETTINGS", "Config", "Value", "config_file", "from_reply", "load_config"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -83,7 +84,12 @@ class DaskYARNCluster(Sizing, Cluster):  # type: ignore[misc]
         application: dict[str, Any] = {
             key: options.pop(key) for key in ("priority", "acls", "lifetime", "attempts") if key in options
         }
-        self._layout = layout_of(n_workers, groups, {"env": env, "local": scheduler == "local", **options})
+        self._layout = layout_of(
+            n_workers,
+            groups,
+            {"env": env, "local": scheduler == "local", **options},
+            inspect.signature(type(self)).parameters,
+        )
         self._fields: dict[str, Any] = {
             "name": name,
             "queue": queue,

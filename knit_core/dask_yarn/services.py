@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from knit_core.dask_yarn.programs import dask_node
 from knit_core.errors import SpecError
+from knit_core.showing import shown
+from knit_core.spec.problems import unknown_options
 from knit_core.units import mebibytes, seconds
 
 PROGRAM = Path(dask_node.__file__)
@@ -21,6 +23,7 @@ _STOP_GRACE = 10.0  # seconds for a worker to say good-bye
 _MIB = 2**20
 
 
+@shown
 @dataclass(frozen=True)
 class WorkerGroup:
     """Workers of one kind; a cluster has one group or several.
@@ -69,6 +72,7 @@ class WorkerGroup:
     restarts: int = 10
 
 
+@shown
 @dataclass(frozen=True)
 class Layout:
     """A whole cluster.
@@ -121,19 +125,27 @@ _LAYOUT_OPTIONS = {f.name for f in fields(Layout)} - {"groups"}
 _GROUP_OPTIONS = {f.name for f in fields(WorkerGroup)} - _LAYOUT_OPTIONS - {"n_workers"}
 
 
-def layout_of(n_workers: int | None, groups: Mapping[str, WorkerGroup] | None, options: Mapping[str, Any]) -> Layout:
+def layout_of(
+    n_workers: int | None,
+    groups: Mapping[str, WorkerGroup] | None,
+    options: Mapping[str, Any],
+    own: Iterable[str] = (),
+) -> Layout:
     """A layout from one flat list of options: those of the only group, and those of the whole cluster.
+
+    Args:
+        n_workers: of the only group.
+        groups: instead of it.
+        options: by name.
+        own: what the caller takes besides, for the hint at the nearest name.
 
     Raises:
         SpecError: an option that there is not, with the nearest one; options of a group beside `groups`.
     """
     group = {key: value for key, value in options.items() if key in _GROUP_OPTIONS}
     rest = {key: value for key, value in options.items() if key not in group}
-    wrong = []
-    for key in rest:
-        if key not in _LAYOUT_OPTIONS:
-            near = difflib.get_close_matches(key, [*_GROUP_OPTIONS, *_LAYOUT_OPTIONS], 1)
-            wrong.append(f"{key} is no option of a Dask cluster" + (f"; did you mean {near[0]}?" if near else ""))
+    known = {"n_workers", "groups", *_GROUP_OPTIONS, *_LAYOUT_OPTIONS, *(name for name in own if name[0] != "_")}
+    wrong = unknown_options((key for key in rest if key not in _LAYOUT_OPTIONS), known, "a Dask cluster")
     if groups is not None and (group or n_workers is not None):
         given = ", ".join([*group, *(["n_workers"] if n_workers is not None else [])])
         wrong.append(f"with `groups`, what belongs to a group stands there, not beside it: {given}")

@@ -21,6 +21,7 @@ from knit_core.environments.planned import EnvironmentPlan
 from knit_core.environments.progress import Progress, ProgressCallback, Stage, silent
 from knit_core.environments.request import SOLVERS, Request, runs_here
 from knit_core.environments.wishes import StrPath, Wanted, Wish
+from knit_core.units import counted
 
 if TYPE_CHECKING:
     from knit_core.environments.packing import OnPacked, Packed
@@ -293,7 +294,7 @@ class EnvironmentBuilder:
     def _finished(self, environment: Environment, name: str, emit: ProgressCallback, how: str) -> Environment:
         environment = environment.renamed(name)
         self._cache.remember_name(environment)
-        emit(Progress(Stage.DONE, f"{name}: {len(environment.packages)} packages, {how}"))
+        emit(Progress(Stage.DONE, f"{name}: {counted(len(environment.packages), 'package')}, {how}"))
         return environment
 
 

@@ -16,6 +16,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from knit_core.environments.errors import BadArchive, BadEnvironmentName
+from knit_core.showing import html_facts, shown
+from knit_core.units import show_bytes
 
 #: What YARN unpacks; it leaves any other file as it is, without a word.
 ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".tar", ".zip")
@@ -24,6 +26,7 @@ _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWX
 _NAME_LENGTH = 128
 
 
+@shown
 @dataclass(frozen=True)
 class PackageVersion:
     """One installed package."""
@@ -34,6 +37,7 @@ class PackageVersion:
     size: int = 0  # bytes that it has of the archive; 0 when not known
 
 
+@shown
 @dataclass(frozen=True)
 class Environment:
     """A Python environment that containers can use.
@@ -61,6 +65,18 @@ class Environment:
     python: str = ""
     packages: tuple[PackageVersion, ...] = ()
     created: str = ""
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "archive": str(self.archive),
+            "python": self.python,
+            "platform": self.platform,
+            "created": self.created,
+        }
+        size = show_bytes(self.size) if self.size else ""
+        return html_facts(
+            f"Environment {self.name}", {**facts, "size": size, "packages": len(self.packages) or "", "key": self.key}
+        )
 
     @classmethod
     def from_archive(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from pathlib import Path
 
 from knit_core.environments.cache import Cache, default_cache_dir
-from knit_core.pruning import Item, Pruned, choose
+from knit_core.pruning import HALF_WRITTEN, Item, Pruned, choose
 
 _FOLDERS = ("environments", "members", "packages", "pythons")
 #: uv keeps its own order in there; it goes as a whole. `Uv` touches it when it uses it.
@@ -38,6 +39,7 @@ def prune_local(
         with cache.work_folder() as work:
             chosen = [item for item in chosen if _delete(item, work)]
             _forget_lost(cache)
+            _sweep(cache, time.time())
     gone = {item.path for item in chosen}
     return Pruned(tuple(chosen), tuple(item for item in items if item.path not in gone))
 
@@ -77,6 +79,14 @@ def _delete(item: Item, work: Path) -> bool:
     else:
         target.unlink()
     return True
+
+
+def _sweep(cache: Cache, now: float) -> None:
+    """Temporary files of processes that were killed while they wrote."""
+    for path in cache.root.glob("*/.*.tmp"):
+        with contextlib.suppress(FileNotFoundError):
+            if now - path.stat().st_mtime > HALF_WRITTEN:
+                path.unlink()
 
 
 def _forget_lost(cache: Cache) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 
 from knit_core.environments.environment import Environment
 from knit_core.environments.solution import Solution
+from knit_core.showing import shown
 
 
+@shown
 @dataclass(frozen=True)
 class EnvironmentPlan:
     """What would be built.

@@ -45,6 +45,7 @@ from knit_core.environments.selection import keeps_everything, needed
 from knit_core.environments.solution import Record, Solution
 from knit_core.environments.tarball import TarWriter, link_target
 from knit_core.environments.wheels import added_by_pip
+from knit_core.units import counted
 
 _LARGE = 1 << 20  # bytes of a package that gets a part of its own
 _SMALL_PARTS = 16  # parts that the others share
@@ -150,7 +151,7 @@ class PrefixPacker:
         unreadable = [path for path in set(chosen) - set(links) if not os.access(f"{prefix}/{path}", os.R_OK)]
         if unreadable:
             raise BadArchive(
-                f"{prefix} has {len(unreadable)} files that cannot be read: {', '.join(sorted(unreadable))}. "
+                f"{prefix} has {counted(len(unreadable), 'file')} that cannot be read: {', '.join(sorted(unreadable))}. "
                 "Make them readable (chmod u+r), or delete them."
             )
         out = [path for path in links if not stays_inside(prefix, path, str(prefix))]

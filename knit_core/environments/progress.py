@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
+from knit_core.showing import shown
+
 
 class Stage(str, Enum):
     """Where a build is. A cached environment passes through DONE only."""
@@ -18,6 +20,7 @@ class Stage(str, Enum):
     DONE = "done"
 
 
+@shown
 @dataclass(frozen=True)
 class Progress:
     """One event; `str(event)` is a line for people.

@@ -16,6 +16,7 @@ from knit_core.environments.errors import (
     PlatformMismatch,
 )
 from knit_core.environments.request import Request, make_request
+from knit_core.showing import shown
 
 if TYPE_CHECKING:
     from knit_core.environments.cache import Cache
@@ -31,6 +32,7 @@ _FILES = (
 _FILES += "uv.lock, pixi.lock (pixi.lock:NAME for another environment than default)"
 
 
+@shown
 @dataclass(frozen=True)
 class Wanted:
     """What a caller of `create_env` says about the packages; see `EnvironmentBuilder.create`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import pickle
@@ -15,6 +16,7 @@ from typing import Any, BinaryIO
 from knit_container.functions import JOB
 from knit_core.errors import FunctionFailed, FunctionRefused
 from knit_core.functions.modules import own_modules_by_value
+from knit_core.showing import shown
 
 _CHUNKS_PER_WORKER = 4
 _STAMP = (2020, 1, 1, 0, 0, 0)
@@ -31,6 +33,7 @@ class RemoteTraceback(Exception):
         return f"\n{self.text}"
 
 
+@shown
 @dataclass(frozen=True)
 class FunctionJob:
     """What is to be called.
@@ -49,11 +52,31 @@ class FunctionJob:
 
     @classmethod
     def of_map(cls, function: Callable[..., Any], items: Iterable[Any], workers: int, chunk: int | None) -> FunctionJob:
-        """`function(item)` for each item, shared by so many workers."""
+        """`function(item)` for each item, shared by so many workers.
+
+        Raises:
+            FunctionRefused: it cannot be called so, or a number is wrong.
+        """
+        _check_count("workers", workers)
+        if chunk is not None:
+            _check_count("chunk", chunk)
+        _check_callable(function)
         calls = [(item,) for item in items]
-        if chunk is not None and chunk < 1:
-            raise FunctionRefused(f"chunk is at least 1, not {chunk}")
+        for call in calls[:1]:
+            _check_call(function, call)
         return cls(function, calls, chunk or max(1, math.ceil(len(calls) / (workers * _CHUNKS_PER_WORKER))))
+
+    @classmethod
+    def of_run(cls, function: Callable[..., Any], arguments: tuple[Any, ...], instances: int) -> FunctionJob:
+        """`function(*arguments)` in each of so many containers.
+
+        Raises:
+            FunctionRefused: it cannot be called so, or the number is wrong.
+        """
+        _check_count("instances", instances)
+        _check_callable(function)
+        _check_call(function, arguments)
+        return cls(function, [arguments] * instances, each=True)
 
     @property
     def name(self) -> str:
@@ -86,6 +109,42 @@ class FunctionJob:
                 _add(archive, f"chunks/{number}", _pickled(list(some), f"an argument of {self.name}"))
             _add_cloudpickle(archive)
         return path
+
+
+def _check_count(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise FunctionRefused(f"{name} is at least 1, a whole number, not {value!r:.80}. Nothing was launched.")
+
+
+def _check_callable(function: Any) -> None:
+    """What is no function here would fail in every container."""
+    if not callable(function):
+        raise FunctionRefused(
+            f"a function is wanted, not {function!r:.80} ({type(function).__name__}). For a command there is "
+            "Knit.submit. Nothing was launched."
+        )
+    for wrong, kind in ((inspect.iscoroutinefunction, "async"), (inspect.isgeneratorfunction, "a generator")):
+        if wrong(function):
+            name = getattr(function, "__qualname__", function)
+            raise FunctionRefused(
+                f"{name} is {kind}: what it returns cannot be brought back. Wrap it in a function that returns "
+                f"{'asyncio.run(…)' if kind == 'async' else 'list(…)'}. Nothing was launched."
+            )
+
+
+def _check_call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return  # some of C have none
+    try:
+        signature.bind(*arguments)
+    except TypeError as error:
+        name = getattr(function, "__qualname__", type(function).__name__)
+        raise FunctionRefused(
+            f"{name}{signature} cannot be called with {len(arguments)} positional argument{'s' * (len(arguments) != 1)}: "
+            f"{error}. Keyword arguments go by functools.partial. Nothing was launched."
+        ) from None
 
 
 def _pickled(value: Any, what: str) -> bytes:

@@ -183,7 +183,7 @@ def _finished(app: Application, deadline: float | None) -> Iterator[tuple[int, i
     clock = app.knit.clock
     app.wait_until(lambda report: bool(report.master), timeout=_left(app, deadline, None))
     position: int | None = None
-    looks = Waiter(app.id, started=clock.monotonic())
+    looks, calls = (Waiter(app.id, started=clock.monotonic()) for _ in range(2))
     while True:
         if deadline is not None and clock.monotonic() > deadline:
             raise WaitTimeout(f"{app.id}: not all calls were done in time; it was ended")
@@ -191,10 +191,14 @@ def _finished(app: Application, deadline: float | None) -> Iterator[tuple[int, i
             for change in app.kv.watch("done/", after=position, timeout=_left(app, deadline, _LOOK)):
                 position = change.revision
                 yield int(change.key.rpartition("/")[2]), int(change.value["failures"])
-        except MasterUnreachable:
+        except KnitError as error:
             if _over(app, looks):
                 return
-            raise
+            if isinstance(error, MasterUnreachable):
+                raise
+            calls.failed(error, clock.monotonic())  # raises what does not pass, or lasts too long
+            continue
+        calls.faulty_since = None
         if _over(app, looks):
             return
 
@@ -225,6 +229,7 @@ def _values(app: Application, job: FunctionJob, return_exceptions: bool) -> list
 def _values_of(app: Application, chunk: int, return_exceptions: bool) -> list[Any]:
     """The values of one chunk, by way of a file on the disk: they may be large."""
     values: list[Any] = []
+    app.knit.staging.check()  # what is unpickled is code: nobody else may have written it
     with tempfile.TemporaryFile() as file:
 
         def fetch() -> None:

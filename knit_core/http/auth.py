@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Protocol
 
 import requests
+from requests.auth import AuthBase, HTTPBasicAuth
+
+from knit_container.hidden import Hidden
 
 
 class AuthStrategy(Protocol):
@@ -41,11 +44,11 @@ class BasicAuth:
 
     def __init__(self, user: str, password: str) -> None:
         self.user = user
-        self._password = password
+        self._password = Hidden(password)
 
     def configure(self, session: requests.Session) -> None:
         """HTTP basic authentication on every request."""
-        session.auth = (self.user, self._password)
+        session.auth = _Basic(self.user, self._password)
 
     def parameters(self) -> dict[str, str]:
         """None."""
@@ -53,3 +56,14 @@ class BasicAuth:
 
     def __repr__(self) -> str:
         return f"BasicAuth({self.user!r})"
+
+
+class _Basic(AuthBase):
+    """requests' own keeps the password where every look at a session shows it."""
+
+    def __init__(self, user: str, password: Hidden[str]) -> None:
+        self._user, self._password = user, password
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        signed: requests.PreparedRequest = HTTPBasicAuth(self._user, self._password.reveal())(request)
+        return signed

@@ -6,8 +6,13 @@ needs for its answer. This goes to the connection pools that requests stands on;
 
 from __future__ import annotations
 
+import threading
+from urllib.parse import unquote, urlsplit
+
 import requests
 import urllib3
+
+from knit_core.proxies import Proxies, without_user
 
 _HEADERS = {"Accept": "application/json", "User-Agent": "knit"}
 #: Connections that are kept to one address: more are made when more threads call at once.
@@ -17,8 +22,10 @@ _KEPT = 8
 class Direct:
     """Connections to any number of addresses; thread-safe."""
 
-    def __init__(self) -> None:
-        self._pools = urllib3.PoolManager(maxsize=_KEPT)
+    def __init__(self, proxies: Proxies | None = None) -> None:
+        self._proxies = proxies or Proxies()
+        self._pools: dict[str, urllib3.PoolManager] = {"": urllib3.PoolManager(maxsize=_KEPT)}
+        self._lock = threading.Lock()
 
     def send(self, method: str, url: str, body: bytes, timeout: tuple[float, float]) -> tuple[int, bytes]:
         """Send one request, JSON if it has a body, and return status and body of the reply; redirects are not followed.
@@ -31,7 +38,7 @@ class Direct:
             requests.RequestException: ConnectTimeout, ReadTimeout or ConnectionError.
         """
         try:
-            reply = self._pools.request(
+            reply = self._pool(url).request(
                 method,
                 url,
                 body=body or None,
@@ -52,4 +59,26 @@ class Direct:
 
     def close(self) -> None:
         """Close the connections that nobody uses just now."""
-        self._pools.clear()
+        with self._lock:
+            for pool in self._pools.values():
+                pool.clear()
+
+    def _pool(self, url: str) -> urllib3.PoolManager:
+        """The connections to that address: straight, or through the proxy that it is reached by."""
+        proxy = self._proxies.of(url)
+        with self._lock:
+            name = without_user(proxy)
+            if name not in self._pools:
+                self._pools[name] = _through(proxy)
+            return self._pools[name]
+
+
+def _through(proxy: str) -> urllib3.PoolManager:
+    if proxy.startswith("socks"):
+        from urllib3.contrib.socks import SOCKSProxyManager
+
+        return SOCKSProxyManager(proxy, maxsize=_KEPT)
+    parts = urlsplit(proxy)
+    user = f"{unquote(parts.username)}:{unquote(parts.password or '')}" if parts.username else None
+    headers = urllib3.make_headers(proxy_basic_auth=user) if user else None
+    return urllib3.ProxyManager(without_user(proxy), maxsize=_KEPT, proxy_headers=headers)

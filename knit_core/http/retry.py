@@ -10,10 +10,12 @@ from typing import TypeVar
 
 from knit_core.clock import Clock
 from knit_core.errors import ConnectionFailed, KnitError, ServiceUnavailable
+from knit_core.showing import shown
 
 T = TypeVar("T")
 
 
+@shown
 @dataclass(frozen=True)
 class RetryPolicy:
     """How long and how often.

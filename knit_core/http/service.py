@@ -8,14 +8,16 @@ tried, where and what came back.
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 
+from knit_container.hidden import Hidden
 from knit_core.errors import (
     ConnectionFailed,
     KnitError,
@@ -26,8 +28,13 @@ from knit_core.errors import (
     UnexpectedReply,
 )
 from knit_core.http.auth import AuthStrategy
+from knit_core.http.recognise import answers_at
 from knit_core.http.retry import RetryPolicy
+from knit_core.proxies import Proxies, without_user
+from knit_core.showing import shown
 
+log = logging.getLogger(__name__)
+_WEB_PORTS = {"ResourceManager": "8088 (https: 8090)", "NameNode": "9870 (https: 9871)"}
 _FIRST_CONTACT = 2.0  # seconds
 _KEPT = 32  # connections to one address at most that stay open: what threads at once have needed
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -36,6 +43,7 @@ _FAULTS = {"", "IOException", "WebApplicationException", "YarnException", "Conne
 _STANDBY = ("this is standby rm", "standbyexception", "state standby")
 
 
+@shown
 @dataclass(frozen=True)
 class Endpoint:
     """Where a service is and how to speak to it.
@@ -46,7 +54,8 @@ class Endpoint:
         auth: identity.
         verify: True, or the path of a CA bundle, or False.
         timeout: (connect, read) seconds.
-        proxies: explicit proxies by scheme; the environment's are ignored.
+        proxies: those that are configured; the environment's are ignored.
+        unknown: what to say when a host's name is not known, instead of the usual hint.
     """
 
     name: str
@@ -54,7 +63,8 @@ class Endpoint:
     auth: AuthStrategy
     verify: bool | str = True
     timeout: tuple[float, float] = (5.0, 30.0)
-    proxies: Mapping[str, str] | None = None
+    proxies: Proxies = field(default_factory=Proxies)
+    unknown: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,11 +75,27 @@ class _Call:
     path: str
     action: str
     params: Mapping[str, str]
-    data: bytes | None
+    data: bytes | None = field(repr=False)
     headers: Mapping[str, str]
     expect: Sequence[int]
     stream: bool
     safe: bool
+
+
+class _Session(requests.Session):
+    """A session that asks for each request, redirected ones too, which proxy it goes through."""
+
+    def __init__(self, proxies: Proxies) -> None:
+        super().__init__()
+        self._chosen = proxies
+
+    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
+        settings = super().merge_environment_settings(url, proxies, stream, verify, cert)
+        return {**settings, "proxies": self._chosen.by_scheme(str(url))}
+
+    def rebuild_proxies(self, prepared_request: Any, proxies: Any) -> Any:
+        chosen = self._chosen.by_scheme(str(prepared_request.url))
+        return super().rebuild_proxies(prepared_request, chosen)  # type: ignore[no-untyped-call]
 
 
 class HttpService:
@@ -101,12 +127,11 @@ class HttpService:
 
     def new_session(self) -> requests.Session:
         """A configured session of the caller's own, which the caller closes."""
-        session = requests.Session()
+        session = _Session(self.endpoint.proxies)
         for scheme in ("http://", "https://"):
             session.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=_KEPT))
         session.trust_env = False
         session.verify = self.endpoint.verify
-        session.proxies = dict(self.endpoint.proxies or {})
         session.headers.update({"X-XSRF-Header": "knit", "Accept": "application/json", "User-Agent": "knit"})
         session.hooks["response"].append(_whole_head)
         self.endpoint.auth.configure(session)
@@ -146,10 +171,9 @@ class HttpService:
         """
         safe = method in {"GET", "HEAD", "PUT"} if idempotent is None else idempotent
         sent = dict(headers or {})
-        data = None if body is None else json.dumps(body).encode()
-        if data is not None:
+        if body is not None:
             sent.setdefault("Content-Type", "application/json")
-        call = _Call(method, path, action, params or {}, data, sent, expect, stream, safe)
+        call = _Call(method, path, action, params or {}, _encoded(body), sent, expect, stream, safe)
         return self.policy(retry).call(lambda: self._over_addresses(call), idempotent=safe)
 
     def policy(self, retry: RetryPolicy | None = None) -> RetryPolicy:
@@ -167,10 +191,10 @@ class HttpService:
             return response.json()
         except ValueError:
             raise UnexpectedReply(
-                f"{action}: {_base(response)} answered {response.status_code} with "
+                f"{action}: {base_of(response)} answered {response.status_code} with "
                 f"{response.headers.get('Content-Type', 'no content type')} where JSON was expected: is this address "
-                f"really the {self.endpoint.name}'s web address?",
-                address=_base(response),
+                f"really the {self.endpoint.name}'s web address?{self.instead(base_of(response))}",
+                address=base_of(response),
                 action=action,
             ) from None
 
@@ -212,27 +236,49 @@ class HttpService:
         except requests.RequestException as error:
             raise self.broken(error, base, call.action) from None
         self._answered = True
+        log.debug("%s %s%s: %d", call.method, base, call.path, response.status_code)
         return response
 
-    def broken(self, error: requests.RequestException, base: str, action: str) -> KnitError:
-        """The error for a request that got no reply; the original's text may hold a URL with secrets, so it is not quoted."""
+    def broken(self, error: requests.RequestException, base: str, action: str, *, name: str | None = None) -> KnitError:
+        """The error for a request that got no reply; the original's text may hold a URL with secrets, so it is not quoted.
+
+        Args:
+            error: what happened.
+            base: scheme, host and port that the request went to.
+            action: what it was for.
+            name: of what was asked, where that is not the endpoint itself ("DataNode").
+        """
         reason, before = _reason(error)
-        where = f"the {self.endpoint.name} at {base}"
+        where = f"the {name or self.endpoint.name} at {self._route(base)}"
         hint = {
             "connection refused": "is it running there, and is this its web port?",
-            "name not known": "check the host name, or whether a VPN or gateway is needed.",
+            "name not known": self.endpoint.unknown or "check the host name, or whether a VPN or gateway is needed.",
             "not HTTP": "something else listens there: give the service's web (HTTP) port.",
+            "the proxy does not connect": "does it run, may it connect to that address and port, does it want a password?",
             "TLS failed": "check http/https, and the CA bundle (KNIT_CA).",
         }.get(reason, "is there a firewall, a proxy or a gateway between?")
         return ConnectionFailed(
             f"{action}: no answer from {where} ({reason}); {hint}", address=base, action=action, before_sending=before
         )
 
+    def _route(self, base: str) -> str:
+        """An address in words, with the proxy on the way there."""
+        proxy = self.endpoint.proxies.of(base)
+        return f"{base} through the proxy {without_user(proxy)}" if proxy else base
+
+    def instead(self, base: str) -> str:
+        """A sentence that says what answers at an address instead of what was meant; empty when that cannot be told."""
+        usual = _WEB_PORTS.get(self.endpoint.name)
+        found = answers_at(base, self.endpoint.verify, self.endpoint.proxies.by_scheme(base)) if usual else ""
+        if not found or found.endswith(f" {self.endpoint.name}"):
+            return ""
+        return f" This is {found}: the {self.endpoint.name}'s web port is {usual} unless the cluster sets another."
+
     def error_of(self, response: requests.Response, action: str) -> KnitError:
         """The error that a reply means: the one function from wire to exception."""
-        status, base = response.status_code, _base(response)
-        exception, message = _remote_exception(response)
-        where = f"the {self.endpoint.name} at {base}"
+        status, base = response.status_code, base_of(response)
+        exception, message = remote_exception(response)
+        where = f"the {self.endpoint.name} at {self._route(base)}"
         text = f"{action}: {where} answered {status}" + (f": {message}" if message else "")
         if status in _REDIRECTS:
             text += " (a redirect to another server)"
@@ -246,8 +292,19 @@ class HttpService:
         if status in {401, 403} or exception in {"AccessControlException", "SecurityException"}:
             kind, text = NotAuthorized, f"{text} (as {self.endpoint.auth.user})"
         elif status == 404:
-            kind = NotFound
+            kind, text = NotFound, text + ("" if exception else self.instead(base))
         return kind(text, status=status, exception=exception, address=base, action=action)
+
+
+def _encoded(body: Any) -> bytes | None:
+    """A body as JSON; what is hidden in it is revealed here."""
+    return None if body is None else json.dumps(body, default=_revealed).encode()
+
+
+def _revealed(value: Any) -> Any:
+    if isinstance(value, Hidden):
+        return value.reveal()
+    raise TypeError(f"JSON cannot say {type(value).__name__}")
 
 
 def _whole_head(response: requests.Response, *_args: Any, **_options: Any) -> None:
@@ -270,12 +327,13 @@ def _whole_head(response: requests.Response, *_args: Any, **_options: Any) -> No
         raise requests.ConnectionError("the connection broke within the head of the reply")
 
 
-def _base(response: requests.Response) -> str:
+def base_of(response: requests.Response) -> str:
+    """Scheme, host and port of the server that answered."""
     parts = urlsplit(response.url)
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def _remote_exception(response: requests.Response) -> tuple[str, str]:
+def remote_exception(response: requests.Response) -> tuple[str, str]:
     """Hadoop's RemoteException: (name, first line of the message); else the start of a plain text."""
     try:
         found = response.json()["RemoteException"]
@@ -291,6 +349,8 @@ def _remote_exception(response: requests.Response) -> tuple[str, str]:
 def _reason(error: requests.RequestException) -> tuple[str, bool]:
     """(what went wrong in words, whether surely nothing had been sent)."""
     text = repr(error)
+    if isinstance(error, requests.exceptions.ProxyError):
+        return "the proxy does not connect", True
     if isinstance(error, requests.exceptions.SSLError):
         return "TLS failed", True
     if isinstance(error, requests.exceptions.ConnectTimeout):

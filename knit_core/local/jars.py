@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,11 +50,11 @@ class Jars:
     fresh: bool = False
 
 
-def pom() -> str:
+def pom(modules: Sequence[str] = MODULES) -> str:
     """A Maven project that depends on what the daemons need."""
     rows = "".join(
         f"<dependency><groupId>{GROUP}</groupId><artifactId>{name}</artifactId><version>{HADOOP_VERSION}</version></dependency>"
-        for name in MODULES
+        for name in modules
     )
     return (
         '<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion><groupId>knit</groupId>'
@@ -75,12 +75,13 @@ def installed(root: Path) -> Jars | None:
     return Jars(root / "lib", len(sizes), sum(sizes.values()))
 
 
-def obtain(root: Path, say: Say = lambda text: None) -> Jars:
+def obtain(root: Path, say: Say = lambda text: None, modules: Sequence[str] = MODULES) -> Jars:
     """The jars in `root`, fetched first when they are not there.
 
     Args:
         root: the folder all clusters share (`paths.jars_root()`).
         say: is told in one line what is being done.
+        modules: Hadoop's modules whose jars, with all that they depend on, are wanted.
 
     Raises:
         JarsUnavailable: they can't be fetched, or what came is damaged.
@@ -94,7 +95,7 @@ def obtain(root: Path, say: Say = lambda text: None) -> Jars:
         if found:
             return found
         with tempfile.TemporaryDirectory(prefix=f".{root.name}.", dir=root.parent) as scratch:
-            _fetch(Path(scratch), say)
+            _fetch(Path(scratch), say, modules)
             shutil.rmtree(root, ignore_errors=True)
             (Path(scratch) / "whole").rename(root)
     found = installed(root)
@@ -103,22 +104,22 @@ def obtain(root: Path, say: Say = lambda text: None) -> Jars:
     return Jars(found.folder, found.count, found.size, fresh=True)
 
 
-def _fetch(scratch: Path, say: Say) -> None:
+def _fetch(scratch: Path, say: Say, modules: Sequence[str]) -> None:
     """Fill `scratch/whole` with the jars and their list."""
     lib = scratch / "whole" / "lib"
     lib.mkdir(parents=True)
     maven = shutil.which("mvn")
     if maven:
-        _with_maven(maven, scratch, lib, say)
+        _with_maven(maven, scratch, lib, say, modules)
     else:
-        _with_jgo(scratch, lib, say)
+        _with_jgo(scratch, lib, say, modules)
     say("checking the jars")
-    sizes = verify(lib)
+    sizes = verify(lib, modules)
     (scratch / "whole" / LIST).write_text(json.dumps({"hadoop": HADOOP_VERSION, "jars": sizes}, indent=0) + "\n")
     (scratch / "whole").chmod(0o755)
 
 
-def verify(lib: Path) -> dict[str, int]:
+def verify(lib: Path, modules: Sequence[str] = MODULES) -> dict[str, int]:
     """Names and sizes of the jars in `lib`.
 
     Raises:
@@ -127,7 +128,7 @@ def verify(lib: Path) -> dict[str, int]:
     jars = sorted(lib.glob("*.jar"))
     with ThreadPoolExecutor(4) as pool:
         damaged = [jar.name for jar, whole in zip(jars, pool.map(_whole, jars), strict=True) if not whole]
-    missing = [name for name in MODULES if not (lib / f"{name}-{HADOOP_VERSION}.jar").is_file()]
+    missing = [name for name in modules if not (lib / f"{name}-{HADOOP_VERSION}.jar").is_file()]
     if damaged or missing:
         raise JarsUnavailable(
             f"Hadoop's jars did not arrive whole (damaged: {damaged or 'none'}; missing: {missing or 'none'}). "
@@ -144,8 +145,8 @@ def _whole(jar: Path) -> bool:
         return False
 
 
-def _with_maven(maven: str, scratch: Path, lib: Path, say: Say) -> None:
-    (scratch / "pom.xml").write_text(pom())
+def _with_maven(maven: str, scratch: Path, lib: Path, say: Say, modules: Sequence[str]) -> None:
+    (scratch / "pom.xml").write_text(pom(modules))
     command = [maven, "-B", "-ntp", "--strict-checksums", "-f", str(scratch / "pom.xml"), COPY_GOAL,
                "-DincludeScope=runtime", f"-DoutputDirectory={lib}"]  # fmt: skip
     say("asking Maven for the jars")
@@ -169,7 +170,7 @@ def _with_maven(maven: str, scratch: Path, lib: Path, say: Say) -> None:
         )
 
 
-def _with_jgo(scratch: Path, lib: Path, say: Say) -> None:
+def _with_jgo(scratch: Path, lib: Path, say: Say, modules: Sequence[str]) -> None:
     try:
         from jgo.maven import MavenContext
     except ImportError as error:
@@ -184,7 +185,7 @@ def _with_jgo(scratch: Path, lib: Path, say: Say) -> None:
     )
     say("resolving the coordinates")
     try:
-        wanted = [context.create_dependency(_coordinate(f"{GROUP}:{name}:{HADOOP_VERSION}!")) for name in MODULES]
+        wanted = [context.create_dependency(_coordinate(f"{GROUP}:{name}:{HADOOP_VERSION}!")) for name in modules]
         inputs, others = context.resolver.resolve(wanted)
         chosen = [dep.artifact for dep in (*inputs, *others) if dep.scope in ("compile", "runtime", None)]
         with ThreadPoolExecutor(8) as pool:

@@ -11,10 +11,12 @@ from typing import Any
 from knit_core.local.hadoop_conf import Setup
 from knit_core.local.java import Java
 from knit_core.local.processes import write_text
+from knit_core.showing import shown
 
 FORMAT = 1
 
 
+@shown
 @dataclass(frozen=True)
 class Record:
     """A cluster as it was last brought up."""
@@ -62,6 +64,7 @@ class Record:
             return None
 
 
+@shown
 @dataclass(frozen=True)
 class DaemonStatus:
     """One daemon.
@@ -83,6 +86,7 @@ class DaemonStatus:
     last_lines: tuple[str, ...] = ()
 
 
+@shown
 @dataclass(frozen=True)
 class ClusterStatus:
     """A cluster: `running` when all daemons are, `stopped` when none was started, `broken` or `starting` otherwise."""
@@ -111,6 +115,7 @@ class ClusterStatus:
         return asdict(self)
 
 
+@shown
 @dataclass(frozen=True)
 class Step:
     """A step of bring-up as it goes on: `name` stays, `text` changes, `done` with the last one."""

@@ -13,6 +13,7 @@ from knit_core.logs.folders import Listing
 from knit_core.logs.selection import MASTER, Selection
 from knit_core.result import Container, Result
 from knit_core.states import ContainerState
+from knit_core.units import counted
 
 if TYPE_CHECKING:
     from knit_core.application import Application
@@ -236,7 +237,7 @@ def unavailable(
     if missing or not files:
         names = [f"{m.container} ({m.yarn} on {m.node}{': ' + m.why if m.why else ''})" for m in missing[:10]]
         more = " …" if len(missing) > 10 else ""
-        what = f"{len(missing)} of {total} containers of {app_id}" if missing else app_id
+        what = f"{len(missing)} of {counted(total, 'container')} of {app_id}" if missing else app_id
         parts.append(f"The logs of {what} {said[0]}{': ' * bool(names)}{', '.join(names)}{more}. {said[1]}.")
     if files:
         shown = "; ".join(f"{path}: {problem}" for path, problem in files[:5])

@@ -17,11 +17,13 @@ from knit_core.logs.reader import OFF, LogReader
 from knit_core.logs.running import RunningUploads, master_row
 from knit_core.logs.selection import Selection
 from knit_core.result import Container
+from knit_core.showing import shown
 
 if TYPE_CHECKING:
     from knit_core.application import Application
 
 
+@shown
 @dataclass
 class LogFile:
     """One log of one container; iterating it gives its bytes in pieces, once, before the next log is asked for.

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from knit_core.result import Container
+from knit_core.showing import one_line, shown
 
 LONGEST = 1 << 18  # bytes; a longer line is handed out in pieces
 REMARK = "knit"  # the stream of the reader's own remarks
@@ -52,6 +53,9 @@ class LogLine(NamedTuple):
     def __str__(self) -> str:
         return f"{self.label} | {drawn(self.text)}"
 
+    def __repr__(self) -> str:
+        return one_line("LogLine", [(name, getattr(self, name)) for name in ("container", "stream", "text")])
+
 
 def drawn(text: str) -> str:
     """What is left of a line when each carriage return begins it anew; of empty drawings the one before counts."""
@@ -64,6 +68,7 @@ def label(container: str, attempt: int, node: str) -> str:
     return f"{short} {node.split('.')[0] if not node[:1].isdigit() else node}".strip()
 
 
+@shown
 @dataclass
 class LogCursor:
     """How many bytes of each stream were handed out, so that another process can go on.
@@ -107,6 +112,11 @@ class Block(NamedTuple):
     stream: str
     start: int
     data: bytes
+
+    def __repr__(self) -> str:
+        return one_line(
+            "Block", [("row", self.row), ("stream", self.stream), ("start", self.start), ("data", self.data)]
+        )
 
     def lines(self, cursor: LogCursor) -> Iterator[LogLine]:
         """The lines; the cursor stands behind each when it is handed out."""

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 from knit_core.errors import LogsUnavailable
 from knit_core.result import Container
+from knit_core.showing import shown
 
 STREAMS = ("stdout", "stderr")
 MASTER = "master"  # what the ApplicationMaster's container is called
 
 
+@shown
 @dataclass(frozen=True)
 class Selection:
     """A choice of logs.

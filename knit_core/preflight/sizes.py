@@ -8,7 +8,7 @@ from graphlib import TopologicalSorter
 from knit_core.facts import ClusterFacts, Node
 from knit_core.preflight.queues import queue_of
 from knit_core.spec import ApplicationSpec, Condition, Service
-from knit_core.units import show_memory
+from knit_core.units import counted, show_memory
 
 
 def too_large(spec: ApplicationSpec, facts: ClusterFacts, address: str) -> Iterator[str]:
@@ -121,11 +121,12 @@ def too_many(spec: ApplicationSpec, facts: ClusterFacts, address: str) -> Iterat
     if memory > totals.memory:
         yield (
             f"{count} containers with the ApplicationMaster need {show_memory(memory)}; all "
-            f"{totals.nodes} nodes of the cluster together have {show_memory(totals.memory)}. Ask for fewer or smaller ones."
+            f"{counted(totals.nodes, 'node')} of the cluster together have {show_memory(totals.memory)}. "
+            "Ask for fewer or smaller ones."
         )
     if facts.counts_vcores and vcores > totals.vcores:
         yield (
-            f"{count} containers with the ApplicationMaster need {vcores} vcores; all {totals.nodes} nodes "
+            f"{count} containers with the ApplicationMaster need {vcores} vcores; all {counted(totals.nodes, 'node')} "
             f"of the cluster together have {totals.vcores}. Ask for fewer."
         )
     for name in sorted({name for s in spec.services.values() for name in s.all_resources}):

@@ -10,16 +10,17 @@ import difflib
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from itertools import chain, islice
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
+from knit_core.errors import SpecError
 from knit_core.spec.base import MAX_INT, Memory, Problem, Span, Strict, Whole, refuse
 from knit_core.spec.policies import Acls, Condition, LogPatterns, RestartPolicy
-from knit_core.spec.problems import MOST_SHOWN, shorten, shorten_list, validate
+from knit_core.spec.problems import MOST_SHOWN, shorten, shorten_list, unknown_options, validate
 from knit_core.spec.service import Service
 
 # What an ApplicationMaster needs (docs/configuration.md has the table). MiB beside the heap: classes, code, stacks.
@@ -176,6 +177,23 @@ class ApplicationSpec(Strict):
         return sum(service.instances for service in self.services.values())
 
 
+def check_options(given: Iterable[str], own: Iterable[str], of: str) -> None:
+    """Refuse keyword arguments that neither a call itself takes nor a specification.
+
+    Args:
+        given: their names.
+        own: the call's parameters.
+        of: its name, for the message.
+
+    Raises:
+        SpecError: with the nearest name for each.
+    """
+    known = {"env", *own, *Service.model_fields, *ApplicationSpec.model_fields} - {"command", "services"}
+    wrong = unknown_options(given, known, of)
+    if wrong:
+        raise SpecError(wrong, heading="Bad options")
+
+
 def application_spec(spec: ApplicationSpec | Mapping[str, Any] | str | Sequence[str], **short: Any) -> ApplicationSpec:
     """An ApplicationSpec from what users pass: itself, a mapping, or a command with the short form's arguments.
 
@@ -187,6 +205,10 @@ def application_spec(spec: ApplicationSpec | Mapping[str, Any] | str | Sequence[
         SpecError: naming every problem.
     """
     given = {key: value for key, value in short.items() if value is not None}
+    if callable(spec):
+        raise SpecError(
+            [f"a command is a text or a list of words, not {shorten(spec)}: for a function there are run and map"]
+        )
     if isinstance(spec, ApplicationSpec):
         spec = spec.model_dump(exclude_unset=True)  # what was left open stays open
     elif not isinstance(spec, Mapping):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from knit_core.showing import one_line
 from knit_core.units import mebibytes, seconds
 
 MAX_INT = 2**31 - 1
@@ -35,6 +36,17 @@ class Strict(BaseModel):
     """Knows its keys and does not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def __repr__(self) -> str:
+        """What was given; of variables, which may hold what is nobody's business, the names only."""
+        given = ((name, getattr(self, name)) for name in type(self).model_fields if name in self.model_fields_set)
+        return one_line(type(self).__name__, [(name, _public(name, value)) for name, value in given])
+
+    __str__ = __repr__
+
+
+def _public(name: str, value: Any) -> Any:
+    return list(value) if name == "variables" and isinstance(value, Mapping) else value
 
 
 def refuse(problems: Iterable[Problem]) -> None:

@@ -7,6 +7,7 @@ import re
 from enum import Enum
 from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import field_validator, model_validator
 
@@ -19,6 +20,19 @@ _NOT_IN_PLACE = re.compile(r"""[$`"\\\n]""")
 def path_in(url: str) -> str:
     """The path of a Hadoop URL, as it is: `?`, `#` and `%` mean nothing there."""
     return "/" + url.partition("://")[2].partition("/")[2]
+
+
+def same_filesystem(url: str, filesystem: str) -> bool:
+    """Whether a Hadoop URL lies on `filesystem`. One that names no host does; names of hosts have no case, and the
+    NameNode's port is 8020 where none is given."""
+    try:
+        one, other = urlsplit(url), urlsplit(filesystem)
+        if one.scheme.lower() != other.scheme.lower():
+            return False
+        usual = 8020 if other.scheme.lower() == "hdfs" else None
+        return not one.netloc or (one.hostname, one.port or usual) == (other.hostname, other.port or usual)
+    except ValueError:  # a port that is no number
+        return False
 
 
 class FileType(str, Enum):

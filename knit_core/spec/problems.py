@@ -174,6 +174,23 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     return None
 
 
+def unknown_options(given: Iterable[str], known: Iterable[str], of: str) -> list[str]:
+    """A sentence for each keyword argument that a call does not take, with the nearest one of those that it takes.
+
+    Args:
+        given: the names.
+        known: all that the call takes: its own parameters too, not only those that it hands on.
+        of: whose they are ("Knit.map").
+    """
+    names, found = list(known), []
+    for name in given:
+        if name not in names:
+            near = difflib.get_close_matches(name[:100], names, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(names))}"
+            found.append(f"{shorten(name)} is no option of {of}; {hint}")
+    return found
+
+
 def shorten(value: Any, most: int = 80, *, quote: bool = True) -> str:
     """A value for a message, whatever its length."""
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 4 * most:

@@ -128,7 +128,7 @@ def test_an_end_before_the_beginning_fails_the_setup(knit: FakeKnit, outcome: st
 
 def test_options_that_there_are_not_are_refused_without_retries(knit: FakeKnit) -> None:
     for wrong in ({"options": {"memry": 3}}, {"n_workers": None, "groups": {"gpu": {"memry": 3}}}):
-        with pytest.raises(KnitRefused, match="did you mean memory"):
+        with pytest.raises(KnitRefused, match="did you mean 'memory"):
             opened(**wrong).execute(Task().context())
     assert not knit.submitted
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pprint
 import subprocess
 import sys
 from importlib import import_module
@@ -107,7 +108,11 @@ def test_connection_fields_become_settings_and_the_password_stays_hidden(monkeyp
         "extra": {"queue": "science", "auth": "basic", "gateway_path": "/gateway/x", "namenode": ""},
     }
     monkeypatch.setenv("AIRFLOW_CONN_C", json.dumps(fields))
-    with KnitHook("c").get_conn() as knit:
+    hook = KnitHook("c")
+    with hook.get_conn() as knit:
+        assert knit.resourcemanager.http.session.auth is not None
+        for thing in (hook, knit, knit.config, knit.resourcemanager.http, knit.resourcemanager.http.session):
+            assert "hush" not in f"{thing!r} {pprint.pformat(vars(thing))}"
         assert knit.config.user == "alice"
         assert knit.config.get("queue") == "science"
         assert knit.config.resourcemanagers == ["https://gate:8443/gateway/x"]

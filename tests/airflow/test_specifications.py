@@ -45,6 +45,16 @@ def test_a_file_with_parameters(knit: FakeKnit, tmp_path: Path, monkeypatch: pyt
     assert (named.name, named.services["train"].instances) == ("mine", 5)
 
 
+def test_an_application_in_which_nothing_would_run_is_refused(
+    knit: FakeKnit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    none = {"services": {"main": {"command": "x", "instances": 0}}}
+    for arguments in ({"command": "x", "instances": 0}, {"command": "x", "instances": "0"}, {"spec": none}):
+        with pytest.raises(KnitRefused, match="at least 1"):
+            submitted(knit, tmp_path, monkeypatch, **arguments)
+    assert knit.submitted == []
+
+
 def test_a_template_is_rendered_only_where_its_name_says_so(
     knit: FakeKnit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

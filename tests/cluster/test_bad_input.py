@@ -202,6 +202,31 @@ def test_not_a_resourcemanager(clean_cluster: LocalCluster) -> None:
     assert "8088" in str(caught.value)
 
 
+def test_a_wrong_port_says_what_answers_there(clean_cluster: LocalCluster) -> None:
+    rm, nn = clean_cluster.resourcemanager_url, clean_cluster.namenode_url
+    node = f"http://{rm_get(clean_cluster, '/nodes')['nodes']['node'][0]['nodeHTTPAddress']}"
+    data = _port_of(clean_cluster, "dfs.datanode.http.address")
+    with Knit(rm, user="alice") as knit:
+        rpc = f"http://{knit.config.filesystem.value.partition('://')[2]}"
+    for address, what in [(nn, "a NameNode"), (node, "a NodeManager"), (data, "a DataNode"), (rpc, "RPC port")]:
+        with Knit(address, user="alice") as knit:
+            for call in (knit.resourcemanager.info, knit.list):
+                with pytest.raises(KnitError, match=f"This is .*{what}.*8088"):
+                    call()
+    for address, what in [(rm, "a ResourceManager"), (node, "a NodeManager"), (data, "a DataNode")]:
+        with Knit(rm, user="alice", options={"namenode": address}) as knit:
+            with pytest.raises(KnitError, match=f"This is {what}.*9870"):
+                knit.hdfs.home()
+
+
+def _port_of(cluster: LocalCluster, name: str) -> str:
+    from knit_core.config.hadoop import read_folder
+
+    conf = read_folder(Path(cluster.conf_dir), "test", {})
+    assert conf is not None
+    return f"http://{conf.get(name)}"
+
+
 @pytest.mark.parametrize("text", ["", "application_1", "job_1_0001", "application_1_0001; rm -rf /", "../x", None])
 def test_not_an_application_id(knit: Knit, text: Any) -> None:
     with pytest.raises(BadApplicationId, match="application_"):

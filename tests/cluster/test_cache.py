@@ -23,6 +23,7 @@ from knit_core.cli.env import env as env_command
 from knit_core.envcache import prune, push
 from knit_core.environments import Environment
 from knit_core.errors import ApplicationFailed, KnitError, PreflightError, StagingError
+from knit_core.leases import Leases, announcements, withdraw
 from knit_core.local import LocalCluster
 from knit_core.plan import Upload
 from knit_core.pruning import HdfsPruner, Pruned
@@ -140,60 +141,48 @@ def test_a_launch_that_comes_while_an_entry_is_pruned_keeps_it(knit: Knit, stagi
     before = knit.hdfs.status(upload.remote(staging.folder))
     found: list[Any] = []
 
-    def launch() -> None:
+    def when_announced(_step: str) -> None:
+        staging.reserve(APP, [upload])
         found.append(staging.look([upload], []))
 
-    thread = threading.Thread(target=launch)
-
-    def when_marked(_step: str) -> None:
-        staging.reserve(APP, [upload])
-        thread.start()
-        time.sleep(0.3)
-        assert thread.is_alive()  # it saw the mark and waits for what becomes of the entry
-
-    assert _all(knit, staging, hook=when_marked).gone == ()
-    thread.join(20)
+    assert _all(knit, staging, hook=when_announced).gone == ()
     there, missing = found[0]
     assert (there[upload.remote(staging.folder)], missing) == (before, [])
+    assert knit.hdfs.status(upload.remote(staging.folder)) == before
 
 
-def test_a_launch_that_comes_too_late_uploads_again(knit: Knit, staging: Staging, tmp_path: Path) -> None:
+def test_a_removal_that_was_called_off_is_not_carried_out(knit: Knit, staging: Staging, tmp_path: Path) -> None:
+    """Whatever the pruning saw: it moves the entry into a folder that is gone."""
     upload = inspect(str(_archive(tmp_path)))
     staging.prepare()
     staging.put([upload])
-    found: list[Any] = []
-    thread = threading.Thread(target=lambda: found.append(staging.look([upload], [])))
 
-    def when_marked(_step: str) -> None:
-        thread.start()  # without a lease: as if it was written after the pruning had looked
-        time.sleep(0.3)
+    def when_announced(_step: str) -> None:
+        withdraw(knit.hdfs, staging.folder, [upload.sha256])  # and no lease, as if the pruning had looked before
 
-    assert len(_all(knit, staging, hook=when_marked).gone) == 1
-    thread.join(20)
-    assert found == [({}, [upload])]
-    staging.reserve(APP, [upload])
-    assert staging.put([upload])[upload.remote(staging.folder)].size == upload.size
+    assert _all(knit, staging, hook=when_announced).gone == ()
+    assert staging.look([upload], [])[1] == []
+    assert len(_all(knit, staging).gone) == 1
+    assert staging.look([upload], []) == ({}, [upload])
+    assert knit.hdfs.list(announcements(staging.folder)) == []
 
 
-def test_a_pruning_that_died_holds_nobody_up_for_long(
-    knit: Knit, staging: Staging, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_pruning_that_died_holds_nobody_up(knit: Knit, staging: Staging, tmp_path: Path) -> None:
     upload = inspect(str(_archive(tmp_path)))
     staging.prepare()
     staging.put([upload])
+    before = knit.hdfs.status(upload.remote(staging.folder))
 
     def dies(_step: str) -> None:
         raise RuntimeError("killed here")
 
     with pytest.raises(RuntimeError):
         _all(knit, staging, hook=dies)
-    status = knit.hdfs.status(upload.remote(staging.folder))
-    assert status is not None and status.permission == "400"
-    monkeypatch.setattr("knit_core.staging._PRUNING", 0.5)
-    there, missing = staging.look([upload], [])
-    assert missing == []
-    assert there[status.path].permission == "600"
-    assert there[status.path].modified == status.modified
+    assert len(knit.hdfs.list(announcements(staging.folder))) == 1
+    staging.reserve(APP, [upload])
+    assert staging.look([upload], []) == ({upload.remote(staging.folder): before}, [])
+    assert knit.hdfs.list(announcements(staging.folder)) == []
+    assert _all(knit, staging).gone == ()  # it is in use
 
 
 @pytest.mark.race
@@ -319,6 +308,27 @@ def test_a_folder_of_somebody_else_is_said(knit: Knit, clean_cluster: LocalClust
             bob.staging.look([upload], [])
 
 
+def test_a_staging_folder_that_others_may_write_gets_no_key(knit: Knit, clean_cluster: LocalCluster) -> None:
+    folder = f"/tmp/of-mallory-{time.time_ns()}"
+    with Knit(clean_cluster.resourcemanager_url, user="mallory") as mallory:
+        mallory.hdfs.mkdirs(folder, "777")
+        mallory.hdfs.set_permission(folder, "777")
+        with Knit(clean_cluster.resourcemanager_url, user="alice", options={"staging": folder}) as alice:
+            with pytest.raises(
+                StagingError, match=rf"belongs to mallory, not to alice.*hdfs dfs -chown -R alice {folder}"
+            ):
+                alice.submit("true", memory=128)
+        assert mallory.hdfs.list(folder) == []
+        mallory.hdfs.delete(folder, recursive=True)
+    knit.hdfs.mkdirs(folder, "777")
+    knit.hdfs.set_permission(folder, "777")
+    with pytest.raises(StagingError, match=rf"has mode 777.*hdfs dfs -chmod 700 {folder}"):
+        Staging(knit.hdfs, folder).prepare()
+    knit.hdfs.set_permission(folder, "700")
+    Staging(knit.hdfs, folder).prepare()
+    knit.hdfs.delete(folder, recursive=True)
+
+
 def test_a_broken_archive_is_said_by_the_container(knit: Knit, tmp_path: Path) -> None:
     archive = _archive(tmp_path, bulk=1 << 20)
     archive.write_bytes(archive.read_bytes()[: 1 << 19])
@@ -365,9 +375,8 @@ def test_one_user_uploads_and_who_trusts_him_uses_it(clean_cluster: LocalCluster
         assert next(iter(lines)).text == "42"
         place = next(iter(lines)).text
         assert "/filecache/" in place and "/usercache/" not in place  # localised for all users
-        pruner = HdfsPruner(
-            alice.hdfs, alice.resourcemanager, f"{shared}/alice/cache", type(alice.staging.leases)(alice.hdfs, f"{shared}/leases")
-        )  # fmt: skip
+        leases = Leases(alice.hdfs, f"{shared}/leases")
+        pruner = HdfsPruner(alice.hdfs, alice.resourcemanager, f"{shared}/alice/cache", leases)
         assert pruner.prune(older_than=0, youngest=0).gone == ()  # bob's application uses it
         app.kill("seen")
         with pytest.raises(KnitError, match="Permission denied"):
@@ -375,6 +384,26 @@ def test_one_user_uploads_and_who_trusts_him_uses_it(clean_cluster: LocalCluster
         own = push(wary, environment)  # trusts nobody
         assert (own.url, own.uploaded) == (first.url.replace("/alice/", "/bob/"), environment.size)
         eventually(lambda: app.report().ended, 30, "the application to end")
+
+        def bob_comes(_step: str) -> None:
+            withdraw(bob.hdfs, f"{shared}/alice", [environment.sha256])  # what alice has announced
+
+        called_off = HdfsPruner(alice.hdfs, alice.resourcemanager, f"{shared}/alice/cache", leases, hook=bob_comes)
+        assert called_off.prune(older_than=0, youngest=0).gone == ()
+        moved = f"{shared}/alice/pruning/{environment.sha256}.0123"  # an entry that is gone already holds nobody up
+        alice.hdfs.mkdirs(f"{moved}/{environment.sha256}", "755")
+        alice.hdfs.set_permission(moved, "755")
+        withdraw(bob.hdfs, f"{shared}/alice", [environment.sha256])
+        alice.hdfs.delete(moved, recursive=True)
+        # named by its URL it is held as well, whatever the settings of who launches
+        path = first.url.partition("hdfs://")[2]
+        with client("bob", shared_cache="") as elsewhere:
+            for number, other in enumerate((bob, elsewhere)):
+                other.staging.reserve(f"application_1_{number:04d}", [], [path[path.index("/") :]])
+                held = [lease for lease in leases.all() if lease.app_id == f"application_1_{number:04d}"]
+                assert [lease.digest for lease in held] == [environment.sha256]
+                assert pruner.prune(older_than=0, youngest=0).gone == ()
+                Leases(bob.hdfs, f"{shared}/leases").drop(held[0])
         assert len(pruner.prune(older_than=0, youngest=0).gone) == 1
 
 

@@ -120,7 +120,36 @@ def test_whoever_interrupts_the_submission_leaves_nothing_running(step: str, kni
         Launcher(knit, application_spec("sleep 300", memory=128, name=name), hook=hook).run()
 
     def ended() -> Any:
-        rows = knit.list(name=name, states=list(State))
-        return rows and rows[0].ended
+        return [row for row in knit.list(name=name, states=list(State)) if row.ended]
 
-    eventually(ended, 30, "the end of what was submitted")
+    (row,) = eventually(ended, 30, "the end of what was submitted")
+    assert "its launch was interrupted" in row.diagnostics
+
+
+def test_the_reason_of_a_kill_is_kept_though_no_master_hears_it(knit: Knit) -> None:
+    app = knit.submit("sleep 300", memory=128)
+    assert app.kill('wrong "input"\n€', grace=0)  # as before it has registered: YARN itself ends it
+    result = app.wait(timeout=30, check=False)
+    assert result.outcome is Outcome.KILLED
+    assert 'wrong "input" €' in result.diagnostics
+    assert 'wrong "input" €' in str(app.why())
+
+
+def test_kv_watch_shows_changes_until_the_application_ends(knit: Knit) -> None:
+    app = knit.submit("sleep 300", memory=128)
+    app.wait_until(lambda report: bool(report.master))
+    app.kv["a/1"] = {"x": 1}
+    app.kv["b"] = "elsewhere"
+    command = words(knit, "kv", "watch", app.id, "a/")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == 'a/1\t{"x": 1}\n'
+        app.kv["a/2"] = "text"
+        assert process.stdout.readline() == "a/2\ttext\n"
+        del app.kv["a/1"]
+        assert process.stdout.readline() == "a/1\t(deleted)\n"
+        app.kill("test")
+        _out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    timed = subprocess.run(words(knit, "kv", "watch", app.id), capture_output=True, text=True, timeout=60)
+    assert timed.returncode == 1 and "MasterUnreachable" in timed.stderr

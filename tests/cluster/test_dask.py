@@ -189,7 +189,7 @@ def test_what_the_cluster_cannot_give_is_refused_before_anything_runs(knit: Knit
 
     with pytest.raises(PreflightError, match="64 GiB"):
         DaskYARNCluster(here(), n_workers=1, memory="64 GiB", knit=knit)
-    with pytest.raises(SpecError, match="did you mean memory"):
+    with pytest.raises(SpecError, match="did you mean 'memory"):
         DaskYARNCluster(here(), n_workers=1, memry="64 GiB", knit=knit)
 
 

@@ -254,7 +254,7 @@ def test_the_command_line(clean_cluster: LocalCluster, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert sorted(line.partition(" | ")[2] for line in done.stdout.splitlines()) == ["hello from 0", "hello from 1"]
     failed = run("run", "--memory", "128", "--", "echo oh no >&2; exit 9")
-    assert failed.returncode == 3
+    assert failed.returncode == 9
     assert "oh no" in failed.stderr
     assert "exited with 9" in failed.stderr
     assert "did you mean" in run("rnu").stderr.lower()

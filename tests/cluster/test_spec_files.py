@@ -96,7 +96,7 @@ def test_knit_submit(clean_cluster: LocalCluster, tmp_path: Path) -> None:
         "to $(id) it's, 1",
     ]
     assert "✓ succeeded    3 containers" in done.stderr
-    assert run(*words, "--set", "services.second.command=exit 7").returncode == 3
+    assert run(*words, "--set", "services.second.command=exit 7").returncode == 7  # the program's own
     bad = run("specs/a.yaml", "--set", "services.second.memory=64 GiB", "--param", "who=x")
     assert (bad.returncode, "second: 64 GiB per container is more" in bad.stderr) == (1, True)
     assert run("specs/a.yaml").returncode == 1

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from knit_core import Application, Knit, Outcome
-from knit_core.errors import ApplicationNotFound, KnitError
+from knit_core.errors import ApplicationNotFound, KnitError, ServiceUnavailable
 from knit_core.states import State
 from tests.cluster_bed import eventually, kill_application, living_applications
 from tests.faults.network import FaultyCluster
@@ -154,6 +154,9 @@ class Logs(Job):
 
     def act(self) -> None:
         lines = [line.text for line in self.app.logs(streams=["stdout"], services=["main"])]
+        told = [text for text in lines if text.startswith("[knit: ")]
+        if told:  # a line among the others says that a node's logs cannot be read now
+            raise ServiceUnavailable(told[0])
         self.lines = [text for text in lines if text]
 
     def check(self) -> None:
@@ -222,8 +225,9 @@ class Scale(Job):
         self.app.scale(by=1)
 
     def check(self) -> None:
+        report = self.bench.direct.attach(self.app.id).report()
+        assert not report.ended, f"{report.outcome}: {report.diagnostics}"
         standing = self.bench.standing()
-        assert standing.id == self.app.id
         service = standing.services()["main"]
         assert 2 <= service.instances <= 2 + len(self.errors)
         eventually(lambda: standing.services()["main"].running == service.instances, 60, "all run")

@@ -70,8 +70,8 @@ class Place:
 
     def set(self, fault: Fault, times: int | None = None) -> None:
         """Switch a fault on, as `FaultProxy.set`."""
+        self.reset_counts()
         for forwarder in self.forwarders:
-            forwarder.reset_counts()
             forwarder.set(fault, times)
 
     def heal(self) -> None:
@@ -81,6 +81,16 @@ class Place:
 
     def __repr__(self) -> str:
         return f"Place({', '.join(f'{forwarder!r}: {forwarder.counts}' for forwarder in self.forwarders)})"
+
+    def reset_counts(self) -> None:
+        """Count from zero."""
+        for forwarder in self.forwarders:
+            forwarder.reset_counts()
+
+    @property
+    def moved(self) -> int:
+        """Bytes that have passed."""
+        return sum(forwarder.counts.request_bytes + forwarder.counts.reply_bytes for forwarder in self.forwarders)
 
     @property
     def struck(self) -> int:

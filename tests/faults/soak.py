@@ -127,6 +127,7 @@ class Soak:
     # -- the run -----------------------------------------------------------
 
     def _churn(self) -> None:
+        start = time.monotonic()
         for kind in KINDS:  # everything that is loaded and opened once is there before it is measured
             self._one(kind, random.Random(self.seed))
         before, begun = self._usage(), self.tally.applications.total()
@@ -135,7 +136,7 @@ class Soak:
         watch = threading.Thread(target=self._watch, daemon=True)
         for thread in (*workers, chaos, watch):
             thread.start()
-        self._over.wait(self.seconds)
+        self._over.wait(max(self.seconds / 2, self.seconds - (time.monotonic() - start)))
         self._over.set()
         deadline = time.monotonic() + DRAIN
         chaos.join(DRAIN)

@@ -122,6 +122,8 @@ def test_one_container_draws_its_bar_in_place(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((30, 20)))
     written: list[str] = []
     printer = LinePrinter(written.append, True)
+    printer.line(_line("[knit: said by the reader]", ended=True, yarn="", stream="knit"))
+    written.clear()
     printer.line(_line("begin", ended=True))
     printer.line(_line("\r 1%|#" + 40 * " " + "|"))
     assert _screen("".join(written)) == ["0 n | begin", f"0 n |  1%|#{' ' * 18}"]

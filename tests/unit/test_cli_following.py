@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -32,7 +35,9 @@ class App:
         self._lines, self._result = lines, result
         self.kills: list[str] = []
         self.killing: Callable[[], None] = lambda: None
-        self.knit = SimpleNamespace(resourcemanager=SimpleNamespace(kill=lambda _id: self.kills.append("at once")))
+        self.knit = SimpleNamespace(
+            resourcemanager=SimpleNamespace(kill=lambda _id, reason: self.kills.append(f"at once: {reason}"))
+        )
 
     def report(self) -> Any:
         return SimpleNamespace(page="http://rm/app")
@@ -202,7 +207,7 @@ def test_a_second_ctrl_c_while_it_ends_leaves_no_traceback(
     app.killing = again
     monkeypatch.setattr(stopping, "die_of_signals", lambda: None)  # it would count for pytest, too
     assert run(monkeypatch, Client(app)) == 130
-    assert app.kills == ["at once"]
+    assert app.kills == ["at once: interrupted at the terminal"]
     err = capsys.readouterr().err
     assert "not waiting for the end" in err
     assert "Traceback" not in err
@@ -261,3 +266,32 @@ def test_quiet_leaves_only_the_output_and_errors(
     assert show_errors(command, args=["-q"]) == 4
     out, err = capsys.readouterr()
     assert (out, err.startswith("✗ ApplicationFailed")) == ("0 node | hello\n", True)
+
+
+def test_any_command_ends_so_when_nobody_reads_its_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", sys.stdout)  # click wraps it
+
+    @click.command()
+    def command() -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    assert show_errors(command, args=[]) == 141
+
+
+def test_verbose_shows_where_an_error_arose(capsys: pytest.CaptureFixture[str]) -> None:
+    from knit_core.cli.shared import loudness
+
+    @click.command()
+    def command() -> None:
+        raise ConnectionFailed("no answer")
+
+    assert show_errors(command, args=[]) == 1
+    assert capsys.readouterr().err == "✗ ConnectionFailed: no answer\n"
+    for option in loudness():
+        command = option(command)
+    try:
+        assert show_errors(command, args=["-v"]) == 1
+    finally:
+        logging.getLogger("knit_core").setLevel(logging.NOTSET)
+    err = capsys.readouterr().err
+    assert "Traceback" in err and err.endswith("✗ ConnectionFailed: no answer\n")

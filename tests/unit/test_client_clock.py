@@ -118,6 +118,28 @@ def test_containers_are_waited_for() -> None:
     assert WEEK <= cluster.passed < WEEK + 20
 
 
+@pytest.mark.parametrize("wait", ["wait_until_ready", "wait_for_containers"])
+def test_a_service_of_the_cluster_that_is_away_ends_no_wait(wait: str) -> None:
+    """As with the wait for an end: for 300 seconds in a row, or until the time is over."""
+    away: list[tuple[float, float]] = []
+
+    class Faulty(Cluster):
+        def _call(self, *some: Any) -> Any:
+            if any(begins <= self.passed < ends for begins, ends in away):
+                self.clock.now += 20.0
+                raise ConnectionFailed("the NameNode is away: no secret")
+            return super()._call(*some)
+
+    counts = ("instances", "running", "ready", "pending", "waiting", "succeeded", "failed", "restarts")
+    for spans, kind in (([(10.0, 280.0), (400.0, 670.0)], WaitTimeout), ([(10.0, 400.0)], ConnectionFailed)):
+        away[:] = spans
+        cluster = Faulty()
+        cluster.services = {"main": {"state": "WAITING", **dict.fromkeys(counts, 0)}}
+        with pytest.raises(kind):
+            getattr(cluster.application, wait)(timeout=1000.0)
+        assert (cluster.passed >= 1000.0) is (kind is WaitTimeout)
+
+
 def test_events_are_followed() -> None:
     cluster, answers = Cluster(), 0
 

@@ -8,7 +8,7 @@ import pytest
 
 from knit_core.clusterfacts import ask_cluster, switches_of
 from knit_core.config import HadoopConf, load_config
-from knit_core.errors import NotAuthorized, UnexpectedReply
+from knit_core.errors import ConfigError, NotAuthorized, UnexpectedReply
 from knit_core.facts import ClusterTotals, NewApplication, Switches
 from knit_core.resourcemanager import ResourceManager
 from knit_core.spec import application_spec
@@ -205,10 +205,21 @@ def test_queues_that_are_made_when_they_are_named() -> None:
     ]
 
 
+TOTALS = {"clusterMetrics": {"totalMB": 8192, "totalVirtualCores": 8, "activeNodes": 1}}
+
+
 class _Wire(_Manager):
     """The calls as they are, over replies."""
 
     totals, address = ResourceManager.totals, "http://rm"  # type: ignore[assignment]
+
+    def get_json(self, path: str, **options: Any) -> Any:
+        return (
+            TOTALS if path.endswith("metrics") and "metrics" not in self.replies else super().get_json(path, **options)
+        )
+
+    def instead(self, _base: str) -> str:
+        return ""  # nobody listens
 
 
 def _single(found: Any) -> Any:
@@ -282,3 +293,26 @@ def test_the_router_of_a_federation_stands_for_its_cluster() -> None:
     assert (several.queues(), several.rooms()) == ([], [])
     with pytest.raises(UnexpectedReply, match="is not a YARN ResourceManager"):
         _Wire({"info": {"about": "something else"}}).info()
+
+
+HDP = "$HADOOP_CONF_DIR,/usr/hdp/${hdp.version}/hadoop/lib/*,${JAVA_HOME}/x"
+
+
+def _classpath(conf: dict[str, str], version: str) -> str:
+    config = load_config(
+        "http://rm", {"filesystem": "hdfs://nn", "namenode": "http://nn"}, {"HOME": "/x"}, user="a", local=False
+    )
+    config.remote = HadoopConf({"yarn.application.classpath": HDP, **conf})
+    rm = _Wire({"scheduler": QUEUES, "info": {"clusterInfo": {"hadoopVersion": version}}})
+    return ask_cluster(rm, config, application_spec("x")).classpath
+
+
+def test_hadoops_variables_in_the_classpath_are_put_in() -> None:
+    whole = HDP.replace("${hdp.version}", "3.1.4.0-315")
+    assert _classpath({"hdp.version": "3.1.4.0-315"}, "3.1.1") == whole
+    assert _classpath({}, "3.1.1.3.1.4.0-315") == whole
+    for conf in ({}, {"hdp.version": "${other.one}"}):
+        with pytest.raises(
+            ConfigError, match=r"has \$\{(hdp.version|other.one)\} in it.*KNIT_APPLICATION_CLASSPATH.*yarn classpath"
+        ):
+            _classpath(conf, "3.1.1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from knit_core import Knit
 from knit_core.config import Config, HadoopConf, load_config
 from knit_core.config.hadoop import from_reply
+from knit_core.config.identity import same_user
 from knit_core.config.settings import SETTINGS
 from knit_core.errors import ConfigError, ConnectionFailed, NoClusterFound
 from tests.simulated_clock import SimulatedClock
@@ -190,11 +193,72 @@ def test_broken_xml_is_named(tmp_path: Path) -> None:
 
 
 def test_secrets_are_masked(tmp_path: Path) -> None:
-    config = _load(tmp_path, "rm", {"password": "geheim"}, KNIT_GATEWAY_PATH="/gateway/default/")
+    config = _load(tmp_path, "rm", {"auth": "basic", "password": "geheim"}, KNIT_GATEWAY_PATH="/gateway/default/")
     assert "geheim" not in str(config.describe())
     assert config.describe()["password"] == {"value": "***", "source": "argument password"}
     assert config.resourcemanagers == ["http://rm:8088/gateway/default"]
     assert (config.user, config.staging) == ("alice", "/user/alice/.knit")
+
+
+def test_credentials_in_an_address_become_user_and_password(tmp_path: Path) -> None:
+    config = _load(tmp_path, "https://al%40ice:pa%3Ass@gate:8443/x, https://al%40ice:pa%3Ass@other")
+    assert config.resourcemanagers == ["https://gate:8443/x", "https://other"]
+    assert (config.user, config.get("password"), config.get("auth")) == ("al@ice", "pa:ss", "basic")
+    assert "pa:ss" not in str(config.describe()) and "pa%3Ass" not in str(config.describe())
+    assert _load(tmp_path, "rm", KNIT_NAMENODE="http://bob@nn:1").user == "bob"
+    with pytest.raises(ConfigError, match="different users"):
+        _load(tmp_path, "https://a:1@gate, https://a:2@gate")
+    with pytest.raises(ConfigError, match=r"password is another one in the resourcemanager's address") as caught:
+        _load(tmp_path, "https://a:hush@gate", KNIT_PASSWORD="other", KNIT_AUTH="basic")
+    assert "hush" not in str(caught.value) and "other" not in str(caught.value).replace("another", "")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"KNIT_PASSWORD": "x"}, r"password \(KNIT_PASSWORD\).*KNIT_AUTH=basic.*take the password away"),
+        ({"KNIT_PASSWORD": "x", "KNIT_USER": "bob"}, "nothing says what it is for"),
+        ({"KNIT_PASSWORD": "x", "KNIT_AUTH": "simple"}, r"simple \(KNIT_AUTH\).*KNIT_AUTH=basic.*take the password"),
+        ({"KNIT_AUTH": "basic"}, r"no password.*KNIT_PASSWORD.*simple"),
+        ({"KNIT_AUTH": "kerberos"}, "unknown: simple or basic"),
+    ],
+)
+def test_half_set_authentication_is_refused_with_both_remedies(
+    settings: dict[str, str], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        _load(tmp_path, "rm", **settings)
+
+
+def test_unknown_variables_are_refused_with_the_nearest(tmp_path: Path) -> None:
+    for name, nearest in [("KNIT_QUEU", "KNIT_QUEUE"), ("KNIT_RESOURCE_MANAGER", "KNIT_RESOURCEMANAGER")]:
+        with pytest.raises(ConfigError, match=f"variable {name} is no setting of Knit; did you mean {nearest}"):
+            _load(tmp_path, "rm", **{name: "x"})
+    with pytest.raises(ConfigError, match="KNIT_ZZZ is no setting"):
+        _load(tmp_path, "rm", KNIT_ZZZ="")
+
+
+def test_variables_of_containers_tests_and_kubernetes_are_no_mistakes(tmp_path: Path) -> None:
+    """The ApplicationMaster's source says which a container has: a launch from inside one goes on working."""
+    root = Path(__file__).resolve().parents[2]
+    source = (root / "java/src/main/java/knit/am/Master.java").read_text(encoding="utf-8")
+    inside = set(re.findall(r'"(KNIT_[A-Z_]+)"', source))
+    assert {"KNIT_APP_ID", "KNIT_INSTANCE", "KNIT_MASTER_FILE"} <= inside
+    others = {
+        "KNIT_TEST_CLUSTER",
+        "KNIT_SCREENSHOTS",
+        "KNIT_LOCAL_STATE",
+        "KNIT_SERVICE_HOST",
+        "KNIT_UI_PORT_80_TCP_ADDR",
+    }
+    _load(tmp_path, "rm", **dict.fromkeys(inside | others, "x"))
+
+
+def test_the_users_that_a_server_may_take_us_for() -> None:
+    for ours, theirs in [("alice", "alice"), ("alice@CORP", "alice"), ("CORP\\Alice", "alice"), ("a/host@R", "a")]:
+        assert same_user(ours, theirs)
+    for ours, theirs in [("alice", "dr.who"), ("alice", "alic"), ("dr.whoever", "dr.who")]:
+        assert not same_user(ours, theirs)
 
 
 def test_the_manual_names_every_setting() -> None:
@@ -252,3 +316,94 @@ def test_threads_that_ask_at_once_all_get_the_answer(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(ask, range(8))) == {"hdfs://nn:8020"}
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("address", "options", "url"),
+    [
+        ("rm", {}, "http://rm:8088"),
+        ("https://rm", {}, "https://rm:8090"),
+        ("https://rm/", {}, "https://rm:8090"),
+        ("https://gateway/gateway/default/yarn", {}, "https://gateway/gateway/default/yarn"),
+        ("http://gateway/yarn/", {}, "http://gateway/yarn"),
+        ("https://gateway:8443/yarn", {}, "https://gateway:8443/yarn"),
+        ("https://gateway", {"gateway_path": "/gateway/default"}, "https://gateway/gateway/default"),
+        ("https://gateway", {"auth": "basic", "password": "x"}, "https://gateway"),
+    ],
+)
+def test_the_port_of_an_address_without_one(address: str, options: dict[str, str], url: str, tmp_path: Path) -> None:
+    config = _load(tmp_path, address, {**options, "namenode": address.replace("yarn", "hdfs")})
+    assert config.resourcemanagers == [url]
+    if "yarn" in address:
+        assert config.namenodes.value == url.replace("yarn", "hdfs")
+
+
+def test_xml_of_the_same_cluster_is_used_however_it_is_written(tmp_path: Path) -> None:
+    folder = _xml(tmp_path / "conf", yarn_resourcemanager_hostname="rm.example.org", fs_defaultFS="hdfs://nn:8020")
+    for address in ("rm.example.org", "http://RM.example.org:8088/", "http://rm.example.org"):
+        config = _load(tmp_path, address, HADOOP_CONF_DIR=str(folder))
+        assert config.filesystem.value == "hdfs://nn:8020"
+    assert _load(tmp_path, "rm.example.org:8089", HADOOP_CONF_DIR=str(folder)).hadoop is None
+
+
+def test_a_filesystem_without_its_namenodes(tmp_path: Path) -> None:
+    """Its name may be a nameservice: the ResourceManager, which knows hdfs-site.xml, is asked first."""
+    folder = _xml(tmp_path / "conf", yarn_resourcemanager_hostname="rm", fs_defaultFS="hdfs://ns1")
+    config = _load(tmp_path, HADOOP_CONF_DIR=str(folder))
+    assert (config.namenodes.value, config.nameservice) == ("http://ns1:9870", "ns1")
+    told = {"fs.defaultFS": "hdfs://ns1", "dfs.ha.namenodes.ns1": "a", "dfs.namenode.http-address.ns1.a": "nn1:50070"}
+    config.remote = HadoopConf(told, dict.fromkeys(told, "rm/conf"))
+    assert (config.namenodes.value, config.nameservice) == ("http://nn1:50070", "")
+    config.remote = HadoopConf({"fs.defaultFS": "hdfs://ns1", "dfs.namenode.http-address.ns1": "nn3:9870"})
+    assert (config.namenodes.value, config.nameservice) == ("http://nn3:9870", "")
+    _xml(folder, fs_defaultFS="hdfs://nn:8020", yarn_resourcemanager_hostname="rm")
+    config = _load(tmp_path, HADOOP_CONF_DIR=str(folder))
+    assert (config.namenodes.value, config.nameservice) == ("http://nn:9870", "")
+    config = _load(tmp_path, options={"namenode": "http://nn:1"}, HADOOP_CONF_DIR=str(folder))
+    assert config.nameservice == ""
+
+
+@pytest.mark.parametrize(
+    "name", ["DOMAIN\\alice", "jürgen", "alice@REALM.ORG", "alice/host@REALM", "svc-etl_1", "host$", "o.b", "李雷"]
+)
+def test_names_that_users_have(name: str, tmp_path: Path) -> None:
+    config = _load(tmp_path, "rm", {"user": name})
+    assert (config.user, config.staging) == (name, f"/user/{name}/.knit")
+
+
+@pytest.mark.parametrize("name", ["a b", "../x", "a$b", '"', "`id`", "a\nb", "x" * 257, "a;b", "a'b"])
+def test_what_is_no_name(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is not a user name"):
+        _load(tmp_path, "rm", {"user": name})
+
+
+def test_the_home_folder_is_hdfs_to_name(tmp_path: Path) -> None:
+    config = _load(tmp_path, "rm", {"user": "DOMAIN\\alice"})
+    asked: list[str] = []
+    answers: list[Any] = [ConnectionFailed("away"), "/home/alice/", "/other"]
+
+    def home() -> str:
+        asked.append("home")
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return str(answer)
+
+    config.fetch_home = home
+    with pytest.raises(ConnectionFailed):
+        _ = config.staging
+    assert [config.staging, config.staging, len(asked)] == ["/home/alice/.knit", "/home/alice/.knit", 2]
+    config = _load(tmp_path, "rm", {"staging": "/data/knit/"})
+    config.fetch_home = home
+    assert (config.staging, len(asked)) == ("/data/knit", 2)
+    config = _load(tmp_path, "rm")
+    config.fetch_home = lambda: ""  # HDFS does not say
+    assert config.staging == "/user/alice/.knit"
+
+
+def test_a_nameservice_that_nothing_explains_is_called_one(tmp_path: Path) -> None:
+    folder = _xml(tmp_path / "conf", yarn_resourcemanager_hostname="rm", fs_defaultFS="hdfs://knit-ns.invalid")
+    knit = Knit(config=_load(tmp_path, HADOOP_CONF_DIR=str(folder)))
+    knit.patience, knit.config.remote = 1.0, HadoopConf()
+    with pytest.raises(ConnectionFailed, match=r"knit-ns.invalid has no port in fs.defaultFS.*KNIT_NAMENODE"):
+        knit.hdfs.status("/")

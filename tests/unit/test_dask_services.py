@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from distributed import Security
 
-from knit_core.dask_yarn import launching, tls
+from knit_core.dask_yarn import DaskYARNCluster, launching, tls
 from knit_core.dask_yarn.services import Layout, WorkerGroup, layout_of, memory_limit_of, specification
 from knit_core.dask_yarn.versions import VersionMismatch, mismatch_message, mismatches
 from knit_core.environments import Environment
@@ -80,10 +80,14 @@ def test_a_script_ends_the_application() -> None:
 def test_wrong_options_are_named_together() -> None:
     with pytest.raises(SpecError) as caught:
         layout_of(1, None, {"memroy": 3, "nothing_like_it_at_all": 1})
-    assert "did you mean memory?" in str(caught.value)
+    assert "did you mean 'memory'?" in str(caught.value)
     assert len(caught.value.problems) == 2
     with pytest.raises(SpecError, match=r"with `groups`.*memory, n_workers"):
         layout_of(1, {"a": WorkerGroup()}, {"memory": 1})
+    with pytest.raises(SpecError, match="'start_timout' is no option of a Dask cluster; did you mean 'start_timeout'"):
+        DaskYARNCluster(start_timout=5)
+    with pytest.raises(SpecError, match="did you mean 'n_workers'"):
+        DaskYARNCluster(workers=5)
 
 
 @pytest.mark.parametrize(

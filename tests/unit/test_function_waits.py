@@ -51,7 +51,9 @@ class Cluster:
             http=SimpleNamespace(retry=RetryPolicy(clock=self.clock)),
         )
         self.deleted: list[str] = []
+        self.unsigned = (0.0, 0.0)
         self.config = SimpleNamespace(staging="/s", user="alice")
+        self.staging = SimpleNamespace(check=lambda: True)
 
     @property
     def now(self) -> float:
@@ -89,6 +91,9 @@ class Cluster:
         patience: float | None = None,
     ) -> Any:
         """The key-value store: one chunk is done when the application has ended."""
+        if self.unsigned[0] <= self.now < self.unsigned[1]:
+            self.clock.now += 20.0
+            raise ConnectionFailed("the secret cannot be read")
         if self.now >= self.ends or self.killed or method != "GET":
             raise MasterUnreachable(ID, ["it has ended"])
         self.clock.now = min(self.clock.now + max(1.0, float((query or {}).get("wait", 0))), self.begun + self.ends)
@@ -172,3 +177,15 @@ def test_waiting_does_not_outlast_its_time_for_the_namenode() -> None:
     with pytest.raises(ConnectionFailed, match="the NameNode is away"):
         cluster.submit({}).wait(timeout=150.0)
     assert 150.0 <= cluster.now < 180.0
+
+
+def test_a_namenode_that_is_away_before_the_first_call_costs_no_job() -> None:
+    """The secret that signs calls lies there."""
+    cluster = Cluster(queued=5.0, runs=1000.0)
+    cluster.unsigned = (0.0, 280.0)
+    assert _run(cluster) == [7]
+    lasting = Cluster(queued=5.0, runs=1000.0)
+    lasting.unsigned = (0.0, 400.0)
+    with pytest.raises(ConnectionFailed, match="the secret cannot be read"):
+        _run(lasting)
+    assert lasting.now < 400.0

@@ -11,6 +11,7 @@ from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+import requests
 
 from knit_core import Knit
 from knit_core.errors import (
@@ -24,7 +25,7 @@ from knit_core.errors import (
     ServiceUnavailable,
     UnexpectedReply,
 )
-from knit_core.http import BasicAuth, Direct, Endpoint, HttpService, RetryPolicy, SimpleAuth
+from knit_core.http import BasicAuth, Direct, Endpoint, HttpService, RetryPolicy, SimpleAuth, recognise
 from knit_core.master import Master
 from knit_core.report import Report
 from knit_core.resourcemanager import ResourceManager
@@ -225,7 +226,44 @@ def test_what_a_reply_means(
     assert server.address in str(caught.value)
     assert says in str(caught.value)
     assert "stack" not in str(caught.value)
-    assert len(server.asked) == 1
+    assert len([path for _method, path, _headers in server.asked if path.startswith("/x?")]) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "what"),
+    [
+        ("/jmx", '{"beans": [{"name": "Hadoop:service=NameNode,name=JvmMetrics"}]}', "a NameNode"),
+        ("/jmx", '{"beans": [{"name": "Hadoop:service=JobHistoryServer,name=JvmMetrics"}]}', "a JobHistory server"),
+        ("/jmx", '{"beans": [{"name": "Hadoop:service=Balancer,name=JvmMetrics"}]}', "a Balancer"),
+        ("/jmx", '{"beans": [{"name": "Hadoop:service=ResourceManager,name=JvmMetrics"}]}', ""),  # it is that one
+        ("/api/v2/monitor/health", '{"metadatabase": {"status": "healthy"}}', "Airflow's api-server"),
+        ("", "It looks like you are making an HTTP request to a Hadoop IPC port.", "the RPC port of a Hadoop server"),
+        ("/nowhere", "", ""),
+    ],
+)
+def test_a_wrong_address_says_what_answers_there(
+    path: str,
+    text: str,
+    what: str,
+    serve: Callable[..., Server],
+    talk: Callable[..., HttpService],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server = serve((404, "text/html", "<html>"))
+
+    def asked(_session: requests.Session, url: str) -> str:
+        return text if url.partition("?")[0] == f"{server.address}{path}" else "<html>"
+
+    monkeypatch.setattr(recognise, "_start_of", asked)
+    with pytest.raises(NotFound) as caught:
+        talk(server.address, retry=RetryPolicy(budget=0)).get_json("/x", action="ask for x")
+    said = str(caught.value)
+    assert (f" This is {what}" in said and "web port is 8088" in said) if what else "This is" not in said
+
+
+def test_what_cannot_be_recognised_is_not_waited_for(serve: Callable[..., Server]) -> None:
+    assert recognise.answers_at(serve((200, "text/html", "<html>login</html>")).address) == ""
+    assert recognise.answers_at(_nobody()) == ""
 
 
 def test_nobody_there_is_said_with_what_to_do(talk: Callable[..., HttpService]) -> None:

@@ -62,6 +62,7 @@ def test_what_the_keys_mean() -> None:
         "filesystem": "hdfs://x:1",
         "resourcemanager": "https://rm:8090",
         "gateway_path": "/g",
+        "auth": "basic",
         "password": "p",
         "replication": 1,
         "staging": "/home/a/.knit",

@@ -219,6 +219,18 @@ def test_a_restart_is_seen_half_a_second_later_at_most(
     assert clock.now - begun <= 10.5
 
 
+def test_a_node_that_is_gone_is_not_asked_through_the_proxy_when_there_is_a_new_attempt(
+    serve: Callable[..., FakeMaster], bed: Callable[..., Bed]
+) -> None:
+    proxy, second = serve(), serve()
+    there = bed(_nobody(), proxy.host)
+    there.master.get("/application")
+    there.master._failed.clear()
+    there.moved(second.host, 2)
+    there.master.get("/application")
+    assert (proxy.calls, second.calls) == (1, 1)
+
+
 def test_a_resourcemanager_that_is_away_does_not_end_the_wait(
     serve: Callable[..., FakeMaster], bed: Callable[..., Bed]
 ) -> None:

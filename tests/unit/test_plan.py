@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import pprint
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -137,7 +138,9 @@ def test_the_submission() -> None:
     assert "-cp knit-am.jar:/a/*:/b/* knit.am.Main 1><LOG_DIR>/stdout 2><LOG_DIR>/stderr" in command
     assert {"key": "HADOOP_USER_NAME", "value": "alice"} in container["environment"]["entry"]
     secret = base64.b64encode(SECRET).decode()
-    assert container["credentials"] == {"secrets": {"entry": [{"key": "knit.secret", "value": secret}]}}
+    (entry,) = container["credentials"]["secrets"]["entry"]
+    assert (entry["key"], entry["value"].reveal()) == ("knit.secret", secret)
+    assert secret not in pprint.pformat(body)
     del container["credentials"]
     assert secret not in json.dumps(body)
     assert SECRET.hex() not in json.dumps(body)

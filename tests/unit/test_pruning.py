@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from knit_core.environments import housekeeping
 from knit_core.environments.housekeeping import prune_local
 from knit_core.errors import ApplicationNotFound
-from knit_core.facts import FileStatus
-from knit_core.leases import GRACE, Lease, holds, marked
+from knit_core.leases import GRACE, Lease, holds
 from knit_core.pruning import Item, choose
 from knit_core.states import State
 
@@ -83,11 +82,6 @@ def test_which_leases_hold() -> None:
     }
 
 
-@pytest.mark.parametrize(("permission", "expected"), [("600", False), ("400", True), ("444", True), ("644", False)])
-def test_the_mark(permission: str, expected: bool) -> None:
-    assert marked(FileStatus("/a", 1, 1, False, "alice", permission)) is expected
-
-
 def test_the_cache_of_this_machine(tmp_path: Path) -> None:
     kinds = (
         ("environments", "old"),
@@ -111,6 +105,16 @@ def test_the_cache_of_this_machine(tmp_path: Path) -> None:
     assert dry.freed == 4500
     assert sorted(tmp_path.rglob("*")) == before
     assert prune_local(tmp_path).gone == dry.gone
+    (tmp_path / "names").mkdir(exist_ok=True)
+    for name, at in (
+        (".dead.tmp", past),
+        (".writing.tmp", time.time()),
+    ):  # of a process that was killed; of one that lives
+        (tmp_path / "names" / name).write_text("{")
+        os.utime(tmp_path / "names" / name, (at, at))
+    prune_local(tmp_path)
+    assert [path.name for path in (tmp_path / "names").iterdir()] == [".writing.tmp"]
+    (tmp_path / "names" / ".writing.tmp").unlink()
     left = {
         str(path.relative_to(tmp_path)) for path in tmp_path.glob("*/*") if path.parent.name not in ("work", "locks")
     }

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from knit_core.units import mebibytes, seconds, show_bytes, show_memory, show_seconds
+from knit_core.units import counted, mebibytes, seconds, show_bytes, show_memory, show_seconds
 
 
 @pytest.mark.parametrize(
@@ -124,3 +124,14 @@ def test_shown_as_people_write() -> None:
         "2 h",
         "2 h 5 min",
     ]
+
+
+def test_numbers_of_things() -> None:
+    assert [counted(n, "container") for n in (0, 1, 2)] == ["0 containers", "1 container", "2 containers"]
+    assert [counted(2, what) for what in ("process", "entry", "day", "box")] == [
+        "2 processes",
+        "2 entries",
+        "2 days",
+        "2 boxes",
+    ]
+    assert (counted(1, "node", "has", "have"), counted(3, "node", "has", "have")) == ("1 node has", "3 nodes have")

@@ -24,7 +24,7 @@ def test_create_list_show(difficult_channel: str, tmp_path: Path) -> None:
     arguments = ("create", "bed", "bed-binary", "-c", difficult_channel)
     first = knit_env(tmp_path, *arguments)
     assert first.exit_code == 0, first.output
-    assert "environment   bed  1 packages" in first.output
+    assert "environment   bed  1 package" in first.output
     assert "packed now" in first.output
     assert "in the cache since" in knit_env(tmp_path, *arguments).output
 

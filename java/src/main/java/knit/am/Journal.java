@@ -71,14 +71,12 @@ final class Journal implements Runnable {
   static Map<String, Object> read(Store store) throws IOException {
     Map<String, Object> records = new LinkedHashMap<>();
     boolean there = store.readJournal(line -> {
-      List<Object> pairs = Json.parseRecords(line.getBytes(StandardCharsets.US_ASCII));
-      for (int i = 0; i < pairs.size(); i += 2) {
-        String key = (String) pairs.get(i);
+      Json.parseRecords(line.getBytes(StandardCharsets.US_ASCII), (key, record) -> {
         records.remove(key);
-        if (pairs.get(i + 1) != null) {
-          records.put(key, pairs.get(i + 1));
+        if (record != null) {
+          records.put(key, record);
         }
-      }
+      });
     });
     return there ? records : null;
   }
@@ -195,11 +193,7 @@ final class Journal implements Runnable {
     limit = Math.max(LONG, LONGER_THAN_STATE * written);
   }
 
-  /**
-   * Changes that belong together are one line: a next attempt finds all of them or none.
-   *
-   * @return how many bytes
-   */
+  /** Write records down; how many bytes. Changes that belong together are one line: a next attempt finds all or none. */
   private static long write(List<Work> works, OutputStream out) throws IOException {
     long size = 0;
     for (Work work : works) {
@@ -219,9 +213,9 @@ final class Journal implements Runnable {
   }
 
   private static long line(OutputStream out, List<Object> pairs) throws IOException {
-    byte[] text = (Json.write(pairs) + "\n").getBytes(StandardCharsets.US_ASCII);
-    out.write(text);
+    byte[] line = (Json.write(pairs) + "\n").getBytes(StandardCharsets.US_ASCII);
+    out.write(line);
     pairs.clear();
-    return text.length;
+    return line.length;
   }
 }

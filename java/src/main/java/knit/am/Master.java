@@ -31,7 +31,8 @@ import knit.am.json.Json;
 
 /** The owner thread: takes events from a queue, gives them to the reducer and has the gateways do what it decides. */
 public final class Master {
-  private static final int LOOKERS = 8;
+  /** Threads for what is asked of the ResourceManager now and then. */
+  private static final int ASKERS = 4;
   /** Milliseconds for the journal to take up what a heartbeat brought. */
   private static final long SETTLING = 2_000;
   private static final long MAX_PAUSE = 60_000;
@@ -49,7 +50,7 @@ public final class Master {
   /** Events, and things that the owner thread is to run between them. */
   private final LinkedBlockingQueue<Object> queue = new LinkedBlockingQueue<>();
   private final NodeCalls calls = new NodeCalls(pool(NodeCalls.THREADS, "node"));
-  private final ExecutorService lookers;
+  private final ExecutorService askers;
   private final Heartbeat heartbeat;
   /** Null when no other attempt can follow this one. */
   private final Journal journal;
@@ -75,7 +76,7 @@ public final class Master {
     heartbeat = new Heartbeat(manager, clock, this::post, () -> progress, this::settle);
     journal = spec.journal ? new Journal(store, () -> queue.add((Runnable) this::beginJournal),
         () -> heartbeat.silence() > manager.expiry(), () -> post(new Event.Disowned(clock.now()))) : null;
-    lookers = pool(LOOKERS, "probe");
+    askers = pool(ASKERS, "ask");
   }
 
   private ExecutorService pool(int threads, String name) {
@@ -274,14 +275,14 @@ public final class Master {
           error -> Log.say(yarn + " could not be sent SIGTERM: " + Log.reason(error))));
     } else if (action instanceof Action.Probe) {
       Action.Probe probe = (Action.Probe) action;
-      lookers.execute(() -> post(new Event.Probed(clock.now(), probe.yarn, probes.ready(probe.host, probe.readiness))));
+      probes.look(probe.host, probe.readiness, ready -> post(new Event.Probed(clock.now(), probe.yarn, ready)));
     } else if (action instanceof Action.Avoid) {
       manager.avoid(((Action.Avoid) action).host, ((Action.Avoid) action).avoid);
       heartbeat.wake();
     } else if (action instanceof Action.Administer) {
-      lookers.execute(() -> administer((Action.Administer) action));
+      askers.execute(() -> administer((Action.Administer) action));
     } else if (action instanceof Action.AskNodes) {
-      lookers.execute(this::askNodes);
+      askers.execute(this::askNodes);
     } else if (action instanceof Action.Answer) {
       Api.answer((Action.Answer) action);
     } else if (action instanceof Action.WriteResult) {

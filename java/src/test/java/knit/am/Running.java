@@ -37,9 +37,9 @@ public final class Running implements AutoCloseable {
   Running(int instances, Preparation preparation) throws Exception {
     api = new Api("127.0.0.1", 0, 0);
     preparation.prepare(this);
-    master = new Master(IDENTITY, Specs.of(instances, 0), clock, manager, nodes, (host, readiness) -> true, store);
+    master = new Master(IDENTITY, Specs.of(instances, 0), clock, manager, nodes, (host, readiness, answer) -> answer.accept(true), store);
     master.recover();
-    api.open(IDENTITY, SECRET, master::post, clock, clock, null);
+    api.open(IDENTITY, SECRET, master::post, clock, null);
     end = new FutureTask<>(() -> master.run("node01", api.port()));
     Master.daemon(end, "test").start();
   }

@@ -9,13 +9,17 @@ import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.Executor;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
+import java.util.concurrent.Semaphore;
 import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Consumer;
+import knit.am.Lanes;
 import knit.am.Log;
 import knit.am.core.Action;
 import knit.am.core.Event;
@@ -27,6 +31,12 @@ import knit.am.json.Json;
 public final class Api {
   /** Each half-sent request holds one until it is given up, after 10 s; idle ones go. */
   private static final int THREADS = 256;
+  /** Of these at most so many for pages, which are passed on from containers that may be slow. */
+  private static final int PAGES = 64;
+  /** Threads that send replies, to containers and to the client: who does not read holds one until it is given up. */
+  private static final int SENDERS = 64;
+  /** Of these at most so many for one container. */
+  private static final int EACH = 4;
   /** Seconds for the owner thread. */
   private static final int PATIENCE = 30;
 
@@ -44,8 +54,12 @@ public final class Api {
   private final HttpServer server;
   private final ThreadPoolExecutor threads;
   private final ScheduledThreadPoolExecutor timer;
+  private final Lanes toContainers = new Lanes(pool(SENDERS, "to-containers"), EACH);
+  private final ThreadPoolExecutor toClient = pool(SENDERS, "to-client");
+  private final Semaphore pages = new Semaphore(PAGES);
+  final OpenCalls open = new OpenCalls(Runtime.getRuntime().maxMemory());
   private final AtomicInteger busy = new AtomicInteger();
-  private final Bodies bodies = new Bodies();
+  final Bodies bodies = new Bodies();
   private volatile Gate gate;
   private volatile Calls calls;
   private volatile Site site;
@@ -60,14 +74,19 @@ public final class Api {
    */
   public Api(String host, int first, int last) throws IOException {
     server = listen(address(host), first, last);
-    threads = new ThreadPoolExecutor(THREADS, THREADS, 5, TimeUnit.SECONDS, new LinkedBlockingQueue<>(),
-        task -> daemon(task, "api"));
-    threads.allowCoreThreadTimeOut(true);
+    threads = pool(THREADS, "api");
     timer = new ScheduledThreadPoolExecutor(1, task -> daemon(task, "api-timer"));
     timer.setRemoveOnCancelPolicy(true);
     server.setExecutor(threads);
     server.createContext("/", this::handle);
     server.start();
+  }
+
+  private static ThreadPoolExecutor pool(int threads, String name) {
+    ThreadPoolExecutor pool = new ThreadPoolExecutor(threads, threads, 5, TimeUnit.SECONDS, new LinkedBlockingQueue<>(),
+        task -> daemon(task, name));
+    pool.allowCoreThreadTimeOut(true);
+    return pool;
   }
 
   private static Thread daemon(Runnable task, String name) {
@@ -97,6 +116,11 @@ public final class Api {
 
   public int port() {
     return server.getAddress().getPort();
+  }
+
+  /** The same with one clock for everything. */
+  public void open(Identity identity, byte[] secret, Consumer<Event> events, Clock clock, Site pages) {
+    open(identity, secret, events, clock, clock, pages);
   }
 
   /**
@@ -130,13 +154,43 @@ public final class Api {
     server.stop(0);
   }
 
+  /** A request that is being answered; it ends once, whoever ends it. */
+  private final class Turn {
+    final HttpExchange exchange;
+    private final AtomicBoolean over = new AtomicBoolean();
+    /** Whose open call this is, null if it is nobody's. */
+    private volatile Gate.Signer signer;
+
+    Turn(HttpExchange exchange) {
+      this.exchange = exchange;
+      busy.incrementAndGet();
+    }
+
+    void open(Gate.Signer caller) throws Reply {
+      if (!open.begin(caller.container, caller.ends)) {
+        throw Reply.error(503, "busy", "more open calls than this caller's share");
+      }
+      signer = caller;
+    }
+
+    void end() {
+      if (over.compareAndSet(false, true)) {
+        exchange.close();
+        busy.decrementAndGet();
+        if (signer != null) {
+          open.end(signer.container);
+        }
+      }
+    }
+  }
+
   private void handle(HttpExchange exchange) {
-    busy.incrementAndGet();
+    Turn turn = new Turn(exchange);
     try {
-      serve(exchange);
+      serve(turn);
     } catch (IOException | RuntimeException error) {
       Log.say("a request failed: " + Log.reason(error));
-      done(exchange);
+      turn.end();
     } catch (Error error) {
       throw died(error);
     }
@@ -149,16 +203,13 @@ public final class Api {
     return error;
   }
 
-  private void done(HttpExchange exchange) {
-    exchange.close();
-    busy.decrementAndGet();
-  }
-
-  private void serve(HttpExchange exchange) throws IOException {
+  private void serve(Turn turn) throws IOException {
+    HttpExchange exchange = turn.exchange;
     String path = exchange.getRequestURI().getRawPath();
     String method = exchange.getRequestMethod();
     if (path == null || !path.startsWith("/api/")) {
       page(exchange);
+      turn.end();
       return;
     }
     Gate.Signer signer = null;
@@ -176,19 +227,22 @@ public final class Api {
           throw signer.refusal;
         }
         Gate.Signer known = signer;
-        answered(calls.start(method, path, signer.query, signer.container, body.bytes),
-            reply -> reply(exchange, reply, known));
+        turn.open(signer);
+        answered(known, calls.start(method, path, signer.query, signer.container, body.bytes,
+            open.longest(signer.container)),
+            reply -> reply(turn, reply, known));
       }
     } catch (Reply refusal) {
-      reply(exchange, refusal, signer);
+      reply(turn, refusal, signer);
     }
   }
 
   /** No thread waits for the answer; one that does not come is an answer, too. */
-  private void answered(CompletableFuture<Reply> ticket, Consumer<Reply> send) {
+  private void answered(Gate.Signer signer, CompletableFuture<Reply> ticket, Consumer<Reply> send) {
     ScheduledFuture<?> late = timer.schedule(() -> ticket.complete(Reply.error(503, "busy",
         "no answer from the ApplicationMaster's owner thread within " + PATIENCE + " s")),
         PATIENCE + Calls.MAX_WAIT, TimeUnit.SECONDS);
+    Executor senders = signer.container == null ? toClient : task -> toContainers.add(signer.container, task);
     ticket.whenCompleteAsync((reply, error) -> {
       late.cancel(false);
       try {
@@ -196,29 +250,31 @@ public final class Api {
       } catch (Error broken) {
         throw died(broken);
       }
-    }, threads);
+    }, senders);
   }
 
-  private void reply(HttpExchange exchange, Reply reply, Gate.Signer signer) {
+  private void reply(Turn turn, Reply reply, Gate.Signer signer) {
     try {
-      send(exchange, reply.status, "application/json", envelope(reply, signer));
+      send(turn.exchange, reply.status, "application/json", envelope(reply, signer));
     } catch (IOException error) {
       Log.say("a reply could not be sent: " + Log.reason(error));
     } finally {
-      done(exchange);
+      turn.end();
     }
   }
 
   private void page(HttpExchange exchange) throws IOException {
-    try {
-      Site present = site;
-      if (present == null) {
-        send(exchange, 404, "text/plain", "There is no page here.\n".getBytes(StandardCharsets.US_ASCII));
-      } else {
+    Site present = site;
+    if (present == null) {
+      send(exchange, 404, "text/plain", "There is no page here.\n".getBytes(StandardCharsets.US_ASCII));
+    } else if (!pages.tryAcquire()) {
+      send(exchange, 503, "text/plain", "Too many pages are being looked at.\n".getBytes(StandardCharsets.US_ASCII));
+    } else {
+      try {
         present.serve(exchange);
+      } finally {
+        pages.release();
       }
-    } finally {
-      done(exchange);
     }
   }
 

@@ -3,8 +3,10 @@ package knit.am.api;
 import com.sun.net.httpserver.HttpExchange;
 import java.io.IOException;
 import java.io.InputStream;
+import java.net.InetAddress;
 import java.util.Arrays;
-import java.util.concurrent.Semaphore;
+import java.util.HashMap;
+import java.util.Map;
 import java.util.concurrent.TimeUnit;
 
 /**
@@ -16,24 +18,30 @@ final class Bodies {
   /** Bytes that a body may have without waiting for room; as many times as there are threads, that is little. */
   private static final int SMALL = 8 << 10;
   private static final int ROOM = 4 * LARGEST;
+  /** Of it, for requests from one address. */
+  private static final int EACH = ROOM / 2;
   /** Seconds for others to go. */
   private static final int PATIENCE = 5;
 
-  private final Semaphore room = new Semaphore(ROOM, true);
+  /** By who sends them, and in all. */
+  private final Map<InetAddress, Integer> held = new HashMap<>();
+  private int all;
 
   /** A body; its bytes count until it is closed. */
   final class Body implements AutoCloseable {
     final byte[] bytes;
-    private final int held;
+    private final InetAddress sender;
+    private final int size;
 
-    private Body(byte[] bytes, int held) {
+    private Body(byte[] bytes, InetAddress sender, int size) {
       this.bytes = bytes;
-      this.held = held;
+      this.sender = sender;
+      this.size = size;
     }
 
     @Override
     public void close() {
-      room.release(held);
+      release(sender, size);
     }
   }
 
@@ -44,23 +52,49 @@ final class Bodies {
    */
   Body read(HttpExchange exchange) throws IOException, Reply {
     int size = size(exchange);
-    int held = size > SMALL ? size : 0;
-    try {
-      if (held > 0 && !room.tryAcquire(held, PATIENCE, TimeUnit.SECONDS)) {  // for none it would wait in the line, too
-        throw Reply.error(503, "busy", "other calls' bodies have taken the room for this one");
-      }
-    } catch (InterruptedException error) {
-      throw new IOException(error);
-    }
+    int counted = size > SMALL ? size : 0;
+    InetAddress sender = exchange.getRemoteAddress().getAddress();
+    acquire(sender, counted);
     Body body = null;
     try {
-      body = new Body(read(exchange.getRequestBody(), size), held);
+      body = new Body(read(exchange.getRequestBody(), size), sender, counted);
       return body;
     } finally {
       if (body == null) {
-        room.release(held);
+        release(sender, counted);
       }
     }
+  }
+
+  private synchronized void acquire(InetAddress sender, int size) throws IOException, Reply {
+    long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(PATIENCE);
+    while (size > 0 && (all + size > ROOM || held.getOrDefault(sender, 0) + size > EACH)) {
+      long left = TimeUnit.NANOSECONDS.toMillis(deadline - System.nanoTime());
+      if (left <= 0) {
+        throw Reply.error(503, "busy", "other calls' bodies have taken the room for this one");
+      }
+      try {
+        wait(left);
+      } catch (InterruptedException error) {
+        throw new IOException(error);
+      }
+    }
+    if (size == 0) {
+      return;
+    }
+    all += size;
+    held.merge(sender, size, Integer::sum);
+  }
+
+  /** How much of the room is taken. */
+  synchronized int taken() {
+    return all;
+  }
+
+  private synchronized void release(InetAddress sender, int size) {
+    all -= size;
+    held.computeIfPresent(sender, (key, its) -> its == size ? null : its - size);
+    notifyAll();
   }
 
   /** The bytes that it will have at most. */

@@ -46,8 +46,11 @@ final class Calls {
     final byte[] raw;
     final long at = clock.now();
     final CompletableFuture<Reply> ticket = new CompletableFuture<>();
+    /** Seconds for which it may be held. */
+    private final int longest;
 
-    Call(String method, List<String> way, Map<String, String> query, String container, byte[] raw) {
+    Call(String method, List<String> way, Map<String, String> query, String container, byte[] raw, int longest) {
+      this.longest = longest;
       this.method = method;
       this.way = way;
       this.query = query;
@@ -90,7 +93,7 @@ final class Calls {
     }
 
     long deadline() {
-      return at + number("wait", 0, MAX_WAIT) * 1000;
+      return at + Math.min(longest, number("wait", 0, MAX_WAIT)) * 1000;
     }
   }
 
@@ -98,16 +101,17 @@ final class Calls {
    * @param path from {@code /api} on
    * @param query the call's own parameters
    * @param container YARN's id of the container that calls, null for the client
+   * @param longest seconds for which the call may be held, whatever it asks for
    * @return completed when the owner thread has answered
    * @throws Reply what is wrong with the call itself
    */
-  CompletableFuture<Reply> start(String method, String path, Map<String, String> query, String container, byte[] body)
-      throws Reply {
+  CompletableFuture<Reply> start(String method, String path, Map<String, String> query, String container, byte[] body,
+      int longest) throws Reply {
     List<String> way = Arrays.asList(path.split("/", -1));
     if (way.size() < 4 || way.size() > 6 || !way.get(1).equals("api") || !way.get(2).equals("v1")) {
       throw unknown(path);
     }
-    Call call = new Call(method, way.subList(3, way.size()), query, container, body);
+    Call call = new Call(method, way.subList(3, way.size()), query, container, body, longest);
     Event event;
     try {
       event = event(call, path);

@@ -41,14 +41,17 @@ final class Gate {
     final String nonce;
     /** The call's own parameters. */
     final Map<String, String> query;
+    /** Whether this call ends something: there are reserves for these. */
+    final boolean ends;
     /** Why the request is refused all the same, else null. */
     final Reply refusal;
 
-    Signer(String container, byte[] key, String nonce, Map<String, String> query, Reply refusal) {
+    Signer(String container, byte[] key, String nonce, Map<String, String> query, boolean ends, Reply refusal) {
       this.container = container;
       this.key = key;
       this.nonce = nonce;
       this.query = query;
+      this.ends = ends;
       this.refusal = refusal;
     }
   }
@@ -84,7 +87,7 @@ final class Gate {
     for (String name : OURS) {
       query.remove(name);
     }
-    return new Signer(client ? null : kid, key, nonce, query, refusal);
+    return new Signer(client ? null : kid, key, nonce, query, ends, refusal);
   }
 
   private Reply refusal(String container, String nonce, boolean ends, long time, long meant) {

@@ -6,10 +6,12 @@ import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
+import java.io.UnsupportedEncodingException;
 import java.net.HttpURLConnection;
 import java.net.InetAddress;
 import java.net.Proxy;
 import java.net.URL;
+import java.net.URLDecoder;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -92,7 +94,11 @@ public final class Website implements Site {
         }
       }
     }
-    return found;
+    try {
+      return URLDecoder.decode(found, "UTF-8"); // the proxy encodes what a cookie cannot hold
+    } catch (UnsupportedEncodingException | IllegalArgumentException error) {
+      return ""; // nobody's name
+    }
   }
 
   private Map<String, Object> state(Event.What what) throws IOException {

@@ -19,6 +19,7 @@ final class Context {
   final Results results = new Results(changes);
   final Tokens tokens = new Tokens(changes);
   final Waiters waiters;
+  final Pages pages;
   private List<Action> actions = new ArrayList<>();
 
   Context(Identity identity, Spec spec) {
@@ -26,6 +27,7 @@ final class Context {
     this.spec = spec;
     roster = new Roster(spec, changes);
     waiters = new Waiters(this);
+    pages = new Pages(this);
     services = new Services(this);
     ending = new Ending(this);
     instances = new Instances(this);

@@ -24,7 +24,7 @@ public final class Core {
     context = new Context(identity, spec);
     kv = new Kv(context);
     barriers = new Barriers(context);
-    pages = new Pages(context);
+    pages = context.pages;
     views = new Views(context);
   }
 

@@ -370,6 +370,8 @@ final class Instances {
         context.alarms.cancel(kind + ended.yarn());
       }
       context.ending.stopped(ended.yarn());
+      context.pages.ended(ended.yarn());
+      readying.ended(ended.yarn());
     }
   }
 

@@ -5,26 +5,40 @@ import java.util.Map;
 import knit.am.json.Fields;
 import knit.am.json.Json;
 
-/** Web pages of containers that are shown below the application's own: only of the container's own node. */
+/**
+ * Web pages of containers that are shown below the application's own: only of the container's own node, and only until it
+ * has ended. Then its port may be anybody's.
+ */
 final class Pages {
   static final int LIMIT = 200;
+  /** Of one container. */
+  static final int EACH = 20;
   private static final String KEY = "p ";
 
   private static final class Page {
     final String container;
+    /** YARN's id of it: its successor has the same name. */
+    final String yarn;
     final String host;
     final int port;
     final String path;
 
-    Page(String container, String host, int port, String path) {
+    Page(String container, String yarn, String host, int port, String path) {
       this.container = container;
+      this.yarn = yarn;
       this.host = host;
       this.port = port;
       this.path = path;
     }
 
-    Map<String, Object> record() {
+    Map<String, Object> view() {
       return Json.map("container", container, "host", host, "port", port, "path", path);
+    }
+
+    Map<String, Object> record() {
+      Map<String, Object> record = view();
+      record.put("yarn", yarn);
+      return record;
     }
   }
 
@@ -41,18 +55,43 @@ final class Pages {
       context.refuse(event, 409, "ended", event.yarn + " has ended");
     } else if (pages.size() >= LIMIT && !pages.containsKey(event.name)) {
       context.refuse(event, 413, "too-many", "there are " + LIMIT + " pages already");
+    } else if (countOf(event.yarn) >= EACH && !isOf(event.yarn, event.name)) {
+      context.refuse(event, 413, "too-many", container.id() + " has " + EACH + " pages already");
     } else {
-      Page page = new Page(container.id(), container.host(), event.port, event.path);
+      Page page = new Page(container.id(), event.yarn, container.host(), event.port, event.path);
       pages.put(event.name, page);
       context.changes.put(KEY + event.name, page.record());
       context.answer(event, Json.map());
     }
   }
 
+  private boolean isOf(String yarn, String name) {
+    return pages.containsKey(name) && pages.get(name).yarn.equals(yarn);
+  }
+
+  private int countOf(String yarn) {
+    int count = 0;
+    for (Page page : pages.values()) {
+      count += page.yarn.equals(yarn) ? 1 : 0;
+    }
+    return count;
+  }
+
+  /** A container has ended. */
+  void ended(String yarn) {
+    pages.entrySet().removeIf(entry -> {
+      boolean its = entry.getValue().yarn.equals(yarn);
+      if (its) {
+        context.changes.put(KEY + entry.getKey(), null);
+      }
+      return its;
+    });
+  }
+
   /** Name to container, host, port and path. */
   Map<String, Object> view() {
     Map<String, Object> view = new LinkedHashMap<>();
-    pages.forEach((name, page) -> view.put(name, page.record()));
+    pages.forEach((name, page) -> view.put(name, page.view()));
     return view;
   }
 
@@ -67,7 +106,8 @@ final class Pages {
     }
     Fields fields = new Fields(record, name);
     pages.put(name.substring(KEY.length()),
-        new Page(fields.text("container"), fields.text("host"), fields.integer("port"), fields.text("path")));
+        new Page(fields.text("container"), fields.text("yarn"), fields.text("host"), fields.integer("port"),
+            fields.text("path")));
     return true;
   }
 }

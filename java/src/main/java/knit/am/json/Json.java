@@ -14,6 +14,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.BiConsumer;
 
 /**
  * JSON as maps, lists, strings, longs, booleans and null, over Jackson's streaming parser alone: its data binding would
@@ -112,25 +113,20 @@ public final class Json {
   }
 
   /**
-   * Read one line of the journal, {@code ["key", record, "key", record…]}. What callers gave us stays the text that it is.
+   * Read one line of the journal, {@code ["key", record, "key", record, …]}. What callers gave us stays the text that it is.
    *
-   * @return keys and records in turn
+   * @param records gets each key and its record, null for what is no more
    */
-  public static List<Object> parseRecords(byte[] line) {
-    List<Object> pairs = new ArrayList<>();
+  public static void parseRecords(byte[] line, BiConsumer<String, Object> records) {
     try (JsonParser parser = FACTORY.createParser(line)) {
-      if (parser.nextToken() != JsonToken.START_ARRAY) {
-        throw new IllegalArgumentException("not a line of records");
-      }
+      parser.nextToken();
       for (String key = parser.nextTextValue(); key != null; key = parser.nextTextValue()) {
-        pairs.add(key);
         parser.nextToken();
-        pairs.add(key.startsWith("r ") ? raw(parser, line) : record(parser, line));
+        records.accept(key, key.startsWith("r ") ? new Raw(raw(parser, line)) : record(parser, line)); // results stay
       }
       if (parser.currentToken() != JsonToken.END_ARRAY) {
         throw new IllegalArgumentException("not a line of records");
       }
-      return pairs;
     } catch (IOException error) {
       throw new IllegalArgumentException("not JSON: " + error.getMessage());
     }

@@ -3,13 +3,16 @@ package knit.am.api;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.io.DataInputStream;
 import java.io.IOException;
+import java.net.InetSocketAddress;
 import java.net.Socket;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.CountDownLatch;
 import knit.am.Running;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -195,6 +198,101 @@ class ApiTest {
         assertEquals(-1, ended(socket), "a half-sent request was answered instead of cut off");
       }
     } finally {
+      for (Socket socket : sockets) {
+        socket.close();
+      }
+    }
+  }
+
+  @Test
+  void whoReadsNoReplyHoldsUpNobodyElse() throws Exception {
+    char[] filling = new char[200_000];
+    Arrays.fill(filling, 'x');
+    for (String key : Arrays.asList("YQ", "Yg")) {
+      String value = "{\"value\":\"" + new String(filling) + "\"}";
+      assertEquals("200 signed", client().call("PUT", "/api/v1/kv/" + key, value).outcome());
+    }
+    List<Socket> sockets = new ArrayList<>();
+    try {
+      for (int i = 0; i < 300; i++) {
+        Socket socket = new Socket();
+        sockets.add(socket);
+        socket.setReceiveBufferSize(4_096);
+        socket.connect(new InetSocketAddress("127.0.0.1", running.api.port()));
+        for (int more = 0; more < 10; more++) { // together more than the system takes up for a connection
+          socket.getOutputStream().write(container(1).request("GET", "/api/v1/kv", "").getBytes(StandardCharsets.US_ASCII));
+        }
+      }
+      Running.await("replies that nobody reads", () -> running.api.open.count() > 256);
+      long begin = System.nanoTime();
+      for (Caller caller : Arrays.asList(client(), container(2))) {
+        Caller got = caller.call("GET", "/api/v1/kv", null);
+        assertEquals("200 signed", got.outcome());
+        assertEquals(2, ((List<?>) got.reply.get("entries")).size());
+      }
+      assertTrue(System.nanoTime() - begin < 10_000_000_000L);
+    } finally {
+      for (Socket socket : sockets) {
+        socket.close();
+      }
+    }
+    Running.await("none is left", () -> running.api.open.count() == 0);
+    assertEquals("200 signed", get(container(1)));
+  }
+
+  @Test
+  void largeBodiesOfOneAddressLeaveRoomForThoseOfOthers() throws Exception {
+    List<Socket> sockets = new ArrayList<>();
+    try {
+      for (int i = 0; i < 20; i++) {
+        Socket socket = new Socket("127.0.0.1", running.api.port());
+        sockets.add(socket);
+        String size = i % 2 == 0 ? "Content-Length: 1048576" : "Transfer-Encoding: chunked";
+        String text = "PUT /api/v1/kv/YQ?kid=client HTTP/1.1\r\nHost: x\r\n" + size + "\r\n\r\n1";
+        socket.getOutputStream().write(text.getBytes(StandardCharsets.US_ASCII));
+      }
+      Running.await("they are being read", () -> running.api.bodies.taken() >= 2 << 20);
+      char[] filling = new char[20_000];
+      Arrays.fill(filling, 'x');
+      try (Socket other = new Socket()) {
+        other.bind(new InetSocketAddress("127.0.0.2", 0));
+        other.connect(new InetSocketAddress("127.0.0.1", running.api.port()));
+        other.setSoTimeout(20_000);
+        String value = "{\"value\":\"" + new String(filling) + "\"}";
+        other.getOutputStream().write(client().request("PUT", "/api/v1/kv/YQ", value).getBytes(StandardCharsets.US_ASCII));
+        byte[] beginning = new byte[12];
+        new DataInputStream(other.getInputStream()).readFully(beginning);
+        assertEquals("HTTP/1.1 200", new String(beginning, StandardCharsets.US_ASCII));
+      }
+    } finally {
+      for (Socket socket : sockets) {
+        socket.close();
+      }
+    }
+  }
+
+  @Test
+  void pagesThatHangTakeNotAllThreads() throws Exception {
+    CountDownLatch held = new CountDownLatch(1);
+    running.api.open(Running.IDENTITY, Running.SECRET, running::post, running.clock, exchange -> {
+      try {
+        held.await();
+      } catch (InterruptedException error) {
+        throw new IOException(error);
+      }
+    });
+    List<Socket> sockets = new ArrayList<>();
+    try {
+      for (int i = 0; i < 300; i++) {
+        Socket socket = new Socket("127.0.0.1", running.api.port());
+        sockets.add(socket);
+        socket.getOutputStream().write("GET /pages/x/ HTTP/1.1\r\nHost: x\r\n\r\n".getBytes(StandardCharsets.US_ASCII));
+      }
+      long begin = System.nanoTime();
+      assertEquals("200 signed", get(client()));
+      assertTrue(System.nanoTime() - begin < 10_000_000_000L);
+    } finally {
+      held.countDown();
       for (Socket socket : sockets) {
         socket.close();
       }

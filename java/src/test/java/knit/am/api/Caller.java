@@ -68,6 +68,14 @@ final class Caller {
     return this;
   }
 
+  /** A request as it goes over the wire. */
+  String request(String method, String path, String body) {
+    StringBuilder text = new StringBuilder(method + " " + path + "?");
+    query.forEach((name, value) -> text.append(name).append('=').append(value).append('&'));
+    return text + "ksig=" + Signatures.sign(key, Signatures.requestText(method, path, query, body.getBytes(StandardCharsets.UTF_8)))
+        + " HTTP/1.1\r\nHost: x\r\nContent-Length: " + body.length() + "\r\n\r\n" + body;
+  }
+
   private void read(String text) {
     reply = null;
     if (!text.startsWith("{\"signature\":\"")) {

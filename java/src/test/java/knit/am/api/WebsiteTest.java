@@ -4,15 +4,19 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.sun.net.httpserver.HttpServer;
+import java.io.IOException;
 import java.io.InputStream;
 import java.net.HttpURLConnection;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
+import java.net.Socket;
 import java.net.URL;
 import java.nio.charset.StandardCharsets;
 import java.util.Scanner;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import knit.am.Running;
 import knit.am.core.Event;
 import org.junit.jupiter.api.AfterEach;
@@ -23,6 +27,7 @@ import org.junit.jupiter.api.Test;
 class WebsiteTest {
   private Running running;
   private boolean proxy = true;
+  private String viewer = "alice";
 
   @BeforeEach
   void start() throws Exception {
@@ -38,8 +43,8 @@ class WebsiteTest {
       public String address() {
         return "http://rm:8088/proxy/application_1_0001";
       }
-    }, "alice"::equals, running::post, running.clock);
-    running.api.open(Running.IDENTITY, Running.SECRET, running::post, running.clock, running.clock, website);
+    }, user -> user.equals(viewer), running::post, running.clock);
+    running.api.open(Running.IDENTITY, Running.SECRET, running::post, running.clock, website);
   }
 
   @AfterEach
@@ -128,6 +133,71 @@ class WebsiteTest {
       server.stop(0);
     }
     assertTrue(text(ask("GET", "/pages/dash/", "alice")).startsWith("502"));
+  }
+
+  @Test
+  void aPageIsGoneWithItsContainer() throws Exception {
+    HttpServer other = HttpServer.create(new InetSocketAddress("127.0.0.1", 0), 0);
+    other.createContext("/", exchange -> {
+      exchange.sendResponseHeaders(200, -1);
+      exchange.close();
+    });
+    other.start();
+    try {
+      running.pageAt("127.0.0.1", other.getAddress().getPort());
+      assertTrue(text(ask("GET", "/pages/dash/", "alice")).startsWith("200"));
+      // Somebody else has its port now: its successor, which has its name, has not said that it serves there.
+      running.post(new Event.Completed(running.clock.now(), Running.yarn(Running.FIRST + 1), -100, ""));
+      assertTrue(text(ask("GET", "/pages/dash/", "alice")).startsWith("404"));
+      assertTrue(text(ask("GET", "/ui/state.json", "alice")).contains("\"pages\":{}"));
+    } finally {
+      other.stop(0);
+    }
+  }
+
+  @Test
+  void whoLooksIsReadAsTheProxyWritesIt() throws Exception {
+    viewer = "DOMAIN\\j\u00fcrgen@REALM";
+    assertTrue(text(ask("GET", "/", "DOMAIN%5Cj%C3%BCrgen%40REALM")).startsWith("200"));
+    assertTrue(text(ask("GET", "/", "%zz")).startsWith("403"));
+    assertTrue(text(ask("GET", "/", "%")).startsWith("403"));
+  }
+
+  @Test
+  void aPageThatFailsIsCountedOnce() throws Exception {
+    AtomicInteger asked = new AtomicInteger();
+    CountDownLatch held = new CountDownLatch(1);
+    running.api.open(Running.IDENTITY, Running.SECRET, running::post, running.clock, exchange -> {
+      if (asked.incrementAndGet() < 4) {
+        throw new IOException("the container went away in the middle of its page");
+      }
+      try {
+        held.await();
+      } catch (InterruptedException error) {
+        throw new IOException(error);
+      }
+    });
+    for (int i = 0; i < 3; i++) {
+      try (Socket socket = raw()) {
+        assertEquals(-1, socket.getInputStream().read());
+      }
+    }
+    try (Socket socket = raw()) {
+      Running.await("it is asked for", () -> asked.get() == 4);
+      long begin = System.nanoTime();
+      running.api.drain(300);
+      assertTrue(System.nanoTime() - begin > 290_000_000L, "what is under way is not waited for");
+      held.countDown();
+      assertEquals(-1, socket.getInputStream().read());
+    }
+  }
+
+  /** A connection that has asked: Java's own client would ask again. */
+  private Socket raw() throws IOException {
+    Socket socket = new Socket("127.0.0.1", running.api.port());
+    socket.setSoTimeout(20_000);
+    socket.getOutputStream().write("GET / HTTP/1.1\r\nHost: x\r\n\r\n".getBytes(StandardCharsets.US_ASCII));
+    return socket;
   }
 
   @Test

@@ -62,6 +62,47 @@ class ServicesTest {
   }
 
   @Test
+  void whoIsAskedIsJudgedByAnAnswerNotByOurDelay() {
+    String db = Specs.service("db", 2, "readiness",
+        "{\"kind\":\"tcp\",\"port\":5000,\"interval\":1000,\"timeout\":500,\"deadline\":3000}");
+    Bench bench = bench("[\"db\"]", db);
+    bench.grant(1).launched(1).grant(2).launched(2);
+    assertEquals(Bench.list(), bench.tick(3000).names()); // no look has been answered yet
+    assertEquals(Bench.list(), bench.probed(1, true).names());
+    assertEquals(1, bench.service("db").get("ready"));
+    assertEquals(Bench.list("Stop container_2"), bench.probed(2, false).names());
+  }
+
+  @Test
+  void whoWasAskedInVainAndIsNotBeingAskedHasFailedInTime() {
+    String db = Specs.service("db", 1, "readiness",
+        "{\"kind\":\"tcp\",\"port\":5000,\"interval\":2000,\"timeout\":500,\"deadline\":3000}");
+    Bench bench = bench("[\"db\"]", db);
+    bench.grant(1).launched(1).probed(1, false);
+    assertEquals(Bench.list("Probe container_1"), bench.tick(2000).names());
+    bench.probed(1, false);
+    assertEquals(Bench.list("Stop container_1"), bench.tick(1000).names());
+  }
+
+  @Test
+  void anApplicationMasterThatComesBackLateAsksBeforeItJudges() {
+    for (String kind : Bench.list("\"tcp\",\"port\":5000", "\"report\"")) {
+      String db = Specs.service("db", 1, "readiness",
+          "{\"kind\":" + kind + ",\"interval\":1000,\"timeout\":500,\"deadline\":3000}");
+      Bench bench = bench("[\"db\"]", db);
+      bench.grant(1).launched(1);
+      bench.clock.advance(60_000);
+      Bench next = bench.next().registered(Bench.on(1, "node07"));
+      assertEquals(Bench.list(), next.tick(0).names().stream().filter(name -> name.startsWith("Stop"))
+          .collect(java.util.stream.Collectors.toList()), kind);
+      assertEquals(Bench.list("db_0/1 RUNNING"), next.containers(), kind);
+      next.on(kind.contains("tcp") ? new Event.Probed(next.clock.now(), "container_1", true)
+          : new Event.Ready(next.clock.now() + 5_000, this, "container_1"));
+      assertEquals(1, next.service("db").get("ready"), kind);
+    }
+  }
+
+  @Test
   void whatDoesNotBecomeReadyInTimeHasFailed() {
     String db = Specs.service("db", 1, "readiness",
         "{\"kind\":\"report\",\"interval\":1000,\"timeout\":500,\"deadline\":3000}", "restart", restart(1, 0));

@@ -366,5 +366,22 @@ class StoreTest {
     assertEquals(true, next.one(Action.Answer.class).body.get("open"));
     assertEquals("{dash={container=main_0, host=node07, port=8787, path=/status}}",
         next.application().get("pages").toString());
+    next.completed(1, 0);
+    assertEquals("{}", next.application().get("pages").toString());
+    assertEquals("{}", next.next().application().get("pages").toString());
+  }
+
+  @Test
+  void oneContainerCannotTakeAllPages() {
+    for (int i = 0; i < Pages.EACH; i++) {
+      bench.on(new Event.AddPage(1, this, "container_1", "dash" + i, 8787, "/"));
+      assertEquals(200, bench.one(Action.Answer.class).status);
+    }
+    bench.on(new Event.AddPage(1, this, "container_1", "more", 8787, "/"));
+    assertEquals(413, bench.one(Action.Answer.class).status);
+    bench.on(new Event.AddPage(1, this, "container_1", "dash0", 9999, "/"));
+    assertEquals(200, bench.one(Action.Answer.class).status);
+    bench.on(new Event.AddPage(1, this, "container_2", "more", 8787, "/"));
+    assertEquals(200, bench.one(Action.Answer.class).status);
   }
 }

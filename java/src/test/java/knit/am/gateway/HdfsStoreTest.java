@@ -38,12 +38,16 @@ class HdfsStoreTest {
     return Arrays.asList(names);
   }
 
+  private static Store.Content content(String text) {
+    return out -> out.write(bytes(text));
+  }
+
   @Test
   void attemptsFollowOneAnother() throws Exception {
     HdfsStore first = attempt(1);
-    first.beginJournal(1, out -> out.write(bytes("a\n")));
-    first.replace("master", out -> out.write(bytes("first")));
-    Store.JournalFile journal = first.beginJournal(2, out -> out.write(bytes("a\nb\n")));
+    first.beginJournal(1, content("a\n"));
+    first.replace("master", content("first"));
+    Store.JournalFile journal = first.beginJournal(2, content("a\nb\n"));
     journal.append(bytes("c\n"));
     journal.check();
     assertEquals(Arrays.asList("journal-000001-000002", "master"), names());
@@ -53,10 +57,10 @@ class HdfsStoreTest {
     assertTrue(second.readJournal(lines::add));
     assertEquals(Arrays.asList("a", "b", "c"), lines);
     assertThrows(Journals.Superseded.class, journal::check);
-    assertThrows(Journals.Superseded.class, () -> first.beginJournal(3, out -> out.write(bytes("late\n"))));
-    assertThrows(Journals.Superseded.class, () -> first.replace("master", out -> out.write(bytes("late"))));
-    second.replace("master", out -> out.write(bytes("second")));
-    second.beginJournal(1, out -> out.write(bytes("a\nb\nc\n"))).check();
+    assertThrows(Journals.Superseded.class, () -> first.beginJournal(3, content("late\n")));
+    assertThrows(Journals.Superseded.class, () -> first.replace("master", content("late")));
+    second.replace("master", content("second"));
+    second.beginJournal(1, content("a\nb\nc\n")).check();
     assertEquals(Arrays.asList(".master.1", "attempt-000002", "journal-000002-000001", "master"), names());
     assertEquals("second", new String(Files.readAllBytes(staging.resolve("apps/application_1_0001/master"))));
   }
