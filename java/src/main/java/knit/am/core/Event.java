@@ -82,6 +82,16 @@ public abstract class Event {
     }
   }
 
+  /** YARN is going to take containers away, to give their room to others. */
+  public static final class Preempting extends Event {
+    public final List<String> yarns;
+
+    public Preempting(long at, List<String> yarns) {
+      super(at);
+      this.yarns = yarns;
+    }
+  }
+
   /** A NodeManager accepted a container. */
   public static final class Launched extends Event {
     public final String yarn;

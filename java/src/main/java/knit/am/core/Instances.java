@@ -184,7 +184,7 @@ final class Instances {
     Group group = context.roster.group(container);
     String why = "could not be started: " + event.message;
     if (container.state() == ContainerState.STOPPING) {
-      settle(container.ended(ContainerState.KILLED, event.at, null, container.diagnostics(), none()));
+      stopped(group, container.ended(ContainerState.KILLED, event.at, null, container.diagnostics(), none()));
       return;
     }
     health.failed(container.host(), event.at);
@@ -205,7 +205,7 @@ final class Instances {
     }
     Group group = context.roster.group(container);
     if (container.state() == ContainerState.STOPPING && !container.isCondemned()) {
-      settle(container.ended(ContainerState.KILLED, event.at, event.exit, container.diagnostics(), none()));
+      stopped(group, container.ended(ContainerState.KILLED, event.at, event.exit, container.diagnostics(), none()));
       return;
     }
     if (container.state() == ContainerState.HELD) {
@@ -216,7 +216,8 @@ final class Instances {
       // It ended before we heard that it had begun.
       container = context.roster.update(container.running(event.at, false));
     }
-    String yarns = Exits.yarnsDoing(event.exit);
+    boolean left = container.isPreempting() && group.spec.grace > 0 && !group.spec.success.contains(event.exit);
+    String yarns = left ? "left, as it was to be preempted" : Exits.yarnsDoing(event.exit);
     if (container.isCondemned()) {
       health.failed(container.host(), event.at);
       fail(group, container.ended(ContainerState.FAILED, event.at, event.exit, container.diagnostics(),
@@ -230,6 +231,21 @@ final class Instances {
       String story = Exits.story(container, event.exit, event.diagnostics, event.at);
       fail(group, container.ended(ContainerState.FAILED, event.at, event.exit, story, Exits.stderr(event.diagnostics)),
           !group.spec.fatal.contains(event.exit));
+    }
+  }
+
+  /** YARN tells beforehand, again and again: whose service has a grace is told once, to leave in order. */
+  void preempting(Event.Preempting event) {
+    for (String yarn : event.yarns) {
+      Container container = context.roster.allocated(yarn);
+      if (container == null || container.isPreempting() || container.state() == ContainerState.STOPPING) {
+        continue;
+      }
+      Container warned = context.roster.update(container.preempting());
+      context.log.add(event.at, "container-preempting", warned.id(), yarn + " on " + warned.node());
+      if (warned.state() == ContainerState.RUNNING && context.roster.group(warned).spec.grace > 0) {
+        context.act(new Action.Signal(warned));
+      }
     }
   }
 
@@ -294,6 +310,21 @@ final class Instances {
     if (container != null && container.state() == ContainerState.WAITING && container.key().equals(key)) {
       request(context.roster.group(container), container, at);
     }
+  }
+
+  /** A container that we stopped has ended. */
+  private void stopped(Group group, Container ended) {
+    if (!ended.isWantedAgain() || !context.ending.open()) {
+      settle(ended);
+      return;
+    }
+    bury(ended);
+    context.log.add(ended.finishedAt(), "container-ended", ended.id(), ended.state() + ": " + ended.diagnostics());
+    group.killed++;
+    context.services.note(group);
+    context.roster.archive(ended);
+    begin(group, ended.instance, ended.finishedAt());
+    context.services.changed(group, ended.finishedAt());
   }
 
   /** A container has ended for good; see what that means for the application. */
@@ -388,6 +419,8 @@ final class Instances {
     if (found.state() != ContainerState.STOPPING) {
       context.log.add(event.at, "container-kill", found.id(), null);
       container = dismiss(context.roster.update(found.leaving()), "killed on request", event.at);
+    } else if (found.isWantedAgain()) {
+      container = context.roster.update(found.leaving());
     }
     context.answer(event, Json.map("id", container.id(), "state", container.state().name()));
   }
