@@ -257,7 +257,12 @@ class WebHdfs:
             raise
 
     def _swap(self, temporary: str, path: str) -> None:
-        reply = self.client._rename(temporary, destination=path, renameoptions="OVERWRITE")
+        try:
+            reply = self.client._rename(temporary, destination=path, renameoptions="OVERWRITE")
+        except HdfsError as error:
+            if error.exception == "FileNotFoundException" and self._there(path):
+                return  # a renaming before, of which the reply was lost
+            raise
         if flag(reply, missing=True):
             return
         for _ in range(_SWAPS):  # HttpFS, which ignores the option: it moves only to a name that is free

@@ -53,7 +53,7 @@ def untouched(knit: Knit, clean_cluster: LocalCluster) -> Iterator[Knit]:
 @pytest.mark.parametrize(
     ("command", "options", "kind", "words"),
     [
-        ("true", {"queue": "sciense"}, QueueRefused, ["'sciense'", "did you mean 'science'"]),
+        ("true", {"queue": "sciense"}, QueueRefused, ["'sciense'", "did you mean 'root.science'"]),
         ("true", {"queue": "root"}, QueueRefused, ["only holds other queues", "science"]),
         ("true", {"memory": "64 GiB"}, PreflightError, ["64 GiB", "8 GiB", "maximum-allocation-mb", "at most"]),
         ("true", {"vcores": 500}, PreflightError, ["500 vcores", "maximum-allocation-vcores"]),

@@ -6,7 +6,8 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -133,6 +134,48 @@ def test_containers_store_and_counts_survive_the_masters_death(knit: Knit, tmp_p
     result = app.wait(timeout=90)
     assert (result.outcome, result.attempt) == (Outcome.SUCCEEDED, 3)
     assert [value[:2] for value in result.value] == [[rank, pids[rank]] for rank in range(3)]
+
+
+@pytest.mark.race
+def test_calls_are_answered_soon_after_the_next_attempt_serves(knit: Knit) -> None:
+    """From outside and from inside; nothing of what they wait for themselves comes on top of YARN's restart."""
+    program = (
+        "import knit_container as k, time\n"
+        "worst, since = 0.0, time.time()\n"
+        "while True:\n"
+        "    k.kv['beat'] = 1\n"
+        "    if time.time() - since > worst:\n"
+        "        worst = time.time() - since\n"
+        "        k.kv['worst'] = [since, time.time()]\n"
+        "    since = time.time()\n"
+        "    time.sleep(0.05)\n"
+    )
+    app = knit.submit(["python3", "-c", program], attempts=2, **SMALL)
+    app.wait_for_containers(1)
+    app.kv.wait("beat", timeout=60)
+    time.sleep(2)  # as in kill_master
+    with ThreadPoolExecutor(1) as pool:
+        serves = pool.submit(_moment, lambda: _serves(app, 2))
+        for process in masters(app.id):
+            process.send_signal(signal.SIGKILL)
+        killed = time.time()
+        app.kv["from outside"] = 1
+        answered, served = time.time(), serves.result()
+    eventually(lambda: app.kv["worst"][1] > killed, 30, "a beat after the death")
+    back = app.kv["worst"][1]
+    print(
+        f"killed; serves after {served - killed:.2f} s, outside {answered - killed:.2f} s, inside {back - killed:.2f} s"
+    )
+    app.kill(grace=0)
+    assert answered - served < 3
+    assert back - served < 5
+
+
+def _moment(condition: Callable[[], bool]) -> float:
+    deadline = time.time() + 60
+    while not condition() and time.time() < deadline:
+        time.sleep(0.02)
+    return time.time()
 
 
 @pytest.mark.race

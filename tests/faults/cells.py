@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tests import fault_proxy as faults
 from tests.faults.network import PLACES
 
-HOLD = 2.0  # seconds that a fault lasts which does not end by itself
+HOLD = 1.5  # seconds that a fault lasts which does not end by itself
 _HTTP = {place for place in PLACES if not place.startswith("master-")}
 
 
@@ -92,12 +92,12 @@ CELLS = [
 ]
 
 
-def selection(cells: list[Cell] | None = None) -> list[Cell]:
+def selection() -> list[Cell]:
     """Cells in which every pair of job and place, job and kind of fault, place and kind of fault occurs.
 
     Greedy and without chance: always the same. The faults of a kind take turns.
     """
-    left = list(CELLS if cells is None else cells)
+    left = list(CELLS)
     missing = set().union(*(cell.pairs for cell in left))
     used: Counter[str] = Counter()
     chosen: list[Cell] = []

@@ -226,11 +226,15 @@ class Soak:
 
     def _grown(self, before: tuple[int, int], after: tuple[int, int], launches: int) -> None:
         memory, descriptors = after[0] - before[0], after[1] - before[1]
-        each = 1000 / max(launches, 1)
-        more = f"{memory * each / (1 << 20):+.0f} MiB per 1,000 launches"
+
+        def per(growth: float) -> str:  # a few launches say nothing about a thousand
+            return f"{growth:+.0f} in {launches} launches" + (
+                f", {growth * 1000 / launches:+.0f} per 1,000" if launches >= 100 else ""
+            )
+
         self.tally.measures |= {
-            "client memory": f"{before[0] >> 20} MiB, then {after[0] >> 20} MiB ({more})",
-            "client descriptors": f"{before[1]}, then {after[1]} ({descriptors * each:+.0f} per 1,000 launches)",
+            "client memory": f"{before[0] >> 20} MiB, then {after[0] >> 20} MiB ({per(memory / (1 << 20))})",
+            "client descriptors": f"{before[1]}, then {after[1]} ({per(descriptors)})",
             "largest ApplicationMaster": f"{self.tally.master_memory >> 20} MiB resident",
         }
         if memory > MEMORY + MEMORY * launches / 1000:

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-Reply = tuple[int, str, dict[str, str]]  # status, body, headers
+Reply = tuple[int, str, dict[str, str]]  # status (0: the connection breaks), body, headers
 Answer = Callable[[str, str], Reply]  # operation, path -> reply
 
 
@@ -58,6 +58,9 @@ class Server:
                 server.asked.append((operation, url.path.removeprefix("/webhdfs/v1")))
                 server.targets.append(parse_qs(url.query).get("destination", [""])[0])
                 status, body, headers = answer(*server.asked[-1])
+                self.close_connection = True
+                if not status:
+                    return
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)

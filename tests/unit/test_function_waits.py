@@ -75,7 +75,7 @@ class Cluster:
             return Report(ID, "n", "u", "q", State.RUNNING, None, master="h:1")
         return Report(ID, "n", "u", "q", State.ACCEPTED, None)
 
-    def kill(self, _id: str) -> None:
+    def kill(self, _id: str, _reason: str = "") -> None:
         self.killed = True
 
     def master_of(self, _application: Application) -> Any:

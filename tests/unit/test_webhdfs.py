@@ -181,6 +181,33 @@ def test_a_server_without_a_rename_that_overwrites(
         assert files == {"/apps/1/note.json", "/apps/1/results/0"}
 
 
+@pytest.mark.parametrize("overwrites", [True, False])
+def test_a_rename_whose_reply_was_lost_is_done(
+    overwrites: bool, serve: Callable[..., Server], client: Callable[..., WebHdfs]
+) -> None:
+    files: set[str] = set()
+    datanode = serve(lambda operation, path: (files.add(path), (201, "", {}))[1])
+
+    def answer(operation: str, path: str) -> Reply:
+        if operation == "RENAME":
+            if path not in files:
+                return refusal("FileNotFoundException", status=404) if overwrites else done(False)
+            files.remove(path)
+            files.add(server.targets[-1])
+            return 0, "", {}
+        if operation == "GETFILESTATUS":
+            return file_status() if path in files else refusal("FileNotFoundException", status=404)
+        return namenode(datanode.address)(operation, path)
+
+    server = serve(answer)
+    hdfs = client(server.address)
+    hdfs.replace("/a/x", b"x")
+    assert files == {"/a/x"}
+    if not overwrites:
+        assert hdfs.publish("/a/y", b"y")
+        assert files == {"/a/x", "/a/y"}
+
+
 def test_a_reply_that_breaks_in_its_middle_is_asked_for_again(
     serve: Callable[[Answer], Server], client: Callable[..., WebHdfs]
 ) -> None:

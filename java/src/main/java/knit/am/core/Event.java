@@ -106,11 +106,14 @@ public abstract class Event {
   public static final class LaunchFailed extends Event {
     public final String yarn;
     public final String message;
+    /** Whether its NodeManager did not answer at all: it may be restarting. */
+    public final boolean unreachable;
 
-    public LaunchFailed(long at, String yarn, String message) {
+    public LaunchFailed(long at, String yarn, String message, boolean unreachable) {
       super(at);
       this.yarn = yarn;
       this.message = message;
+      this.unreachable = unreachable;
     }
   }
 

@@ -134,13 +134,17 @@ final class Instances {
         continue;
       }
       remember(group, container.instance);
-      long again = event.at + Math.min(LONGEST_REFUSAL_PAUSE, FIRST_REFUSAL_PAUSE << (history.refusals - 1));
+      long again = event.at + refusalPause(history.refusals);
       Container refused = context.roster.update(container.refused(why, again));
       context.alarms.set(RESTART + refused.key(), again);
     }
     if (!services.isEmpty()) {
       context.log.add(event.at, "request-refused", null, String.join(", ", services) + ": " + event.message);
     }
+  }
+
+  private static long refusalPause(int refusals) {
+    return Math.min(LONGEST_REFUSAL_PAUSE, FIRST_REFUSAL_PAUSE << (refusals - 1));
   }
 
   /** Start a container that was given. */
@@ -188,9 +192,11 @@ final class Instances {
       return;
     }
     health.failed(container.host(), event.at);
-    if (++group.history(container.instance).refusals < MAX_REFUSALS) {
+    int refusals = ++group.history(container.instance).refusals;
+    if (refusals < MAX_REFUSALS) {
       remember(group, container.instance);
-      replace(container, event.at, null, why);
+      // A NodeManager that restarts is away for longer than ten starts take; another node may do at once.
+      replace(container, event.at, null, why, event.unreachable && refusals > 1 ? refusalPause(refusals - 1) : 0);
     } else {
       fail(group, container.ended(ContainerState.FAILED, event.at, null, why + " (" + MAX_REFUSALS + " times)", none()), false);
     }
@@ -209,7 +215,7 @@ final class Instances {
       return;
     }
     if (container.state() == ContainerState.HELD) {
-      replace(container, event.at, event.exit, "was lost before its gang was complete");
+      replace(container, event.at, event.exit, "was lost before its gang was complete", 0);
       return;
     }
     if (container.startedAt() == null && event.exit >= 0) {
@@ -223,7 +229,7 @@ final class Instances {
       fail(group, container.ended(ContainerState.FAILED, event.at, event.exit, container.diagnostics(),
           Exits.stderr(event.diagnostics)), true);
     } else if (yarns != null) {
-      replace(container, event.at, event.exit, yarns);
+      replace(container, event.at, event.exit, yarns, 0);
     } else if (group.spec.success.contains(event.exit)) {
       succeed(group, container.ended(ContainerState.SUCCEEDED, event.at, event.exit, "", none()));
     } else {
@@ -346,7 +352,8 @@ final class Instances {
   }
 
   /** YARN took a container away: that is not its program's doing, so another takes its place at once. */
-  private void replace(Container container, long at, Integer exit, String why) {
+  /** @param pause milliseconds before the next container is asked for */
+  private void replace(Container container, long at, Integer exit, String why, long pause) {
     Group group = context.roster.group(container);
     Container ended = container.ended(ContainerState.KILLED, at, exit, why + "; replaced", none());
     bury(ended);
@@ -358,7 +365,13 @@ final class Instances {
     context.roster.archive(ended);
     group.restarts++;
     context.services.note(group);
-    begin(group, ended.instance, at);
+    if (pause == 0) {
+      begin(group, ended.instance, at);
+    } else {
+      Container next = context.roster.update(group.begin(ended.instance).delayed(at + pause));
+      remember(group, ended.instance);
+      context.alarms.set(RESTART + next.key(), at + pause);
+    }
     context.services.changed(group, at);
   }
 
