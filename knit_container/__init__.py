@@ -36,6 +36,7 @@ from knit_container.context import (
     set_priority,
     shutdown,
 )
+from knit_container.leaving import leaving
 from knit_container.master import NotInContainer, RefusedByMaster
 from knit_container.store import Change, Conflict, Entry
 
@@ -57,6 +58,7 @@ __all__ = [
     "instances",
     "kill_container",
     "kv",
+    "leaving",
     "move",
     "page",
     "progress",

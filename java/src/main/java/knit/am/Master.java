@@ -340,7 +340,8 @@ public final class Master {
 
   private void notLaunched(Container container, Exception error) {
     Log.say(container.id() + " could not be started on " + container.node() + ": " + Log.reason(error));
-    post(new Event.LaunchFailed(clock.now(), container.yarn(), Log.reason(error)));
+    boolean unreachable = error instanceof NodeManagers.Unreachable;
+    post(new Event.LaunchFailed(clock.now(), container.yarn(), Log.reason(error), unreachable));
   }
 
   private void administer(Action.Administer action) {

@@ -118,15 +118,21 @@ public final class Api {
     return server.getAddress().getPort();
   }
 
+  /** The same with one clock for everything. */
+  public void open(Identity identity, byte[] secret, Consumer<Event> events, Clock clock, Site pages) {
+    open(identity, secret, events, clock, clock, pages);
+  }
+
   /**
    * From now on, serve.
    *
+   * @param wall the clock that callers have, too
    * @param pages the pages for people, null for none
    */
-  public void open(Identity identity, byte[] secret, Consumer<Event> events, Clock clock, Site pages) {
+  public void open(Identity identity, byte[] secret, Consumer<Event> events, Clock clock, Clock wall, Site pages) {
     calls = new Calls(events, clock);
     site = pages;
-    gate = new Gate(secret, identity.attempt, clock);
+    gate = new Gate(secret, identity.attempt, wall);
   }
 
   /** Answer the call that an event came from. */

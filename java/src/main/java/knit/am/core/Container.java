@@ -30,6 +30,8 @@ public final class Container {
   private String diagnostics = "";
   private List<String> stderr = Collections.emptyList();
   private boolean leaving;
+  private boolean again;
+  private boolean preempting;
   private boolean ready;
   private boolean condemned;
   private long notBefore;
@@ -58,6 +60,8 @@ public final class Container {
     copy.diagnostics = diagnostics;
     copy.stderr = stderr;
     copy.leaving = leaving;
+    copy.again = again;
+    copy.preempting = preempting;
     copy.ready = ready;
     copy.condemned = condemned;
     copy.notBefore = notBefore;
@@ -170,7 +174,23 @@ public final class Container {
 
   /** No longer counted by its service. */
   Container leaving() {
-    return with(c -> c.leaving = true);
+    return with(c -> {
+      c.leaving = true;
+      c.again = false;
+    });
+  }
+
+  /** YARN has said that it is going to take it away. */
+  Container preempting() {
+    return with(c -> c.preempting = true);
+  }
+
+  /** On its way out, but its rank is wanted again: another attempt follows its end. */
+  Container wantedAgain() {
+    return with(c -> {
+      c.leaving = false;
+      c.again = true;
+    });
   }
 
   /** Our name: {@code main_0}. */
@@ -198,6 +218,14 @@ public final class Container {
 
   public boolean isLeaving() {
     return leaving;
+  }
+
+  boolean isPreempting() {
+    return preempting;
+  }
+
+  boolean isWantedAgain() {
+    return again;
   }
 
   public boolean isReady() {
@@ -287,6 +315,8 @@ public final class Container {
     record.put("stderr", stderr);
     record.put("request", request);
     record.put("leaving", leaving);
+    record.put("again", again);
+    record.put("preempting", preempting);
     record.put("condemned", condemned);
     record.put("notBefore", notBefore);
     record.put("past", past);
@@ -313,6 +343,8 @@ public final class Container {
     container.stderr = new ArrayList<>(fields.texts("stderr"));
     container.request = fields.whole("request", 0, Long.MAX_VALUE);
     container.leaving = fields.flag("leaving");
+    container.again = fields.flag("again");
+    container.preempting = fields.flag("preempting");
     container.condemned = fields.flag("condemned");
     container.notBefore = fields.whole("notBefore", 0, Long.MAX_VALUE);
     return container;

@@ -148,6 +148,8 @@ public final class Core {
       }
     } else if (event instanceof Event.RequestsRefused) {
       instances.refused((Event.RequestsRefused) event);
+    } else if (event instanceof Event.Preempting) {
+      instances.preempting((Event.Preempting) event);
     } else if (event instanceof Event.Launched) {
       instances.launched(((Event.Launched) event).yarn, event.at);
     } else if (event instanceof Event.LaunchFailed) {
@@ -202,6 +204,7 @@ public final class Core {
     if (!restored) {
       context.services.start(at);
     }
+    context.roster.groups().forEach(group -> group.histories().values().forEach(history -> history.notAfter(at)));
   }
 
   private void registered(Event.Registered event) {

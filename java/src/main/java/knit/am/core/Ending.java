@@ -66,7 +66,7 @@ final class Ending {
   }
 
   void started(long at) {
-    startedAt = startedAt == 0 ? at : startedAt;
+    startedAt = startedAt == 0 ? at : Math.min(at, startedAt);
     if (context.spec.lifetime > 0) {
       context.alarms.set(LIFETIME, startedAt + context.spec.lifetime * 1000);
     }

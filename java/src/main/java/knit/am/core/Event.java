@@ -82,6 +82,16 @@ public abstract class Event {
     }
   }
 
+  /** YARN is going to take containers away, to give their room to others. */
+  public static final class Preempting extends Event {
+    public final List<String> yarns;
+
+    public Preempting(long at, List<String> yarns) {
+      super(at);
+      this.yarns = yarns;
+    }
+  }
+
   /** A NodeManager accepted a container. */
   public static final class Launched extends Event {
     public final String yarn;
@@ -96,11 +106,14 @@ public abstract class Event {
   public static final class LaunchFailed extends Event {
     public final String yarn;
     public final String message;
+    /** Whether its NodeManager did not answer at all: it may be restarting. */
+    public final boolean unreachable;
 
-    public LaunchFailed(long at, String yarn, String message) {
+    public LaunchFailed(long at, String yarn, String message, boolean unreachable) {
       super(at);
       this.yarn = yarn;
       this.message = message;
+      this.unreachable = unreachable;
     }
   }
 

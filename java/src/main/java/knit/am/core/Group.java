@@ -67,6 +67,13 @@ final class Group {
       return pause;
     }
 
+    /** Nothing lies in the future: an earlier attempt's clock may have been ahead of ours. */
+    void notAfter(long at) {
+      for (int i = times.size(); i > 0; i--) {
+        times.addLast(Math.min(at, times.removeFirst()));
+      }
+    }
+
     Map<String, Object> record() {
       return Json.map("attempts", attempts, "refusals", refusals, "streak", streak, "restarts", restarts, "times",
           new ArrayList<>(times));
@@ -143,11 +150,12 @@ final class Group {
     }
   }
 
-  /** The lowest ranks that nobody holds. */
+  /** The lowest ranks that are not in use, or whose instances are on their way out. */
   List<Integer> free(int count) {
     List<Integer> ranks = new ArrayList<>();
     for (int rank = 0; ranks.size() < count; rank++) {
-      if (!slots.containsKey(rank)) {
+      Container there = slots.get(rank);
+      if (there == null || there.isLeaving()) {
         ranks.add(rank);
       }
     }

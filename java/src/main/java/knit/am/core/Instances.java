@@ -134,13 +134,17 @@ final class Instances {
         continue;
       }
       remember(group, container.instance);
-      long again = event.at + Math.min(LONGEST_REFUSAL_PAUSE, FIRST_REFUSAL_PAUSE << (history.refusals - 1));
+      long again = event.at + refusalPause(history.refusals);
       Container refused = context.roster.update(container.refused(why, again));
       context.alarms.set(RESTART + refused.key(), again);
     }
     if (!services.isEmpty()) {
       context.log.add(event.at, "request-refused", null, String.join(", ", services) + ": " + event.message);
     }
+  }
+
+  private static long refusalPause(int refusals) {
+    return Math.min(LONGEST_REFUSAL_PAUSE, FIRST_REFUSAL_PAUSE << (refusals - 1));
   }
 
   /** Start a container that was given. */
@@ -184,13 +188,15 @@ final class Instances {
     Group group = context.roster.group(container);
     String why = "could not be started: " + event.message;
     if (container.state() == ContainerState.STOPPING) {
-      settle(container.ended(ContainerState.KILLED, event.at, null, container.diagnostics(), none()));
+      stopped(group, container.ended(ContainerState.KILLED, event.at, null, container.diagnostics(), none()));
       return;
     }
     health.failed(container.host(), event.at);
-    if (++group.history(container.instance).refusals < MAX_REFUSALS) {
+    int refusals = ++group.history(container.instance).refusals;
+    if (refusals < MAX_REFUSALS) {
       remember(group, container.instance);
-      replace(container, event.at, null, why);
+      // A NodeManager that restarts is away for longer than ten starts take; another node may do at once.
+      replace(container, event.at, null, why, event.unreachable && refusals > 1 ? refusalPause(refusals - 1) : 0);
     } else {
       fail(group, container.ended(ContainerState.FAILED, event.at, null, why + " (" + MAX_REFUSALS + " times)", none()), false);
     }
@@ -205,24 +211,25 @@ final class Instances {
     }
     Group group = context.roster.group(container);
     if (container.state() == ContainerState.STOPPING && !container.isCondemned()) {
-      settle(container.ended(ContainerState.KILLED, event.at, event.exit, container.diagnostics(), none()));
+      stopped(group, container.ended(ContainerState.KILLED, event.at, event.exit, container.diagnostics(), none()));
       return;
     }
     if (container.state() == ContainerState.HELD) {
-      replace(container, event.at, event.exit, "was lost before its gang was complete");
+      replace(container, event.at, event.exit, "was lost before its gang was complete", 0);
       return;
     }
     if (container.startedAt() == null && event.exit >= 0) {
       // It ended before we heard that it had begun.
       container = context.roster.update(container.running(event.at, false));
     }
-    String yarns = Exits.yarnsDoing(event.exit);
+    boolean left = container.isPreempting() && group.spec.grace > 0 && !group.spec.success.contains(event.exit);
+    String yarns = left ? "left, as it was to be preempted" : Exits.yarnsDoing(event.exit);
     if (container.isCondemned()) {
       health.failed(container.host(), event.at);
       fail(group, container.ended(ContainerState.FAILED, event.at, event.exit, container.diagnostics(),
           Exits.stderr(event.diagnostics)), true);
     } else if (yarns != null) {
-      replace(container, event.at, event.exit, yarns);
+      replace(container, event.at, event.exit, yarns, 0);
     } else if (group.spec.success.contains(event.exit)) {
       succeed(group, container.ended(ContainerState.SUCCEEDED, event.at, event.exit, "", none()));
     } else {
@@ -230,6 +237,21 @@ final class Instances {
       String story = Exits.story(container, event.exit, event.diagnostics, event.at);
       fail(group, container.ended(ContainerState.FAILED, event.at, event.exit, story, Exits.stderr(event.diagnostics)),
           !group.spec.fatal.contains(event.exit));
+    }
+  }
+
+  /** YARN tells beforehand, again and again: whose service has a grace is told once, to leave in order. */
+  void preempting(Event.Preempting event) {
+    for (String yarn : event.yarns) {
+      Container container = context.roster.allocated(yarn);
+      if (container == null || container.isPreempting() || container.state() == ContainerState.STOPPING) {
+        continue;
+      }
+      Container warned = context.roster.update(container.preempting());
+      context.log.add(event.at, "container-preempting", warned.id(), yarn + " on " + warned.node());
+      if (warned.state() == ContainerState.RUNNING && context.roster.group(warned).spec.grace > 0) {
+        context.act(new Action.Signal(warned));
+      }
     }
   }
 
@@ -296,6 +318,21 @@ final class Instances {
     }
   }
 
+  /** A container that we stopped has ended. */
+  private void stopped(Group group, Container ended) {
+    if (!ended.isWantedAgain() || !context.ending.open()) {
+      settle(ended);
+      return;
+    }
+    bury(ended);
+    context.log.add(ended.finishedAt(), "container-ended", ended.id(), ended.state() + ": " + ended.diagnostics());
+    group.killed++;
+    context.services.note(group);
+    context.roster.archive(ended);
+    begin(group, ended.instance, ended.finishedAt());
+    context.services.changed(group, ended.finishedAt());
+  }
+
   /** A container has ended for good; see what that means for the application. */
   private void settle(Container ended) {
     Group group = context.roster.group(ended);
@@ -315,7 +352,8 @@ final class Instances {
   }
 
   /** YARN took a container away: that is not its program's doing, so another takes its place at once. */
-  private void replace(Container container, long at, Integer exit, String why) {
+  /** @param pause milliseconds before the next container is asked for */
+  private void replace(Container container, long at, Integer exit, String why, long pause) {
     Group group = context.roster.group(container);
     Container ended = container.ended(ContainerState.KILLED, at, exit, why + "; replaced", none());
     bury(ended);
@@ -327,7 +365,13 @@ final class Instances {
     context.roster.archive(ended);
     group.restarts++;
     context.services.note(group);
-    begin(group, ended.instance, at);
+    if (pause == 0) {
+      begin(group, ended.instance, at);
+    } else {
+      Container next = context.roster.update(group.begin(ended.instance).delayed(at + pause));
+      remember(group, ended.instance);
+      context.alarms.set(RESTART + next.key(), at + pause);
+    }
     context.services.changed(group, at);
   }
 
@@ -388,6 +432,8 @@ final class Instances {
     if (found.state() != ContainerState.STOPPING) {
       context.log.add(event.at, "container-kill", found.id(), null);
       container = dismiss(context.roster.update(found.leaving()), "killed on request", event.at);
+    } else if (found.isWantedAgain()) {
+      container = context.roster.update(found.leaving());
     }
     context.answer(event, Json.map("id", container.id(), "state", container.state().name()));
   }

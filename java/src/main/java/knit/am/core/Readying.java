@@ -41,7 +41,7 @@ final class Readying {
       context.alarms.set(PROBE + running.yarn(), at);
     }
     if (readiness.deadline > 0) {
-      long deadline = running.startedAt() + readiness.deadline;
+      long deadline = Math.min(at, running.startedAt()) + readiness.deadline;
       boolean takenOver = at > running.startedAt() && !readiness.asked();
       context.alarms.set(UNREADY + running.yarn(), takenOver ? Math.max(deadline, at + RETURN) : deadline);
     }

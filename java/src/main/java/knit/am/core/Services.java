@@ -115,7 +115,11 @@ final class Services {
     context.log.add(event.at, "scaled", null, event.service + " from " + now + " to " + wanted);
     context.answer(event, Json.map("instances", (int) wanted));
     for (int rank : group.free((int) wanted - now)) {
-      context.instances.begin(group, rank, event.at);
+      if (group.at(rank) == null) {
+        context.instances.begin(group, rank, event.at);
+      } else {
+        context.roster.update(group.at(rank).wantedAgain()); // never two of one rank at once
+      }
     }
     List<Container> going = group.surplus(now - (int) wanted);
     // All of them leave before the first ends: the last one's end must not look like the application's success.
@@ -123,7 +127,9 @@ final class Services {
       context.roster.update(container.leaving());
     }
     for (Container container : going) {
-      if (container.live()) {
+      if (container.state() == ContainerState.STOPPING) {
+        context.roster.update(container.leaving());
+      } else if (container.live()) {
         context.instances.dismiss(container.leaving(), "scaled away", event.at);
       } else {
         context.roster.remove(container.leaving());

@@ -88,7 +88,9 @@ final class Takeover {
         instances.dismiss(container, "ended with the application", at);
       }
     } else if (container.state() == ContainerState.WAITING && group.released) {
-      context.alarms.set(Instances.RESTART + container.key(), Math.max(at, container.notBefore()));
+      // An earlier attempt's clock may have been ahead of ours.
+      long longest = Math.max(group.spec.restart.longestDelay, Instances.LONGEST_REFUSAL_PAUSE);
+      context.alarms.set(Instances.RESTART + container.key(), Math.min(Math.max(at, container.notBefore()), at + longest));
     }
   }
 }

@@ -38,6 +38,7 @@ import org.apache.hadoop.yarn.api.records.FinalApplicationStatus;
 import org.apache.hadoop.yarn.api.records.NMToken;
 import org.apache.hadoop.yarn.api.records.NodeReport;
 import org.apache.hadoop.yarn.api.records.NodeState;
+import org.apache.hadoop.yarn.api.records.PreemptionMessage;
 import org.apache.hadoop.yarn.api.records.Priority;
 import org.apache.hadoop.yarn.api.records.Resource;
 import org.apache.hadoop.yarn.api.records.ResourceBlacklistRequest;
@@ -293,6 +294,10 @@ public final class YarnResourceManager implements ResourceManager {
       response.getAllocatedContainers().forEach(container -> wishes.over(container.getAllocationRequestId()));
       heard.add(new Event.Allocated(clock.now(), grants(response.getAllocatedContainers())));
     }
+    List<String> going = preempted(response.getPreemptionMessage());
+    if (!going.isEmpty()) {
+      heard.add(new Event.Preempting(clock.now(), going));
+    }
     for (ContainerStatus status : response.getCompletedContainersStatuses()) {
       String id = status.getContainerId().toString();
       containers.remove(id);
@@ -300,6 +305,18 @@ public final class YarnResourceManager implements ResourceManager {
       heard.add(new Event.Completed(clock.now(), id, status.getExitStatus(), status.getDiagnostics()));
     }
     renew(response.getAMRMToken());
+  }
+
+  /** Containers that YARN is going to take away, and those that it will unless it gets as much otherwise. */
+  private static List<String> preempted(PreemptionMessage message) {
+    List<String> going = new ArrayList<>();
+    if (message != null && message.getStrictContract() != null) {
+      message.getStrictContract().getContainers().forEach(container -> going.add(container.getId().toString()));
+    }
+    if (message != null && message.getContract() != null) {
+      message.getContract().getContainers().forEach(container -> going.add(container.getId().toString()));
+    }
+    return going;
   }
 
   /** How much is kept that the ResourceManager may have to be told. */

@@ -31,9 +31,9 @@ final class Bench {
     on(new Event.Started(clock.now()));
   }
 
-  private Bench(Bench before, int attempt) {
+  private Bench(Bench before, int attempt, long ahead) {
     spec = before.spec;
-    clock.advance(before.clock.now() - clock.now());
+    clock.advance(before.clock.now() - clock.now() + ahead);
     journal = new LinkedHashMap<>(before.journal);
     core = new Core(new Identity("application_1_0001", attempt, "alice"), spec);
     core.restore(read(journal));
@@ -42,7 +42,12 @@ final class Bench {
 
   /** The attempt after this one, which has died: made of what the journal holds. */
   Bench next() {
-    return new Bench(this, 2);
+    return new Bench(this, 2, 0);
+  }
+
+  /** The same, on a machine whose clock is so many milliseconds ahead. */
+  Bench nextAhead(long milliseconds) {
+    return new Bench(this, 2, milliseconds);
   }
 
   /** As it comes back from the file. */

@@ -61,9 +61,10 @@ class CallsOnCoreTest {
   void aRankIsNotGivenAgainWhileItsOldContainerLives() {
     Bench bench = Bench.running(2);
     bench.kill("main_0");
-    bench.scale(2);
+    assertEquals(Bench.list("Answer 200"), bench.scale(2).names());
+    assertEquals(Bench.list("Request 3"), bench.completed(1, 143).names());
     bench.grant(3);
-    assertEquals("main_2", bench.one(Action.Launch.class).container.id());
+    assertEquals("main_0", bench.one(Action.Launch.class).container.id());
   }
 
   @Test

@@ -151,12 +151,32 @@ class EndingTest {
   void aNodeThatRefusesIsTriedAgainButNotForEver() {
     Bench bench = new Bench(1, 0);
     for (int request = 1; request < Instances.MAX_REFUSALS; request++) {
-      bench.grant(request).on(new Event.LaunchFailed(bench.clock.now(), Bench.yarn(request), "no route"));
+      bench.grant(request).on(new Event.LaunchFailed(bench.clock.now(), Bench.yarn(request), "no route", false));
       assertEquals(Bench.list("Release container_" + request, "Request " + (request + 1)), bench.names());
     }
-    bench.grant(Instances.MAX_REFUSALS).on(new Event.LaunchFailed(bench.clock.now(), Bench.yarn(Instances.MAX_REFUSALS), "no route"));
+    bench.grant(Instances.MAX_REFUSALS).on(new Event.LaunchFailed(bench.clock.now(), Bench.yarn(Instances.MAX_REFUSALS), "no route", false));
     assertEquals("FAILED", bench.result().get("outcome"));
     assertTrue(bench.result().get("diagnostics").toString().contains("could not be started: no route"));
+  }
+
+  /** A NodeManager that restarts refuses connections for a while: the starts that it refuses are spread over minutes. */
+  @Test
+  void aNodeThatDoesNotAnswerIsTriedAgainLaterAndLater() {
+    Bench bench = new Bench(1, 0);
+    long begun = bench.clock.now();
+    for (int request = 1; request < Instances.MAX_REFUSALS; request++) {
+      bench.grant(request).on(new Event.LaunchFailed(bench.clock.now(), Bench.yarn(request), "no route", true));
+      if (request > 1) {
+        assertEquals(Bench.list("Release container_" + request), bench.names());
+        bench.tick(Math.min(Instances.LONGEST_REFUSAL_PAUSE, Instances.FIRST_REFUSAL_PAUSE << (request - 2)));
+        assertEquals(Bench.list("Request " + (request + 1)), bench.names());
+      } else {
+        assertEquals(Bench.list("Release container_1", "Request 2"), bench.names());
+      }
+    }
+    assertTrue(bench.clock.now() - begun > 120_000, "less than a NodeManager's restart may take");
+    bench.grant(Instances.MAX_REFUSALS).launched(Instances.MAX_REFUSALS);
+    assertTrue(bench.containers().contains("main_0/" + Instances.MAX_REFUSALS + " RUNNING"), bench.containers().toString());
   }
 
   @Test

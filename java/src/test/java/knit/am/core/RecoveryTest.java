@@ -80,6 +80,20 @@ class RecoveryTest {
     assertEquals(next.clock.now() + 2000, next.core.nextTick());
   }
 
+  @ParameterizedTest
+  @ValueSource(longs = {-86_400_000, 86_400_000})
+  void aClockThatDiffersFromTheLastAttemptsDelaysNothing(long ahead) {
+    String ready = "{\"kind\":\"report\",\"interval\":1000,\"timeout\":500,\"deadline\":5000}";
+    Bench before = new Bench(Specs.of("[\"main\"]", new String[] {
+      Specs.service("main", 1, "restart", RESTART), Specs.service("slow", 1, "readiness", ready),
+    })).registered();
+    before.grant(1).launched(1).completed(1, 1).grant(2).launched(2);
+    Bench next = before.nextAhead(ahead).registered(Bench.on(2, "node07"));
+    next.tick(60_000);
+    assertEquals("REQUESTED", next.containers().get(1).split(" ")[1]);
+    assertTrue(next.containers().toString().contains("slow_0/1 STOPPING"), next.containers().toString());
+  }
+
   @Test
   void dependenciesGoOnWhereTheyStood() {
     String[] services = {Specs.service("db", 1), Specs.service("web", 1, "depends", "{\"db\":\"ready\"}")};

@@ -265,6 +265,71 @@ class ServicesTest {
     assertEquals(bench.clock.now() + 1000, bench.core.nextTick());
   }
 
+  private static Bench preempting(Bench bench, long request) {
+    return bench.on(new Event.Preempting(bench.clock.now(), java.util.Collections.singletonList(Bench.yarn(request))));
+  }
+
+  @Test
+  void whoIsToBePreemptedIsToldOnceAndCountsForNothing() {
+    Bench bench = bench("[\"main\"]", Specs.service("main", 2, "grace", "5000"));
+    bench.grant(1).launched(1).grant(2).launched(2);
+    assertEquals(Bench.list("Signal container_1"), preempting(bench, 1).names());
+    assertEquals(Bench.list(), preempting(bench, 1).names());
+    // It leaves by itself before YARN takes it; the policy is to restart never.
+    assertEquals(Bench.list("Request 3"), bench.completed(1, 143).names());
+    bench.grant(3).launched(3).completed(2, 0);
+    preempting(bench, 3);
+    bench.completed(3, 0); // it was done in time
+    assertEquals("SUCCEEDED", bench.result().get("outcome"));
+  }
+
+  @Test
+  void whoHasNoGraceIsNotSentASignal() {
+    Bench bench = Bench.running(1);
+    assertEquals(Bench.list(), preempting(bench, 1).names());
+    assertTrue(knit.am.json.Json.write(bench.core.views().events(0, 100)).contains("container-preempting"));
+    assertEquals(Bench.list("Request 2"), bench.completed(1, -102).names());
+    bench.grant(2).launched(2);
+    preempting(bench, 2);
+    bench.completed(2, 3); // it was told nothing: this failure is its own
+    assertEquals("FAILED", bench.result().get("outcome"));
+  }
+
+  @Test
+  void ranksThatWereFreedAreUsedAgainFirst() {
+    Bench bench = Bench.running(3);
+    assertEquals(Bench.list("Answer 200", "Stop container_3", "Stop container_2"), bench.scale(1).names());
+    // Its old container is still there: two of one rank must never run at once.
+    assertEquals(Bench.list("Answer 200"), bench.scale(3).names());
+    assertEquals(3, bench.service("main").get("instances"));
+    assertEquals(Bench.list("Request 4"), bench.completed(3, 143).names());
+    bench.grant(4);
+    assertEquals("main_2 of 3", bench.one(Action.Launch.class).container.id() + " of "
+        + bench.one(Action.Launch.class).instances);
+    bench.launched(4);
+    assertEquals(Bench.list("Answer 200"), bench.scale(2).names().subList(0, 1));
+    assertEquals(Bench.list("Request 5"), bench.next().registered(Bench.on(1, "node07"), Bench.on(4, "node07"),
+        Bench.on(2, "node07")).completed(2, 143).names().stream().map(name -> name.replace("1000000001", "5"))
+        .collect(java.util.stream.Collectors.toList()));
+    assertEquals(Bench.list("Request 5"), bench.completed(2, 143).names());
+    bench.grant(5).launched(5).completed(4, 143);
+    assertEquals(Bench.list("main_0/1 RUNNING", "main_1/2 RUNNING"), bench.containers().subList(3, 5));
+    bench.completed(1, 0).completed(5, 0);
+    assertEquals("SUCCEEDED", bench.result().get("outcome"));
+  }
+
+  @Test
+  void aRankThatIsWantedAgainMayBeScaledAwayOrKilled() {
+    Bench bench = Bench.running(3);
+    bench.scale(1).scale(3);
+    assertEquals(Bench.list("Answer 200"), bench.scale(2).names());
+    assertEquals(Bench.list("Answer 200"), bench.kill("main_1").names());
+    assertEquals(1, bench.service("main").get("instances"));
+    assertEquals(Bench.list(), bench.completed(3, 143).completed(2, 143).names());
+    bench.completed(1, 0);
+    assertEquals("SUCCEEDED", bench.result().get("outcome"));
+  }
+
   private static Bench refused(Bench bench, long... requests) {
     List<Long> all = new java.util.ArrayList<>();
     for (long request : requests) {

@@ -98,7 +98,7 @@ final class Simulation {
     return cost;
   }
 
-  private static long used() {
+  static long used() {
     for (int i = 0; i < 3; i++) {
       System.gc();
     }

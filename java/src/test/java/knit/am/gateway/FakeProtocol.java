@@ -20,6 +20,7 @@ import org.apache.hadoop.yarn.api.records.ContainerId;
 import org.apache.hadoop.yarn.api.records.ContainerState;
 import org.apache.hadoop.yarn.api.records.ContainerStatus;
 import org.apache.hadoop.yarn.api.records.NodeId;
+import org.apache.hadoop.yarn.api.records.PreemptionMessage;
 import org.apache.hadoop.yarn.api.records.Priority;
 import org.apache.hadoop.yarn.api.records.Resource;
 import org.apache.hadoop.yarn.api.records.ResourceRequest;
@@ -37,6 +38,7 @@ final class FakeProtocol implements ApplicationMasterProtocol {
   final List<ContainerId> released = new ArrayList<>();
   final List<String> avoided = new ArrayList<>();
   final List<ContainerStatus> completed = new ArrayList<>();
+  PreemptionMessage preemption;
   long most = Long.MAX_VALUE;
   boolean generous;
   boolean restarted = true;
@@ -90,7 +92,7 @@ final class FakeProtocol implements ApplicationMasterProtocol {
     avoided.addAll(request.getResourceBlacklistRequest().getBlacklistAdditions());
     avoided.removeAll(request.getResourceBlacklistRequest().getBlacklistRemovals());
     AllocateResponse response = AllocateResponse.newInstance(++responseId, new ArrayList<>(completed), given,
-        Collections.emptyList(), null, null, 3, null, Collections.emptyList());
+        Collections.emptyList(), null, null, 3, preemption, Collections.emptyList());
     completed.clear();
     return response;
   }

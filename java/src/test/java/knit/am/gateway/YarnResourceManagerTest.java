@@ -18,6 +18,10 @@ import knit.am.core.Spec;
 import org.apache.hadoop.conf.Configuration;
 import org.apache.hadoop.yarn.api.records.Container;
 import org.apache.hadoop.yarn.api.records.ContainerId;
+import org.apache.hadoop.yarn.api.records.PreemptionContainer;
+import org.apache.hadoop.yarn.api.records.PreemptionContract;
+import org.apache.hadoop.yarn.api.records.PreemptionMessage;
+import org.apache.hadoop.yarn.api.records.StrictPreemptionContract;
 import org.junit.jupiter.api.Test;
 
 /** What is said to the ResourceManager, and said again. */
@@ -105,6 +109,16 @@ class YarnResourceManagerTest {
     List<Event> events = manager.heartbeat(0);
     assertEquals(1, one(events, Event.Allocated.class).grants.size());
     assertEquals(Arrays.asList(2L), one(events, Event.RequestsRefused.class).requests);
+  }
+
+  @Test
+  void preemptionIsHeardBeforehand() throws IOException {
+    ContainerId strict = ContainerId.fromString("container_1_0001_01_000002");
+    ContainerId other = ContainerId.fromString("container_1_0001_01_000003");
+    protocol.preemption = PreemptionMessage.newInstance(
+        StrictPreemptionContract.newInstance(Collections.singleton(PreemptionContainer.newInstance(strict))),
+        PreemptionContract.newInstance(Collections.emptyList(), Collections.singleton(PreemptionContainer.newInstance(other))));
+    assertEquals(Arrays.asList(strict.toString(), other.toString()), one(manager.heartbeat(0), Event.Preempting.class).yarns);
   }
 
   @Test
