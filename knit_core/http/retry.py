@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -40,25 +39,31 @@ class RetryPolicy:
         A request that is not idempotent is repeated only when no connection came about or the server itself said
         that it does not serve (standby, 503): then it was not carried out.
         """
-        begun, done, pause = self.clock.monotonic(), 0, self.first
-        while True:
-            try:
-                return action()
-            except KnitError as error:
-                done += 1
-                spent = self.clock.monotonic() - begun >= self.budget
-                if self.budget <= 0 or (spent and done >= self.tries) or not _again(error, idempotent):
-                    raise
-            self.clock.sleep(random.uniform(0, min(pause, self.longest)))
-            pause = min(2 * pause, self.longest)
+        if self.budget <= 0:
+            return action()
+        from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
+
+        begun = self.clock.monotonic()
+
+        def enough(state: RetryCallState) -> bool:
+            return state.attempt_number >= self.tries and self.clock.monotonic() - begun >= self.budget
+
+        retrying = Retrying(
+            retry=retry_if_exception(lambda error: _again(error, idempotent)),
+            stop=enough,
+            wait=wait_random_exponential(multiplier=self.first, max=self.longest),
+            sleep=self.clock.sleep,
+            reraise=True,
+        )
+        return retrying(action)
 
 
-def _again(error: KnitError, idempotent: bool) -> bool:
+def _again(error: BaseException, idempotent: bool) -> bool:
     if isinstance(error, ConnectionFailed):
         return idempotent or error.before_sending
     if isinstance(error, ServiceUnavailable):
         return idempotent or error.not_carried_out
-    return error.transient and idempotent
+    return isinstance(error, KnitError) and error.transient and idempotent
 
 
 NEVER = RetryPolicy(budget=0)
