@@ -398,7 +398,9 @@ class WebHdfs:
                 not_carried_out=name in TRANSIENT,
             )
         if not name and message.startswith(("<", "status ")):
-            message = "with no reply of WebHDFS" + (self.http.instead(self.address) or ": is it a NameNode's web address?")
+            message = "with no reply of WebHDFS" + (
+                self.http.instead(self.address) or ": is it a NameNode's web address?"
+            )
         elif "Invalid operation" in message:
             message += f".{self.http.instead(self.address)}"
         text, kind = f"{action}: {self._who(base)} refused: {message}", RequestRefused
