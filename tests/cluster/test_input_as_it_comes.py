@@ -35,10 +35,11 @@ sys.stderr.write("\\r3|### done\\n")
 def test_variables_that_refer_to_themselves_and_a_bar_that_is_being_drawn(knit: Knit, tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(PROGRAM)
     (tmp_path / "ours.py").write_text("name = 'found'\n")
-    knit.hdfs.mkdirs(f"{knit.config.staging}/in place")
-    remote = f"{knit.config.staging}/in place/ours.py"
-    if knit.hdfs.status(remote) is None:
-        knit.hdfs.write(remote, b"raise SystemExit('the wrong one')\n")
+    folder = f"{knit.hdfs.home()}/in place"
+    remote = f"{folder}/ours.py"
+    knit.hdfs.mkdirs(folder)
+    knit.hdfs.delete(remote)
+    knit.hdfs.write(remote, b"raise SystemExit('the wrong one')\n")
     app = knit.submit(
         "python3 program.py",
         files={
@@ -60,6 +61,7 @@ def test_variables_that_refer_to_themselves_and_a_bar_that_is_being_drawn(knit: 
     assert app.wait(timeout=60).outcome is Outcome.SUCCEEDED
     assert "".join(seen) == "\r0|\r1|#\r2|##\r3|### done\n"
     assert [line.shown for line in app.logs(streams=["stderr"])] == ["3|### done"]
+    knit.hdfs.delete(folder, recursive=True)
 
 
 def test_an_archive_whose_python_is_the_nodes(knit: Knit, tmp_path: Path) -> None:
@@ -139,4 +141,3 @@ def test_queues_of_the_fair_scheduler(fair: LocalCluster) -> None:
         assert sum("there is no queue 'users.bob'" in line for line in told) == 1
         with pytest.raises(QueueRefused, match=r"only holds other queues; .*name one, as root\.users\.<name>"):
             knit.submit("true", queue="root.users", **SMALL)
-        assert {room.queue for room in knit.resourcemanager.rooms()} >= {"root.prod.etl", "root.users"}

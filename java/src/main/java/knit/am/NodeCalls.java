@@ -9,7 +9,7 @@ final class NodeCalls {
   /** Calls that are made at once, to all nodes together. */
   static final int THREADS = 64;
   /** Calls that are made at once to one node. */
-  static final int WIDTH = 4;
+  static final int WIDTH = 8;
 
   /** One call; it blocks. */
   interface Call {
