@@ -397,8 +397,10 @@ class WebHdfs:
                 action=action,
                 not_carried_out=name in TRANSIENT,
             )
-        if not name and message.startswith("<"):
-            message = "with a web page" + (self.http.instead(self.address) or ": is it a NameNode's web address?")
+        if not name and message.startswith(("<", "status ")):
+            message = "with no reply of WebHDFS" + (
+                self.http.instead(self.address) or ": is it a NameNode's web address?"
+            )
         elif "Invalid operation" in message:
             message += f".{self.http.instead(self.address)}"
         text, kind = f"{action}: {self._who(base)} refused: {message}", RequestRefused

@@ -203,20 +203,14 @@ def test_not_a_resourcemanager(clean_cluster: LocalCluster) -> None:
 
 
 def test_a_wrong_port_says_what_answers_there(clean_cluster: LocalCluster) -> None:
-    rm, nn = clean_cluster.resourcemanager_url, clean_cluster.namenode_url
+    nn = clean_cluster.namenode_url
     node = f"http://{rm_get(clean_cluster, '/nodes')['nodes']['node'][0]['nodeHTTPAddress']}"
     data = _port_of(clean_cluster, "dfs.datanode.http.address")
-    with Knit(rm, user="alice") as knit:
-        rpc = f"http://{knit.config.filesystem.value.partition('://')[2]}"
-    for address, what in [(nn, "a NameNode"), (node, "a NodeManager"), (data, "a DataNode"), (rpc, "RPC port")]:
+    for address, what in [(nn, "a NameNode"), (node, "a NodeManager"), (data, "a DataNode")]:
         with Knit(address, user="alice") as knit:
             for call in (knit.resourcemanager.info, knit.list):
                 with pytest.raises(KnitError, match=f"This is .*{what}.*8088"):
                     call()
-    for address, what in [(rm, "a ResourceManager"), (node, "a NodeManager"), (data, "a DataNode")]:
-        with Knit(rm, user="alice", options={"namenode": address}) as knit:
-            with pytest.raises(KnitError, match=f"This is {what}.*9870"):
-                knit.hdfs.home()
 
 
 def _port_of(cluster: LocalCluster, name: str) -> str:

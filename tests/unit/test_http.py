@@ -261,6 +261,18 @@ def test_a_wrong_address_says_what_answers_there(
     assert (f" This is {what}" in said and "web port is 8088" in said) if what else "This is" not in said
 
 
+def test_another_server_than_the_namenode_is_told(
+    serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jmx = '{"beans": [{"name": "Hadoop:service=DataNode,name=JvmMetrics"}]}'
+    monkeypatch.setattr(recognise, "_start_of", lambda _session, url: jmx if "/jmx" in url else "")
+    for reply in ((404, "text/html", "<html>"), (200, "text/html", "<html>")):
+        with Knit("http://127.0.0.1:9", user="alice", options={"namenode": serve(reply).address}) as knit:
+            knit.patience = 1
+            with pytest.raises(KnitError, match=r"This is a DataNode: the NameNode's web port is 9870"):
+                knit.hdfs.home()
+
+
 def test_what_cannot_be_recognised_is_not_waited_for(serve: Callable[..., Server]) -> None:
     assert recognise.answers_at(serve((200, "text/html", "<html>login</html>")).address) == ""
     assert recognise.answers_at(_nobody()) == ""
