@@ -66,7 +66,7 @@ def _failed_races(reporter: Any) -> list[str]:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With pytest-xdist (`-n 3`) those that share daemons stay together in one process each; all others go by file.
+    """With pytest-xdist (`-n 2`) those that share daemons stay together in one process each; all others go by file.
 
     (Its own groups, `--dist loadgroup`, do nothing under pytest 9.2, which no longer lets it rename tests.)
     """

@@ -27,7 +27,7 @@ SETTINGS: Mapping[str, str] = {
     "filesystem": "Hadoop URL of the filesystem that holds the staging folder (hdfs://nn.example.org:8020)",
     "user": "who you are under simple authentication",
     "auth": "simple or basic",
-    "password": "for basic authentication through a gateway",
+    "password": "for basic authentication through a gateway; needs `auth` basic",
     "gateway_path": "path prefix of a gateway such as Knox (/gateway/default)",
     "ca": "CA bundle for https, or false to check nothing",
     "proxy": "proxy to all of the cluster's services (http://…, socks5h://…), or environment: that of HTTP_PROXY and its like",

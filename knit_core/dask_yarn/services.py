@@ -171,7 +171,7 @@ def group_of(name: str, given: WorkerGroup | Mapping[str, Any]) -> WorkerGroup:
     for key in given:
         if key not in known:
             near = difflib.get_close_matches(key, known, 1)
-            wrong.append(f"{name}: {key} is no option of a group" + (f"; did you mean {near[0]}?" if near else ""))
+            wrong.append(f"{name}: {key} is no option of a group" + (f"; did you mean {near[0]!r}?" if near else ""))
     if wrong:
         raise SpecError(wrong)
     return WorkerGroup(**given)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import random
-
 import pytest
 
 from tests.faults.soak import Soak
+
+SEED = 7  # the same choices each time, though never at the same moments; `make soak` makes others
 
 pytestmark = [pytest.mark.cluster, pytest.mark.race]
 
@@ -14,9 +14,8 @@ pytestmark = [pytest.mark.cluster, pytest.mark.race]
 @pytest.mark.timeout(480)
 def test_two_minutes_of_faults() -> None:
     """Applications of all kinds while daemons are killed: no result is lost or doubled, nothing hangs, nothing is left."""
-    seed = random.SystemRandom().randrange(1 << 32)
-    tally = Soak(minutes=2, seed=seed).run()
+    tally = Soak(minutes=2, seed=SEED).run()
     print(tally.table())
-    assert not tally.wrong, f"seed {seed}\n{tally.table()}"
+    assert not tally.wrong, tally.table()
     assert tally.faults.total() >= 3
     assert tally.applications.total() >= 12
