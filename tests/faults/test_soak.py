@@ -6,7 +6,7 @@ import pytest
 
 from tests.faults.soak import Soak
 
-SEED = 7  # the same choices each time, though never at the same moments; `make soak` makes others
+SEED = 4  # the same choices each time, though never at the same moments; `make soak` makes others
 
 pytestmark = [pytest.mark.cluster, pytest.mark.race]
 

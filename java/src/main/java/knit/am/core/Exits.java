@@ -26,6 +26,11 @@ public final class Exits {
     YARNS_DOING.put(-108, "was killed by its node's scheduler");
   }
 
+  /** YARN's INVALID: the container ended before its program began, mostly because its files could not be copied to the node. */
+  private static final int NOT_BEGUN = -1000;
+  private static final Pattern FILESYSTEM_AWAY = Pattern.compile("ConnectException|Connection refused|Connection reset"
+      + "|SocketTimeoutException|NoRouteToHostException|EOFException|SafeModeException|StandbyException|RetriableException"
+      + "|BlockMissingException|Could not obtain block");
   private static final int VIRTUAL_MEMORY = -103;
   private static final int PHYSICAL_MEMORY = -104;
   private static final Pattern USAGE = Pattern.compile(
@@ -44,6 +49,11 @@ public final class Exits {
   /** Null when the program ended by itself, else what YARN did to it. */
   public static String yarnsDoing(int exit) {
     return YARNS_DOING.get(exit);
+  }
+
+  /** Whether the container's files could not be copied because the filesystem did not serve: that passes. */
+  static boolean filesystemAway(int exit, String diagnostics) {
+    return exit == NOT_BEGUN && FILESYSTEM_AWAY.matcher(diagnostics).find();
   }
 
   /** The program's last lines on stderr, oldest first, from YARN's diagnostics. */

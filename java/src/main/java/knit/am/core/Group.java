@@ -35,6 +35,8 @@ final class Group {
 
     int attempts;
     /** Times at which a NodeManager did not take its container, in a row. */
+    /** Containers whose files could not be copied to their nodes because the filesystem was away; of this attempt only. */
+    int unfetched;
     int refusals;
     /** Restarts in a row, each soon after the one before. */
     int streak;

@@ -230,6 +230,9 @@ final class Instances {
           Exits.stderr(event.diagnostics)), true);
     } else if (yarns != null) {
       replace(container, event.at, event.exit, yarns, 0);
+    } else if (Exits.filesystemAway(event.exit, event.diagnostics) && group.history(container.instance).unfetched < MAX_REFUSALS) {
+      long pause = refusalPause(++group.history(container.instance).unfetched);
+      replace(container, event.at, event.exit, "could not get its files, as their filesystem did not serve", pause);
     } else if (group.spec.success.contains(event.exit)) {
       succeed(group, container.ended(ContainerState.SUCCEEDED, event.at, event.exit, "", none()));
     } else {

@@ -159,6 +159,25 @@ class EndingTest {
     assertTrue(bench.result().get("diagnostics").toString().contains("could not be started: no route"));
   }
 
+  /** A NameNode that restarts while containers get their files is not the program's failure; one that stays away is. */
+  @Test
+  void aContainerWhoseFilesCannotBeCopiedNowIsReplacedButNotForEver() {
+    String away = "Call From vm to nn:8020 failed on connection exception: java.net.ConnectException: Connection refused";
+    Bench bench = Bench.running(1);
+    for (int request = 1; request <= Instances.MAX_REFUSALS; request++) {
+      bench.completed(request, -1000, "Resource failed", away);
+      assertEquals(Bench.list(), bench.names());
+      bench.tick(Instances.LONGEST_REFUSAL_PAUSE);
+      assertEquals(Bench.list("Request " + (request + 1)), bench.names());
+      bench.grant(request + 1).launched(request + 1);
+    }
+    bench.completed(Instances.MAX_REFUSALS + 1, -1000, away);
+    assertEquals("FAILED", bench.result().get("outcome"));
+    Bench gone = Bench.running(1);
+    gone.completed(1, -1000, "java.io.FileNotFoundException: File does not exist: hdfs://nn/x");
+    assertEquals("FAILED", gone.result().get("outcome"));
+  }
+
   /** A NodeManager that restarts refuses connections for a while: the starts that it refuses are spread over minutes. */
   @Test
   void aNodeThatDoesNotAnswerIsTriedAgainLaterAndLater() {
