@@ -28,7 +28,7 @@ from knit_core.errors import (
     UnexpectedReply,
 )
 from knit_core.http.auth import AuthStrategy
-from knit_core.http.recognise import answers_at
+from knit_core.http.recognise import RPC_PORT, answers_at, is_rpc_port
 from knit_core.http.retry import RetryPolicy
 from knit_core.proxies import Proxies, without_user
 from knit_core.showing import shown
@@ -80,6 +80,10 @@ class _Call:
     expect: Sequence[int]
     stream: bool
     safe: bool
+
+
+class RpcPort(requests.RequestException):
+    """What answers is one of Hadoop's RPC ports, not a web server."""
 
 
 class _Session(requests.Session):
@@ -248,6 +252,12 @@ class HttpService:
             action: what it was for.
             name: of what was asked, where that is not the endpoint itself ("DataNode").
         """
+        if isinstance(error, RpcPort):
+            usual = _WEB_PORTS.get(name or self.endpoint.name)
+            hint = (
+                f": the {self.endpoint.name}'s web port is {usual} unless the cluster sets another." if usual else "."
+            )
+            return UnexpectedReply(f"{action}: {base} is {RPC_PORT}{hint}", address=base, action=action)
         reason, before = _reason(error)
         where = f"the {name or self.endpoint.name} at {self._route(base)}"
         hint = {
@@ -314,6 +324,7 @@ def _whole_head(response: requests.Response, *_args: Any, **_options: Any) -> No
     missing would be believed.
 
     Raises:
+        RpcPort: one of Hadoop's RPC ports answers, which gives no length either.
         requests.ConnectionError: the connection broke within the head.
     """
     bodiless = response.status_code in {204, 304} or response.request.method == "HEAD"
@@ -323,8 +334,11 @@ def _whole_head(response: requests.Response, *_args: Any, **_options: Any) -> No
     if not (
         "Content-Length" in fields or "Transfer-Encoding" in fields or "close" in fields.get("Connection", "").lower()
     ):
+        rpc = is_rpc_port(response)
         response.close()
-        raise requests.ConnectionError("the connection broke within the head of the reply")
+        if rpc:
+            raise RpcPort("not a web port", request=response.request)
+        raise requests.ConnectionError("the connection broke within the head of the reply", request=response.request)
 
 
 def base_of(response: requests.Response) -> str:
