@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Protocol
 
 
@@ -20,3 +21,24 @@ class Clock(Protocol):
         Args:
             seconds: how long; 0 or more.
         """
+
+
+class Signal(Protocol):
+    """What a thread can be woken by: a `threading.Event`, or a `threading.Condition` that it holds."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Pause until it is set or notified, at most so many seconds."""
+
+
+def pause(signal: Signal, seconds: float, clock: Clock = time) -> None:
+    """Pause until the signal comes, at most so many seconds.
+
+    Args:
+        signal: what ends the pause early. A clock that tests turn needs none: it does not pause.
+        seconds: how long; 0 or more.
+        clock: by which.
+    """
+    if clock is time:
+        signal.wait(seconds)
+    else:
+        clock.sleep(seconds)
