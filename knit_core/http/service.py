@@ -28,6 +28,7 @@ from knit_core.errors import (
     UnexpectedReply,
 )
 from knit_core.http.auth import AuthStrategy
+from knit_core.http.heads import WholeReplies
 from knit_core.http.recognise import answers_at
 from knit_core.http.retry import RetryPolicy
 from knit_core.proxies import Proxies, without_user
@@ -129,11 +130,10 @@ class HttpService:
         """A configured session of the caller's own, which the caller closes."""
         session = _Session(self.endpoint.proxies)
         for scheme in ("http://", "https://"):
-            session.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=_KEPT))
+            session.mount(scheme, WholeReplies(pool_maxsize=_KEPT))
         session.trust_env = False
         session.verify = self.endpoint.verify
         session.headers.update({"X-XSRF-Header": "knit", "Accept": "application/json", "User-Agent": "knit"})
-        session.hooks["response"].append(_whole_head)
         self.endpoint.auth.configure(session)
         return session
 
@@ -305,26 +305,6 @@ def _revealed(value: Any) -> Any:
     if isinstance(value, Hidden):
         return value.reveal()
     raise TypeError(f"JSON cannot say {type(value).__name__}")
-
-
-def _whole_head(response: requests.Response, *_args: Any, **_options: Any) -> None:
-    """Refuses a reply whose head was cut off: Python's HTTP client takes that for a head without the missing fields.
-
-    HTTP/1.1 wants a length, chunks, or the announcement that the connection ends. Without any of them a 404 whose body is
-    missing would be believed.
-
-    Raises:
-        requests.ConnectionError: the connection broke within the head.
-    """
-    bodiless = response.status_code in {204, 304} or response.request.method == "HEAD"
-    if bodiless or getattr(response.raw, "version", 10) != 11:
-        return
-    fields = response.headers
-    if not (
-        "Content-Length" in fields or "Transfer-Encoding" in fields or "close" in fields.get("Connection", "").lower()
-    ):
-        response.close()
-        raise requests.ConnectionError("the connection broke within the head of the reply")
 
 
 def base_of(response: requests.Response) -> str:
