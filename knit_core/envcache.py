@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from knit_core.environments import BadArchive, Environment
-from knit_core.leases import Leases
+from knit_core.leases import PUSHED, Leases
 from knit_core.pruning import HdfsPruner, Pruned, sweep_temporaries
 from knit_core.spec import EnvironmentRef
 from knit_core.staging import Progress, inspect
@@ -33,7 +33,7 @@ class Pushed:
 
 
 def push(knit: Knit, environment: Environment, progress: Progress | None = None) -> Pushed:
-    """Brings a local environment to HDFS, where launches find it; nothing is sent when it is there.
+    """Brings a local environment to HDFS, where launches find it for at least seven days; nothing is sent when it is there.
 
     Args:
         knit: the client.
@@ -50,7 +50,7 @@ def push(knit: Knit, environment: Environment, progress: Progress | None = None)
     upload = inspect(str(environment.archive), EnvironmentRef.model_validate(environment).sha256)
     if staging.shared is not None:
         upload = staging.shared.place(upload)
-    staging.prepare()
+    staging.reserve(PUSHED, [upload])  # no pruning takes it away before it is launched with
     _, missing = staging.look([upload], [])
     if missing:
         staging.put(missing, progress)

@@ -1,7 +1,9 @@
 """Leases: which application uses which entry of a cache on HDFS, written before the launch relies on the entry.
 
-`<root>/leases/<sha256>.<application id>` is an empty folder: made by one request that may be repeated, owned by who
-launches, its modification time says when. One listing shows all of them.
+`<root>/leases/<sha256>.<application id>.<nonce>` is an empty folder: made by one request that may be repeated, owned by
+who launches, its modification time says when. One listing shows all of them. Whoever takes a lease makes a new one: a
+launch that is repeated weeks later counts from then, and no pruning removes a lease that it has not seen. What is brought
+to the cache ahead of a launch has a lease with `push` in place of the application id.
 
 Why a launch and a pruning at the same time cannot hurt one another: a pruning announces what it is about to do by an empty
 folder `<base>/pruning/<sha256>.<nonce>`, then looks at the leases, and then moves the entry into that folder, by one rename
@@ -26,20 +28,23 @@ from knit_core.webhdfs import WebHdfs
 
 #: Seconds for which a lease counts whose application the ResourceManager does not know: not submitted yet, or forgotten.
 GRACE = 7 * 86400.0
+#: Stands for the application that will use what was pushed.
+PUSHED = "push"
 
-_NAME = re.compile(r"([0-9a-f]{64})\.(application_\d+_\d+)")
+_NAME = re.compile(rf"([0-9a-f]{{64}})\.(application_\d+_\d+|{PUSHED})(?:\.[0-9a-f]+)?")
 _ENTRY = re.compile(r"(/.+)/cache/([0-9a-f]{64})/[^/]+")
 _PARALLEL = 6
 
 
 @dataclass(frozen=True)
 class Lease:
-    """One application's use of one entry; `at` in milliseconds of the epoch."""
+    """One application's use of one entry; `at` in milliseconds of the epoch, `name` that of its folder."""
 
     digest: str
     app_id: str
     at: int
     owner: str = ""
+    name: str = ""
 
 
 class Leases:
@@ -50,18 +55,19 @@ class Leases:
 
     def take(self, digests: Iterable[str], app_id: str) -> None:
         """Notes that the application uses these entries; they need not be there yet."""
-        paths = [f"{self.folder}/{digest}.{app_id}" for digest in sorted(set(digests))]
+        nonce = secrets.token_hex(8)
+        paths = [f"{self.folder}/{digest}.{app_id}.{nonce}" for digest in sorted(set(digests))]
         with ThreadPoolExecutor(_PARALLEL) as pool:
             list(pool.map(lambda path: self.hdfs.mkdirs(path, self.permission), paths))
 
     def all(self) -> list[Lease]:
         """Every lease, those of ended applications included."""
         found = ((_NAME.fullmatch(status.name), status) for status in self.hdfs.list(self.folder))
-        return [Lease(match[1], match[2], status.modified, status.owner) for match, status in found if match]
+        return [Lease(match[1], match[2], status.modified, status.owner, match[0]) for match, status in found if match]
 
     def drop(self, lease: Lease) -> None:
         """Removes one."""
-        self.hdfs.delete(f"{self.folder}/{lease.digest}.{lease.app_id}", recursive=True)
+        self.hdfs.delete(f"{self.folder}/{lease.name}", recursive=True)
 
 
 def entry_of(path: str) -> tuple[str, str] | None:
@@ -115,10 +121,12 @@ def holds(lease: Lease, living: set[str], state_of: Callable[[str], State], now:
         return True
     if now - lease.at > GRACE * 1000:
         return False
+    if lease.app_id == PUSHED:
+        return True
     try:
         return not state_of(lease.app_id).ended
     except ApplicationNotFound:
         return True  # within the grace period: a launch under way, or one that the ResourceManager has forgotten
 
 
-__all__ = ["GRACE", "Lease", "Leases", "announcement", "announcements", "entry_of", "holds", "withdraw"]
+__all__ = ["GRACE", "PUSHED", "Lease", "Leases", "announcement", "announcements", "entry_of", "holds", "withdraw"]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from knit_core.errors import ConnectionFailed, NotAuthorized, NotFound, ServiceUnavailable
 from knit_core.facts import FileStatus
-from knit_core.leases import Lease, Leases, announcement, announcements, holds
+from knit_core.leases import PUSHED, Lease, Leases, announcement, announcements, holds
 from knit_core.resourcemanager import ResourceManager
 from knit_core.states import ACTIVE
 from knit_core.webhdfs import WebHdfs
@@ -35,7 +35,7 @@ class Item:
         path: where it is.
         size: bytes.
         used: milliseconds of the epoch, the last use that is known.
-        holders: applications that use it now.
+        holders: applications that use it now; `push`: it was pushed within the last seven days.
         name: for people.
     """
 
@@ -150,11 +150,12 @@ class HdfsPruner:
         now = self._clock() * 1000
         leases: dict[str, list[Lease]] = defaultdict(list)
         valid: dict[str, list[Lease]] = defaultdict(list)
-        for lease in found:
+        for lease in sorted(found, key=lambda lease: -lease.at):  # the newest decides for its application
             leases[lease.digest].append(lease)
-            if lease.app_id not in known:
-                known[lease.app_id] = holds(lease, living, lambda app_id: self.rm.app(app_id).state, now)
-            if known[lease.app_id]:
+            user = lease.name if lease.app_id == PUSHED else lease.app_id
+            if user not in known:
+                known[user] = holds(lease, living, lambda app_id: self.rm.app(app_id).state, now)
+            if known[user]:
                 valid[lease.digest].append(lease)
         return leases, valid
 
@@ -174,7 +175,7 @@ class HdfsPruner:
             folder,
             sum(file.size for file in whole),
             used,
-            tuple(sorted(lease.app_id for lease in valid[digest])),
+            tuple(sorted({lease.app_id for lease in valid[digest]})),
             ", ".join(file.name for file in whole),
         )
 
@@ -231,7 +232,7 @@ class HdfsPruner:
 def sweep_temporaries(
     hdfs: WebHdfs, staging: str, *, clock: Callable[[], float] = time.time, dry_run: bool = False
 ) -> int:
-    """Deletes temporary files beside launch records and the key, whose writers were killed; how many.
+    """Deletes temporary files beside launch records, the key, notes and results, whose writers were killed; how many.
 
     Args:
         hdfs: HDFS.
@@ -240,9 +241,13 @@ def sweep_temporaries(
         dry_run: only count them.
     """
     oldest = (clock() - HALF_WRITTEN) * 1000
-    keys = [status.path for status in hdfs.list(f"{staging}/launches") if status.folder]
+    rows = hdfs.list(staging)
     with ThreadPoolExecutor(_PARALLEL) as pool:
-        rows = [row for found in pool.map(hdfs.list, [staging, *keys]) for row in found]
+        folders = [f"{staging}/launches", f"{staging}/apps"]
+        while folders:  # of keys and applications, then those within them
+            found = [row for listed in pool.map(hdfs.list, folders) for row in listed]
+            rows += found
+            folders = [row.path for row in found if row.folder]
     old = [row.path for row in rows if not row.folder and _half(row) and row.modified < oldest]
     return len(old) if dry_run else sum(hdfs.delete(path) for path in old)
 

@@ -86,7 +86,7 @@ class Staging:
         """Writes leases for the application: from now on pruning leaves these entries. Comes before `look`.
 
         Args:
-            app_id: the application.
+            app_id: the application; `leases.PUSHED`: the one that will come.
             uploads: what it needs in the cache.
             remotes: paths on HDFS that it uses in place; those that lie in a cache get leases as well.
 

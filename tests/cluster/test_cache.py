@@ -23,7 +23,7 @@ from knit_core.cli.env import env as env_command
 from knit_core.envcache import prune, push
 from knit_core.environments import Environment
 from knit_core.errors import ApplicationFailed, KnitError, PreflightError, StagingError
-from knit_core.leases import Leases, announcements, withdraw
+from knit_core.leases import PUSHED, Leases, announcements, withdraw
 from knit_core.local import LocalCluster
 from knit_core.plan import Upload
 from knit_core.pruning import HdfsPruner, Pruned
@@ -376,6 +376,14 @@ def test_one_user_uploads_and_who_trusts_him_uses_it(clean_cluster: LocalCluster
         place = next(iter(lines)).text
         assert "/filecache/" in place and "/usercache/" not in place  # localised for all users
         leases = Leases(alice.hdfs, f"{shared}/leases")
+
+        def forget_pushes() -> None:
+            for user in (alice, bob):
+                for lease in leases.all():
+                    if lease.app_id == PUSHED and lease.owner == user.config.user:
+                        Leases(user.hdfs, f"{shared}/leases").drop(lease)
+
+        forget_pushes()
         pruner = HdfsPruner(alice.hdfs, alice.resourcemanager, f"{shared}/alice/cache", leases)
         assert pruner.prune(older_than=0, youngest=0).gone == ()  # bob's application uses it
         app.kill("seen")
@@ -384,6 +392,8 @@ def test_one_user_uploads_and_who_trusts_him_uses_it(clean_cluster: LocalCluster
         own = push(wary, environment)  # trusts nobody
         assert (own.url, own.uploaded) == (first.url.replace("/alice/", "/bob/"), environment.size)
         eventually(lambda: app.report().ended, 30, "the application to end")
+        assert pruner.prune(older_than=0, youngest=0).gone == ()  # bob has pushed it just now
+        forget_pushes()
 
         def bob_comes(_step: str) -> None:
             withdraw(bob.hdfs, f"{shared}/alice", [environment.sha256])  # what alice has announced

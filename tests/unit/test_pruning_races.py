@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -16,17 +17,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from knit_core.envcache import push
 from knit_core.errors import ApplicationNotFound, ConnectionFailed
 from knit_core.facts import FileStatus
 from knit_core.leases import Leases
 from knit_core.plan import Upload
 from knit_core.pruning import HdfsPruner, sweep_temporaries
+from knit_core.spec import EnvironmentRef
 from knit_core.staging import Staging
 from tests.simulated_clock import SimulatedClock
 
 FOLDER = "/user/alice/.knit"
 APP = "application_1_0001"
-UPLOAD = Upload.of("data.bin", b"content")
+UPLOAD = Upload.of("data.tgz", b"content")
 ENTRY = UPLOAD.remote(FOLDER)
 LATE = {"mkdir_once", "rename_once"}  # what is sent once: its reply may be lost, and it may come late
 
@@ -284,8 +287,18 @@ def test_what_a_killed_pruning_left_is_removed_later() -> None:
 def test_temporary_files_of_killed_callers_are_removed_a_day_later() -> None:
     clock = SimulatedClock()
     tree = Tree(clock)
-    left = [f"{FOLDER}/launches/{UPLOAD.sha256}/.1.0123.tmp", f"{FOLDER}/.key.0123.tmp"]
-    stay = [f"{FOLDER}/launches/{UPLOAD.sha256}/1", f"{FOLDER}/key"]
+    left = [
+        f"{FOLDER}/launches/{UPLOAD.sha256}/.1.0123.tmp",
+        f"{FOLDER}/.key.0123.tmp",
+        f"{FOLDER}/apps/{APP}/.note.json.0123.tmp",
+        f"{FOLDER}/apps/{APP}/results/.0.0123.tmp",
+    ]
+    stay = [
+        f"{FOLDER}/launches/{UPLOAD.sha256}/1",
+        f"{FOLDER}/key",
+        f"{FOLDER}/apps/{APP}/result.json",
+        f"{FOLDER}/apps/{APP}/results/0",
+    ]
     for path in [*left, *stay]:
         tree.publish(path, lambda: b"x")
 
@@ -294,6 +307,64 @@ def test_temporary_files_of_killed_callers_are_removed_a_day_later() -> None:
 
     assert sweep() == 0  # they may be being written
     clock.now += 86401
-    assert sweep(dry_run=True) == 2
-    assert sweep() == 2
-    assert [tree.status(path) is not None for path in left + stay] == [False, False, True, True]
+    assert sweep(dry_run=True) == 4
+    assert sweep() == 4
+    assert [tree.status(path) is not None for path in left + stay] == [False] * 4 + [True] * 4
+
+
+def _again(staging: Staging, how: str, folder: Path) -> None:
+    if how == "push":
+        push(_client(staging), _environment(folder))
+    else:
+        staging.reserve(APP, [UPLOAD])
+
+
+@pytest.mark.parametrize("how", ["launch", "push"])
+def test_what_is_repeated_weeks_later_counts_from_then(how: str, tmp_path: Path) -> None:
+    """Its application was never submitted, so that only the time of its leases speaks for it."""
+    clock = SimulatedClock()
+    tree = Tree(clock)
+    tree.publish(ENTRY, lambda: b"content")
+    tree.mkdirs(f"{FOLDER}/pruning")
+    staging = Staging(cast("Any", tree), FOLDER)
+    staging._ready = True
+
+    def prune(hook: Callable[[str], None] | None = None) -> int:
+        pruner = HdfsPruner(cast("Any", tree), RM, f"{FOLDER}/cache", staging.leases, clock=clock.time, hook=hook)
+        return len(pruner.prune(older_than=0, keep_size=0, youngest=0).gone)
+
+    _again(staging, how, tmp_path)
+    clock.now += 8 * 86400
+    assert prune(lambda _step: _again(staging, how, tmp_path)) == 0  # whatever leases it had seen before
+    assert prune() == 0
+    assert tree.status(ENTRY) is not None
+    clock.now += 6 * 86400
+    assert prune() == 0
+    clock.now += 2 * 86400
+    assert prune() == 1
+
+
+def test_what_was_pushed_is_kept_for_a_week_although_it_was_there_before(tmp_path: Path) -> None:
+    clock = SimulatedClock()
+    tree = Tree(clock)
+    tree.publish(ENTRY, lambda: b"content")
+    tree.mkdirs(f"{FOLDER}/pruning/{UPLOAD.sha256}.0123")  # another pruning is about to remove it
+    clock.now += 100 * 86400
+    staging = Staging(cast("Any", tree), FOLDER)
+    staging._ready = True
+    pushed = push(_client(staging), _environment(tmp_path))
+    assert (pushed.uploaded, pushed.url) == (0, f"hdfs://nn:8020{ENTRY}")
+    assert not tree.rename_once(ENTRY.rpartition("/")[0], f"{FOLDER}/pruning/{UPLOAD.sha256}.0123/{UPLOAD.sha256}")
+    pruner = HdfsPruner(cast("Any", tree), RM, f"{FOLDER}/cache", staging.leases, clock=clock.time)
+    for days, gone in ((0, 0), (6, 0), (2, 1)):
+        clock.now += days * 86400
+        assert len(pruner.prune(older_than=0, keep_size=0).gone) == gone
+
+
+def _environment(folder: Path) -> Any:
+    (folder / UPLOAD.name).write_bytes(b"content")
+    return EnvironmentRef(archive=str(folder / UPLOAD.name))
+
+
+def _client(staging: Staging) -> Any:
+    return SimpleNamespace(staging=staging, config=SimpleNamespace(filesystem=SimpleNamespace(value="hdfs://nn:8020")))
