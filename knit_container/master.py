@@ -20,7 +20,7 @@ from urllib.parse import quote
 from knit_container.credentials import secrets_in
 from knit_container.hidden import Hidden
 from knit_container.signing import BadReply, encode_body, open_reply, query_string, sign
-from knit_container.tls import context
+from knit_container.tls import connect, context
 
 PATIENCE = 300.0  # seconds a call waits for an ApplicationMaster that restarts
 _CONNECT, _TIMEOUT = 3.0, 10.0  # seconds for a connection, and for a reply beside its own time
@@ -124,7 +124,7 @@ class Master:
         kept = getattr(self._local, "connection", None)
         if kept is None or self._local.address != address:
             self._hang_up()
-            kept = self._local.connection = http.client.HTTPConnection(address, timeout=_CONNECT)
+            kept = self._local.connection = connect("http", address, _CONNECT)
             self._local.address = address
         if kept.sock is None:
             kept.connect()  # a node that is gone is no long poll

@@ -8,6 +8,8 @@ import os
 import ssl
 import sys
 
+from knit_container.heads import WholeReply
+
 CA_VARIABLE = (
     "KNIT_CA"  # a file of certificates, or "false": set by the container's script from the client's own setting
 )
@@ -37,6 +39,10 @@ def connect(scheme: str, address: str, timeout: float) -> http.client.HTTPConnec
         address: `host:port`.
         timeout: seconds to connect, and for each reply.
     """
+    made: http.client.HTTPConnection
     if scheme == "https":
-        return http.client.HTTPSConnection(address, timeout=timeout, context=context())
-    return http.client.HTTPConnection(address, timeout=timeout)
+        made = http.client.HTTPSConnection(address, timeout=timeout, context=context())
+    else:
+        made = http.client.HTTPConnection(address, timeout=timeout)
+    made.response_class = WholeReply
+    return made

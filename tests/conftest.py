@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import guard
+
 pytest_plugins = [
     "tests.cluster_bed",
     "tests.httpfs_bed",
@@ -29,6 +31,17 @@ _ORDER = ("unit", "cluster", "airflow", "faults")
 _OWN_DAEMONS = tuple(f"tests/cluster/test_{name}.py" for name in ("recovery", "logs", "local", "fields", "dask_nodes"))
 #: With several processes the groups that take longest begin, so that none is left alone in the end.
 _LONGEST_FIRST = ("cluster", "airflow", "faults", *_OWN_DAEMONS)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What this process starts is ended with it, even when it is killed."""
+    watcher = guard.start()
+
+    def call_off() -> None:
+        watcher.kill()
+        watcher.wait()
+
+    config.add_cleanup(call_off)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -106,7 +106,7 @@ class RepeatRequest(Fault):
 
 @dataclass(frozen=True)
 class RepeatReply(Fault):
-    """Each HTTP reply comes twice."""
+    """Each HTTP reply comes twice, in one piece: one that comes later, HTTP/1.1 cannot tell from the next request's own."""
 
 
 @dataclass
@@ -428,10 +428,10 @@ class FaultProxy:
             if direction == REQUEST and isinstance(fault, RepeatRequest) and fault.match in message:
                 self._strike(connection)
                 await self._ask(message)
-            await self._send(connection, direction, message)
             if direction == REPLY and isinstance(fault, RepeatReply):
                 self._strike(connection)
-                await self._send(connection, direction, message)
+                message += message
+            await self._send(connection, direction, message)
 
     async def _ask(self, request: bytes) -> None:
         """Make an HTTP request on a connection of its own and read its whole reply."""

@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 import requests
 import urllib3
 
+from knit_core.http.heads import guarded
 from knit_core.proxies import Proxies, without_user
 
 _HEADERS = {"Accept": "application/json", "User-Agent": "knit"}
@@ -24,7 +25,7 @@ class Direct:
 
     def __init__(self, proxies: Proxies | None = None) -> None:
         self._proxies = proxies or Proxies()
-        self._pools: dict[str, urllib3.PoolManager] = {"": urllib3.PoolManager(maxsize=_KEPT)}
+        self._pools: dict[str, urllib3.PoolManager] = {"": guarded(urllib3.PoolManager(maxsize=_KEPT))}
         self._lock = threading.Lock()
 
     def send(self, method: str, url: str, body: bytes, timeout: tuple[float, float]) -> tuple[int, bytes]:
@@ -77,8 +78,8 @@ def _through(proxy: str) -> urllib3.PoolManager:
     if proxy.startswith("socks"):
         from urllib3.contrib.socks import SOCKSProxyManager
 
-        return SOCKSProxyManager(proxy, maxsize=_KEPT)
+        return guarded(SOCKSProxyManager(proxy, maxsize=_KEPT))
     parts = urlsplit(proxy)
     user = f"{unquote(parts.username)}:{unquote(parts.password or '')}" if parts.username else None
     headers = urllib3.make_headers(proxy_basic_auth=user) if user else None
-    return urllib3.ProxyManager(without_user(proxy), maxsize=_KEPT, proxy_headers=headers)
+    return guarded(urllib3.ProxyManager(without_user(proxy), maxsize=_KEPT, proxy_headers=headers))

@@ -54,8 +54,11 @@ def answers_at(base: str, verify: bool | str = True, proxies: Mapping[str, str] 
 
 
 def is_rpc_port(response: requests.Response) -> bool:
-    """Whether a reply without a length, whose body was not read yet, is that of one of Hadoop's RPC ports to HTTP."""
-    return response.status_code == 404 and _RPC in _beginning(response)
+    """Whether a reply whose body was not read yet is that of one of Hadoop's RPC ports to HTTP."""
+    fields = response.headers
+    endless = not {"Content-Length", "Transfer-Encoding", "Connection"} & {name.title() for name in fields}
+    plain = response.status_code == 404 and fields.get("Content-Type") == "text/plain"
+    return plain and endless and _RPC in _beginning(response)
 
 
 def _start_of(session: Any, url: str) -> str:

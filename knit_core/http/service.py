@@ -28,6 +28,7 @@ from knit_core.errors import (
     UnexpectedReply,
 )
 from knit_core.http.auth import AuthStrategy
+from knit_core.http.heads import WholeReplies
 from knit_core.http.recognise import RPC_PORT, answers_at, is_rpc_port
 from knit_core.http.retry import RetryPolicy
 from knit_core.proxies import Proxies, without_user
@@ -133,11 +134,11 @@ class HttpService:
         """A configured session of the caller's own, which the caller closes."""
         session = _Session(self.endpoint.proxies)
         for scheme in ("http://", "https://"):
-            session.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=_KEPT))
+            session.mount(scheme, WholeReplies(pool_maxsize=_KEPT))
         session.trust_env = False
         session.verify = self.endpoint.verify
+        session.hooks["response"].append(_no_rpc_port)
         session.headers.update({"X-XSRF-Header": "knit", "Accept": "application/json", "User-Agent": "knit"})
-        session.hooks["response"].append(_whole_head)
         self.endpoint.auth.configure(session)
         return session
 
@@ -317,28 +318,15 @@ def _revealed(value: Any) -> Any:
     raise TypeError(f"JSON cannot say {type(value).__name__}")
 
 
-def _whole_head(response: requests.Response, *_args: Any, **_options: Any) -> None:
-    """Refuses a reply whose head was cut off: Python's HTTP client takes that for a head without the missing fields.
-
-    HTTP/1.1 wants a length, chunks, or the announcement that the connection ends. Without any of them a 404 whose body is
-    missing would be believed.
+def _no_rpc_port(response: requests.Response, *_args: Any, **_options: Any) -> None:
+    """Refuses what an RPC port of Hadoop's answers; its body cannot be read to the end.
 
     Raises:
-        RpcPort: one of Hadoop's RPC ports answers, which gives no length either.
-        requests.ConnectionError: the connection broke within the head.
+        RpcPort: it is one.
     """
-    bodiless = response.status_code in {204, 304} or response.request.method == "HEAD"
-    if bodiless or getattr(response.raw, "version", 10) != 11:
-        return
-    fields = response.headers
-    if not (
-        "Content-Length" in fields or "Transfer-Encoding" in fields or "close" in fields.get("Connection", "").lower()
-    ):
-        rpc = is_rpc_port(response)
+    if is_rpc_port(response):
         response.close()
-        if rpc:
-            raise RpcPort("not a web port", request=response.request)
-        raise requests.ConnectionError("the connection broke within the head of the reply", request=response.request)
+        raise RpcPort("not a web port", request=response.request)
 
 
 def base_of(response: requests.Response) -> str:

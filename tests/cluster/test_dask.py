@@ -167,9 +167,17 @@ def test_adaptive_goes_up_asks_once_and_comes_down_to_nothing_and_back(dask: Das
                 eventually(lambda: not dask.worker_names and not dask.plan, 60, "back to nothing")
         scaled = [event.detail for event in dask.app.events(after=before) if event.kind == "scaled"]
         assert scaled
-        asked = [event.container for event in dask.app.events(after=before) if event.kind == "container-requested"]
-        assert len(asked) <= 6  # two rounds of three: what was pending was not asked for again
-        assert not [event for event in dask.app.events(after=before) if event.kind == "container-restart"]
+        events = [event for event in dask.app.events(after=before) if (event.container or "").startswith("worker_")]
+        assert not [event for event in events if event.kind == "container-restart"]
+        # What was pending is not asked for again. (How often Dask goes down and up within a round is its own affair.)
+        pending: set[str] = set()
+        for event in events:
+            if event.kind == "container-requested":
+                assert event.container not in pending
+                pending.add(event.container)
+                assert len(pending) <= 3, events
+            elif event.kind in {"container-started", "container-ended"}:
+                pending.discard(event.container)
     finally:
         dask._adaptive.stop()
     dask.scale(1)

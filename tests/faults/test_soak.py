@@ -1,6 +1,8 @@
-"""Two minutes of the soak (`make soak` runs it for as long as one likes)."""
+"""Two minutes of the soak, and thirty with `make test-all` (`make soak` runs it for as long as one likes)."""
 
 from __future__ import annotations
+
+import random
 
 import pytest
 
@@ -19,3 +21,14 @@ def test_two_minutes_of_faults() -> None:
     assert not tally.wrong, tally.table()
     assert tally.faults.total() >= 3
     assert tally.applications.total() >= 12
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(50 * 60)
+def test_thirty_minutes_of_faults() -> None:
+    """The same for longer, with other choices each time."""
+    tally = Soak(minutes=30, seed=random.SystemRandom().randrange(1 << 32)).run()
+    print(tally.table())
+    assert not tally.wrong, tally.table()
+    assert tally.faults.total() >= 60
+    assert tally.applications.total() >= 200

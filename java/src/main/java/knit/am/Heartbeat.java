@@ -120,7 +120,11 @@ final class Heartbeat implements Runnable {
       refusals = 0;
       return;
     }
-    lastAnswer = error instanceof ResourceManager.Rejected ? clock.now() : lastAnswer;
+    if (error instanceof ResourceManager.Rejected) {
+      // As after a long silence, what follows from not being known is looked at from the first time on.
+      boolean known = ((ResourceManager.Rejected) error).known;
+      lastAnswer = known ? clock.now() : Math.min(lastAnswer, clock.now() - manager.expiry() - 1);
+    }
     String reason = Log.reason(error);
     refusals = reason.equals(refusal) ? refusals + 1 : 1;
     refusal = reason;

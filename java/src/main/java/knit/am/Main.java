@@ -38,8 +38,6 @@ import org.apache.hadoop.yarn.conf.YarnConfiguration;
 public final class Main {
   private static final Text SECRET = new Text("knit.secret");
   private static final Clock CLOCK = new SteadyClock();
-  /** What signatures are compared with: callers have the wall clock. */
-  private static final Clock WALL = System::currentTimeMillis;
   private static final long SIGTERM_PATIENCE = 200;
   private static final long WATCHDOG = 15_000;
   private static volatile Master master;
@@ -123,7 +121,7 @@ public final class Main {
     }
     Website website = new Website(identity, new YarnProxies(configuration, identity.application, CLOCK),
         YarnProxies.viewers(configuration, identity.user, spec.viewers), master::post, CLOCK);
-    api.open(identity, secret, master::post, CLOCK, WALL, website);
+    api.open(identity, secret, master::post, CLOCK, website);
     ShutdownHookManager.get().addShutdownHook(() -> master.terminate(SIGTERM_PATIENCE), 100);
     int code = master.run(host, api.port());
     api.drain(1000);

@@ -357,8 +357,7 @@ public final class Master {
     try {
       post(new Event.Nodes(clock.now(), manager.hosts()));
     } catch (IOException | RuntimeException error) {
-      post(new Event.Refused(clock.now(), "the cluster's nodes, which anti-affinity needs, cannot be had: "
-          + Log.reason(error)));
+      post(new Event.Nodes(clock.now(), Log.reason(error)));
     }
   }
 

@@ -5,6 +5,7 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.LongFunction;
 import knit.am.core.Event;
 import knit.am.core.Outcome;
@@ -25,6 +26,8 @@ final class FakeResourceManager implements ResourceManager {
   volatile LongFunction<String> place = request -> host;
   volatile boolean generous = true;
   volatile int faults;
+  volatile IOException hostsFault;
+  final AtomicInteger hostsAsked = new AtomicInteger();
   volatile boolean gone;
   /** As on another version of Hadoop that lacks a method. */
   volatile boolean broken;
@@ -61,7 +64,11 @@ final class FakeResourceManager implements ResourceManager {
   }
 
   @Override
-  public List<String> hosts() {
+  public List<String> hosts() throws IOException {
+    hostsAsked.incrementAndGet();
+    if (hostsFault != null) {
+      throw hostsFault;
+    }
     return Collections.singletonList("node07");
   }
 

@@ -14,6 +14,7 @@ import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import knit.am.core.Event;
 import knit.am.core.Outcome;
+import knit.am.gateway.ResourceManager;
 import org.junit.jupiter.api.Test;
 
 /** The owner thread, the heartbeat and the gateways together. */
@@ -164,13 +165,42 @@ class MasterTest {
     Heartbeat heartbeat = new Heartbeat(new FakeResourceManager(clock), clock, event -> { }, () -> 0, () -> { });
     Exception end = assertThrows(IllegalStateException.class, () -> {
       for (int i = 0; i < Heartbeat.MOST_REFUSALS; i++) {
-        heartbeat.count(new knit.am.gateway.ResourceManager.Rejected(new IllegalArgumentException("out of turn")));
+        heartbeat.count(new ResourceManager.Rejected(new IllegalArgumentException("out of turn"), true));
       }
     });
     assertTrue(end.getMessage().contains("60 times in a row"), end.getMessage());
     for (int i = 0; i < 10_000; i++) {
       heartbeat.count(new java.io.IOException("no connection")); // is waited for
-      heartbeat.count(new knit.am.gateway.ResourceManager.Rejected(new IllegalArgumentException("other " + i)));
+      heartbeat.count(new ResourceManager.Rejected(new IllegalArgumentException("other " + i), true));
+    }
+  }
+
+  /** Another attempt may have begun, long before the silence is as long as the ResourceManager's patience. */
+  @Test
+  void whoIsNotLetInHasHeardNothing() {
+    ManualClock clock = new ManualClock();
+    FakeResourceManager manager = new FakeResourceManager(clock);
+    Heartbeat heartbeat = new Heartbeat(manager, clock, event -> { }, () -> 0, () -> { });
+    heartbeat.count(new ResourceManager.Rejected(new IllegalArgumentException("out of turn"), true));
+    assertTrue(heartbeat.silence() <= manager.expiry());
+    heartbeat.count(new ResourceManager.Rejected(new IllegalArgumentException("no such token"), false));
+    assertTrue(heartbeat.silence() > manager.expiry());
+  }
+
+  @Test
+  void nodesThatCannotBeAskedForEndNothing() throws Exception {
+    try (Running running = new Running(1)) {
+      running.awaitRunning(1);
+      running.manager.hostsFault = new java.io.IOException("no connection");
+      running.post(new Event.Nodes(running.clock.now(), "no connection")); // asked for again from now on
+      Running.await("asked again", () -> {
+        running.clock.advance(10_000);
+        running.post(new Event.Tick(running.clock.now()));
+        return running.manager.hostsAsked.get() > 2;
+      });
+      assertTrue(running.application().toString().contains("state=RUNNING"));
+      running.manager.news.add(completed(running, 1, 0));
+      assertEquals(0, running.end());
     }
   }
 

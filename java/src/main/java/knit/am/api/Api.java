@@ -29,7 +29,7 @@ import knit.am.json.Json;
 
 /** The HTTP side: bytes in and out, limits, the signed envelope. Who may pass is Gate's, what is answered is Calls'. */
 public final class Api {
-  /** Each half-sent request holds one until it is given up, after 10 s; idle ones go. */
+  /** Each half-sent request holds one until it is given up, after 10 s or as soon as others wait for it; idle ones go. */
   private static final int THREADS = 256;
   /** Of these at most so many for pages, which are passed on from containers that may be slow. */
   private static final int PAGES = 64;
@@ -52,7 +52,7 @@ public final class Api {
   }
 
   private final HttpServer server;
-  private final ThreadPoolExecutor threads;
+  private final Readers readers;
   private final ScheduledThreadPoolExecutor timer;
   private final Lanes toContainers = new Lanes(pool(SENDERS, "to-containers"), EACH);
   private final ThreadPoolExecutor toClient = pool(SENDERS, "to-client");
@@ -74,10 +74,10 @@ public final class Api {
    */
   public Api(String host, int first, int last) throws IOException {
     server = listen(address(host), first, last);
-    threads = pool(THREADS, "api");
     timer = new ScheduledThreadPoolExecutor(1, task -> daemon(task, "api-timer"));
     timer.setRemoveOnCancelPolicy(true);
-    server.setExecutor(threads);
+    readers = new Readers(pool(THREADS, "api"), timer);
+    server.setExecutor(readers);
     server.createContext("/", this::handle);
     server.start();
   }
@@ -118,21 +118,16 @@ public final class Api {
     return server.getAddress().getPort();
   }
 
-  /** The same with one clock for everything. */
-  public void open(Identity identity, byte[] secret, Consumer<Event> events, Clock clock, Site pages) {
-    open(identity, secret, events, clock, clock, pages);
-  }
-
   /**
    * From now on, serve.
    *
-   * @param wall the clock that callers have, too
+   * @param clock one that is never set back
    * @param pages the pages for people, null for none
    */
-  public void open(Identity identity, byte[] secret, Consumer<Event> events, Clock clock, Clock wall, Site pages) {
+  public void open(Identity identity, byte[] secret, Consumer<Event> events, Clock clock, Site pages) {
     calls = new Calls(events, clock);
     site = pages;
-    gate = new Gate(secret, identity.attempt, wall);
+    gate = new Gate(secret, identity.attempt, clock);
   }
 
   /** Answer the call that an event came from. */
@@ -208,6 +203,7 @@ public final class Api {
     String path = exchange.getRequestURI().getRawPath();
     String method = exchange.getRequestMethod();
     if (path == null || !path.startsWith("/api/")) {
+      readers.arrived();
       page(exchange);
       turn.end();
       return;
@@ -222,6 +218,7 @@ public final class Api {
         throw Reply.error(503, "starting", "the ApplicationMaster is starting");
       }
       try (Bodies.Body body = bodies.read(exchange)) {
+        readers.arrived();
         signer = present.identify(method, path, exchange.getRequestURI().getRawQuery(), body.bytes);
         if (signer.refusal != null) {
           throw signer.refusal;

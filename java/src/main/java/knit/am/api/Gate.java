@@ -9,7 +9,15 @@ import java.util.regex.Pattern;
 import knit.am.gateway.Clock;
 import knit.am.json.Json;
 
-/** Decides whether a request may pass: its signature, then its time and attempt, then its nonce. */
+/**
+ * Decides whether a request may pass: its signature, then its time and attempt, then its nonce.
+ *
+ * <p>Times are compared with a clock of this process's own that is never set: it begins with the wall clock's time and passes at
+ * the same speed. Callers follow the wall clock, and one that is off is told the right time and tries once more. So setting the
+ * machine's clock, ahead or back, refuses nobody. No replay gets in by it: a request passes only within {@link #VALID} of its own
+ * signed time by this clock, the clock passes each time once, and each nonce is remembered until its time is over. What was
+ * signed for an earlier attempt, whose clock was another one, is refused by the attempt's number.
+ */
 final class Gate {
   static final long VALID = 60_000;
   static final String CLIENT = "client";

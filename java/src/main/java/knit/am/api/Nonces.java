@@ -43,7 +43,7 @@ public final class Nonces {
   public enum Answer {
     NEW,
     SEEN,
-    /** So old that it would have been forgotten: this process's clock was set back. */
+    /** So old that it would have been forgotten; with a clock that is never set back, Gate has refused it before. */
     STALE,
     FULL
   }

@@ -168,7 +168,7 @@ public final class Core {
     if (event instanceof Event.ClusterSize) {
       context.instances.health().clusterHas(((Event.ClusterSize) event).nodes);
     } else if (event instanceof Event.Nodes) {
-      context.instances.nodes(((Event.Nodes) event).hosts, event.at);
+      context.instances.nodes((Event.Nodes) event);
     } else if (event instanceof Event.Recovered) {
       context.instances.takeover().recovered(((Event.Recovered) event).previous, false, event.at);
     } else {

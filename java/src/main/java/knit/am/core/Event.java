@@ -1,5 +1,6 @@
 package knit.am.core;
 
+import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import knit.am.json.Json;
@@ -144,10 +145,19 @@ public abstract class Event {
   /** The hosts of the cluster's nodes, as {@link Action.AskNodes} asked for. */
   public static final class Nodes extends Event {
     public final List<String> hosts;
+    /** Why they cannot be had now, null if they can. */
+    public final String problem;
 
     public Nodes(long at, List<String> hosts) {
       super(at);
       this.hosts = hosts;
+      problem = hosts.isEmpty() ? "no node is running" : null;
+    }
+
+    public Nodes(long at, String problem) {
+      super(at);
+      hosts = Collections.emptyList();
+      this.problem = problem;
     }
   }
 

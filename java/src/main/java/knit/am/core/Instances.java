@@ -80,13 +80,13 @@ final class Instances {
     request(context.roster.group(asked), asked, at);
   }
 
-  void nodes(List<String> hosts, long at) {
-    spread.nodes(hosts);
+  void nodes(Event.Nodes event) {
+    spread.nodes(event);
     for (Group group : context.roster.groups()) {
       if (group.spec.spread && group.released && context.ending.open()) {
         for (Container container : copy(group)) {
-          if (container.state() == ContainerState.WAITING && container.notBefore() <= at) {
-            request(group, container, at);
+          if (container.state() == ContainerState.WAITING && container.notBefore() <= event.at) {
+            request(group, container, event.at);
           }
         }
       }
@@ -461,7 +461,7 @@ final class Instances {
     } else if (key.startsWith(LOST)) {
       completed(new Event.Completed(at, rest, Exits.LOST, "lost while no ApplicationMaster was there"));
     } else if (spread.alarm(key)) {
-      Container container = spread.overdue(key);
+      Container container = spread.overdue(key, at);
       if (container != null) {
         requestAgain(container, at);
       }

@@ -15,7 +15,10 @@ import java.util.Set;
 final class Spread {
   static final long PATIENCE = 5_000;
   private static final long NODES_AGE = 30_000;
+  /** Milliseconds before nodes that could not be had are asked for again. */
+  static final long ASK_AGAIN = 10_000;
   private static final String KEY = "spread ";
+  private static final String ASK = KEY + "nodes";
 
   /** Where a container is asked for. */
   static final class Choice {
@@ -35,21 +38,44 @@ final class Spread {
   private final Map<Long, Choice> reserved = new HashMap<>();
   private final Set<String> impatient = new HashSet<>();
   private long askedAt = Long.MIN_VALUE / 2;
+  /** They have been asked for, and there is no answer yet: the ResourceManager may be away for long. */
+  private boolean asking;
+  /** The last answer was that they cannot be had. */
+  private boolean failing;
 
   Spread(Context context) {
     this.context = context;
   }
 
-  void nodes(List<String> hosts) {
-    known.clear();
-    known.addAll(new java.util.TreeSet<>(hosts));
+  /** An answer. That there is none now passes: those that are known stay, and all are asked for again. */
+  void nodes(Event.Nodes event) {
+    asking = false;
+    if (event.problem == null) {
+      known.clear();
+      known.addAll(new java.util.TreeSet<>(event.hosts));
+    } else {
+      askedAt = event.at;
+      context.alarms.set(ASK, event.at + ASK_AGAIN);
+      if (!failing) {
+        context.log.add(event.at, "nodes-unknown", null, "the cluster's nodes, which anti-affinity needs, cannot be had; "
+            + "asked for again each " + ASK_AGAIN / 1000 + " s: " + event.problem);
+      }
+    }
+    failing = event.problem != null;
+  }
+
+  private void ask(long at) {
+    if (!asking) {
+      asking = true;
+      askedAt = at;
+      context.act(new Action.AskNodes());
+    }
   }
 
   /** Where to ask for the next container; null when the nodes are not known yet: they are asked for then. */
   Choice choose(Group group, long at) {
     if (at - askedAt >= NODES_AGE) {
-      askedAt = at;
-      context.act(new Action.AskNodes());
+      ask(at);
     }
     if (known.isEmpty()) {
       return null;
@@ -101,8 +127,14 @@ final class Spread {
     return key.startsWith(KEY);
   }
 
-  /** The container that has waited too long for its node, null when it has gone. */
-  Container overdue(String key) {
+  /** The container that has waited too long for its node, null when it has gone, or when the alarm was not for one. */
+  Container overdue(String key, long at) {
+    if (key.equals(ASK)) {
+      if (context.ending.open()) {
+        ask(at);
+      }
+      return null;
+    }
     long request = Long.parseLong(key.substring(KEY.length()));
     reserved.remove(request);
     for (Container container : context.roster.waiting()) {

@@ -50,9 +50,12 @@ public interface ResourceManager {
   /** The ResourceManager was reached, and refused. */
   final class Rejected extends IOException {
     private static final long serialVersionUID = 1L;
+    /** Whether it knows this attempt; one that it does not let in may be over for it, and another one begun. */
+    public final boolean known;
 
-    public Rejected(Throwable cause) {
+    public Rejected(Throwable cause, boolean known) {
       super(cause);
+      this.known = known;
     }
   }
 

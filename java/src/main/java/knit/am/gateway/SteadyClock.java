@@ -14,7 +14,8 @@ public final class SteadyClock implements Clock {
     this(System::currentTimeMillis, System::nanoTime);
   }
 
-  SteadyClock(LongSupplier wall, LongSupplier nanoseconds) {
+  /** For tests: of these two clocks. */
+  public SteadyClock(LongSupplier wall, LongSupplier nanoseconds) {
     this.nanoseconds = nanoseconds;
     offset = wall.getAsLong() - nanoseconds.getAsLong() / 1_000_000;
   }

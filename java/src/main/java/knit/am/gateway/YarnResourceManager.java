@@ -17,7 +17,9 @@ import org.apache.hadoop.conf.Configuration;
 import org.apache.hadoop.io.Text;
 import org.apache.hadoop.ipc.RPC;
 import org.apache.hadoop.net.Node;
+import org.apache.hadoop.security.AccessControlException;
 import org.apache.hadoop.security.UserGroupInformation;
+import org.apache.hadoop.security.token.SecretManager;
 import org.apache.hadoop.yarn.api.ApplicationClientProtocol;
 import org.apache.hadoop.yarn.api.ApplicationMasterProtocol;
 import org.apache.hadoop.yarn.api.protocolrecords.AllocateRequest;
@@ -232,7 +234,9 @@ public final class YarnResourceManager implements ResourceManager {
     } catch (ApplicationAttemptNotFoundException error) {
       throw new Gone("the ResourceManager has ended this attempt", error);
     } catch (YarnException error) {
-      throw new Rejected(error);
+      throw new Rejected(error, true);
+    } catch (SecretManager.InvalidToken | AccessControlException error) {
+      throw new Rejected(error, false);
     }
     List<Event> events = heard;
     heard = new ArrayList<>();

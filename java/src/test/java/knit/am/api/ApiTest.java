@@ -204,6 +204,32 @@ class ApiTest {
     }
   }
 
+  /** As many as there are threads, and more: they hold no thread for longer than a second once others wait. */
+  @Test
+  void halfSentRequestsThatTakeAllThreadsAreCutOff() throws Exception {
+    List<Socket> sockets = new ArrayList<>();
+    try {
+      for (int i = 0; i < 300; i++) {
+        Socket socket = new Socket("127.0.0.1", running.api.port());
+        sockets.add(socket);
+        String text = i % 2 == 0 ? "GET /api/v1/appl" : "PUT /api/v1/result?kid=client HTTP/1.1\r\nContent-Length: 100\r\n\r\n{";
+        socket.getOutputStream().write(text.getBytes(StandardCharsets.US_ASCII));
+      }
+      long begin = System.nanoTime();
+      assertEquals("200 signed", get(client()));
+      assertEquals("200 signed", container(1).call("PUT", "/api/v1/progress", "{\"progress\": 0.4}").outcome());
+      long took = (System.nanoTime() - begin) / 1_000_000;
+      assertTrue(took < 6_000, took + " ms"); // the server itself gives them up after 10 s
+    } finally {
+      for (Socket socket : sockets) {
+        socket.close();
+      }
+    }
+    for (int i = 0; i < 300; i++) { // no thread has kept an interrupt
+      assertEquals("200 signed", get(client()));
+    }
+  }
+
   @Test
   void whoReadsNoReplyHoldsUpNobodyElse() throws Exception {
     char[] filling = new char[200_000];

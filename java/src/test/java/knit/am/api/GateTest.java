@@ -4,9 +4,13 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import knit.am.ManualClock;
+import knit.am.gateway.SteadyClock;
 import org.junit.jupiter.api.Test;
 
 /** What one signer's requests do to the others'. */
@@ -56,6 +60,27 @@ class GateTest {
     clock.advance(Gate.VALID);
     assertNull(ask("container_1", "/api/v1/application"));
     assertEquals("stale", ask("GET", "/api/v1/application", replayed).body.get("error"));
+  }
+
+  /** An hour ahead for ten minutes, and back: who has the right time passes all the while, and no replay does. */
+  @Test
+  void aMachinesClockThatJumpsRefusesNobody() throws Exception {
+    long[] wall = {clock.now()};
+    long[] nanoseconds = {0};
+    Gate jumping = new Gate(SECRET, 2, new SteadyClock(() -> wall[0], () -> nanoseconds[0]));
+    List<String> passed = new ArrayList<>();
+    for (int second = 0; second < 900; second += 10) {
+      String query = query("client", "GET", "/api/v1/application");
+      assertNull(jumping.identify("GET", "/api/v1/application", query, new byte[0]).refusal, "after " + second + " s");
+      passed.add(query);
+      for (String before : passed) {
+        Reply refusal = jumping.identify("GET", "/api/v1/application", before, new byte[0]).refusal;
+        assertTrue(Arrays.asList("replay", "stale").contains(refusal.body.get("error")), refusal.body.toString());
+      }
+      clock.advance(10_000);
+      nanoseconds[0] += 10_000_000_000L;
+      wall[0] = clock.now() + (second > 100 && second < 700 ? 3_600_000 : 0);
+    }
   }
 
   @Test

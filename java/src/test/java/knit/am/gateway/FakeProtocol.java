@@ -39,6 +39,7 @@ final class FakeProtocol implements ApplicationMasterProtocol {
   final List<String> avoided = new ArrayList<>();
   final List<ContainerStatus> completed = new ArrayList<>();
   PreemptionMessage preemption;
+  IOException refusal;
   long most = Long.MAX_VALUE;
   boolean generous;
   boolean restarted = true;
@@ -60,6 +61,9 @@ final class FakeProtocol implements ApplicationMasterProtocol {
     calls++;
     if (broken > 0 && --broken == 0) {
       throw new IOException("no connection");
+    }
+    if (refusal != null) {
+      throw refusal;
     }
     if (restarted) {
       throw new ApplicationMasterNotRegisteredException("who are you?");

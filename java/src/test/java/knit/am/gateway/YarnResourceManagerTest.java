@@ -1,6 +1,7 @@
 package knit.am.gateway;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -16,6 +17,8 @@ import knit.am.core.Event;
 import knit.am.core.Outcome;
 import knit.am.core.Spec;
 import org.apache.hadoop.conf.Configuration;
+import org.apache.hadoop.security.AccessControlException;
+import org.apache.hadoop.security.token.SecretManager;
 import org.apache.hadoop.yarn.api.records.Container;
 import org.apache.hadoop.yarn.api.records.ContainerId;
 import org.apache.hadoop.yarn.api.records.PreemptionContainer;
@@ -109,6 +112,15 @@ class YarnResourceManagerTest {
     List<Event> events = manager.heartbeat(0);
     assertEquals(1, one(events, Event.Allocated.class).grants.size());
     assertEquals(Arrays.asList(2L), one(events, Event.RequestsRefused.class).requests);
+  }
+
+  /** As after it has ended the attempt, or has restarted without its state. */
+  @Test
+  void whoIsNotLetInIsToldSo() {
+    protocol.refusal = new SecretManager.InvalidToken("appattempt_1_0001_000001 not found in AMRMTokenSecretManager.");
+    assertFalse(assertThrows(ResourceManager.Rejected.class, () -> manager.heartbeat(0)).known);
+    protocol.refusal = new AccessControlException("not authorized");
+    assertFalse(assertThrows(ResourceManager.Rejected.class, () -> manager.heartbeat(0)).known);
   }
 
   @Test

@@ -1,0 +1,46 @@
+"""Replies whose head was cut off are faults.
+
+Python's HTTP client takes the end of the connection for the end of the head: a reply that breaks there loses fields (its
+length, too), and its missing body counts as an empty one.
+"""
+
+from __future__ import annotations
+
+import http.client
+from typing import Any
+
+
+class WholeReply(http.client.HTTPResponse):
+    """A reply that is believed only when its head ended as HTTP says, with an empty line (RFC 9112, section 2.1).
+
+    A `response_class` for connections of http.client and urllib3. Reading the head raises http.client.RemoteDisconnected,
+    an OSError, when the connection broke within it.
+    """
+
+    fp: Any
+
+    def begin(self) -> None:
+        """Read the head."""
+        if getattr(self, "headers", None) is not None:  # it has been read
+            return
+        lines = self.fp = _Lines(self.fp)
+        super().begin()
+        if self.fp is lines:
+            self.fp = lines.stream
+        if lines.last not in (b"\r\n", b"\n"):
+            self.close()
+            raise http.client.RemoteDisconnected("the connection broke within the head of the reply")
+
+
+class _Lines:
+    """Remembers the last line that was read from a stream."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream, self.last = stream, b""
+
+    def readline(self, limit: int = -1) -> bytes:
+        self.last = self.stream.readline(limit)
+        return self.last
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
