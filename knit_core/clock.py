@@ -34,11 +34,12 @@ def pause(signal: Signal, seconds: float, clock: Clock = time) -> None:
     """Pause until the signal comes, at most so many seconds.
 
     Args:
-        signal: what ends the pause early. A clock that tests turn needs none: it does not pause.
+        signal: what ends the pause early.
         seconds: how long; 0 or more.
-        clock: by which.
+        clock: by which. One that tests turn says by its method `wait(signal, seconds)` how it does so.
     """
-    if clock is time:
-        signal.wait(seconds)
-    else:
-        clock.sleep(seconds)
+    getattr(clock, "wait", _wait)(signal, seconds)
+
+
+def _wait(signal: Signal, seconds: float) -> None:
+    signal.wait(seconds)
