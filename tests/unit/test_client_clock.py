@@ -25,7 +25,14 @@ from knit_container import master as container_master
 from knit_container import readiness
 from knit_container.store import KeyValueStore
 from knit_core.application import Application
-from knit_core.errors import ConnectionFailed, MasterUnreachable, NotFound, RequestRefused, WaitTimeout
+from knit_core.errors import (
+    ApplicationNotFound,
+    ConnectionFailed,
+    MasterUnreachable,
+    NotFound,
+    RequestRefused,
+    WaitTimeout,
+)
 from knit_core.http import SimpleAuth
 from knit_core.launch import Launcher
 from knit_core.master import Master
@@ -230,11 +237,19 @@ def test_a_submission_in_doubt_is_repeated_and_given_up() -> None:
         clock.now += 45.0
         raise ConnectionFailed("no reply in time")
 
+    def never_heard_of(app_id: str) -> Report:
+        raise ApplicationNotFound(app_id)
+
     knit = SimpleNamespace(clock=clock, resourcemanager=SimpleNamespace(submit=submit, app=app))
     launcher = Launcher(knit, application_spec("true"))  # type: ignore[arg-type]
     with pytest.raises(ConnectionFailed):
         launcher._post({"application-id": ID})
-    assert (tries, known) == (2, 2)
+    assert (tries, known) == (1, 1)  # what is not known to be unknown is not submitted again
+    knit.resourcemanager.app = never_heard_of
+    tries = 0
+    with pytest.raises(ConnectionFailed):
+        launcher._post({"application-id": ID})
+    assert tries == 2
     begun = clock.now
     knit.resourcemanager.app = lambda _id: replace(REPORT, state=State.NEW)
     launcher._settle(ID)  # an application that never comes past its first state
