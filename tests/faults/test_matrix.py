@@ -1,7 +1,8 @@
 """Main jobs while the network between two parties is bad: done exactly once, or a transient error; never a hang.
 
 Each cell does one job while one fault is on at one place (`cells.py`). It ends within `LIMIT` seconds: the job is done,
-or it has told a transient error and is done when it is asked for once more after the fault. `make test` runs a selection
+or it has told a transient error and is done when it is asked for once more after the fault. Faults that stay for good are
+in `lasting.py`: there it ends with the right error within the right time. `make test` runs a selection
 that is pairwise over job, place and kind of fault; `make test-all` runs all cells.
 """
 
@@ -14,8 +15,10 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 import pytest
 
+from knit_core import Knit
 from tests.cluster_bed import eventually
 from tests.fault_proxy import Refuse, Unreachable, paused
+from tests.faults import lasting
 from tests.faults.cells import CELLS, FAR_END, FAULTS, HOLD, Cell, selection
 from tests.faults.jobs import JOBS, Bench, Job, leftovers, until_done
 from tests.faults.network import faulty_cluster
@@ -51,6 +54,35 @@ def test_cell(bench: Bench, cell: Cell) -> None:
     job.clean()
     assert took < LIMIT, f"it took {took:.0f} s; told: {job.errors}"
     eventually(lambda: not leftovers(bench.network, standing), 20, "no other application is left")
+
+
+@pytest.fixture
+def impatient(bench: Bench) -> Iterator[Knit]:
+    with lasting.hurried(bench) as knit:
+        yield knit
+
+
+@pytest.mark.parametrize(
+    ("job", "place", "fault"),
+    [
+        pytest.param(*ending, fault, marks=() if (*ending, fault) in lasting.QUICK else pytest.mark.slow)
+        for ending in lasting.ENDS
+        for fault in lasting.FAULTS
+    ],
+)
+def test_a_fault_that_stays(bench: Bench, impatient: Knit, job: str, place: str, fault: str) -> None:
+    app = lasting.known(bench, impatient, job)
+    for each in lasting.places(place):
+        bench.network.places[each].set(lasting.FAULTS[fault])
+    lasting.ends(lambda: lasting.JOBS[job](app), lasting.ENDS[job, place], impatient)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("job", sorted(lasting.STOPPED))
+def test_an_applicationmaster_that_stands_still_for_good(bench: Bench, impatient: Knit, job: str) -> None:
+    app = lasting.known(bench, impatient, job)
+    with paused(bench.network.pid("master", app.id)):
+        lasting.ends(lambda: lasting.JOBS[job](app), lasting.STOPPED[job], impatient)
 
 
 class UnderFault:
