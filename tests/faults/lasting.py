@@ -19,6 +19,7 @@ from knit_core.clock import Signal
 from knit_core.errors import (
     ConnectionFailed,
     KnitError,
+    LogsUnavailable,
     MasterUnreachable,
     ServiceUnavailable,
     WaitTimeout,
@@ -36,10 +37,12 @@ JOBS: dict[str, Callable[[Application], object]] = {
     "wait-on": lambda app: app.wait(),
     "wait-ended": lambda app: app.wait(),
     "logs": lambda app: list(app.logs()),
+    "old-logs": lambda app: list(app.logs()),
     "kv": lambda app: app.kv.put("key", 1),
     "kill": lambda app: app.kill("enough"),
 }
 RM, HDFS, MASTER = "client-resourcemanager", "client-namenode", "client-master"
+DATA, NODE = "client-datanode", "client-nodemanager"
 BOTH = f"{MASTER} and {RM}"
 
 
@@ -63,6 +66,10 @@ ENDS = {
     ("wait", HDFS): End(100 + CALL, (WaitTimeout,)),
     ("wait", MASTER): End(100 + CALL, (WaitTimeout,)),
     ("wait-on", RM): End(300 + 2 * CALL, AWAY),
+    ("launch", DATA): End(4 * CALL, AWAY),
+    ("logs", NODE): End(CALL),
+    ("old-logs", HDFS): End(CALL, AWAY),
+    ("old-logs", DATA): End(6 * CALL, (*AWAY, LogsUnavailable)),
     ("wait-ended", HDFS): End(300 + 2 * CALL, AWAY),
     ("logs", RM): End(CALL, AWAY),
     ("logs", HDFS): End(CALL),
@@ -121,7 +128,7 @@ def hurried(bench: Bench) -> Iterator[Knit]:
 
 def known(bench: Bench, knit: Knit, job: str) -> Application:
     """The application for a job: one that has ended, or one of which the client has reached the ApplicationMaster."""
-    if job == "wait-ended":
+    if job in ("wait-ended", "old-logs"):
         return knit.attach(bench.old().id)
     app = knit.attach(bench.standing().id)
     app.master._connect /= FASTER
