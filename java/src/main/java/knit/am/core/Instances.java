@@ -222,8 +222,8 @@ final class Instances {
       // It ended before we heard that it had begun.
       container = context.roster.update(container.running(event.at, false));
     }
-    boolean left = container.isPreempting() && group.spec.grace > 0 && !group.spec.success.contains(event.exit);
-    String yarns = left ? "left, as it was to be preempted" : Exits.yarnsDoing(event.exit);
+    boolean mayLeave = event.exit >= 0 && container.isPreempting() && group.spec.grace > 0;
+    String yarns = mayLeave && !group.spec.success.contains(event.exit) ? "left, as it was to be preempted" : Exits.yarnsDoing(event.exit);
     if (container.isCondemned()) {
       health.failed(container.host(), event.at);
       fail(group, container.ended(ContainerState.FAILED, event.at, event.exit, container.diagnostics(),

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.util.Arrays;
 import java.util.List;
 import knit.am.Specs;
+import knit.am.json.Json;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -279,7 +280,11 @@ class ServicesTest {
     assertEquals(Bench.list("Request 3"), bench.completed(1, 143).names());
     bench.grant(3).launched(3).completed(2, 0);
     preempting(bench, 3);
-    bench.completed(3, 0); // it was done in time
+    assertEquals(Bench.list("Request 4"), bench.completed(3, -102).names()); // it did not leave
+    assertTrue(Json.write(bench.core.views().containers()).contains("was preempted; replaced"));
+    bench.grant(4).launched(4);
+    preempting(bench, 4);
+    bench.completed(4, 0); // it was done in time
     assertEquals("SUCCEEDED", bench.result().get("outcome"));
   }
 
@@ -287,7 +292,7 @@ class ServicesTest {
   void whoHasNoGraceIsNotSentASignal() {
     Bench bench = Bench.running(1);
     assertEquals(Bench.list(), preempting(bench, 1).names());
-    assertTrue(knit.am.json.Json.write(bench.core.views().events(0, 100)).contains("container-preempting"));
+    assertTrue(Json.write(bench.core.views().events(0, 100)).contains("container-preempting"));
     assertEquals(Bench.list("Request 2"), bench.completed(1, -102).names());
     bench.grant(2).launched(2);
     preempting(bench, 2);
@@ -344,13 +349,13 @@ class ServicesTest {
     bench.grant(1).launched(1);
     assertEquals(Bench.list(), refused(bench, 2, 77).names());
     assertEquals(Bench.list("main_0/1 RUNNING", "main_1/1 WAITING"), bench.containers());
-    assertTrue(knit.am.json.Json.write(bench.core.views().containers()).contains("YARN refuses its request: more than 1024"));
+    assertTrue(Json.write(bench.core.views().containers()).contains("YARN refuses its request: more than 1024"));
     assertEquals(Bench.list(), bench.tick(999).names());
     assertEquals(Bench.list("Request 3"), bench.tick(1).names());
     refused(bench, 3);
     assertEquals(bench.clock.now() + 2000, bench.core.nextTick());
     bench.tick(2000).grant(4).launched(4);
-    assertTrue(!knit.am.json.Json.write(bench.core.views().containers()).contains("refuses"));
+    assertTrue(!Json.write(bench.core.views().containers()).contains("refuses"));
     bench.completed(1, 0).completed(4, 0);
     assertEquals("SUCCEEDED", bench.result().get("outcome"));
   }
