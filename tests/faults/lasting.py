@@ -52,24 +52,26 @@ class End:
     Attributes:
         within: seconds of the client's clock.
         errors: one of these is raised; none: it is done in spite of the fault.
+        least: seconds for which the fault is forgiven.
     """
 
     within: float
     errors: tuple[type[KnitError], ...] = ()
+    least: float = 0.0
 
 
 ENDS = {
     ("launch", RM): End(CALL, AWAY),
     ("launch", HDFS): End(CALL, AWAY),
-    ("wait", RM): End(100 + CALL, (WaitTimeout,)),
+    ("wait", RM): End(100 + CALL, (WaitTimeout,), 100),
     ("wait", HDFS): End(100 + CALL, (WaitTimeout,)),
     ("wait", MASTER): End(100 + CALL, (WaitTimeout,)),
-    ("wait-on", RM): End(300 + 2 * CALL, AWAY),
+    ("wait-on", RM): End(300 + 2 * CALL, AWAY, 300),
     ("launch", DATA): End(4 * CALL, AWAY),
     ("logs", NODE): End(CALL),
     ("old-logs", HDFS): End(CALL, AWAY),
     ("old-logs", DATA): End(CALL, AWAY),
-    ("wait-ended", HDFS): End(300 + 2 * CALL, AWAY),
+    ("wait-ended", HDFS): End(300 + 2 * CALL, AWAY, 300),
     ("logs", RM): End(CALL, AWAY),
     ("logs", HDFS): End(CALL),
     ("logs", MASTER): End(CALL),
@@ -81,7 +83,7 @@ ENDS = {
     ("kill", MASTER): End(2 * CALL),
     ("kill", BOTH): End(CALL, AWAY),
 }
-STOPPED = {"kv": End(300 + 3 * CALL, (MasterUnreachable,)), "kill": End(3 * CALL)}  # the ApplicationMaster
+STOPPED = {"kv": End(300 + 3 * CALL, (MasterUnreachable,), 300), "kill": End(3 * CALL)}  # the ApplicationMaster
 #: What `make test` runs: two that take a few seconds.
 QUICK = {("launch", RM, "refused"), ("kv", MASTER, "black-hole")}
 
@@ -140,6 +142,7 @@ def ends(act: Callable[[], Any], end: End, knit: Knit) -> None:
     with pytest.raises(end.errors) if end.errors else contextlib.nullcontext() as told:
         act()
     took = knit.clock.monotonic() - begun
-    assert took < end.within + 3 * FASTER, f"after {took:.0f} s of its clock, {told}"  # the machine may be busy for 3 s
+    busy = 3 * FASTER  # the machine may be, for so long
+    assert end.least <= took < end.within + busy, f"after {took:.0f} s of its clock, {told}"
     if told is not None and told.type is not WaitTimeout:
         assert told.value.transient
