@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -132,9 +131,10 @@ class YARNAPI:
                 self._client.resourcemanager.kill(app_id)
             except ApplicationNotFound:
                 return False
-            deadline = time.monotonic() + 30
-            while not app.report().ended and time.monotonic() < deadline:
-                time.sleep(0.1)
+            clock = self._client.clock
+            deadline = clock.monotonic() + 30
+            while not app.report().ended and clock.monotonic() < deadline:
+                clock.sleep(0.1)
             return True
 
     def kill_all(self, knit_only: bool = True) -> bool:

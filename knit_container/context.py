@@ -77,17 +77,20 @@ def barrier(name: str, parties: int | None = None, timeout: float | None = None)
     Raises:
         TimeoutError: not all came in time.
     """
-    if not inside:
-        return
+    if inside:
+        _wait_at(name, parties, timeout)
+
+
+def _wait_at(name: str, parties: int | None, timeout: float | None, clock: Any = time) -> None:
     body = {} if parties is None else {"parties": parties}
-    deadline = None if timeout is None else time.monotonic() + timeout
+    deadline = None if timeout is None else clock.monotonic() + timeout
     while True:
-        left = LONGEST_POLL if deadline is None else max(0.0, deadline - time.monotonic())
+        left = LONGEST_POLL if deadline is None else max(0.0, deadline - clock.monotonic())
         wait = max(1, int(min(left, LONGEST_POLL)))
         found = _call("PUT", f"/api/v1/barriers/{encoded(name)}", body, {"wait": str(wait)}, wait)
         if found["open"]:
             return
-        if deadline is not None and time.monotonic() >= deadline:
+        if deadline is not None and clock.monotonic() >= deadline:
             raise TimeoutError(
                 f"{found['arrived']} of {found['parties']} came to the barrier {name!r} within {timeout} s"
             )

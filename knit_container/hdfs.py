@@ -13,7 +13,7 @@ import secrets
 import ssl
 import time
 from collections.abc import Callable
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from knit_container.tls import connect
@@ -34,12 +34,13 @@ class HdfsFault(Exception):
     """HDFS did not do it; what it said."""
 
 
-def write(name: str, data: BinaryIO) -> None:
+def write(name: str, data: BinaryIO, clock: Any = time) -> None:
     """Put a file at `<the application's folder>/<name>`, whole or not at all; one that is there is replaced.
 
     Args:
         name: relative path; folders are made.
         data: seekable, read from its beginning for each try.
+        clock: what it reads and sleeps by.
 
     Raises:
         HdfsFault: it could not be written for five minutes, or was refused.
@@ -47,7 +48,7 @@ def write(name: str, data: BinaryIO) -> None:
     folder, _, last = name.rpartition("/")
     # a name of this call's own: a container may be started again while another attempt of it still writes
     temporary = f"{folder}/.{last}.{secrets.token_hex(8)}.tmp".lstrip("/")
-    deadline, pause, tries = time.monotonic() + _PATIENCE, 0.5, 0
+    deadline, pause, tries = clock.monotonic() + _PATIENCE, 0.5, 0
     try:
         while True:
             tries += 1
@@ -59,9 +60,9 @@ def write(name: str, data: BinaryIO) -> None:
             except ssl.SSLCertVerificationError as error:  # nothing that passes
                 raise HdfsFault(f"{name} could not be written to HDFS: {error.verify_message} (see KNIT_CA)") from None
             except (OSError, http.client.HTTPException) as error:
-                if time.monotonic() > deadline and tries >= _TRIES:
+                if clock.monotonic() > deadline and tries >= _TRIES:
                     raise HdfsFault(f"{name} could not be written to HDFS: {error!r}") from None
-            time.sleep(pause)
+            clock.sleep(pause)
             pause = min(2 * pause, 10.0)
     except BaseException:
         _forget(temporary)

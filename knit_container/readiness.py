@@ -7,9 +7,10 @@ import shutil
 import subprocess
 import sys
 import time
+from typing import Any
 
 
-def main(interval: float, timeout: float, command: str) -> None:
+def main(interval: float, timeout: float, command: str, clock: Any = time) -> None:
     """Try every `interval` seconds, `timeout` seconds each; ends with the program that it looks at."""
     from knit_container import ready
 
@@ -25,7 +26,7 @@ def main(interval: float, timeout: float, command: str) -> None:
                 return
         except (subprocess.TimeoutExpired, ConnectionError):  # or no ApplicationMaster for minutes: tell the next one
             pass
-        time.sleep(interval)
+        clock.sleep(interval)
 
 
 if __name__ == "__main__":

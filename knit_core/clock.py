@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Protocol
 
 
@@ -20,3 +21,25 @@ class Clock(Protocol):
         Args:
             seconds: how long; 0 or more.
         """
+
+
+class Signal(Protocol):
+    """What a thread can be woken by: a `threading.Event`, or a `threading.Condition` that it holds."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Pause until it is set or notified, at most so many seconds."""
+
+
+def pause(signal: Signal, seconds: float, clock: Clock = time) -> None:
+    """Pause until the signal comes, at most so many seconds.
+
+    Args:
+        signal: what ends the pause early.
+        seconds: how long; 0 or more.
+        clock: by which. One that tests turn says by its method `wait(signal, seconds)` how it does so.
+    """
+    getattr(clock, "wait", _wait)(signal, seconds)
+
+
+def _wait(signal: Signal, seconds: float) -> None:
+    signal.wait(seconds)

@@ -170,7 +170,7 @@ class Launcher:
         return plan.app_id
 
     def _submit_body(self, app_id: str, body: dict[str, object], claim: Claim | None) -> None:
-        self._post(body)
+        self._post(body, shared=claim is not None)
         self._before("accepted")
         if claim is not None and self.key is not None:
             if not claim.accepted:
@@ -203,12 +203,20 @@ class Launcher:
         except KnitError as error:  # the application runs, and its ApplicationMaster knows its lifetime
             self._say(f"warning: YARN was not told the lifetime, only the ApplicationMaster knows it: {error}")
 
-    def _post(self, body: dict[str, object]) -> None:
-        """Submit, until it is sure: after a doubt the ResourceManager is asked whether it knows the id."""
+    def _post(self, body: dict[str, object], *, shared: bool = False) -> None:
+        """Submit, until it is sure: after a doubt only when the ResourceManager has said that it does not know the id.
+
+        Args:
+            shared: another process may have submitted this id already.
+        """
         rm, app_id, clock = self.knit.resourcemanager, str(body["application-id"]), self.knit.clock
         deadline, pause, tries = clock.monotonic() + _SUBMIT_BUDGET, 0.3, 0
         while True:
             try:
+                if tries and _known(rm, app_id):
+                    return
+                if shared and not tries:
+                    rm.check_active(f"submit {app_id}")
                 rm.submit(body)
                 return
             except RequestRefused as error:
@@ -218,8 +226,6 @@ class Launcher:
                 raise
             except (ConnectionFailed, ServiceUnavailable) as error:
                 tries += 1
-                if _known(rm, app_id):
-                    return
                 if clock.monotonic() > deadline and tries >= _SUBMIT_TRIES:
                     raise
                 self._say(f"submission in doubt ({error}); trying again")
@@ -330,7 +336,7 @@ def _platform_problems(spec: ApplicationSpec) -> list[str]:
 def _known(rm: ResourceManager, app_id: str) -> bool:
     try:
         rm.app(app_id)
-    except (ApplicationNotFound, ConnectionFailed, ServiceUnavailable):
+    except ApplicationNotFound:
         return False
     return True
 

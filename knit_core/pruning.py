@@ -7,6 +7,7 @@ is kept safe), nor one that was used within the last hour.
 from __future__ import annotations
 
 import posixpath
+import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -25,6 +26,8 @@ YOUNGEST = 3600.0  # what was used within this is always kept: it may be about t
 HALF_WRITTEN = 86400.0  # seconds after which a temporary file is nobody's any more
 _INTERRUPTED = 3600.0  # seconds after which another pruning finishes what one has begun: it was killed
 _PARALLEL = 6
+# Names under which an ApplicationMaster begins its files.
+_OF_MASTER = re.compile(r"\.(journal-\d+-\d+|(master|result\.json)\.\d+)")
 
 
 @dataclass(frozen=True)
@@ -248,7 +251,11 @@ def sweep_temporaries(
             found = [row for listed in pool.map(hdfs.list, folders) for row in listed]
             rows += found
             folders = [row.path for row in found if row.folder]
-    old = [row.path for row in rows if not row.folder and _half(row) and row.modified < oldest]
+    old = [
+        row.path
+        for row in rows
+        if not row.folder and (_half(row) or _OF_MASTER.fullmatch(row.name)) and row.modified < oldest
+    ]
     return len(old) if dry_run else sum(hdfs.delete(path) for path in old)
 
 

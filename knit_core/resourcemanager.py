@@ -94,8 +94,30 @@ class ResourceManager:
             self.info()  # says it better when this is no ResourceManager
             raise
 
+    def check_active(self, action: str) -> None:
+        """Return when it has read its own records; asks once.
+
+        Args:
+            action: what is to be done, for the error.
+
+        Raises:
+            ServiceUnavailable: it is starting.
+        """
+        state = self.info(NEVER).get("haState")
+        if state not in {"ACTIVE", None}:
+            raise ServiceUnavailable(
+                f"{action}: the ResourceManager at {self.address} is starting ({state})",
+                address=self.address,
+                action=action,
+                not_carried_out=True,
+            )
+
     def submit(self, body: Mapping[str, Any], retry: RetryPolicy | None = None) -> None:
         """POST a submission body; returns on 202.
+
+        An id that may have been submitted before goes only to a ResourceManager that is active (`check_active`). One that
+        is starting takes it, finds it once more in its records and ends itself ("Application … is already present!",
+        RMAppManager.recoverApplication; seen with Hadoop 3.4.2).
 
         Raises:
             ConnectionFailed: whether it arrived may be unknown (`before_sending`): ask for the id, do not guess.
@@ -134,13 +156,8 @@ class ResourceManager:
             except RequestRefused as error:
                 if error.status != 404 and "NotFound" not in error.exception:
                     raise
-            if not again and (state := self.info(NEVER).get("haState")) not in {"ACTIVE", None}:
-                raise ServiceUnavailable(
-                    f"{action}: the ResourceManager at {self.address} is starting ({state})",
-                    address=self.address,
-                    action=action,
-                    not_carried_out=True,
-                )
+            if not again:
+                self.check_active(action)
         raise ApplicationNotFound(
             f"The ResourceManager at {self.address} does not know {app_id}: it was never submitted there, it "
             "ended so long ago that it was forgotten, or the ResourceManager was restarted without its state (see: knit list)",

@@ -210,6 +210,6 @@ class Result:
         text += f" (and {others} more)" if others else ""
         if failed.stderr:
             text += "\n  last lines of its stderr:\n" + "\n".join(f"  | {line}" for line in failed.stderr)
-        elif failed.diagnostics:
+        elif failed.diagnostics and not failed.diagnostics.startswith("exited with "):  # the same again
             text += f"\n  {failed.diagnostics}"
         return text + f"\n  all of it: knit logs {self.id}"

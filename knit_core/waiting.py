@@ -134,18 +134,34 @@ def drive(
         clock.sleep(step.seconds)
 
 
-async def drive_async(waiter: Waiter, look: Callable[[], Awaitable[Report]]) -> Report | None:
-    """Wait on an event loop; the final report, or None when YARN has forgotten it."""
-    import asyncio  # scripts that wait synchronously need not load it
+async def drive_async(
+    waiter: Waiter,
+    look: Callable[[], Awaitable[Report]],
+    *,
+    clock: Clock = time,
+    sleep: Callable[[float], Awaitable[object]] | None = None,
+) -> Report | None:
+    """Wait on an event loop; the final report, or None when YARN has forgotten it.
 
-    waiter.started = time.monotonic()
+    Args:
+        waiter: decides what follows each look.
+        look: asks for a report.
+        clock: tells the time.
+        sleep: pauses; None: by the event loop.
+    """
+    if sleep is None:
+        import asyncio  # scripts that wait synchronously need not load it
+
+        sleep = asyncio.sleep
+
+    waiter.started = clock.monotonic()
     while True:
         try:
             report = await look()
         except KnitError as error:
-            step = waiter.failed(error, time.monotonic())
+            step = waiter.failed(error, clock.monotonic())
         else:
-            step = waiter.saw(report, time.monotonic())
+            step = waiter.saw(report, clock.monotonic())
         if isinstance(step, Done):
             return step.report
-        await asyncio.sleep(step.seconds)
+        await sleep(step.seconds)

@@ -31,6 +31,10 @@ class SimulatedClock:
         """Its reading; seconds since 1970."""
         return self.now
 
+    def wait(self, _signal: object, seconds: float) -> None:
+        """As `sleep`: nobody signals meanwhile."""
+        self.sleep(seconds)
+
     def sleep(self, seconds: float, /) -> None:
         """Move it on, without waiting."""
         if seconds < 0:

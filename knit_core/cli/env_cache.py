@@ -13,7 +13,9 @@ import click
 
 from knit_core.cli.shared import client, console
 from knit_core.cli.upload import UploadBar
+from knit_core.clock import Clock
 from knit_core.errors import KnitError
+from knit_core.leases import PUSHED
 from knit_core.units import mebibytes, seconds, show_bytes, show_seconds
 
 if TYPE_CHECKING:
@@ -123,11 +125,11 @@ def prune(
     return 0
 
 
-def _show(out: Console, place: str, pruned: Pruned, dry_run: bool) -> None:
+def _show(out: Console, place: str, pruned: Pruned, dry_run: bool, clock: Clock = time) -> None:
     for item in pruned.gone:
-        idle = show_seconds(max(0.0, time.time() - item.used / 1000))
+        idle = show_seconds(max(0.0, clock.time() - item.used / 1000))
         out.print(f"  {item.path}  {item.name}  {show_bytes(item.size)}, not used for {idle}", style="dim")
-    in_use = sum(bool(item.holders) for item in pruned.kept)
+    in_use = sum(bool({*item.holders} - {PUSHED}) for item in pruned.kept)
     verb = "would free" if dry_run else "freed"
     half = f", {pruned.swept} half uploads" if pruned.swept else ""
     out.print(

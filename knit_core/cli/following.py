@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -97,7 +96,7 @@ def launch(
         if dry_run:
             click.echo(json.dumps(knit.plan(spec).describe(), indent=2))
             return 0
-        begun = time.monotonic()
+        begun = knit.clock.monotonic()
         try:
             app = _submit(knit, spec, options, out)
         except _STOPS as stop:
@@ -114,7 +113,7 @@ def launch(
             finally:
                 printer.close()
             result = app.wait()
-            span = show_seconds(time.monotonic() - begun)
+            span = show_seconds(knit.clock.monotonic() - begun)
             containers = counted(len({c.id for c in result.containers}), "container")
             out.print(f"✓ succeeded    {containers}, {span}      logs: knit logs {app.id}", style="green")
         except _STOPS as stop:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 
 from knit_core.application import Application
+from knit_core.clock import pause
 from knit_core.dask_yarn.launching import Scheduler
 from knit_core.dask_yarn.services import SCHEDULER_KEY
 from knit_core.errors import KnitError
@@ -43,8 +44,9 @@ class Follower:
                     if change.key == SCHEDULER_KEY and not change.deleted and not self._stop.is_set():
                         self._moved(Scheduler.parse(change.value, change.revision))
             except KnitError:
-                if self._has_ended() or self._stop.wait(_PAUSE):
+                if self._has_ended():
                     return
+                pause(self._stop, _PAUSE, self._app.knit.clock)
 
     def _has_ended(self) -> bool:
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -94,7 +93,8 @@ def wait_for_scheduler(app: Application, timeout: float) -> Scheduler:
         WaitTimeout: not in time; the message says what the application waits for.
         ApplicationFailed, …: it ended before that, with its last lines.
     """
-    deadline = time.monotonic() + timeout
+    clock = app.knit.clock
+    deadline = clock.monotonic() + timeout
     try:
         app.wait_until_ready(SCHEDULER, timeout=timeout)
     except WaitTimeout as error:
@@ -105,9 +105,9 @@ def wait_for_scheduler(app: Application, timeout: float) -> Scheduler:
         entry = app.kv.entry(SCHEDULER_KEY)
         if entry is not None:
             return Scheduler.parse(entry.value, entry.revision)
-        if time.monotonic() > deadline:
+        if clock.monotonic() > deadline:
             raise WaitTimeout(f"{app.id} runs, but no Dask scheduler said where it is within {timeout:g} s")
-        time.sleep(0.1)
+        clock.sleep(0.1)
 
 
 def wait_for_master(app: Application, timeout: float) -> None:

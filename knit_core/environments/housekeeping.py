@@ -7,6 +7,7 @@ import shutil
 import time
 from pathlib import Path
 
+from knit_core.clock import Clock
 from knit_core.environments.cache import Cache, default_cache_dir
 from knit_core.pruning import HALF_WRITTEN, Item, Pruned, choose
 
@@ -21,6 +22,7 @@ def prune_local(
     older_than: float | None = None,
     keep_size: int | None = None,
     dry_run: bool = False,
+    clock: Clock = time,
 ) -> Pruned:
     """Deletes what was not used for long; a build that runs now keeps all that it may be using.
 
@@ -29,17 +31,18 @@ def prune_local(
         older_than: seconds without use; 30 days when neither this nor a size is given.
         keep_size: bytes that may stay.
         dry_run: only say what would go.
+        clock: tells how long something was not used.
     """
     cache = Cache(cache_dir or default_cache_dir())
     items = [_item(path) for name in _FOLDERS for path in sorted((cache.root / name).glob("*"))]
     items += [_item(cache.root / name) for name in _WHOLE if (cache.root / name).is_dir()]
     items = [item for item in items if not item.path.endswith((".json", ".lock", ".tmp"))]
-    chosen = choose(items, time.time() * 1000, older_than=older_than, keep_size=keep_size)
+    chosen = choose(items, clock.time() * 1000, older_than=older_than, keep_size=keep_size)
     if not dry_run:
         with cache.work_folder() as work:
             chosen = [item for item in chosen if _delete(item, work)]
             _forget_lost(cache)
-            _sweep(cache, time.time())
+            _sweep(cache, clock.time())
     gone = {item.path for item in chosen}
     return Pruned(tuple(chosen), tuple(item for item in items if item.path not in gone))
 

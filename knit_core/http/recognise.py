@@ -8,11 +8,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import requests
+import urllib3
 
+RPC_PORT = "the RPC port of a Hadoop server, not its web port"
 _TIMEOUT = 2.0  # seconds
 _MOST = 1 << 16  # bytes that are read of an answer
+_MOST_OF_RPC = 200
 # Every daemon of Hadoop's tells its metrics under its own name.
 _METRICS = "/jmx?qry=Hadoop:service=*,name=JvmMetrics"
+_RPC = "Hadoop IPC port"  # its words
 _SERVICE = re.compile(r"Hadoop:service=(\w+),name=JvmMetrics")
 _NAMES = {
     "ResourceManager": "a ResourceManager",
@@ -38,17 +42,38 @@ def answers_at(base: str, verify: bool | str = True, proxies: Mapping[str, str] 
         session.trust_env = False
         session.verify = verify
         session.proxies = dict(proxies or {})
-        found = _SERVICE.search(_start_of(session, f"{base}{_METRICS}"))
+        metrics = _start_of(session, f"{base}{_METRICS}")
+        found = _SERVICE.search(metrics)
         if found is not None:
             return _NAMES.get(found[1], f"a {found[1]}")
         if '"metadatabase"' in _start_of(session, f"{base}/api/v2/monitor/health"):
             return "Airflow's api-server"
-        if "Hadoop IPC port" in _start_of(session, base):
-            return "the RPC port of a Hadoop server, not its web port"
+        if _RPC in metrics or _RPC in _start_of(session, base):
+            return RPC_PORT
     return ""
+
+
+def is_rpc_port(response: requests.Response) -> bool:
+    """Whether a reply whose body was not read yet is that of one of Hadoop's RPC ports to HTTP."""
+    fields = response.headers
+    endless = not {"Content-Length", "Transfer-Encoding", "Connection"} & {name.title() for name in fields}
+    plain = response.status_code == 404 and fields.get("Content-Type") == "text/plain"
+    return plain and endless and _RPC in _beginning(response)
 
 
 def _start_of(session: Any, url: str) -> str:
     with session.get(url, timeout=_TIMEOUT, stream=True) as response:
-        data = response.raw.read(_MOST, decode_content=True)
-    return bytes(data).decode("utf-8", "replace")
+        return _beginning(response)
+
+
+def _beginning(response: requests.Response) -> str:
+    """What came of the body.
+
+    An RPC port gives no length and resets the connection, as it has not read the request: no more is asked for than came.
+    """
+    data, fields = b"", response.headers
+    size, most = (_MOST, _MOST) if "Content-Length" in fields or "Transfer-Encoding" in fields else (1, _MOST_OF_RPC)
+    with contextlib.suppress(urllib3.exceptions.HTTPError, OSError):
+        while len(data) < most and (piece := response.raw.read(size, decode_content=True)):
+            data += piece
+    return data.decode("utf-8", "replace")

@@ -29,7 +29,7 @@ from knit_core.errors import (
 )
 from knit_core.http.auth import AuthStrategy
 from knit_core.http.heads import WholeReplies
-from knit_core.http.recognise import answers_at
+from knit_core.http.recognise import RPC_PORT, answers_at, is_rpc_port
 from knit_core.http.retry import RetryPolicy
 from knit_core.proxies import Proxies, without_user
 from knit_core.showing import shown
@@ -83,6 +83,10 @@ class _Call:
     safe: bool
 
 
+class RpcPort(requests.RequestException):
+    """What answers is one of Hadoop's RPC ports, not a web server."""
+
+
 class _Session(requests.Session):
     """A session that asks for each request, redirected ones too, which proxy it goes through."""
 
@@ -133,6 +137,7 @@ class HttpService:
             session.mount(scheme, WholeReplies(pool_maxsize=_KEPT))
         session.trust_env = False
         session.verify = self.endpoint.verify
+        session.hooks["response"].append(_no_rpc_port)
         session.headers.update({"X-XSRF-Header": "knit", "Accept": "application/json", "User-Agent": "knit"})
         self.endpoint.auth.configure(session)
         return session
@@ -248,6 +253,12 @@ class HttpService:
             action: what it was for.
             name: of what was asked, where that is not the endpoint itself ("DataNode").
         """
+        if isinstance(error, RpcPort):
+            usual = _WEB_PORTS.get(name or self.endpoint.name)
+            hint = (
+                f": the {self.endpoint.name}'s web port is {usual} unless the cluster sets another." if usual else "."
+            )
+            return UnexpectedReply(f"{action}: {base} is {RPC_PORT}{hint}", address=base, action=action)
         reason, before = _reason(error)
         where = f"the {name or self.endpoint.name} at {self._route(base)}"
         hint = {
@@ -305,6 +316,17 @@ def _revealed(value: Any) -> Any:
     if isinstance(value, Hidden):
         return value.reveal()
     raise TypeError(f"JSON cannot say {type(value).__name__}")
+
+
+def _no_rpc_port(response: requests.Response, *_args: Any, **_options: Any) -> None:
+    """Refuses what an RPC port of Hadoop's answers; its body cannot be read to the end.
+
+    Raises:
+        RpcPort: it is one.
+    """
+    if is_rpc_port(response):
+        response.close()
+        raise RpcPort("not a web port", request=response.request)
 
 
 def base_of(response: requests.Response) -> str:

@@ -7,6 +7,8 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
 
+from knit_core.clock import Clock
+
 WELL_KNOWN: dict[str, int] = {
     "namenode": 9820,
     "namenode-http": 9870,
@@ -61,16 +63,18 @@ def has_address(address: str) -> bool:
     return True
 
 
-def wait_free(wanted: Iterable[tuple[str, int]], deadline: float, *, free: IsFree = is_free) -> bool:
-    """Wait until all (address, port) pairs can be bound; False when `deadline` (of time.monotonic) passed first.
+def wait_free(
+    wanted: Iterable[tuple[str, int]], deadline: float, *, free: IsFree = is_free, clock: Clock = time
+) -> bool:
+    """Wait until all (address, port) pairs can be bound; False when `deadline` (of the clock's `monotonic`) passed first.
 
     A JVM that was killed is a zombie a little before the kernel has closed its sockets.
     """
     left = list(wanted)
     while left := [pair for pair in left if not free(*pair)]:
-        if time.monotonic() > deadline:
+        if clock.monotonic() > deadline:
             return False
-        time.sleep(0.05)
+        clock.sleep(0.05)
     return True
 
 

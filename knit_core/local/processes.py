@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from knit_core.clock import Clock
+
 PROC = Path("/proc")
 # The daemons that this process started (they outlive it) and has not seen end.
 _children: set[int] = set()
@@ -103,11 +105,11 @@ def spawn(command: list[str], log: Path, env: dict[str, str], cwd: Path) -> Proc
     return ProcessRecord(pid, start_mark(pid) or "ended at once")
 
 
-def exit_code(record: ProcessRecord, timeout: float, poll: float = 0.05) -> int | None:
+def exit_code(record: ProcessRecord, timeout: float, poll: float = 0.05, *, clock: Clock = time) -> int | None:
     """The exit code of a process that `spawn` started here, or None when it has not ended after `timeout` seconds."""
-    deadline = time.monotonic() + timeout
-    while (code := reap(record.pid)) is None and time.monotonic() < deadline:
-        time.sleep(poll)
+    deadline = clock.monotonic() + timeout
+    while (code := reap(record.pid)) is None and clock.monotonic() < deadline:
+        clock.sleep(poll)
     return code
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import NamedTuple
 
+from knit_core.clock import Clock
 from knit_core.config import Config
 from knit_core.errors import KnitError, LogsUnavailable
 from knit_core.logs import ifile, tfile
@@ -56,8 +57,8 @@ class AggregatedLogs:
         packed: whether one of them is compressed in a way that cannot be read here.
     """
 
-    def __init__(self, hdfs: WebHdfs, config: Config, app_id: str, user: str) -> None:
-        self._hdfs, self._config, self._app, self._user = hdfs, config, app_id, user
+    def __init__(self, hdfs: WebHdfs, config: Config, app_id: str, user: str, clock: Clock = time) -> None:
+        self._hdfs, self._config, self._app, self._user, self._clock = hdfs, config, app_id, user, clock
         self._parts: dict[str, tuple[int, list[Part]]] = {}  # by path, with the size that the file had
         self._logs: dict[tuple[str, str], Uploaded] = {}
         self._lock = threading.Lock()
@@ -281,7 +282,7 @@ class AggregatedLogs:
                     tries += 1
                     if not error.transient or tries == _TRIES:
                         raise
-                    time.sleep(_FIRST_PAUSE * 2**tries)
+                    self._clock.sleep(_FIRST_PAUSE * 2**tries)
 
         return fetch
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Protocol
 
+from knit_core.clock import Clock
 from knit_core.errors import KnitError, LogsUnavailable, MissingLog, NotFound
 from knit_core.logs.aggregated import Found, Unfinished
 from knit_core.logs.lines import REMARK, Block, blocks, remark, said
@@ -115,6 +116,7 @@ class ContainerReader:
         emit: takes a block; returns False when nobody wants more.
         tail: at the first look, only the last so many lines of each log.
         turn: so many bytes of each log at a look, or a little more; None: as many as serve throughput.
+        clock: tells how long a file has been gone.
 
     Attributes:
         complete: whether all of an ended container was passed on.
@@ -130,9 +132,10 @@ class ContainerReader:
         emit: Callable[[Block], bool],
         tail: int | None = None,
         turn: int | None = None,
+        clock: Clock = time,
     ) -> None:
         self.row, self.complete = row, False
-        self._turn = turn
+        self._turn, self._clock = turn, clock
         self._node, self._uploads, self._streams = node, uploads, streams
         self._start, self._take, self._tail = start, emit, tail
         self._logs: dict[str, _Log] = {}
@@ -280,7 +283,7 @@ class ContainerReader:
         if not missing:
             log.missing_since = None
             return
-        now = time.monotonic()
+        now = self._clock.monotonic()
         log.missing_since = log.missing_since or now
         if now - log.missing_since > _MISSED:
             self.remark(

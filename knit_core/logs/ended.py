@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -82,6 +81,7 @@ class EndedLogs:
 
     def __init__(self, application: Application, logs: AggregatedLogs, expected: Expected, timeout: float) -> None:
         self._application, self._logs, self._expected, self._timeout = application, logs, expected, timeout
+        self._clock = application.knit.clock
         self._missing = dict(expected.rows)
         self._read: set[str] = set()
         self._unfinished: dict[str, str] = {}  # by node, its file
@@ -95,10 +95,10 @@ class EndedLogs:
         Raises:
             LogsUnavailable: something is missing or cannot be read; all else was handed out before.
         """
-        begun = time.monotonic()
+        begun = self._clock.monotonic()
         again, pause = False, _SOONEST
         while True:
-            over, late = self._over(), time.monotonic() - begun > self._timeout
+            over, late = self._over(), self._clock.monotonic() - begun > self._timeout
             try:
                 there = self._logs.look()
             except KnitError as error:
@@ -110,9 +110,9 @@ class EndedLogs:
             if self._is_all(over) or late or (over and again) or (not over and self._in_vain()):
                 break
             again = over  # what YARN says may be a moment ahead of what HDFS shows
-            time.sleep(pause)
+            self._clock.sleep(pause)
             pause = min(_LATEST, 1.5 * pause)
-        self._complain(there, over, time.monotonic() - begun)
+        self._complain(there, over, self._clock.monotonic() - begun)
 
     def _of(self, there: Listing, final: bool) -> Iterator[tuple[Container, Found]]:
         self._unfinished.clear()
@@ -200,7 +200,7 @@ class EndedLogs:
 
     def _states(self) -> dict[str, str]:
         """States of the nodes by `host:port`, as the ResourceManager sees them; asked for every other second at most."""
-        if time.monotonic() - self._states_at > _STATES_FRESH:
+        if self._clock.monotonic() - self._states_at > _STATES_FRESH:
             try:
                 rows = self._application.knit.resourcemanager.nodes(_AWAY + _THERE)
             except KnitError:
@@ -208,7 +208,7 @@ class EndedLogs:
             # One that came back is told of twice.
             rows.sort(key=lambda row: row.state in _THERE)
             self._node_states = {row.id: row.state for row in rows}
-            self._states_at = time.monotonic()
+            self._states_at = self._clock.monotonic()
         return self._node_states
 
 

@@ -98,7 +98,7 @@ def _logs(application: Application, selection: Selection, timeout: float) -> Ite
         rows += [master] if master else []
         selection.check(rows)
         rows = [row for row in rows if selection.wants(row)]
-        uploads = RunningUploads(reader.aggregated(report))
+        uploads = RunningUploads(reader.aggregated(report), application.knit.clock)
     yield from _on_nodes(application, reader, rows, uploads, selection)
 
 

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from knit_core.clock import Clock, pause
 from knit_core.errors import ConnectionFailed, KnitError, NotFound
 from knit_core.http import HttpService
 from knit_core.logs.container import ContainerReader, Stopped, Uploads
@@ -118,6 +119,7 @@ class Follower:
         once: look at each container once only.
         short: wait less long for nodes that do not answer; see `NodeLogs`.
         threads: how many at most.
+        clock: by which it decides when to look.
     """
 
     def __init__(
@@ -131,11 +133,12 @@ class Follower:
         once: bool = False,
         short: bool = False,
         threads: int = MOST_THREADS,
+        clock: Clock = time,
     ) -> None:
         self.channel = Channel()
         self._http, self._scheme, self._uploads, self._selection = http, scheme, uploads, selection
         self._offsets, self._once, self._most_threads = dict(cursor.offsets), once, threads
-        self._tail, self._short = selection.tail, short
+        self._tail, self._short, self._clock = selection.tail, short, clock
         self._nodes: dict[str, _Node] = {}
         self._threads: list[threading.Thread] = []
         self._changed = threading.Condition()
@@ -173,13 +176,14 @@ class Follower:
                 lambda stream: offsets.get(f"{key}/{stream}", 0),
                 self.channel.put,
                 self._tail,
+                clock=self._clock,
             )
             node.targets[row.yarn] = _Target(reader)
             return True
         ended = row.state.ended and not target.reader.row.state.ended
         target.reader.row = row
         if ended:
-            target.due = time.monotonic()
+            target.due = self._clock.monotonic()
         return ended
 
     def close(self) -> None:
@@ -188,10 +192,10 @@ class Follower:
             self._closed = True
             self._changed.notify_all()
         self.channel.close()
-        patience = time.monotonic() + _FAREWELL
+        patience = self._clock.monotonic() + _FAREWELL
         for thread in self._threads:
             if thread is not threading.current_thread():
-                thread.join(max(0.0, patience - time.monotonic()))
+                thread.join(max(0.0, patience - self._clock.monotonic()))
 
     def unread(self) -> list[Container]:
         """Containers of which not everything, or nothing, could be read."""
@@ -236,7 +240,7 @@ class Follower:
         """The node that waits longest, marked as busy; waits for one. None: it is over."""
         with self._changed:
             while not self._closed:
-                now = time.monotonic()
+                now = self._clock.monotonic()
                 free = [(node.due(), number) for number, node in enumerate(self._nodes.values()) if not node.busy]
                 due, number = min(free, default=(float("inf"), 0))
                 if due <= now:
@@ -246,16 +250,16 @@ class Follower:
                         self._hire()
                     return node
                 self._waiting += 1
-                self._changed.wait(min(due - now, 3600.0))
+                pause(self._changed, min(due - now, 3600.0), self._clock)
                 self._waiting -= 1
             return None
 
     def _ask(self, node: _Node) -> None:
         """Look at all of a node's containers that are due."""
         with self._changed:
-            due = [target for target in node.targets.values() if target.due <= time.monotonic()]
+            due = [target for target in node.targets.values() if target.due <= self._clock.monotonic()]
         for target in due:
-            begun = time.monotonic()
+            begun = self._clock.monotonic()
             try:
                 came = target.reader.poll()
             except NotFound as error:  # not started yet, or already on its way to HDFS
@@ -280,10 +284,10 @@ class Follower:
             target.due = float("inf")
             return
         target.pause = SOONEST if came else min(LATEST, target.pause * 1.5)
-        target.due = time.monotonic() + (0.0 if came >= _BUSY else target.pause)
+        target.due = self._clock.monotonic() + (0.0 if came >= _BUSY else target.pause)
 
     def _unreachable(self, node: _Node, error: ConnectionFailed, begun: float) -> None:
-        now = time.monotonic()
+        now = self._clock.monotonic()
         node.failing_since = node.failing_since or begun
         node.pause = min(_LATEST_UNREACHABLE, max(2 * node.pause, SOONEST, now - begun))
         with self._changed:  # new containers may be added to the node meanwhile

@@ -62,7 +62,7 @@ class LogReader:
         report = self.report()
         if report is not None and not report.ended:
             logs = self.aggregated(report)
-            uploads = RunningUploads(logs)
+            uploads = RunningUploads(logs, self._knit.clock)
             make = lambda: self._follower(uploads, not go_on)  # noqa: E731
             if not go_on:
                 yield from once(self._application, make, self._selection, report)
@@ -135,7 +135,9 @@ class LogReader:
         """The application's aggregated logs."""
         if self._logs is None:
             owner = (report.user if report else "") or (result.user if result else "") or self._knit.config.user
-            self._logs = AggregatedLogs(self._knit.hdfs, self._knit.config, self._application.id, owner)
+            self._logs = AggregatedLogs(
+                self._knit.hdfs, self._knit.config, self._application.id, owner, self._knit.clock
+            )
         return self._logs
 
     @property
@@ -152,7 +154,16 @@ class LogReader:
         chosen: Uploads = uploads or self.no_uploads
         # Of a running application nothing is lost when a slow node is left out: its lines come after the end.
         short = single and uploads is not None
-        return Follower(self._knit.nodes, self.scheme, chosen, self._selection, self.cursor, once=single, short=short)
+        return Follower(
+            self._knit.nodes,
+            self.scheme,
+            chosen,
+            self._selection,
+            self.cursor,
+            once=single,
+            short=short,
+            clock=self._knit.clock,
+        )
 
 
 class _NoUploads:

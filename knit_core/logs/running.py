@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from knit_core.clock import Clock, pause
 from knit_core.errors import ApplicationNotFound, KnitError, NotAuthorized
 from knit_core.ids import ContainerId
 from knit_core.logs.aggregated import AggregatedLogs, Found, Unfinished
@@ -35,8 +36,8 @@ ITSELF = Container("knit", "", 0, 1, ContainerState.RUNNING)  # what remarks on 
 class RunningUploads:
     """What rolling aggregation has uploaded of a running application; see `container.Uploads`."""
 
-    def __init__(self, logs: AggregatedLogs) -> None:
-        self._logs, self._lock = logs, threading.Lock()
+    def __init__(self, logs: AggregatedLogs, clock: Clock = time) -> None:
+        self._logs, self._lock, self._clock = logs, threading.Lock(), clock
         self.possible = logs.enabled and logs.rolling
         self._seen: Listing | None = None
         self._at = 0.0
@@ -57,10 +58,10 @@ class RunningUploads:
 
     def _look(self, fresh: float) -> Listing:
         """What is there, as it was not longer than `fresh` seconds ago."""
-        asked = time.monotonic()
+        asked = self._clock.monotonic()
         with self._lock:
             if self._seen is None or asked - self._at > fresh:
-                self._at = time.monotonic()
+                self._at = self._clock.monotonic()
                 self._seen = self._logs.look()
             return self._seen
 
@@ -87,6 +88,7 @@ class Watcher:
 
     def __init__(self, application: Application, follower: Follower, selection: Selection) -> None:
         self._application, self._follower, self._selection = application, follower, selection
+        self._clock = application.knit.clock
         self._stop = threading.Event()
         self._faulty_since: float | None = None
         self._unknown_since: float | None = None
@@ -107,14 +109,14 @@ class Watcher:
         self._thread.join(0.5)
 
     def _watch(self) -> None:
-        pause = _SOONEST
+        seconds = _SOONEST
         try:
             while not self._stop.is_set():
                 if self._look():
                     break
                 # The first containers are waited for eagerly.
-                pause = _SOONEST if self._update() or not self.rows else min(_LATEST, 1.3 * pause)
-                self._stop.wait(pause)
+                seconds = _SOONEST if self._update() or not self.rows else min(_LATEST, 1.3 * seconds)
+                pause(self._stop, seconds, self._clock)
         except Exception as error:  # raised where the lines are taken
             self.error = error
         self._follower.close()
@@ -125,12 +127,12 @@ class Watcher:
             self.report = self._application.report()
         except ApplicationNotFound:
             # So answers, too, a ResourceManager that has just begun to read what it knew before its restart.
-            now = time.monotonic()
+            now = self._clock.monotonic()
             self._unknown_since = self._unknown_since or now
             self.ended = now - self._unknown_since > _FORGOTTEN
             self.report = None if self.ended else self.report
         except KnitError as error:
-            now = time.monotonic()
+            now = self._clock.monotonic()
             self._faulty_since = self._faulty_since or now
             if not error.transient or now - self._faulty_since > _PATIENCE:
                 raise

@@ -7,7 +7,6 @@ piece of memory, whatever its size.
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -79,10 +78,10 @@ class LogWatch:
 
     def __init__(self, application: Application, cursor: LogCursor | None = None) -> None:
         self.cursor = LogCursor() if cursor is None else cursor
-        self._application, self._selection = application, Selection()
+        self._application, self._selection, self._clock = application, Selection(), application.knit.clock
         reader = LogReader(application, self._selection)
         self._scheme = reader.scheme
-        self._uploads = RunningUploads(reader.aggregated(None))
+        self._uploads = RunningUploads(reader.aggregated(None), self._clock)
         self._nodes: dict[str, _Node] = {}
         self._targets: dict[str, _Target] = {}
         self._rows_at = -_FRESH
@@ -94,7 +93,7 @@ class LogWatch:
         Whoever stops taking lines gets the next ones at the next look. Whoever looks for all has looked when nothing
         comes.
         """
-        until = time.monotonic() + seconds
+        until = self._clock.monotonic() + seconds
         self._refresh()
         targets = list(self._targets.values())
         self._turn = self._turn % len(targets) if targets else 0
@@ -103,7 +102,7 @@ class LogWatch:
             yield from target.take(self.cursor)
             self._read(target)
             yield from target.take(self.cursor)
-            if time.monotonic() > until:
+            if self._clock.monotonic() > until:
                 return
 
     def leave(self, yarn: str, stream: str) -> None:
@@ -120,13 +119,13 @@ class LogWatch:
             node.logs.close()
 
     def _refresh(self) -> None:
-        if time.monotonic() - self._rows_at < _FRESH:
+        if self._clock.monotonic() - self._rows_at < _FRESH:
             return
         try:
             rows = self._application.containers(patience=0)
         except KnitError:
             rows = []  # before the first ApplicationMaster, or between two: those that are known are read meanwhile
-        self._rows_at = time.monotonic()
+        self._rows_at = self._clock.monotonic()
         for row in rows:
             if row.yarn and row.node_http:
                 self._know(row)
@@ -147,13 +146,14 @@ class LogWatch:
                 lambda stream: self.cursor.at(row.yarn, stream),
                 target.keep,
                 turn=_PIECE,
+                clock=self._clock,
             )
         elif row.state.ended and not target.reader.row.state.ended:
             target.due = 0.0
         target.reader.row = row
 
     def _read(self, target: _Target) -> None:
-        now, reader = time.monotonic(), target.reader
+        now, reader = self._clock.monotonic(), target.reader
         if reader.complete or reader.left or now < max(target.due, target.node.not_before):
             return
         came = 0
@@ -164,7 +164,7 @@ class LogWatch:
         except ConnectionFailed as error:
             node = target.node
             node.pause = min(_LATEST_UNREACHABLE, max(2 * node.pause, 2.0))
-            node.not_before = time.monotonic() + node.pause
+            node.not_before = self._clock.monotonic() + node.pause
             if node.pause > 2.0:  # not for the first time
                 reader.remark(f"its node cannot be reached ({error.address}); its lines come later")
             return
@@ -172,7 +172,7 @@ class LogWatch:
             reader.remark(f"its logs cannot be read now: {error}")
         target.node.pause = 0.0
         target.pause = SOONEST if came else min(LATEST, target.pause * 1.5)
-        target.due = time.monotonic() + target.pause
+        target.due = self._clock.monotonic() + target.pause
 
 
 __all__ = ["LogWatch"]

@@ -206,10 +206,12 @@ def test_a_wrong_port_says_what_answers_there(clean_cluster: LocalCluster) -> No
     nn = clean_cluster.namenode_url
     node = f"http://{rm_get(clean_cluster, '/nodes')['nodes']['node'][0]['nodeHTTPAddress']}"
     data = _port_of(clean_cluster, "dfs.datanode.http.address")
-    for address, what in [(nn, "a NameNode"), (node, "a NodeManager"), (data, "a DataNode")]:
+    with Knit(clean_cluster.resourcemanager_url, user="alice") as knit:
+        rpc = f"http://{knit.config.filesystem.value.partition('://')[2]}"
+    for address, what in [(rpc, "RPC port"), (nn, "a NameNode"), (node, "a NodeManager"), (data, "a DataNode")]:
         with Knit(address, user="alice") as knit:
             for call in (knit.resourcemanager.info, knit.list):
-                with pytest.raises(KnitError, match=f"This is .*{what}.*8088"):
+                with pytest.raises(KnitError, match=f" is .*{what}.*8088"):
                     call()
 
 

@@ -54,6 +54,7 @@ def test_it_ends_with_the_programs_own_code_and_nothing_waits_for_input(knit: Kn
         os.close(reading)
         os.close(writing)
     assert done.returncode == 9, done.stderr
+    assert done.stderr.count("exited with 9") == 1, done.stderr
     assert done.stdout.rstrip().endswith("| done")
     assert "✓" not in done.stderr
     assert "✗ ApplicationFailed: application_" in done.stderr

@@ -192,10 +192,19 @@ class Soak:
             name = rng.choices(list(FAULTS), [weight for weight, _ in FAULTS.values()])[0]
             self.say(f"soak: {name}")
             try:
+                self._restart_the_dead()
                 if FAULTS[name][1](self, rng):
                     self.tally.faults[name] += 1
             except (LocalClusterError, OSError) as error:
                 self.tally.wrong.append(f"fault {name}: the cluster did not come back: {error}")
+
+    def _restart_the_dead(self) -> None:
+        """A daemon that ended by itself counts as something wrong (what we ask of it may have been the cause)."""
+        for daemon in self.cluster.status().daemons:
+            if daemon.pid is None:
+                self.say(f"soak: {daemon.name} has ended by itself")
+                self.tally.wrong.append(f"{daemon.name} ended by itself: {_cause(self.cluster.logs(daemon.name, 400))}")
+                self.cluster.restart(only=[daemon.name])
 
     def masters(self) -> list[psutil.Process]:
         """Processes of this cluster's ApplicationMasters."""
@@ -374,6 +383,13 @@ KINDS: dict[str, Callable[[Soak, random.Random], str | None]] = {
     "killed": killed,
     "scaled": scaled,
 }
+
+
+def _cause(lines: list[str]) -> str:
+    """The first line of a log's end that names an exception."""
+    return next(
+        (line.strip() for line in lines if "Exception" in line and not line.startswith("\tat")), "no word of it"
+    )
 
 
 # -- faults: whether it took place ---------------------------------------------

@@ -21,6 +21,7 @@ from knit_core.logs import LogLine
 from knit_core.result import Container, Result
 from knit_core.spec import ApplicationSpec, application_spec
 from knit_core.states import ContainerState, Outcome
+from tests.simulated_clock import SimulatedClock
 
 ID = "application_1_0001"
 Lines = Callable[[], Iterator[str]]
@@ -58,7 +59,7 @@ class App:
 class Client:
     """Launches that application."""
 
-    upload_progress = None
+    upload_progress, clock = None, SimulatedClock()
 
     def __init__(self, app: App, submitting: Callable[[], None] = lambda: None) -> None:
         self.app, self.submitting = app, submitting

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from knit_core.errors import ApplicationNotFound, RequestRefused
+from knit_core.errors import ApplicationNotFound, ConnectionFailed, RequestRefused, ServiceUnavailable
 from knit_core.launch import Launcher
 from tests.simulated_clock import SimulatedClock
 
@@ -50,3 +50,46 @@ def test_other_refusals_are_refusals() -> None:
         _post("no such queue", known=True)
     with pytest.raises(RequestRefused, match="duplicate"):
         _post(DUPLICATE, known=False)
+
+
+class Restarting:
+    """A ResourceManager that dies after it has stored what the first request brought, and reads its records for a while.
+
+    A submission that it gets meanwhile is the end of it, as with Hadoop's: it finds the application twice.
+    """
+
+    def __init__(self, clock: SimulatedClock, *, dies: bool) -> None:
+        self.clock, self.stored, self.starts_until = clock, not dies, clock.now + (0.0 if dies else 30.0)
+        self.submissions = 0
+
+    def _starting(self) -> bool:
+        return self.clock.now < self.starts_until
+
+    def check_active(self, action: str) -> None:
+        if self._starting():
+            raise ServiceUnavailable(f"{action}: it is starting")
+
+    def submit(self, _body: Any) -> None:
+        assert not (self.stored and self._starting()), "it ended itself"
+        self.submissions += 1
+        if not self.stored:
+            self.stored, self.starts_until = True, self.clock.now + 30.0
+            raise ConnectionFailed("the reply was lost")
+        raise RequestRefused(DUPLICATE)
+
+    def app(self, app_id: str) -> str:
+        self.check_active("ask")
+        if not self.stored:
+            raise ApplicationNotFound(app_id)
+        return app_id
+
+
+@pytest.mark.parametrize("dies", [True, False], ids=["my-reply-is-lost", "another-process-submitted-it"])
+def test_a_resourcemanager_that_reads_its_records_gets_no_second_submission(dies: bool) -> None:
+    clock = SimulatedClock()
+    rm = Restarting(clock, dies=dies)
+    knit = Knit(cast("Any", rm))
+    knit.clock = clock
+    Launcher(cast("Any", knit), cast("Any", None))._post({"application-id": APP}, shared=True)
+    assert rm.submissions == (1 if dies else 0)
+    assert clock.now >= rm.starts_until

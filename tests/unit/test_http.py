@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
@@ -271,6 +272,45 @@ def test_another_server_than_the_namenode_is_told(
             knit.patience = 1
             with pytest.raises(KnitError, match=r"This is a DataNode: the NameNode's web port is 9870"):
                 knit.hdfs.home()
+
+
+@pytest.fixture
+def rpc_port() -> Iterator[str]:
+    """Answers GET as Hadoop's RPC servers do: without a length, and closing before it has read the request."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+
+        def answer() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    with server.accept()[0] as connection:
+                        if connection.recv(4) == b"GET ":
+                            connection.sendall(
+                                b"HTTP/1.1 404 Not Found\r\nContent-type: text/plain\r\n\r\nIt looks like you are making an "
+                                b"HTTP request to a Hadoop IPC port. This is not the correct port for the web interface on "
+                                b"this daemon.\r\n"
+                            )
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        server.shutdown(socket.SHUT_RDWR)
+    thread.join()
+
+
+def test_an_rpc_port_is_named_at_once_with_the_port_that_is_meant(rpc_port: str) -> None:
+    with Knit(rpc_port, user="alice", options={"namenode": rpc_port}) as knit:
+        knit.clock = SimulatedClock(limit=0)
+        for call, port in (
+            (knit.resourcemanager.info, 8088),
+            (knit.hdfs.home, 9870),
+            (lambda: knit.hdfs.list("/"), 9870),
+        ):
+            with pytest.raises(UnexpectedReply) as told:
+                call()
+            assert f"{rpc_port} is the RPC port of a Hadoop server" in str(told.value)
+            assert f"web port is {port}" in str(told.value)
+            assert not told.value.transient
+    assert recognise.answers_at(rpc_port) == "the RPC port of a Hadoop server, not its web port"
 
 
 def test_what_cannot_be_recognised_is_not_waited_for(serve: Callable[..., Server]) -> None:

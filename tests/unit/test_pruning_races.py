@@ -292,12 +292,16 @@ def test_temporary_files_of_killed_callers_are_removed_a_day_later() -> None:
         f"{FOLDER}/.key.0123.tmp",
         f"{FOLDER}/apps/{APP}/.note.json.0123.tmp",
         f"{FOLDER}/apps/{APP}/results/.0.0123.tmp",
+        f"{FOLDER}/apps/{APP}/.journal-1-7",
+        f"{FOLDER}/apps/{APP}/.result.json.2",
     ]
     stay = [
         f"{FOLDER}/launches/{UPLOAD.sha256}/1",
         f"{FOLDER}/key",
         f"{FOLDER}/apps/{APP}/result.json",
         f"{FOLDER}/apps/{APP}/results/0",
+        f"{FOLDER}/apps/{APP}/.a-note.json",
+        f"{FOLDER}/apps/{APP}/journal-1-8",
     ]
     for path in [*left, *stay]:
         tree.publish(path, lambda: b"x")
@@ -307,9 +311,9 @@ def test_temporary_files_of_killed_callers_are_removed_a_day_later() -> None:
 
     assert sweep() == 0  # they may be being written
     clock.now += 86401
-    assert sweep(dry_run=True) == 4
-    assert sweep() == 4
-    assert [tree.status(path) is not None for path in left + stay] == [False] * 4 + [True] * 4
+    assert sweep(dry_run=True) == 6
+    assert sweep() == 6
+    assert [tree.status(path) is not None for path in left + stay] == [False] * 6 + [True] * 6
 
 
 def _again(staging: Staging, how: str, folder: Path) -> None:

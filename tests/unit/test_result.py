@@ -49,6 +49,16 @@ def test_a_failure_names_container_host_code_and_stderr() -> None:
     assert (caught.value.exit_code, caught.value.stderr) == (3, ["Boom"])
 
 
+@pytest.mark.parametrize("said", ["exited with 9 after 0.5 s", "was killed for memory: 300 MB used of 256 MB asked"])
+def test_how_a_failed_container_ended_is_said_once(said: str) -> None:
+    row = _row(0, "FAILED", exitCode=9, startedAt=1000, finishedAt=1500, diagnostics=said)
+    with pytest.raises(ApplicationFailed) as caught:
+        _result(
+            "FAILED", exitCode=9, containers=[row], diagnostics=f"main_0 (c_1 on node07) {said}"
+        ).raise_for_outcome()
+    assert str(caught.value).count("exited with 9") == str(caught.value).count(said) == 1
+
+
 @pytest.mark.parametrize(("outcome", "kind"), [("KILLED", ApplicationKilled), ("LOST", ApplicationLost)])
 def test_other_ends(outcome: str, kind: type[Exception]) -> None:
     with pytest.raises(kind, match=r"application_1_0001 was .*: why"):
