@@ -19,7 +19,6 @@ from knit_core.clock import Signal
 from knit_core.errors import (
     ConnectionFailed,
     KnitError,
-    LogsUnavailable,
     MasterUnreachable,
     ServiceUnavailable,
     WaitTimeout,
@@ -69,7 +68,7 @@ ENDS = {
     ("launch", DATA): End(4 * CALL, AWAY),
     ("logs", NODE): End(CALL),
     ("old-logs", HDFS): End(CALL, AWAY),
-    ("old-logs", DATA): End(6 * CALL, (*AWAY, LogsUnavailable)),
+    ("old-logs", DATA): End(CALL, AWAY),
     ("wait-ended", HDFS): End(300 + 2 * CALL, AWAY),
     ("logs", RM): End(CALL, AWAY),
     ("logs", HDFS): End(CALL),
