@@ -152,3 +152,21 @@ def test_a_resourcemanager_that_is_away_for_long_costs_nothing(knit: Knit, own: 
     assert not acknowledged(tmp_path, 2) - set(app.kv.keys("log/"))
     (tmp_path / "end").touch()
     assert app.wait(timeout=120).outcome is Outcome.SUCCEEDED
+
+
+def test_an_attempt_that_is_not_let_in_any_more_ends(knit: Knit, own: LocalCluster, forwarder: FaultProxy) -> None:
+    """The only one: YARN gave it up while neither it nor its NodeManager could hear so, and does not know its token any more."""
+    app = knit.submit("sleep 300", attempts=1, **SMALL)
+    app.wait_for_containers(1)
+    (first,) = masters(app, 1)
+    node = "nodemanager-2" if app.report().master.startswith("127.0.0.2") else "nodemanager"
+    (pid,) = [daemon.pid for daemon in own.status().daemons if daemon.name == node and daemon.pid]
+    (log,) = own.state_dir.glob(f"nodes/*/logs/*/{master_of(app, 1)}/stderr")
+    with paused(pid):
+        with forwarder.failing(BlackHole()):
+            eventually(lambda: app.report().state is State.FAILED, 90, "YARN gives it up")
+        eventually(lambda: not first.is_running(), 150, "it has ended by itself")
+        last = log.read_text().splitlines()
+    (ends,) = [line for line in last if "this attempt of the ApplicationMaster ends" in line]
+    assert "the ResourceManager has refused 60 times in a row" in ends
+    assert "InvalidToken" in ends
