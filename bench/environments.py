@@ -35,9 +35,9 @@ from rich.table import Table  # noqa: E402
 from trial import Bed, Failed, Launch, Peer, _fresh  # noqa: E402
 
 from knit_core import Knit  # noqa: E402
-from knit_core.envcache import push  # noqa: E402
 from knit_core.environments import Environment, EnvironmentBuilder  # noqa: E402
-from knit_core.environments.bytecode import Bytecode  # noqa: E402
+from knit_core.environments.pack.bytecode import Bytecode  # noqa: E402
+from knit_core.hdfs_cache.environments import push  # noqa: E402
 
 SIZES = {"small": ("numpy", "cloudpickle", "dask", "distributed"), "big": ()}  # big: all packages of the channel
 IMPORTS = "numpy, distributed"
@@ -117,7 +117,7 @@ def _prefix(size: str, work: Path, results: dict[str, Values]) -> Path:
 def _packing(prefix: Path, size: str, work: Path, runs: int, results: dict[str, Values]) -> Environment:
     import conda_pack
 
-    import knit_core.environments.prefix as ours
+    import knit_core.environments.pack.prefix as ours
 
     cache, output = work / f"packed-{size}", work / "conda-pack.tar.gz"
     changed = next(prefix.glob("lib/python3*/site-packages/cloudpickle/__init__.py"))

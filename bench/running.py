@@ -36,7 +36,7 @@ from knit_core.local import LocalCluster  # noqa: E402
 
 OURS, SKEIN = "knit", "skein 0.8.2"
 SCRIPTS = {OURS: "knit_driver.py", SKEIN: "skein_driver.py"}
-# Room for 500 containers; all of them sleep.
+# QueueHeadroom for 500 containers; all of them sleep.
 SETTINGS = {
     "yarn.nodemanager.resource.memory-mb": str(600 * MEMORY),
     "yarn.nodemanager.resource.cpu-vcores": "600",

@@ -125,7 +125,7 @@ class Knit:
 
     def check_needs_upload(self, path: str) -> bool:
         """Whether a launch with this file would upload it: it is not on HDFS with this content."""
-        from knit_core.staging import inspect
+        from knit_core.hdfs_cache.staging import inspect
 
         with translated():
             upload = inspect(path)

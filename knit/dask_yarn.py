@@ -14,7 +14,7 @@ from knit.core import Knit
 from knit.exceptions import KnitException, translated
 from knit_core.dask_yarn import DaskYARNCluster as Cluster
 from knit_core.dask_yarn.counting import Census
-from knit_core.units import mebibytes
+from knit_core.model.units import mebibytes
 
 _PACKAGES = ("python", "dask", "distributed")
 

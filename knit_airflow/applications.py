@@ -35,7 +35,7 @@ from knit_airflow.waiting import Done, Goal, Look, Waiting, drive, look
 
 if TYPE_CHECKING:
     from knit_core import Application, Knit
-    from knit_core.report import Report
+    from knit_core.model.report import Report
 
 #: XCom that holds the application's id from the moment it is known.
 ID_KEY = "application_id"
@@ -73,7 +73,7 @@ class ApplicationOperator(Ending, BaseOperator):
         **kwargs: Any,
     ) -> None:
         if log_limit is not None:
-            from knit_core.units import size
+            from knit_core.model.units import size
 
             size(log_limit)  # what makes no sense is said at once
         if executor_queue is not None:

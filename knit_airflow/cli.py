@@ -13,7 +13,7 @@ import click
 from knit_airflow.reaper import checked, find
 
 if TYPE_CHECKING:
-    from knit_core.report import Report
+    from knit_core.model.report import Report
 
 
 @click.group()

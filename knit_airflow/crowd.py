@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from knit_airflow.waiting import Done, Look, Waiting, look_of
 
 if TYPE_CHECKING:
-    from knit_core.report import Report
+    from knit_core.model.report import Report
 
 #: Seconds between two whole lists when short ones would do.
 WHOLE_EVERY = 60.0

@@ -254,7 +254,7 @@ class KnitDaskClusterOperator(DaskApplicationOperator):
             super()._conclude(context, application, done)
             raise AirflowException(f"{application.id} has ended before the tasks that need it began")
         from knit_core.dask_yarn.launching import wait_for_scheduler
-        from knit_core.units import seconds
+        from knit_core.model.units import seconds
 
         assert self._launch is not None
         scheduler = wait_for_scheduler(application, seconds(self.start_timeout))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from knit_core import Application
     from knit_core.dask_yarn import DaskYARNCluster
-    from knit_core.result import Result
+    from knit_core.model.result import Result
 
 #: Seconds for an orderly end before the application is killed.
 _CLOSING = 30.0

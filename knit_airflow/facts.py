@@ -6,8 +6,8 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from knit_core.report import Report
-    from knit_core.result import Result
+    from knit_core.model.report import Report
+    from knit_core.model.result import Result
 
 
 def facts_of(result: Result | None, report: Report | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from knit_core import Application
-    from knit_core.report import Report
+    from knit_core.model.report import Report
 
 #: What an application is asked for, of the operator's arguments.
 _ASKED = ("instances", "num_containers", "memory", "vcores", "gpus", "yarn_resources")

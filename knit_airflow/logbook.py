@@ -323,7 +323,7 @@ class _Rest:
                 yield "::endgroup::"
 
     def _lines_of(self, part: _Part) -> Iterator[str]:
-        from knit_core.units import show_bytes
+        from knit_core.model.units import show_bytes
 
         label = part.line.label
         yield from (f"{label} | {text}" for text in part.head)

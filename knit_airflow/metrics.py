@@ -16,7 +16,7 @@ from knit_airflow.compat import task_stats, triggerer_stats
 
 if TYPE_CHECKING:
     from knit_airflow.phases import Phase
-    from knit_core.report import Report
+    from knit_core.model.report import Report
 
 #: Name -> (kind, tags, meaning), as docs/airflow-observability.md has them.
 METRICS = {

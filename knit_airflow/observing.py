@@ -11,8 +11,8 @@ from knit_airflow import metrics, tracing
 from knit_airflow.phases import phases_of
 
 if TYPE_CHECKING:
-    from knit_core.report import Report
-    from knit_core.result import Result
+    from knit_core.model.report import Report
+    from knit_core.model.result import Result
 
 
 @contextlib.contextmanager

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from knit_core.report import Report
-    from knit_core.result import Result
+    from knit_core.model.report import Report
+    from knit_core.model.result import Result
 
 #: Containers whose start and end are told one by one.
 TOLD = 32

@@ -26,7 +26,7 @@ from knit_airflow.waiting import Done, Look, Waiting, look
 
 if TYPE_CHECKING:
     from knit_core import Knit
-    from knit_core.report import Report
+    from knit_core.model.report import Report
 
 #: Applications that are looked up at the same time.
 ABREAST = 4
@@ -208,7 +208,7 @@ class SharedPoll:
 
 
 def _list(knit: Knit, query: Query) -> list[Report]:
-    from knit_core.states import ENDED, State
+    from knit_core.model.states import ENDED, State
 
     return knit.resourcemanager.apps(
         states=list(State) if query.whole else ENDED,

@@ -16,7 +16,7 @@ from knit_airflow.hooks import KnitHook
 
 if TYPE_CHECKING:
     from knit_core import Knit
-    from knit_core.room import Room
+    from knit_core.model.queue_headroom import QueueHeadroom
 
 _polls: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, RoomPoll]] = weakref.WeakKeyDictionary()
 
@@ -42,18 +42,18 @@ class RoomPoll:
 
     def __init__(self, connect: Callable[[], Awaitable[Knit]], name: str) -> None:
         self._connect, self._name = connect, name
-        self._listeners: dict[asyncio.Queue[list[Room] | str], float] = {}
+        self._listeners: dict[asyncio.Queue[list[QueueHeadroom] | str], float] = {}
         self._task: asyncio.Task[None] | None = None
         self._woken = asyncio.Event()
         self.requests = 0
 
-    async def listen(self, poll: float) -> AsyncIterator[list[Room] | str]:
+    async def listen(self, poll: float) -> AsyncIterator[list[QueueHeadroom] | str]:
         """The rooms of all queues each time that they are asked for; a text when they could not be had.
 
         Parameters:
             poll: seconds between two requests, unless others want them sooner.
         """
-        letters: asyncio.Queue[list[Room] | str] = asyncio.Queue()
+        letters: asyncio.Queue[list[QueueHeadroom] | str] = asyncio.Queue()
         self._listeners[letters] = poll
         self._woken.set()
         if self._task is None or self._task.done():
@@ -78,7 +78,7 @@ class RoomPoll:
                 continue
             asked = time.monotonic()
             self.requests += 1
-            said: list[Room] | str
+            said: list[QueueHeadroom] | str
             try:
                 knit = knit or await self._connect()
                 about = self._name, len(self._listeners), "queues"

@@ -165,7 +165,7 @@ class KnitSensor(BaseSensorOperator):
         return step if isinstance(step, Done) else None
 
     def _see(self, context: Any, knit: Knit) -> Look:
-        from knit_core.states import State
+        from knit_core.model.states import State
 
         if self.launched_by is not None and self._application is None:
             place = place_of(self.launched_by, context["ti"])

@@ -33,7 +33,7 @@ class TaskLogs:
     """
 
     def __init__(self, application: Application, ti: Any, log: Any, limit: int | str | None, page: str) -> None:
-        from knit_core.units import size
+        from knit_core.model.units import size
 
         self._application, self._ti, self._log = application, ti, log
         self._limit = size(log_limit() if limit is None else limit)

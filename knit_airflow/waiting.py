@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from knit_core import Application
-    from knit_core.report import Report
+    from knit_core.model.report import Report
 
 #: Seconds for which a cluster may be out of reach before a wait gives up; the application is left alone then.
 PATIENCE = 600.0

@@ -30,8 +30,8 @@ from knit_airflow.waiting import Look
 from knit_airflow.watching import Edge, Ends
 
 if TYPE_CHECKING:
-    from knit_core.report import Report
-    from knit_core.room import Room
+    from knit_core.model.queue_headroom import QueueHeadroom
+    from knit_core.model.report import Report
 
 OUTCOMES = ("SUCCEEDED", "FAILED", "KILLED")
 
@@ -170,7 +170,7 @@ class KnitApplicationEnded(_Watcher):
 class KnitQueueHasRoom(_Watcher):
     """An event when a YARN queue that was full has room again: not while it has room, only when it gets it.
 
-    Room is what the queue may still take up to its largest capacity, what the queues above it and the cluster have left,
+    QueueHeadroom is what the queue may still take up to its largest capacity, what the queues above it and the cluster have left,
     less what applications of the queue already wait for. The event's payload has `queue` (its path), `memory` (MiB) and `vcores` of
     the room, `at` (Unix time), `connection`, and `again`: True when it may have been told before.
 
@@ -201,7 +201,7 @@ class KnitQueueHasRoom(_Watcher):
         knit_conn_id: str = KnitHook.default_conn_name,
         poll_interval: float = 10.0,
     ) -> None:
-        from knit_core.units import mebibytes
+        from knit_core.model.units import mebibytes
 
         super().__init__()
         wanted = mebibytes(memory) if memory else 0
@@ -235,7 +235,7 @@ class KnitQueueHasRoom(_Watcher):
         return {name: getattr(self, name) for name in names}
 
     @classmethod
-    async def _source(cls, kwargs: Mapping[str, Any]) -> AsyncIterator[list[Room] | str]:
+    async def _source(cls, kwargs: Mapping[str, Any]) -> AsyncIterator[list[QueueHeadroom] | str]:
         async for seen in room_poll(kwargs["knit_conn_id"]).listen(kwargs["poll_interval"]):
             yield seen
 
@@ -245,8 +245,8 @@ class KnitQueueHasRoom(_Watcher):
         edge.remember(memory)
         return edge
 
-    def _take(self, machine: Edge, seen: list[Room]) -> list[dict[str, Any]]:
-        from knit_core.room import room_in
+    def _take(self, machine: Edge, seen: list[QueueHeadroom]) -> list[dict[str, Any]]:
+        from knit_core.model.queue_headroom import room_in
 
         return machine.saw(room_in(seen, self.queue), time.time())
 

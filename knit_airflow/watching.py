@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from knit_core.report import Report
-    from knit_core.room import Room
+    from knit_core.model.queue_headroom import QueueHeadroom
+    from knit_core.model.report import Report
 
 #: Milliseconds for which an end may be shown late, by the times of other ends; what is older than that is over.
 LATE = 600_000
@@ -108,7 +108,7 @@ class Edge:
             self.told_at = memory.get("told_at")
             self._doubtful = bool(memory.get("firing"))
 
-    def saw(self, room: Room | None, now: float) -> list[dict[str, Any]]:
+    def saw(self, room: QueueHeadroom | None, now: float) -> list[dict[str, Any]]:
         """Take a look at the queue in; `now` is Unix time. A queue that takes nothing, or is not there, has no room."""
         free = (room.memory, room.vcores) if room is not None and room.running else (0, 0)
         if free[0] < self.memory * (1 - self.margin) or free[1] < self.vcores * (1 - self.margin):

@@ -20,29 +20,29 @@ if TYPE_CHECKING:
     from knit_core.environments import Environment
     from knit_core.errors import KnitError
     from knit_core.logs import LogCursor, LogLine
-    from knit_core.report import Report
-    from knit_core.result import Container, Result
+    from knit_core.model.report import Report
+    from knit_core.model.result import Container, Result
+    from knit_core.model.states import ContainerState, Outcome, State
     from knit_core.spec import ApplicationSpec, File, Service
-    from knit_core.states import ContainerState, Outcome, State
 
 __version__ = "1.0.0.dev0"
 
 _HOME = {
     "Application": "application",
     "ApplicationSpec": "spec",
-    "Container": "result",
-    "ContainerState": "states",
+    "Container": "model.result",
+    "ContainerState": "model.states",
     "Environment": "environments",
     "File": "spec",
     "Knit": "client",
     "KnitError": "errors",
     "LogCursor": "logs",
     "LogLine": "logs",
-    "Outcome": "states",
-    "Report": "report",
-    "Result": "result",
+    "Outcome": "model.states",
+    "Report": "model.report",
+    "Result": "model.result",
     "Service": "spec",
-    "State": "states",
+    "State": "model.states",
 }
 
 __all__ = [

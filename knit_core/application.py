@@ -15,23 +15,23 @@ from knit_core.errors import (
     NotFound,
     WaitTimeout,
 )
-from knit_core.http import RetryPolicy
-from knit_core.ids import ApplicationId
+from knit_core.hadoop.http import RetryPolicy
+from knit_core.hadoop.resource_manager import or_empty
+from knit_core.model.ids import ApplicationId
+from knit_core.model.report import Report
+from knit_core.model.representation import Rows, html_facts
+from knit_core.model.result import Container, Result
+from knit_core.model.service_status import Event, ServiceStatus
+from knit_core.model.states import State
+from knit_core.model.units import seconds
+from knit_core.monitoring.diagnosis import Pending, Why, why_ended, why_no_master, why_running
+from knit_core.monitoring.wait import Done, Waiter, drive
 from knit_core.reading import Reading
-from knit_core.report import Report
-from knit_core.resourcemanager import or_empty
-from knit_core.result import Container, Result
-from knit_core.running import Event, ServiceStatus
-from knit_core.showing import Rows, html_facts
-from knit_core.states import State
 from knit_core.steering import Steering
-from knit_core.units import seconds
-from knit_core.waiting import Done, Waiter, drive
-from knit_core.why import Pending, Why, why_ended, why_no_master, why_running
 
 if TYPE_CHECKING:
     from knit_core.client import Knit
-    from knit_core.master import Master
+    from knit_core.hadoop.application_master import ApplicationMasterClient
 
 _SHORTEST = 1.0  # seconds
 
@@ -48,7 +48,7 @@ class Application(Steering, Reading):
     def __init__(self, knit: Knit, app_id: str) -> None:
         self.id = str(ApplicationId.parse(app_id))
         self.knit = knit
-        self._master: Master | None = None
+        self._master: ApplicationMasterClient | None = None
 
     def __repr__(self) -> str:
         return f"Application({self.id!r})"
@@ -189,11 +189,11 @@ class Application(Steering, Reading):
             except KnitError as error:
                 if isinstance(error, ApplicationNotFound):
                     raise
-                step = waiter.failed(error, clock.monotonic())
+                step = waiter.on_error(error, clock.monotonic())
             else:
                 if condition(report) or report.ended:
                     return report
-                step = waiter.saw(report, clock.monotonic())
+                step = waiter.on_report(report, clock.monotonic())
             clock.sleep(getattr(step, "seconds", 0.0))
 
     def wait_until_ready(self, *services: str, timeout: float | str = 300.0) -> dict[str, ServiceStatus]:
@@ -275,7 +275,7 @@ class Application(Steering, Reading):
             return found
         if report is not None:
             return Result.from_report(report)
-        from knit_core.states import Outcome
+        from knit_core.model.states import Outcome
 
         return Result(
             self.id,
@@ -369,7 +369,7 @@ class Application(Steering, Reading):
         if ended:
             self.wait(check=True)
             raise error
-        step = waiter.failed(error, self.knit.clock.monotonic())
+        step = waiter.on_error(error, self.knit.clock.monotonic())
         if isinstance(step, Done):
             raise error
         self.knit.clock.sleep(step.seconds)
@@ -379,7 +379,7 @@ class Application(Steering, Reading):
         return Waiter(self.id, deadline, poll, started=self.knit.clock.monotonic())
 
     @property
-    def master(self) -> Master:
+    def master(self) -> ApplicationMasterClient:
         """Its ApplicationMaster's API."""
         if self._master is None:
             self._master = self.knit.master_of(self)

@@ -9,29 +9,37 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from knit_core.application import Application
-from knit_core.clock import Clock
 from knit_core.config import Config, HadoopConf, load_config
 from knit_core.config.identity import same_user
-from knit_core.described import with_environments, without_described
+from knit_core.config.proxies import without_user
 from knit_core.errors import ConfigError, RequestRefused, SpecError, UnexpectedReply
-from knit_core.http import AuthStrategy, BasicAuth, Direct, Endpoint, HttpService, RetryPolicy, SimpleAuth
-from knit_core.launch import Launcher
-from knit_core.ledger import Ledger
-from knit_core.master import Master
-from knit_core.plan import APPLICATION_TYPE, LaunchPlan
-from knit_core.proxies import without_user
-from knit_core.report import Report
-from knit_core.resourcemanager import ResourceManager
-from knit_core.secret import UserKey
-from knit_core.sharedcache import SharedCache
-from knit_core.showing import Rows, html_facts, one_line
+from knit_core.hadoop.application_master import ApplicationMasterClient
+from knit_core.hadoop.http import (
+    AuthStrategy,
+    BasicAuth,
+    DirectTransport,
+    Endpoint,
+    HttpService,
+    RetryPolicy,
+    SimpleAuth,
+)
+from knit_core.hadoop.resource_manager import ResourceManager
+from knit_core.hadoop.user_key import UserKey
+from knit_core.hadoop.webhdfs import WebHdfs
+from knit_core.hdfs_cache.shared_cache import SharedCache
+from knit_core.hdfs_cache.staging import Progress, Staging
+from knit_core.launch.build_environments import with_environments, without_described
+from knit_core.launch.launcher import Launcher
+from knit_core.launch.ledger import Ledger
+from knit_core.launch.plan import APPLICATION_TYPE, LaunchPlan
+from knit_core.model.clock import Clock
+from knit_core.model.report import Report
+from knit_core.model.representation import Rows, html_facts, one_line
+from knit_core.model.states import ACTIVE, State
+from knit_core.model.units import seconds
+from knit_core.monitoring.wait import PATIENCE
 from knit_core.spec import ApplicationSpec, application_spec
 from knit_core.spec.application import check_options
-from knit_core.staging import Progress, Staging
-from knit_core.states import ACTIVE, State
-from knit_core.units import seconds
-from knit_core.waiting import PATIENCE
-from knit_core.webhdfs import WebHdfs
 
 if TYPE_CHECKING:
     from knit_core.environments import Environment
@@ -78,7 +86,7 @@ class Knit:
         self.config = config or load_config(address, options, user=user)
         self.config.fetch, self.config.fetch_home = self._fetch, self._home
         self._services: list[HttpService] = []
-        self._direct = Direct(self.config.proxies)
+        self._direct = DirectTransport(self.config.proxies)
 
     def __repr__(self) -> str:
         return one_line("Knit", [("", self.config.settings["resourcemanager"].value), ("user", self.config.user)])
@@ -424,10 +432,10 @@ class Knit:
         """Requests to NodeManagers (their addresses differ by call)."""
         return self._service("NodeManager", [self.resourcemanager.address])
 
-    def master_of(self, application: Application) -> Master:
+    def master_of(self, application: Application) -> ApplicationMasterClient:
         """The API of an application's ApplicationMaster."""
         service = self._master_service
-        return Master(
+        return ApplicationMasterClient(
             application.id,
             lambda: self.user_key.application_secret(application.id),
             application.report,

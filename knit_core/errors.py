@@ -40,10 +40,7 @@ rest.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from knit_core.result import Result
+from typing import Any, NamedTuple, Protocol
 
 
 class KnitError(Exception):
@@ -268,10 +265,32 @@ class WaitTimeout(KnitError, TimeoutError):
     transient = True
 
 
+class EndedResult(Protocol):
+    """What errors tell of a `knit_core.Result`, which stands above this module."""
+
+    @property
+    def outcome(self) -> Any: ...
+
+    @property
+    def exit_code(self) -> int | None: ...
+
+    @property
+    def diagnostics(self) -> str: ...
+
+    @property
+    def containers(self) -> Sequence[Any]: ...
+
+    @property
+    def value(self) -> Any: ...
+
+    @property
+    def first_failure(self) -> Any: ...
+
+
 class ApplicationEnded(KnitError):
     """An application ended without success; `result` is what is known of it (None when nothing is)."""
 
-    def __init__(self, message: str, result: Result | None = None) -> None:
+    def __init__(self, message: str, result: EndedResult | None = None) -> None:
         self.result = result
         super().__init__(message)
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
-from knit_core.units import seconds
+from knit_core.model.units import seconds
 
 if TYPE_CHECKING:
     from knit_core.application import Application

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from knit_container.store import KeyValueStore
 from knit_core.errors import QueueRefused, RequestRefused
+from knit_core.hadoop.resource_manager import or_empty
 from knit_core.preflight import queue_problems
-from knit_core.resourcemanager import or_empty
 
 if TYPE_CHECKING:
     from knit_core.client import Knit
-    from knit_core.master import Master
+    from knit_core.hadoop.application_master import ApplicationMasterClient
 
 
 class Steering:
@@ -25,7 +25,7 @@ class Steering:
     if TYPE_CHECKING:
 
         @property
-        def master(self) -> Master:
+        def master(self) -> ApplicationMasterClient:
             """Its ApplicationMaster's API."""
 
     def scale(self, instances: int | None = None, service: str = "main", *, by: int | None = None) -> int:

@@ -25,15 +25,15 @@ from types import SimpleNamespace
 from typing import Any
 
 from knit_core.errors import ApplicationNotFound, KnitError, NotFound, WaitTimeout
-from knit_core.ids import ApplicationId
 from knit_core.logs import LogCursor, LogLine
-from knit_core.report import Report
-from knit_core.result import Container, Result
-from knit_core.running import ServiceStatus
-from knit_core.showing import shown
+from knit_core.model.ids import ApplicationId
+from knit_core.model.report import Report
+from knit_core.model.representation import shown
+from knit_core.model.result import Container, Result
+from knit_core.model.service_status import ServiceStatus
+from knit_core.model.states import ACTIVE, ContainerState, Outcome, State
+from knit_core.model.units import seconds
 from knit_core.spec import ApplicationSpec, application_spec
-from knit_core.states import ACTIVE, ContainerState, Outcome, State
-from knit_core.units import seconds
 
 _CLUSTER = 1500000000000
 

@@ -11,14 +11,14 @@ from hypothesis import HealthCheck, settings
 from tests import guard
 
 pytest_plugins = [
-    "tests.cluster_bed",
-    "tests.httpfs_bed",
-    "tests.channel_bed",
-    "tests.wheel_bed",
-    "tests.airflow_bed",
-    "tests.observing_bed",
-    "tests.dask_bed",
-    "tests.browser_bed",
+    "tests.cluster_harness",
+    "tests.httpfs_harness",
+    "tests.channel_harness",
+    "tests.wheel_harness",
+    "tests.airflow_harness",
+    "tests.observing_harness",
+    "tests.dask_harness",
+    "tests.browser_harness",
 ]
 
 # A busy machine is not a fault of the code that is tested.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 class SimulatedClock:
-    """Stands in for `time` where a `knit_core.clock.Clock` is wanted.
+    """Stands in for `time` where a `knit_core.model.clock.Clock` is wanted.
 
     Args:
         start: its first reading, seconds since 1970.

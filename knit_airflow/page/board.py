@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-from knit_core.states import Outcome, State
+from knit_core.model.states import Outcome, State
 
 if TYPE_CHECKING:
-    from knit_core.report import Report
+    from knit_core.model.report import Report
 
 #: Rows on a page, and at most so many.
 ROWS, MOST_ROWS = 50, 200

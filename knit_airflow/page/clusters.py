@@ -153,8 +153,8 @@ class Cluster:
             return client
 
     def _ask_list(self) -> Sequence[Report]:
-        from knit_core.plan import APPLICATION_TYPE
-        from knit_core.states import State
+        from knit_core.launch.plan import APPLICATION_TYPE
+        from knit_core.model.states import State
 
         try:
             found = self._knit().resourcemanager.apps(

@@ -10,8 +10,8 @@ from knit_airflow.page.board import row_of
 
 if TYPE_CHECKING:
     from knit_core import Application, Container, Report
-    from knit_core.running import ServiceStatus
-    from knit_core.why import Why
+    from knit_core.model.service_status import ServiceStatus
+    from knit_core.monitoring.diagnosis import Why
 
 #: Containers that are shown; the states that are shown first when there are more.
 MOST_CONTAINERS = 300
@@ -29,8 +29,8 @@ def shown(application: Application, around: Any | Callable[[], Any]) -> dict[str
         knit_core.errors.KnitError: the ResourceManager does not tell.
     """
     from knit_core.errors import KnitError
-    from knit_core.states import State
-    from knit_core.why import Pending, why_ended, why_no_master, why_running
+    from knit_core.model.states import State
+    from knit_core.monitoring.diagnosis import Pending, why_ended, why_no_master, why_running
 
     report, now = application.report(), int(time.time() * 1000)
     services: dict[str, ServiceStatus] = {}

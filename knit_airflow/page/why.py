@@ -14,7 +14,7 @@ async def reasons(rows: Sequence[dict[str, Any]], known: Mapping[str, tuple[Any,
         rows: of the list; `why` is set in place.
         known: cluster and report by application id.
     """
-    from knit_core.why import why_no_master
+    from knit_core.monitoring.diagnosis import why_no_master
 
     now = int(time.time() * 1000)
     arounds: dict[int, Any] = {}

@@ -31,8 +31,13 @@ COMMANDS = {
     "why": "Say why an application waits or ended, and what to do.",
 }
 
-#: Commands of other packages of this distribution.
-ELSEWHERE = {"airflow": "knit_airflow.cli"}
+#: Modules of the commands that are not in `knit_core.cli.applications`.
+ELSEWHERE = {
+    "airflow": "knit_airflow.cli",
+    "doctor": "knit_core.cli.cluster.doctor",
+    "env": "knit_core.cli.environments.env",
+    "local": "knit_core.cli.cluster.local",
+}
 
 
 class _Lazy(NearestGroup):
@@ -42,7 +47,7 @@ class _Lazy(NearestGroup):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        module = importlib.import_module(ELSEWHERE.get(name, f"knit_core.cli.{name}"))
+        module = importlib.import_module(ELSEWHERE.get(name, f"knit_core.cli.applications.{name}"))
         attribute = "command" if hasattr(module, "command") else name
         found: click.Command = getattr(module, attribute)
         return found

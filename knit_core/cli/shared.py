@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from knit_core.cli import stopping
+from knit_core.cli import interruption as stopping
 from knit_core.errors import ApplicationEnded, ApplicationNotFound, KnitError, WaitTimeout
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def application(knit: Knit, text: str) -> Application:
     """
     if text.startswith("application_"):
         return knit.attach(text)
-    from knit_core.states import State
+    from knit_core.model.states import State
 
     if text.isdigit():
         rows = knit.list(states=list(State), types=None)

@@ -14,8 +14,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from knit_core.errors import ConfigError
-from knit_core.hadoopjson import rows
-from knit_core.showing import shown
+from knit_core.model.hadoop_json import rows
+from knit_core.model.representation import shown
 
 FILES = ("core-default.xml", "core-site.xml", "hdfs-site.xml", "yarn-site.xml")
 FOLDERS = (

@@ -14,12 +14,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from knit_container.hidden import Hidden
-from knit_core.clock import Clock
 from knit_core.config import addresses, identity
 from knit_core.config.hadoop import HadoopConf, folders, from_reply, read_folder
+from knit_core.config.proxies import Proxies, proxies_of, without_user
 from knit_core.errors import ConfigError, NoClusterFound
-from knit_core.proxies import Proxies, proxies_of, without_user
-from knit_core.showing import html_rows, one_line
+from knit_core.model.clock import Clock
+from knit_core.model.representation import html_rows, one_line
 
 SETTINGS: Mapping[str, str] = {
     "resourcemanager": "ResourceManager web address, several separated by commas (http://rm.example.org:8088)",

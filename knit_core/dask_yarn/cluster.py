@@ -23,8 +23,8 @@ from knit_core.dask_yarn.services import SCHEDULER_KEY, TAG, WorkerGroup, descri
 from knit_core.dask_yarn.sizing import Sizing, in_thread
 from knit_core.dask_yarn.tls import read_back, security_of
 from knit_core.errors import ApplicationEnded, KnitError, NotFound, WaitTimeout
-from knit_core.result import Result
-from knit_core.units import seconds
+from knit_core.model.result import Result
+from knit_core.model.units import seconds
 
 _CENSUS_EVERY = 5000  # ms
 

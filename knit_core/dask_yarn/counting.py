@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from knit_core.result import Container
-from knit_core.states import ContainerState
+from knit_core.model.result import Container
+from knit_core.model.states import ContainerState
 
 _NAME = re.compile(r"(?P<container>[a-z][a-z0-9-]*_[0-9]+)(\.[0-9]+)?(-[0-9]+)?")
 

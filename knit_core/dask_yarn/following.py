@@ -6,11 +6,11 @@ import threading
 from collections.abc import Callable
 
 from knit_core.application import Application
-from knit_core.clock import pause
 from knit_core.dask_yarn.launching import Scheduler
 from knit_core.dask_yarn.services import SCHEDULER_KEY
 from knit_core.errors import KnitError
-from knit_core.result import Result
+from knit_core.model.clock import pause
+from knit_core.model.result import Result
 
 _PAUSE = 1.0  # seconds after a fault
 

@@ -19,7 +19,7 @@ from knit_core.dask_yarn.services import SCHEDULER, SCHEDULER_KEY, TAG, Layout, 
 from knit_core.dask_yarn.tls import key_file
 from knit_core.dask_yarn.versions import VersionMismatch, mismatch_message, mismatches
 from knit_core.errors import KnitError, NotFound, WaitTimeout
-from knit_core.states import State
+from knit_core.model.states import State
 
 _PLAIN_LINK = "{scheme}://{host}:{port}/status"  # Dask's own default
 _REACH = 3.0  # seconds for the dashboard's node to answer

@@ -11,9 +11,9 @@ from typing import Any
 
 from knit_core.dask_yarn.programs import dask_node
 from knit_core.errors import SpecError
-from knit_core.showing import shown
+from knit_core.model.representation import shown
+from knit_core.model.units import mebibytes, seconds
 from knit_core.spec.problems import unknown_options
-from knit_core.units import mebibytes, seconds
 
 PROGRAM = Path(dask_node.__file__)
 PAGES = PROGRAM.with_name("dask_page.py")

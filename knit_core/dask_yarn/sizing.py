@@ -15,7 +15,7 @@ from knit_core.dask_yarn.adaptive import KnitAdaptive
 from knit_core.dask_yarn.counting import Census, container_of, surplus, whole
 from knit_core.dask_yarn.services import described
 from knit_core.errors import KnitError, NotFound, RequestRefused
-from knit_core.result import Result
+from knit_core.model.result import Result
 
 if TYPE_CHECKING:
     from knit_core.application import Application

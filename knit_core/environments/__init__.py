@@ -9,6 +9,7 @@ Importing this is cheap: neither a solver nor conda-pack is loaded before someth
 
 from knit_core.environments.builder import EnvironmentBuilder
 from knit_core.environments.environment import Environment, PackageVersion
+from knit_core.environments.environment_input import Wanted
 from knit_core.environments.errors import (
     BadArchive,
     BadEnvironmentFile,
@@ -23,9 +24,8 @@ from knit_core.environments.errors import (
     SolveError,
     SolverMissing,
 )
-from knit_core.environments.planned import EnvironmentPlan
+from knit_core.environments.plan import EnvironmentPlan
 from knit_core.environments.progress import Progress, Stage
-from knit_core.environments.wishes import Wanted
 
 __all__ = [
     "BadArchive",

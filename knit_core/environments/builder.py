@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING
 
 from knit_core.environments.cache import ARCHIVE_NAME, LOCK_FILE, Cache, default_cache_dir
 from knit_core.environments.environment import Environment, checked_name, utc
+from knit_core.environments.environment_input import StrPath, Wanted, Wish
 from knit_core.environments.errors import BadArchive, BadLock, BadPackageSpec, DiskFull, EnvironmentFailed
-from knit_core.environments.planned import EnvironmentPlan
+from knit_core.environments.plan import EnvironmentPlan
 from knit_core.environments.progress import Progress, ProgressCallback, Stage, silent
 from knit_core.environments.request import SOLVERS, Request, runs_here
-from knit_core.environments.wishes import StrPath, Wanted, Wish
-from knit_core.units import counted
+from knit_core.model.units import counted
 
 if TYPE_CHECKING:
-    from knit_core.environments.packing import OnPacked, Packed
+    from knit_core.environments.pack.packing import OnPacked, Packed
     from knit_core.environments.solution import Solution
 
 
@@ -146,7 +146,7 @@ class EnvironmentBuilder:
 
         Credentials are not in it. Raises what `create` does; `BadLock` for what cannot be locked.
         """
-        from knit_core.environments.locks import Lock, lock_text
+        from knit_core.environments.inputs.locks import Lock, lock_text
 
         wish = wanted.wish(self._cache, self._solver)
         if not isinstance(wish, Request):
@@ -175,7 +175,7 @@ class EnvironmentBuilder:
             ) from error
 
     def _solve(self, wish: Wish, emit: ProgressCallback) -> Solution:
-        from knit_core.environments.backends import open_session
+        from knit_core.environments.solve.sessions import open_session
 
         with disk_errors(self._cache.root), self._cache.work_folder() as work:
             with open_session(wish, self._cache, work, emit) as session:
@@ -185,7 +185,7 @@ class EnvironmentBuilder:
         return f"{wish.key}-complete" if self._complete else wish.key
 
     def _key_of(self, solution: Solution) -> str:
-        from knit_core.environments.packing import packing
+        from knit_core.environments.pack.packing import packing
 
         return solution.key(packing(bytecode=runs_here(solution.platform), complete=self._complete))
 
@@ -208,8 +208,8 @@ class EnvironmentBuilder:
             PrefixChanged: something was installed there meanwhile; call again.
             DiskFull, EnvironmentFailed: as for `create`.
         """
-        from knit_core.environments.named_prefix import prefix_folder
-        from knit_core.environments.prefix import check_prefix, fingerprint
+        from knit_core.environments.inputs.find_prefix import prefix_folder
+        from knit_core.environments.pack.prefix import check_prefix, fingerprint
 
         folder = prefix_folder(prefix)
         name = checked_name(name or folder.name)
@@ -233,8 +233,8 @@ class EnvironmentBuilder:
         return next((environment for environment in self._cache.named() if environment.name == name), None)
 
     def _solve_and_build(self, wish: Wish, name: str, emit: ProgressCallback) -> Environment:
-        from knit_core.environments.backends import open_session
-        from knit_core.environments.packing import Packer
+        from knit_core.environments.pack.packing import Packer
+        from knit_core.environments.solve.sessions import open_session
 
         with self._cache.work_folder() as work, open_session(wish, self._cache, work, emit) as session:
             solution = session.solve()
@@ -260,7 +260,7 @@ class EnvironmentBuilder:
                 return self._publish(name, key, result, packed, solution)
 
     def _pack_prefix(self, prefix: Path, name: str, emit: ProgressCallback) -> Environment:
-        from knit_core.environments.prefix import PrefixPacker, whole_solution
+        from knit_core.environments.pack.prefix import PrefixPacker, whole_solution
 
         with self._cache.work_folder() as work:
             result, scratch = _folders(work)

@@ -16,8 +16,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from knit_core.environments.errors import BadArchive, BadEnvironmentName
-from knit_core.showing import html_facts, shown
-from knit_core.units import show_bytes
+from knit_core.model.representation import html_facts, shown
+from knit_core.model.units import show_bytes
 
 #: What YARN unpacks; it leaves any other file as it is, without a word.
 ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".tar", ".zip")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from knit_core.showing import shown
+from knit_core.model.representation import shown
 
 
 class Stage(str, Enum):

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from knit_container.functions import JOB
 from knit_core.errors import FunctionFailed, FunctionRefused
 from knit_core.functions.modules import own_modules_by_value
-from knit_core.showing import shown
+from knit_core.model.representation import shown
 
 _CHUNKS_PER_WORKER = 4
 _STAMP = (2020, 1, 1, 0, 0, 0)

@@ -21,7 +21,7 @@ from knit_core.errors import (
     WaitTimeout,
 )
 from knit_core.functions.job import FunctionJob, exception_of, outcome
-from knit_core.waiting import PATIENCE, Done, Waiter
+from knit_core.monitoring.wait import PATIENCE, Done, Waiter
 
 if TYPE_CHECKING:
     from knit_core.application import Application
@@ -196,7 +196,7 @@ def _finished(app: Application, deadline: float | None) -> Iterator[tuple[int, i
                 return
             if isinstance(error, MasterUnreachable):
                 raise
-            calls.failed(error, clock.monotonic())  # raises what does not pass, or lasts too long
+            calls.on_error(error, clock.monotonic())  # raises what does not pass, or lasts too long
             continue
         calls.faulty_since = None
         if _over(app, looks):
@@ -209,8 +209,8 @@ def _over(app: Application, looks: Waiter) -> bool:
     try:
         report = app.report()
     except KnitError as error:
-        return isinstance(looks.failed(error, now()), Done)
-    return isinstance(looks.saw(report, now()), Done)
+        return isinstance(looks.on_error(error, now()), Done)
+    return isinstance(looks.on_report(report, now()), Done)
 
 
 def _left(app: Application, deadline: float | None, most: float | None) -> float | None:

@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
 
-from knit_core.clock import Clock
+from knit_core.model.clock import Clock
 
 WELL_KNOWN: dict[str, int] = {
     "namenode": 9820,

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from knit_core.clock import Clock
+from knit_core.model.clock import Clock
 
 PROC = Path("/proc")
 # The daemons that this process started (they outlive it) and has not seen end.

@@ -11,7 +11,7 @@ from typing import Any
 from knit_core.local.hadoop_conf import Setup
 from knit_core.local.java import Java
 from knit_core.local.processes import write_text
-from knit_core.showing import shown
+from knit_core.model.representation import shown
 
 FORMAT = 1
 

@@ -2,11 +2,11 @@
 nothing lost.
 """
 
-from knit_core.logs.bars import Bars
 from knit_core.logs.files import LogFile, log_files
 from knit_core.logs.lines import Block, LogCursor, LogLine
+from knit_core.logs.live.poll import LogWatch
+from knit_core.logs.progress_bars import Bars
 from knit_core.logs.reader import LogReader
 from knit_core.logs.selection import Selection
-from knit_core.logs.watch import LogWatch
 
 __all__ = ["Bars", "Block", "LogCursor", "LogFile", "LogLine", "LogReader", "LogWatch", "Selection", "log_files"]

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from knit_core.errors import ConnectionFailed, MissingLog, NotFound
-from knit_core.logs.container import ContainerReader
-from knit_core.logs.ended import EndedLogs, unavailable
+from knit_core.logs.aggregated.read_aggregated import EndedLogs, unavailable
 from knit_core.logs.lines import LogCursor, LogLine, blocks
-from knit_core.logs.live import NodeLogs
-from knit_core.logs.pieces import without
+from knit_core.logs.live.follow_application import RunningUploads, master_row
+from knit_core.logs.live.follow_container import ContainerReader
+from knit_core.logs.live.nodemanager import NodeLogs
 from knit_core.logs.reader import OFF, LogReader
-from knit_core.logs.running import RunningUploads, master_row
 from knit_core.logs.selection import Selection
-from knit_core.result import Container
-from knit_core.showing import shown
+from knit_core.logs.streams import without
+from knit_core.model.representation import shown
+from knit_core.model.result import Container
 
 if TYPE_CHECKING:
     from knit_core.application import Application

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from knit_core.result import Container
-from knit_core.showing import one_line, shown
+from knit_core.model.representation import one_line, shown
+from knit_core.model.result import Container
 
 LONGEST = 1 << 18  # bytes; a longer line is handed out in pieces
 REMARK = "knit"  # the stream of the reader's own remarks

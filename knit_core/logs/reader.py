@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from knit_core.errors import ApplicationNotFound, ConnectionFailed, KnitError, MissingLog
-from knit_core.logs.aggregated import AggregatedLogs, Found
-from knit_core.logs.container import Uploads
-from knit_core.logs.ended import EndedLogs, Expected, unavailable
-from knit_core.logs.follow import Follower
+from knit_core.logs.aggregated.log_files import AggregatedLogs, Found
+from knit_core.logs.aggregated.read_aggregated import EndedLogs, Expected, unavailable
 from knit_core.logs.lines import Block, LogCursor, LogLine, blocks, last_lines, remark
-from knit_core.logs.running import ITSELF, RunningUploads, drained, follow, once
+from knit_core.logs.live.follow_application import ITSELF, RunningUploads, drained, follow, once
+from knit_core.logs.live.follow_container import Uploads
+from knit_core.logs.live.follow_nodes import Follower
 from knit_core.logs.selection import Selection
-from knit_core.report import Report
-from knit_core.result import Container, Result
-from knit_core.states import ContainerState
+from knit_core.model.report import Report
+from knit_core.model.result import Container, Result
+from knit_core.model.states import ContainerState
 
 if TYPE_CHECKING:
     from knit_core.application import Application

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from knit_core.errors import LogsUnavailable
-from knit_core.result import Container
-from knit_core.showing import shown
+from knit_core.model.representation import shown
+from knit_core.model.result import Container
 
 STREAMS = ("stdout", "stderr")
 MASTER = "master"  # what the ApplicationMaster's container is called

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator
 
-from knit_core.facts import ClusterFacts, Node
+from knit_core.model.cluster_facts import ClusterFacts, Node
 from knit_core.preflight.queues import queue_of
 from knit_core.spec import ApplicationSpec, Service
 

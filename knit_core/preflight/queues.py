@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Sequence
 
-from knit_core.facts import ClusterFacts, Queue
+from knit_core.model.cluster_facts import ClusterFacts, Queue
 from knit_core.spec import ApplicationSpec
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 
-from knit_core.facts import ClusterFacts, Node
+from knit_core.model.cluster_facts import ClusterFacts, Node
+from knit_core.model.units import counted, show_memory
 from knit_core.preflight.queues import queue_of
 from knit_core.spec import ApplicationSpec, Condition, Service
-from knit_core.units import counted, show_memory
 
 
 def too_large(spec: ApplicationSpec, facts: ClusterFacts, address: str) -> Iterator[str]:

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from knit_core.showing import one_line
-from knit_core.units import mebibytes, seconds
+from knit_core.model.representation import one_line
+from knit_core.model.units import mebibytes, seconds
 
 MAX_INT = 2**31 - 1
 LONGEST_ARGUMENT = 128 * 1024 - 1  # bytes of one argument or variable that Linux takes (MAX_ARG_STRLEN)

@@ -16,13 +16,13 @@ from typing import Any, get_args
 from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 
+from knit_core.model.units import mebibytes, seconds
 from knit_core.spec.application import ApplicationSpec
 from knit_core.spec.base import MAX_INT
 from knit_core.spec.files import EnvironmentRef, File
 from knit_core.spec.parameters import TYPES
 from knit_core.spec.policies import Acls, Docker, HttpProbe, LogPatterns, Mount, Readiness, Restart, RestartPolicy
 from knit_core.spec.service import Service
-from knit_core.units import mebibytes, seconds
 
 Schema = dict[str, Any]
 _MODELS: tuple[type[BaseModel], ...] = (

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from knit_core.errors import ApplicationFailed, ApplicationKilled, ApplicationNotFound, WaitTimeout
-from knit_core.report import Report
-from knit_core.result import Container, Result
-from knit_core.states import ContainerState, Outcome, State
+from knit_core.model.report import Report
+from knit_core.model.result import Container, Result
+from knit_core.model.states import ContainerState, Outcome, State
 from knit_core.testing import FakeLogs
 
 

@@ -16,8 +16,8 @@ from knit_airflow.crowd import WHOLE_EVERY, Crowd, Query, Target
 from knit_airflow.polling import SharedPoll
 from knit_airflow.waiting import FORGOTTEN_AFTER, Done, Goal, Look, Waiting, look_of
 from knit_core.errors import ApplicationNotFound, ConnectionFailed, NotAuthorized
-from knit_core.report import Report
-from knit_core.states import Outcome, State
+from knit_core.model.report import Report
+from knit_core.model.states import Outcome, State
 
 POLL = 5.0
 FAULT = Look("connection refused", seen=False)

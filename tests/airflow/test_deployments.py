@@ -14,7 +14,7 @@ import pytest
 from knit_core import Knit, State
 from tests.airflow.bench import SOON, Scenario
 from tests.airflow.test_process_faults import locked
-from tests.airflow_bed import SCENARIOS, connection
+from tests.airflow_harness import SCENARIOS, connection
 from tools.airflow_client import wait_for
 from tools.airflow_processes import PARTS, AirflowProcesses
 

@@ -31,9 +31,9 @@ from knit_core.errors import (
     SpecError,
     WaitTimeout,
 )
-from knit_core.report import Report
-from knit_core.result import Container, Result
-from knit_core.states import ContainerState, Outcome, State
+from knit_core.model.report import Report
+from knit_core.model.result import Container, Result
+from knit_core.model.states import ContainerState, Outcome, State
 
 
 def container(name: str = "main_0", code: int | None = 3, **more: Any) -> Container:

@@ -20,7 +20,7 @@ from knit_airflow.logbook import NOTE, Head, LogBook, Shown
 from knit_airflow.logbudget import LEAST, LINE, Budget, Tail, cost_of
 from knit_core.errors import ConnectionFailed
 from knit_core.logs import LogCursor, LogLine
-from knit_core.units import size
+from knit_core.model.units import size
 from tests.airflow.fake_knit import FakeApplication, FakeKnit
 
 

@@ -14,9 +14,9 @@ from knit_airflow.page.board import Owner, Wanted, page_of, row_of, safe_link, s
 from knit_airflow.page.detail import MOST_CONTAINERS, containers_of, with_report
 from knit_airflow.page.logs import checked_cursor
 from knit_airflow.provider import get_provider_info
-from knit_core.report import Report, parse_report
-from knit_core.result import Container
-from knit_core.states import ContainerState, Outcome, State
+from knit_core.model.report import Report, parse_report
+from knit_core.model.result import Container
+from knit_core.model.states import ContainerState, Outcome, State
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 OWNER = Owner("etl", "manual__2026-03-01T00:00:00+00:00", "train", 3)

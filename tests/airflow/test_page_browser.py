@@ -12,7 +12,7 @@ import pytest
 from knit_core import Knit, State
 from knit_core.local import LocalCluster
 from tests.airflow.bench import Scenario
-from tests.browser_bed import SOON, Browser
+from tests.browser_harness import SOON, Browser
 from tools.airflow_client import wait_for
 from tools.airflow_processes import AirflowProcesses
 

@@ -11,8 +11,8 @@ from knit_airflow import KnitOperator
 from knit_airflow.compat import AirflowException, AirflowSkipException
 from knit_airflow.metrics import METRICS, leaf, polled, quietly
 from knit_airflow.phases import TOLD, Phase, phases_of
-from knit_core.result import Container, Result
-from knit_core.states import ContainerState, Outcome
+from knit_core.model.result import Container, Result
+from knit_core.model.states import ContainerState, Outcome
 from tests.airflow.fake_knit import FakeKnit
 from tests.airflow.fake_task import Task, deferral
 from tests.airflow.test_crowd import report

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from knit_airflow import KnitOperator
 from knit_airflow.reaper import checked, deployment_tag, orphans, tag_in, tag_of, tag_of_task
 from knit_core.cli import knit as knit_command
-from knit_core.report import Report
+from knit_core.model.report import Report
+from knit_core.model.states import Outcome, State
 from knit_core.spec import application_spec
-from knit_core.states import Outcome, State
 from tests.airflow.fake_knit import FakeKnit
 from tests.airflow.fake_task import Task
 

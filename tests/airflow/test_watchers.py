@@ -12,7 +12,7 @@ import pytest
 
 from knit_core import Application, Knit
 from knit_core.local import LocalCluster
-from tests.observing_bed import Observers, ask, pause
+from tests.observing_harness import Observers, ask, pause
 from tools.airflow_client import wait_for
 from tools.airflow_processes import AirflowProcesses
 

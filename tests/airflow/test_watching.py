@@ -16,8 +16,8 @@ from knit_airflow.polling import shared_poll
 from knit_airflow.rooms import room_poll
 from knit_airflow.watchers import KnitApplicationEnded, KnitQueueHasRoom, _Memory
 from knit_airflow.watching import LATE, Edge, Ends
-from knit_core.report import Report
-from knit_core.room import Room, room_in, rooms_of
+from knit_core.model.queue_headroom import QueueHeadroom, room_in, rooms_of
+from knit_core.model.report import Report
 from tests.airflow.fake_knit import FakeKnit
 from tests.airflow.test_crowd import World, answer, report
 
@@ -89,14 +89,14 @@ def test_memory_stays_small() -> None:
     assert len(machine.state()["told"]) <= LATE / 1000 + 1
 
 
-def room(memory: int, vcores: int = 9, running: bool = True) -> Room:
-    return Room("root.q", memory, vcores, running)
+def room(memory: int, vcores: int = 9, running: bool = True) -> QueueHeadroom:
+    return QueueHeadroom("root.q", memory, vcores, running)
 
 
 def test_room_is_told_at_the_edge_only() -> None:
     edge, told = Edge(1000, 2, margin=0.1, settle=10, pause=100), []
 
-    def look(now: float, seen: Room | None) -> int:
+    def look(now: float, seen: QueueHeadroom | None) -> int:
         events = edge.saw(seen, now)
         edge.stored(events)
         told.extend(events)
@@ -154,9 +154,9 @@ def test_room_of_capacity_and_fair_schedulers() -> None:
         },
     }
     assert rooms_of(capacity) == [
-        Room("root", 2048, 2),
-        Room("root.a", 2048 - 256, 1),
-        Room("root.b", 1024, 1, running=False),
+        QueueHeadroom("root", 2048, 2),
+        QueueHeadroom("root.a", 2048 - 256, 1),
+        QueueHeadroom("root.b", 1024, 1, running=False),
     ]
     fair = {
         "rootQueue": {
@@ -170,7 +170,7 @@ def test_room_of_capacity_and_fair_schedulers() -> None:
         }
     }
     found = rooms_of(fair)
-    assert found == [Room("root", 3072, 3), Room("root.x", 1536, 1)]
+    assert found == [QueueHeadroom("root", 3072, 3), QueueHeadroom("root.x", 1536, 1)]
     assert room_in(found, "x") == room_in(found, "root.x") == found[1] and room_in(found, "y") is None
     assert rooms_of({"type": "fifoScheduler"}) == []
 
@@ -261,7 +261,7 @@ def test_fifty_watchers_ask_once_an_interval(knit: FakeKnit) -> None:
 
 
 def test_a_cluster_that_is_away_ends_no_watch(knit: FakeKnit, monkeypatch: pytest.MonkeyPatch) -> None:
-    def rooms() -> list[Room]:
+    def rooms() -> list[QueueHeadroom]:
         looks.append(1)
         if len(looks) in (2, 3):
             raise OSError("refused")

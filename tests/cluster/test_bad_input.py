@@ -30,7 +30,7 @@ from knit_core.errors import (
     UnexpectedReply,
 )
 from knit_core.local import LocalCluster
-from tests.cluster_bed import rm_get
+from tests.cluster_harness import rm_get
 
 pytestmark = pytest.mark.cluster
 
@@ -251,7 +251,7 @@ def test_ended_or_never_there(knit: Knit, cluster: LocalCluster, capsys: pytest.
 
 
 def test_a_jar_that_was_not_built(untouched: Knit, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from knit_core import staging
+    from knit_core.hdfs_cache import staging
 
     monkeypatch.setattr(staging, "__file__", str(tmp_path / "staging.py"))
     with pytest.raises(ConfigError, match="was not built"):

@@ -19,16 +19,16 @@ import pytest
 from click.testing import CliRunner
 
 from knit_core import Knit
-from knit_core.cli.env import env as env_command
-from knit_core.envcache import prune, push
+from knit_core.cli.environments.env import env as env_command
 from knit_core.environments import Environment
 from knit_core.errors import ApplicationFailed, KnitError, PreflightError, StagingError
-from knit_core.leases import PUSHED, Leases, announcements, withdraw
+from knit_core.hdfs_cache.environments import prune, push
+from knit_core.hdfs_cache.leases import PUSHED, Leases, announcements, withdraw
+from knit_core.hdfs_cache.pruning import HdfsPruner, Pruned
+from knit_core.hdfs_cache.staging import Staging, inspect
 from knit_core.local import LocalCluster
-from knit_core.plan import Upload
-from knit_core.pruning import HdfsPruner, Pruned
-from knit_core.staging import Staging, inspect
-from tests.cluster_bed import eventually
+from knit_core.model.upload import Upload
+from tests.cluster_harness import eventually
 
 pytestmark = pytest.mark.cluster
 
@@ -223,7 +223,7 @@ def test_launches_and_prunings_at_once(knit: Knit, staging: Staging, tmp_path: P
 UPLOADER = """
 import sys, time
 from knit_core import Knit
-from knit_core.staging import Staging, inspect
+from knit_core.hdfs_cache.staging import Staging, inspect
 def progress(name, sent, total):
     if sent > total // 2:
         print("half", flush=True)

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from knit_core import Application, Knit
-from knit_core.cli.stopping import Stopped
-from knit_core.launch import Launcher
+from knit_core.cli.interruption import Stopped
+from knit_core.launch.launcher import Launcher
+from knit_core.model.states import Outcome, State
 from knit_core.spec import application_spec
-from knit_core.states import Outcome, State
-from tests.cluster_bed import eventually
+from tests.cluster_harness import eventually
 
 pytestmark = pytest.mark.cluster
 TALKS = "i=0; while [ $i -lt 600 ]; do echo line $i; i=$((i+1)); sleep 0.2; done"

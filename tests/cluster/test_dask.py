@@ -19,8 +19,8 @@ from knit_core.environments import Environment
 from knit_core.errors import ApplicationFailed, NotFound, SpecError
 from knit_core.local import LocalCluster
 from tests.cluster.test_docs import blocks
-from tests.cluster_bed import eventually
-from tests.dask_bed import SMALL, here
+from tests.cluster_harness import eventually
+from tests.dask_harness import SMALL, here
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
 

@@ -20,8 +20,8 @@ from knit_core import Knit, Outcome, State
 from knit_core.dask_yarn import DaskYARNCluster
 from knit_core.errors import ApplicationFailed
 from knit_core.local import LocalCluster
-from tests.cluster_bed import eventually
-from tests.dask_bed import SMALL, here
+from tests.cluster_harness import eventually
+from tests.dask_harness import SMALL, here
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
 TASKS = 1000
@@ -98,7 +98,7 @@ def test_the_client_is_gone_and_the_cluster_ends_itself(cluster: LocalCluster, d
     """Not while the client is there, though idle; nor while it works for a client that has gone."""
     program = (
         "import time, sys\nfrom distributed import Client, fire_and_forget\n"
-        "from knit_core.dask_yarn import DaskYARNCluster\nfrom tests.dask_bed import SMALL, here\n"
+        "from knit_core.dask_yarn import DaskYARNCluster\nfrom tests.dask_harness import SMALL, here\n"
         "cluster = DaskYARNCluster(here(), n_workers=1, idle_timeout=1.5, name='left', **SMALL)\n"
         "client = Client(cluster)\nclient.wait_for_workers(1)\ntime.sleep(4)\n"
         "fire_and_forget(client.submit(time.sleep, 3, pure=False))\nprint(cluster.app.id, flush=True)\ntime.sleep(300)\n"

@@ -17,8 +17,8 @@ from knit_core.dask_yarn import DaskYARNCluster, WorkerGroup
 from knit_core.local import LocalCluster
 from tests.cluster.test_dask_faults import TASKS
 from tests.cluster.test_recovery import SETTINGS
-from tests.cluster_bed import eventually
-from tests.dask_bed import here
+from tests.cluster_harness import eventually
+from tests.dask_harness import here
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(300)]
 #: What YARN calls the two nodes, and the daemons there.

@@ -17,8 +17,8 @@ from tornado.websocket import websocket_connect
 from knit_core import Knit
 from knit_core.dask_yarn import DaskYARNCluster, WorkerGroup, launching
 from knit_core.errors import NotFound
-from tests.cluster_bed import eventually
-from tests.dask_bed import here
+from tests.cluster_harness import eventually
+from tests.dask_harness import here
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
 #: Goes with the containers: a class of workers, and what they and the scheduler load first.

@@ -15,7 +15,7 @@ import pytest
 from knit_core import Knit, Outcome, State
 from knit_core.errors import LedgerError
 from knit_core.local import LocalCluster
-from tests.cluster_bed import eventually
+from tests.cluster_harness import eventually
 
 pytestmark = [pytest.mark.cluster, pytest.mark.race]
 STEPS = ["preflight", "stage", "claim", "document", "submit", "accepted", "settle", "after"]
@@ -25,7 +25,7 @@ LAUNCH = textwrap.dedent(
     """
     import os, signal, sys
     from knit_core import Knit
-    from knit_core.launch import Launcher
+    from knit_core.launch.launcher import Launcher
     from knit_core.spec import application_spec
 
     address, key, die_at, command = sys.argv[1:5]
@@ -109,7 +109,7 @@ def test_superseded_is_ended_and_launched_anew(knit: Knit, clean_cluster: LocalC
 
 def test_a_sleeper_that_was_superseded_leaves_nothing(knit: Knit, clean_cluster: LocalCluster, key: str) -> None:
     """A process that claimed, slept and was superseded must not submit when it wakes."""
-    from knit_core.launch import Launcher
+    from knit_core.launch.launcher import Launcher
     from knit_core.spec import application_spec
 
     def hook(step: str) -> None:

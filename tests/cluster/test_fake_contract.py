@@ -9,7 +9,7 @@ import pytest
 
 from knit_core import Knit
 from knit_core.errors import KnitError
-from knit_core.states import State
+from knit_core.model.states import State
 from knit_core.testing import FakeKnit
 
 pytestmark = pytest.mark.cluster

@@ -18,13 +18,14 @@ from urllib.error import HTTPError
 
 import pytest
 
-from knit_core import Application, Knit, Outcome, launch
+from knit_core import Application, Knit, Outcome
 from knit_core.errors import ApplicationFailed, ApplicationKilled, NotAuthorized, PreflightError
+from knit_core.launch import launcher as launch
 from knit_core.local import LocalCluster
-from knit_core.logs.aggregated import AggregatedLogs
+from knit_core.logs.aggregated.log_files import AggregatedLogs
 from knit_core.spec import application_spec
-from tests.cluster_bed import QUEUES, USERS, eventually
-from tests.fields_bed import (
+from tests.cluster_harness import QUEUES, USERS, eventually
+from tests.fields_harness import (
     LICENSE,
     NODE_1,
     NODE_2,
@@ -272,7 +273,7 @@ def test_dask_workers_have_gpus_and_other_resources(knit: Knit) -> None:
     from distributed import Client
 
     from knit_core.dask_yarn import DaskYARNCluster, WorkerGroup
-    from tests.dask_bed import here
+    from tests.dask_harness import here
 
     groups = {"gpu": WorkerGroup(2, memory=384, nanny=False, gpus=2, resources={LICENSE: 2})}
     with DaskYARNCluster(here(), groups=groups, scheduler_memory=384, knit=knit) as dask, Client(dask) as client:

@@ -15,7 +15,7 @@ from knit_core.environments import Environment
 from knit_core.errors import ApplicationFailed, FunctionFailed, FunctionRefused, WaitTimeout
 from knit_core.functions import RemoteTraceback
 from knit_core.local import LocalCluster
-from tests.cluster_bed import rm_get
+from tests.cluster_harness import rm_get
 
 pytestmark = pytest.mark.cluster
 SMALL = {"memory": 256, "vcores": 1}

@@ -18,11 +18,11 @@ import pytest
 from knit_container import hdfs as container_hdfs
 from knit_core import Knit, State
 from knit_core.errors import NotAuthorized, NotFound, RequestRefused
-from knit_core.http.auth import SimpleAuth
-from knit_core.http.service import Endpoint, HttpService
-from knit_core.ledger import Ledger
+from knit_core.hadoop.http.auth import SimpleAuth
+from knit_core.hadoop.http.service import Endpoint, HttpService
+from knit_core.hadoop.webhdfs import WebHdfs
+from knit_core.launch.ledger import Ledger
 from knit_core.local import LocalCluster
-from knit_core.webhdfs import WebHdfs
 
 pytestmark = pytest.mark.cluster
 

@@ -15,7 +15,7 @@ import pytest
 from knit_core import Knit, Outcome
 from knit_core.errors import QueueRefused
 from knit_core.local import LocalCluster
-from tests.cluster_bed import kill_application, living_applications
+from tests.cluster_harness import kill_application, living_applications
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
 SMALL = {"memory": 128, "vcores": 1}

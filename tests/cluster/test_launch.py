@@ -22,7 +22,7 @@ from knit_core.errors import (
 )
 from knit_core.local import LocalCluster
 from knit_core.logs import LogCursor
-from tests.cluster_bed import eventually
+from tests.cluster_harness import eventually
 
 pytestmark = pytest.mark.cluster
 SMALL = {"memory": 128, "vcores": 1}
@@ -232,7 +232,7 @@ def test_logs_say_when_a_node_is_lost(knit: Knit) -> None:
 
 
 def _log_folders(app_id: str, knit: Knit) -> list[str]:
-    from knit_core.logs.aggregated import AggregatedLogs
+    from knit_core.logs.aggregated.log_files import AggregatedLogs
 
     return AggregatedLogs(knit.hdfs, knit.config, app_id, "alice").folders()[:1]
 

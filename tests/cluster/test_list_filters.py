@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from knit_core import Knit
-from knit_core.states import ENDED, State
+from knit_core.model.states import ENDED, State
 
 pytestmark = pytest.mark.cluster
 

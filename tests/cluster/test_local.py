@@ -22,7 +22,7 @@ import knit_core
 from knit_core.local import DaemonFailed, LocalCluster, LocalClusterError, jars
 from knit_core.local.paths import HADOOP_VERSION, cache_root, jars_root
 from knit_core.local.processes import start_mark
-from tests.cluster_bed import QUEUES, eventually, living_applications, rm_get
+from tests.cluster_harness import QUEUES, eventually, living_applications, rm_get
 
 pytestmark = pytest.mark.cluster
 REPOSITORY = Path(knit_core.__file__).parent.parent
@@ -31,7 +31,7 @@ _direct = build_opener(ProxyHandler({}))
 
 def knit_local(state: Path, *arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
     """Run `knit local …` as a person would, in a process of its own."""
-    command = [sys.executable, "-m", "knit_core.cli.local", *arguments, "--state", str(state)]
+    command = [sys.executable, "-m", "knit_core.cli.cluster.local", *arguments, "--state", str(state)]
     return subprocess.run(command, capture_output=True, text=True, timeout=200, check=False, cwd=REPOSITORY, **more)
 
 
@@ -277,7 +277,7 @@ def test_a_daemon_that_cannot_start_says_why_and_leaves_nothing(tmp_path: Path):
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_up_leaves_nothing_running(tmp_path: Path, number: int, code: int):
     state = tmp_path / "state"
-    command = [sys.executable, "-m", "knit_core.cli.local", "up", "--state", str(state)]
+    command = [sys.executable, "-m", "knit_core.cli.cluster.local", "up", "--state", str(state)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY)
     eventually(lambda: (state / "run" / "datanode.json").exists(), 60, "a daemon was started")
     process.send_signal(number)
@@ -289,7 +289,7 @@ def test_an_interrupted_up_leaves_nothing_running(tmp_path: Path, number: int, c
 
 def test_down_after_up_was_killed_leaves_nothing_running(tmp_path: Path):
     state = tmp_path / "state"
-    command = [sys.executable, "-m", "knit_core.cli.local", "up", "--state", str(state)]
+    command = [sys.executable, "-m", "knit_core.cli.cluster.local", "up", "--state", str(state)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=REPOSITORY)
     eventually(lambda: (state / "run" / "datanode.json").exists(), 60, "a daemon was started")
     process.kill()

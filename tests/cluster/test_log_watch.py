@@ -10,7 +10,7 @@ import pytest
 
 from knit_core import Application, Knit
 from knit_core.logs import LogLine
-from tests.cluster_bed import eventually
+from tests.cluster_harness import eventually
 
 pytestmark = pytest.mark.cluster
 COUNT = 20_000

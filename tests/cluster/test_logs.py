@@ -24,7 +24,7 @@ from knit_core.errors import LogsUnavailable
 from knit_core.local import LocalCluster
 from knit_core.local.hadoop_conf import node_dir
 from knit_core.logs import LogCursor, LogLine
-from tests.cluster_bed import eventually
+from tests.cluster_harness import eventually
 
 pytestmark = pytest.mark.cluster
 
@@ -170,7 +170,7 @@ def test_a_hundred_megabytes_byte_for_byte(alice: Knit, many: LocalCluster, tmp_
 
 
 def _folders(knit: Knit, app: Application) -> list[str]:
-    from knit_core.logs.aggregated import AggregatedLogs
+    from knit_core.logs.aggregated.log_files import AggregatedLogs
 
     return AggregatedLogs(knit.hdfs, knit.config, app.id, "alice").folders()
 

@@ -12,8 +12,8 @@ import pytest
 
 from knit_core import Application, Knit, Outcome
 from knit_core.local import LocalCluster
-from tests.cluster_bed import eventually
-from tests.fields_bed import master_process
+from tests.cluster_harness import eventually
+from tests.fields_harness import master_process
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(3600)]
 FIRST, LAST = 500, 2000  # restarts between which nothing may grow

@@ -10,7 +10,7 @@ import requests
 
 from knit_core import Application, Knit
 from knit_core.local import LocalCluster
-from tests.cluster_bed import eventually
+from tests.cluster_harness import eventually
 
 pytestmark = pytest.mark.cluster
 PROGRAM = """

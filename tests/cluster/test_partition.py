@@ -13,7 +13,7 @@ import pytest
 
 from knit_core import Application, Knit, Outcome, State
 from knit_core.local import LocalCluster
-from tests.cluster_bed import eventually, kill_application, living_applications
+from tests.cluster_harness import eventually, kill_application, living_applications
 from tests.fault_proxy import BlackHole, FaultProxy, paused
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.race, pytest.mark.timeout(300)]

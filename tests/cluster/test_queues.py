@@ -17,9 +17,9 @@ from knit_core import Application, Knit, Outcome
 from knit_core.local import LocalCluster
 from knit_core.local.cluster import running_user
 from knit_core.local.records import Record
-from knit_core.running import Event
-from tests.cluster_bed import eventually, kill_application, living_applications
-from tests.fields_bed import NODE_2, ROOT, _direct, rm, until_runs
+from knit_core.model.service_status import Event
+from tests.cluster_harness import eventually, kill_application, living_applications
+from tests.fields_harness import NODE_2, ROOT, _direct, rm, until_runs
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(300)]
 SMALL = {"memory": 128, "vcores": 1}

@@ -18,7 +18,7 @@ from knit_container.signing import encode_body, query_string, sign
 from knit_core import Application, Knit, Outcome, Report, State
 from knit_core.errors import ApplicationFailed
 from knit_core.local import LocalCluster
-from tests.cluster_bed import eventually, kill_application, living_applications
+from tests.cluster_harness import eventually, kill_application, living_applications
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
 SMALL = {"memory": 128, "vcores": 1}

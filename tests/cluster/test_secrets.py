@@ -15,7 +15,7 @@ from knit_container.signing import container_token
 from knit_core import Application, Knit
 from knit_core.errors import KnitError
 from knit_core.local import LocalCluster
-from tests.cluster_bed import eventually
+from tests.cluster_harness import eventually
 
 pytestmark = pytest.mark.cluster
 SMALL = {"memory": 128, "vcores": 1}

@@ -11,7 +11,7 @@ import pytest
 
 from knit import YARNAPI, CondaCreator, CondaException, Knit, KnitException, YARNException, zip_path
 from knit_core.local import LocalCluster
-from tests.cluster_bed import eventually
+from tests.cluster_harness import eventually
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 

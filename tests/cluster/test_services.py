@@ -14,7 +14,7 @@ import pytest
 from knit_core import Application, Knit, Outcome
 from knit_core.errors import ApplicationFailed, RequestRefused, WaitTimeout
 from knit_core.local import LocalCluster
-from tests.cluster_bed import eventually
+from tests.cluster_harness import eventually
 
 pytestmark = pytest.mark.cluster
 SMALL = {"memory": 128, "vcores": 1}

@@ -10,8 +10,8 @@ from typing import Any
 
 from knit_core import Application, Knit, Outcome
 from knit_core.errors import ApplicationNotFound, KnitError, ServiceUnavailable
-from knit_core.states import State
-from tests.cluster_bed import eventually, kill_application, living_applications
+from knit_core.model.states import State
+from tests.cluster_harness import eventually, kill_application, living_applications
 from tests.faults.network import FaultyCluster
 
 SMALL = {"memory": 128, "vcores": 1}

@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 from knit_core import Application, Knit
-from knit_core.clock import Signal
 from knit_core.errors import (
     ConnectionFailed,
     KnitError,
@@ -23,6 +22,7 @@ from knit_core.errors import (
     ServiceUnavailable,
     WaitTimeout,
 )
+from knit_core.model.clock import Signal
 from tests.fault_proxy import BlackHole, Fault, HalfOpen, Refuse
 from tests.faults.jobs import SMALL, Bench
 
@@ -121,8 +121,8 @@ def hurried(bench: Bench) -> Iterator[Knit]:
         service.endpoint = replace(service.endpoint, timeout=(connect / FASTER, read / FASTER))
     knit.hdfs.client._timeout = knit.hdfs.http.endpoint.timeout
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("knit_core.master._READ", 30 / FASTER)
-        patch.setattr("knit_core.logs.live._TIMEOUT", (3 / FASTER, 10 / FASTER))
+        patch.setattr("knit_core.hadoop.application_master._READ", 30 / FASTER)
+        patch.setattr("knit_core.logs.live.nodemanager._TIMEOUT", (3 / FASTER, 10 / FASTER))
         yield knit
     bench.network.heal()
 

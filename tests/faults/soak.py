@@ -33,8 +33,8 @@ import psutil
 from knit_core import Application, Knit, Outcome
 from knit_core.errors import ApplicationEnded, KnitError
 from knit_core.local import LocalCluster, LocalClusterError
-from knit_core.states import State
-from tests.cluster_bed import kill_application, living_applications
+from knit_core.model.states import State
+from tests.cluster_harness import kill_application, living_applications
 from tests.fault_proxy import paused
 
 SETTINGS = {

@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 import pytest
 
 from knit_core import Knit
-from tests.cluster_bed import eventually
+from tests.cluster_harness import eventually
 from tests.fault_proxy import Refuse, Unreachable, paused
 from tests.faults import lasting
 from tests.faults.cells import CELLS, FAR_END, FAULTS, HOLD, Cell, selection

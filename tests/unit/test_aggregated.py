@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from knit_core.errors import ConnectionFailed, LogsUnavailable, NotFound, RequestRefused
-from knit_core.facts import FileStatus
-from knit_core.logs.aggregated import AggregatedLogs, Unfinished
-from knit_core.logs.folders import folders, listing
-from knit_core.logs.parts import Mark
-from tests.unit import log_bed
-from tests.unit.log_bed import log, record, tfile
+from knit_core.logs.aggregated.folders import folders, listing
+from knit_core.logs.aggregated.log_files import AggregatedLogs, Unfinished
+from knit_core.logs.aggregated.rolled_parts import Mark
+from knit_core.model.cluster_facts import FileStatus
+from tests.unit import log_harness
+from tests.unit.log_harness import log, record, tfile
 
 APP = "application_1795412523572_12345"
 TFILES = f"/tmp/logs/alice/bucket-logs-tfile/2345/{APP}"
@@ -79,7 +79,7 @@ def read(logs: AggregatedLogs) -> Found:
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("knit_core.logs.aggregated._FIRST_PAUSE", 0.0)
+    monkeypatch.setattr("knit_core.logs.aggregated.log_files._FIRST_PAUSE", 0.0)
 
 
 def test_both_formats_packed_or_not_side_by_side() -> None:
@@ -87,8 +87,8 @@ def test_both_formats_packed_or_not_side_by_side() -> None:
     hdfs = Hdfs(
         {
             f"{TFILES}/n1_1": tfile([[record("VERSION", b"\0\0\0\1")], [record(C1, log(**one), 100)]], "gz"),
-            f"{IFILES}/n2_1": log_bed.ifile(APP, [{C2: two}], "none"),
-            f"{IFILES}/n3_1": log_bed.ifile(APP, [{"container_1_0001_01_000009": two}], "gz"),
+            f"{IFILES}/n2_1": log_harness.ifile(APP, [{C2: two}], "none"),
+            f"{IFILES}/n3_1": log_harness.ifile(APP, [{"container_1_0001_01_000009": two}], "gz"),
             f"{TFILES}/n4_1.tmp": b"unfinished",
         }
     )
@@ -108,7 +108,7 @@ def test_a_connection_that_breaks_is_taken_up_where_it_broke() -> None:
     content = bytes(range(256)) * 2000
     for path, data in [
         (f"{TFILES}/n_1", tfile([[record(C1, log(stdout=content), 1000)]])),
-        (f"{IFILES}/n_1", log_bed.ifile(APP, [{C1: {"stdout": content}}])),
+        (f"{IFILES}/n_1", log_harness.ifile(APP, [{C1: {"stdout": content}}])),
     ]:
         logs = logs_of(Hdfs({path: data}, [200, 10**9, 0, 0, 1000, 5, 70_001]))
         assert read(logs)[C1, "stdout"] == content
@@ -136,7 +136,7 @@ def test_damage_is_named_and_what_is_beside_it_is_read() -> None:
 
 
 def test_a_log_cut_short_hands_out_what_there_is_and_says_so() -> None:
-    data = log_bed.ifile(APP, [{C1: {"stdout": b"0123456789" * 30}}], "gz")
+    data = log_harness.ifile(APP, [{C1: {"stdout": b"0123456789" * 30}}], "gz")
     broken = data[:40] + bytes(10) + data[50:]
     logs = logs_of(Hdfs({f"{IFILES}/n_1": broken}))
     read(logs)
@@ -171,7 +171,7 @@ def test_rolled_parts_become_one_log(kind: str, algorithm: str, parts: list[byte
         }
     else:
         uploads = [{C1: {"stdout": part, "stderr": b"e"}} for part in parts]
-        files = {f"{IFILES}/n_1_1795412523572": log_bed.ifile(APP, uploads, algorithm)}
+        files = {f"{IFILES}/n_1_1795412523572": log_harness.ifile(APP, uploads, algorithm)}
     logs = logs_of(Hdfs(dict(reversed(files.items()))))
     assert read(logs) == {(C1, "stdout"): whole, (C1, "stderr"): b"e"}
     there = logs.look()
@@ -199,7 +199,7 @@ def test_parts_that_yarn_has_deleted_since_still_count() -> None:
 
 def test_while_an_upload_is_under_way_the_earlier_ones_are_read() -> None:
     uploads = [{C1: {"stdout": b"one"}}, {C1: {"stdout": b"one two"}}]
-    whole, first = log_bed.ifile(APP, uploads), log_bed.ifile(APP, uploads[:1])
+    whole, first = log_harness.ifile(APP, uploads), log_harness.ifile(APP, uploads[:1])
     path = f"{IFILES}/n_1_1795412523572"
     hdfs = Hdfs({path: whole[:-5]})
     logs = logs_of(hdfs)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from knit_core import archives
+from knit_core.launch import archive_checks as archives
 
 ENDINGS = ("zip", "tar", "tar.gz", "tgz")
 

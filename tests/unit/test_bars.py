@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from knit_core.cli.printing import LinePrinter
+from knit_core.cli.log_output import LinePrinter
 from knit_core.logs import Bars, LogCursor, LogLine
 from knit_core.logs.lines import LONGEST, blocks
 from tests.simulated_clock import SimulatedClock
-from tests.unit.follow_bed import Bed
-from tests.unit.node_bed import Node
+from tests.unit.follow_harness import Bed
+from tests.unit.node_harness import Node
 
 ROW = SimpleNamespace(id="main_0", yarn="c", instance=0, service="main", host="n", attempt=1)
 

@@ -13,14 +13,15 @@ from typing import Any
 import click
 import pytest
 
-from knit_core.cli import following, stopping
+from knit_core.cli import interruption as stopping
+from knit_core.cli.applications import follow as following
+from knit_core.cli.interruption import Stopped
 from knit_core.cli.shared import show_errors
-from knit_core.cli.stopping import Stopped
 from knit_core.errors import ConnectionFailed
 from knit_core.logs import LogLine
-from knit_core.result import Container, Result
+from knit_core.model.result import Container, Result
+from knit_core.model.states import ContainerState, Outcome
 from knit_core.spec import ApplicationSpec, application_spec
-from knit_core.states import ContainerState, Outcome
 from tests.simulated_clock import SimulatedClock
 
 ID = "application_1_0001"

@@ -10,8 +10,8 @@ import pytest
 
 from knit_core.cli.shared import application
 from knit_core.errors import ApplicationNotFound, BadApplicationId, KnitError
-from knit_core.report import Report
-from knit_core.states import Outcome, State
+from knit_core.model.report import Report
+from knit_core.model.states import Outcome, State
 
 
 def row(number: int, name: str, *, user: str = "alice", ended: bool = True) -> Report:

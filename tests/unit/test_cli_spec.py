@@ -10,7 +10,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from knit_core.cli import following, knit
+from knit_core.cli import knit
+from knit_core.cli.applications import follow as following
 from knit_core.cli.shared import show_errors
 from knit_core.environments import Environment
 from knit_core.environments.cache import Cache, default_cache_dir
@@ -43,7 +44,7 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> list[tuple[ApplicationSpec, dic
         return 0
 
     for name in ("run", "submit"):
-        monkeypatch.setattr(f"knit_core.cli.{name}.launch", launch)
+        monkeypatch.setattr(f"knit_core.cli.applications.{name}.launch", launch)
     assert following.launch is not launch
     return found
 

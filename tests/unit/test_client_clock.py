@@ -33,12 +33,12 @@ from knit_core.errors import (
     RequestRefused,
     WaitTimeout,
 )
-from knit_core.http import SimpleAuth
-from knit_core.launch import Launcher
-from knit_core.master import Master
-from knit_core.report import Report
+from knit_core.hadoop.application_master import ApplicationMasterClient
+from knit_core.hadoop.http import SimpleAuth
+from knit_core.launch.launcher import Launcher
+from knit_core.model.report import Report
+from knit_core.model.states import State
 from knit_core.spec import application_spec
-from knit_core.states import State
 from tests.simulated_clock import SimulatedClock
 from tests.unit.test_master import ID, KEY, REPORT, signed
 
@@ -205,7 +205,7 @@ def test_a_client_of_a_week_follows_the_masters_clock_and_attempts() -> None:
         return 200, signed(query["knonce"], b'{"fine": true}')
 
     direct = SimpleNamespace(send=send)
-    there = Master(
+    there = ApplicationMasterClient(
         ID,
         lambda: KEY,
         lambda: replace(REPORT, master="h:1"),
@@ -312,24 +312,24 @@ def test_readiness_is_told_when_the_master_is_back_at_last(monkeypatch: pytest.M
 OWN_CLOCK = {
     **dict.fromkeys(
         (
-            "knit_core/clock.py",
+            "knit_core/model/clock.py",
             "knit_core/client.py",
-            "knit_core/master.py",
-            "knit_core/waiting.py",
-            "knit_core/webhdfs.py",
-            "knit_core/pruning.py",
+            "knit_core/hadoop/application_master.py",
+            "knit_core/monitoring/wait.py",
+            "knit_core/hadoop/webhdfs.py",
+            "knit_core/hdfs_cache/pruning.py",
             "knit_core/config/settings.py",
-            "knit_core/http/retry.py",
-            "knit_core/cli/env_cache.py",
-            "knit_core/cli/printing.py",
-            "knit_core/environments/housekeeping.py",
+            "knit_core/hadoop/http/retry.py",
+            "knit_core/cli/environments/cache.py",
+            "knit_core/cli/log_output.py",
+            "knit_core/environments/prune.py",
             "knit_core/local/ports.py",
             "knit_core/local/processes.py",
-            "knit_core/logs/aggregated.py",
-            "knit_core/logs/bars.py",
-            "knit_core/logs/container.py",
-            "knit_core/logs/follow.py",
-            "knit_core/logs/running.py",
+            "knit_core/logs/aggregated/log_files.py",
+            "knit_core/logs/progress_bars.py",
+            "knit_core/logs/live/follow_container.py",
+            "knit_core/logs/live/follow_nodes.py",
+            "knit_core/logs/live/follow_application.py",
             "knit_container/context.py",
             "knit_container/hdfs.py",
             "knit_container/master.py",
@@ -339,7 +339,7 @@ OWN_CLOCK = {
         "the default of a parameter or an attribute",
     ),
     "knit_container/signing.py": "the moment of a signature, where the caller gives none",
-    "knit_core/ledger.py": "when a claim was made, for people",
+    "knit_core/launch/ledger.py": "when a claim was made, for people",
     "knit_core/environments/builder.py": "when an environment was built, for people",
     "knit_core/testing.py": "a stand-in for tests, with waits of a minute at most",
     "knit_core/local/bringup.py": "waits for daemons of this machine, which start by no clock but its own",
@@ -357,7 +357,8 @@ def test_no_other_file_reads_a_clock_of_its_own() -> None:
     """A new wait takes the client's clock, and comes into this file or into test_simulated_weeks.
 
     `knit_airflow` is not looked at: triggers pause by the triggerer's event loop and tasks by Airflow's own time-outs,
-    which no clock of ours turns. What decides there (`waiting`, `crowd`, `watching`, `knit_core.waiting`) is given the time.
+    which no clock of ours turns. What decides there (`waiting`, `crowd`, `watching`, `knit_core.monitoring.wait`) is
+    given the time.
     """
     users = {
         str(path.relative_to(ROOT))

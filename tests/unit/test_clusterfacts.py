@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from knit_core.clusterfacts import ask_cluster, switches_of
 from knit_core.config import HadoopConf, load_config
 from knit_core.errors import ConfigError, NotAuthorized, UnexpectedReply
-from knit_core.facts import ClusterTotals, NewApplication, Switches
-from knit_core.resourcemanager import ResourceManager
+from knit_core.hadoop.resource_manager import ResourceManager
+from knit_core.launch.cluster_query import ask_cluster, switches_of
+from knit_core.model.cluster_facts import ClusterTotals, NewApplication, Switches
 from knit_core.spec import application_spec
 
 DEFAULTS = {

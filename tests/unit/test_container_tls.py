@@ -12,11 +12,12 @@ import pytest
 
 from knit_container import hdfs, tls
 from knit_container.master import Master
-from knit_core.facts import ClusterFacts, NewApplication
-from knit_core.launch import _take_ca
-from knit_core.plan import Upload, make_plan
+from knit_core.launch.launcher import _take_ca
+from knit_core.launch.plan import make_plan
+from knit_core.model.cluster_facts import ClusterFacts, NewApplication
+from knit_core.model.upload import Upload
 from knit_core.spec import application_spec
-from tests.unit.hdfs_bed import Reply, Server, namenode, self_signed, serve
+from tests.unit.hdfs_harness import Reply, Server, namenode, self_signed, serve
 
 __all__ = ["serve"]
 FOLDER = "/user/alice/.knit/apps/application_1_0001"

@@ -12,8 +12,8 @@ import pytest
 import requests
 
 from knit_container.tls import connect
-from knit_core.http import Direct, Endpoint, HttpService
-from knit_core.http.auth import SimpleAuth
+from knit_core.hadoop.http import DirectTransport, Endpoint, HttpService
+from knit_core.hadoop.http.auth import SimpleAuth
 
 Client = Callable[[str], bytes]
 BODY = b'{"boolean": false}'
@@ -54,7 +54,7 @@ def of_requests(address: str) -> bytes:
 
 
 def direct(address: str) -> bytes:
-    client = Direct()
+    client = DirectTransport()
     try:
         return client.send("GET", f"http://{address}/x", b"", (10, 10))[1]
     finally:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from knit_core.dask_yarn.counting import Census, container_of, containers_for, fits, surplus, whole
-from knit_core.result import Container
-from knit_core.states import ContainerState
+from knit_core.model.result import Container
+from knit_core.model.states import ContainerState
 
 
 def row(name: str, state: str, attempt: int = 1, yarn: str = "") -> Container:

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from knit_core.errors import ApplicationNotFound, ConnectionFailed, RequestRefused, ServiceUnavailable
-from knit_core.launch import Launcher
+from knit_core.launch.launcher import Launcher
 from tests.simulated_clock import SimulatedClock
 
 APP = "application_1_0001"

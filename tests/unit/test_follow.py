@@ -11,21 +11,21 @@ from collections.abc import Iterator
 
 import pytest
 
-from knit_core.logs.follow import Channel
 from knit_core.logs.lines import LONGEST, Block, LogCursor
+from knit_core.logs.live.follow_nodes import Channel
 from knit_core.logs.selection import Selection
-from knit_core.result import Container
-from knit_core.states import ContainerState
-from tests.unit.follow_bed import Bed
-from tests.unit.node_bed import DeadNode, Node
+from knit_core.model.result import Container
+from knit_core.model.states import ContainerState
+from tests.unit.follow_harness import Bed
+from tests.unit.node_harness import DeadNode, Node
 
 
 @pytest.fixture
 def bed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bed]:
     """Everything happens in a quarter of the usual time."""
     for name, value in (("SOONEST", 0.05), ("LATEST", 0.5), ("_GRACE", 0.5)):
-        monkeypatch.setattr(f"knit_core.logs.follow.{name}", value)
-    monkeypatch.setattr("knit_core.logs.live._TIMEOUT", (1.0, 2.5))
+        monkeypatch.setattr(f"knit_core.logs.live.follow_nodes.{name}", value)
+    monkeypatch.setattr("knit_core.logs.live.nodemanager._TIMEOUT", (1.0, 2.5))
     made = Bed()
     yield made
     made.stop()
@@ -299,7 +299,7 @@ class TestUploads:
     def test_a_program_that_writes_to_nowhere_is_told_of(
         self, rolling: tuple[Bed, Node, Container], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("knit_core.logs.container._MISSED", 0.5)
+        monkeypatch.setattr("knit_core.logs.live.follow_container._MISSED", 0.5)
         bed, node, row = rolling
         node.write(row.yarn, b"one\n")
         bed.follow(row)
@@ -406,7 +406,7 @@ def test_a_container_that_begins_while_its_node_is_away_ends_no_stream(bed: Bed)
 def test_a_look_at_what_is_there_waits_less_for_a_node_that_does_not_answer(
     bed: Bed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("knit_core.logs.live._SHORT_TIMEOUT", (0.3, 0.3))
+    monkeypatch.setattr("knit_core.logs.live.nodemanager._SHORT_TIMEOUT", (0.3, 0.3))
     node = bed.node()
     node.hang = True
     begun = time.monotonic()

@@ -12,9 +12,9 @@ import pytest
 from knit_core.application import Application
 from knit_core.errors import ConnectionFailed, MasterUnreachable, NotFound
 from knit_core.functions import FunctionJob, run_job
-from knit_core.http import RetryPolicy
-from knit_core.report import Report
-from knit_core.states import Outcome, State
+from knit_core.hadoop.http import RetryPolicy
+from knit_core.model.report import Report
+from knit_core.model.states import Outcome, State
 from tests.simulated_clock import SimulatedClock
 
 ID = "application_1_0001"

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from tests import guard
-from tests.cluster_bed import eventually
+from tests.cluster_harness import eventually
 
 _RUN = """
 import subprocess, sys, time

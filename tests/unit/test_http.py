@@ -26,11 +26,11 @@ from knit_core.errors import (
     ServiceUnavailable,
     UnexpectedReply,
 )
-from knit_core.http import BasicAuth, Direct, Endpoint, HttpService, RetryPolicy, SimpleAuth, recognise
-from knit_core.master import Master
-from knit_core.report import Report
-from knit_core.resourcemanager import ResourceManager
-from knit_core.states import State
+from knit_core.hadoop.application_master import ApplicationMasterClient
+from knit_core.hadoop.http import BasicAuth, DirectTransport, Endpoint, HttpService, RetryPolicy, SimpleAuth, recognise
+from knit_core.hadoop.resource_manager import ResourceManager
+from knit_core.model.report import Report
+from knit_core.model.states import State
 from tests.simulated_clock import SimulatedClock
 
 Reply = tuple[int, str, str]  # status, content type, body; status 0: close without a reply
@@ -372,7 +372,7 @@ def test_a_client_that_people_watch_gives_up_soon() -> None:
         assert time.monotonic() - began < 5  # and not the 30 s of a reply, nor the 20 s of retries
 
 
-def _master(talk: Callable[..., HttpService], direct: str, proxied: str = "") -> Master:
+def _master(talk: Callable[..., HttpService], direct: str, proxied: str = "") -> ApplicationMasterClient:
     """An ApplicationMaster's API at `direct`, the ResourceManager's proxy being at `proxied`; a password is configured."""
     auth = BasicAuth("alice", "geheim")
     service = talk(proxied or direct, auth=auth)
@@ -381,7 +381,9 @@ def _master(talk: Callable[..., HttpService], direct: str, proxied: str = "") ->
         "tracking_url": proxied and f"{proxied}/proxy/application_1_0001/",
     }
     report = Report("application_1_0001", "x", "alice", "default", State.RUNNING, None, **where)
-    return Master(report.id, lambda: b"k" * 32, lambda: report, Direct(), lambda: service.session, auth, 0.5)
+    return ApplicationMasterClient(
+        report.id, lambda: b"k" * 32, lambda: report, DirectTransport(), lambda: service.session, auth, 0.5
+    )
 
 
 def test_a_password_goes_to_the_proxy_and_never_to_the_applications_own_address(
@@ -398,7 +400,7 @@ def test_a_password_goes_to_the_proxy_and_never_to_the_applications_own_address(
 
 def test_the_direct_way_follows_no_redirect(serve: Callable[..., Server]) -> None:
     server = serve((302, "text/plain", ""))
-    assert Direct().send("GET", f"{server.address}/x", b"", (1, 1))[0] == 302
+    assert DirectTransport().send("GET", f"{server.address}/x", b"", (1, 1))[0] == 302
     assert len(server.asked) == 1
 
 

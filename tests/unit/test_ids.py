@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from knit_core.errors import BadApplicationId, KnitError
-from knit_core.ids import ApplicationId, ContainerId
+from knit_core.model.ids import ApplicationId, ContainerId
 
 _applications = st.builds(ApplicationId, st.integers(0, 10**13), st.integers(0, 10**6))
 _containers = st.builds(ContainerId, _applications, st.integers(1, 9999), st.integers(1, 10**7), st.integers(0, 200))

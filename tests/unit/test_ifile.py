@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from knit_core.errors import LogsUnavailable
-from knit_core.logs import ifile, javaobjects
-from knit_core.logs.javaobjects import JavaObject, parse
-from knit_core.logs.pieces import Ranges
-from tests.unit import log_bed
-from tests.unit.log_bed import Java, fetcher, java_index
+from knit_core.logs.aggregated import ifile
+from knit_core.logs.aggregated import java_objects as javaobjects
+from knit_core.logs.aggregated.java_objects import JavaObject, parse
+from knit_core.logs.streams import Ranges
+from tests.unit import log_harness
+from tests.unit.log_harness import Java, fetcher, java_index
 
 APP = "application_1795412523572_0042"
 MARK = hashlib.sha256(APP.encode()).digest()
@@ -44,7 +45,7 @@ _logs = st.dictionaries(
 
 @given(st.lists(_logs, min_size=1, max_size=3), st.sampled_from(["none", "gz"]), st.booleans(), st.integers(0, 400))
 def test_what_was_written_is_read(uploads: list[Logs], algorithm: str, old: bool, skip: int) -> None:
-    data = log_bed.ifile(APP, uploads, algorithm, old)
+    data = log_harness.ifile(APP, uploads, algorithm, old)
     assert read(data) == uploads
     assert read(data, skip=skip) == [
         {c: {n: b[skip:] for n, b in logs.items()} for c, logs in u.items()} for u in uploads
@@ -53,7 +54,7 @@ def test_what_was_written_is_read(uploads: list[Logs], algorithm: str, old: bool
 
 def test_before_an_upload_is_finished_the_earlier_ones_are_good() -> None:
     uploads: list[Logs] = [{"c": {"stdout": b"one"}}, {"c": {"stdout": b"one two"}}]
-    whole, first = log_bed.ifile(APP, uploads), log_bed.ifile(APP, uploads[:1])
+    whole, first = log_harness.ifile(APP, uploads), log_harness.ifile(APP, uploads[:1])
     growing = whole[:-20]
     assert not ifile.mark_length(APP, growing[-ifile.TAIL :])
     with pytest.raises(LogsUnavailable, match="does not end with an index"):
@@ -86,7 +87,7 @@ def test_a_log_that_its_node_could_not_copy_is_short() -> None:
 
 def test_another_compression_is_named() -> None:
     with pytest.raises(LogsUnavailable, match="compressed with lzo, which cannot be read here") as caught:
-        read(log_bed.ifile(APP, [{"c": {"stdout": b"x"}}], "lzo"))
+        read(log_harness.ifile(APP, [{"c": {"stdout": b"x"}}], "lzo"))
     assert caught.value.reason == "compression"
 
 
@@ -155,7 +156,7 @@ def test_the_same_logs_named_for_ever_are_damage() -> None:
 
 
 _good = [
-    log_bed.ifile(
+    log_harness.ifile(
         APP, [{"container_1": {"stdout": b"hello " * 9, "stderr": b"!"}}, {"container_2": {"a": b""}}], algorithm
     )
     for algorithm in ("none", "gz")
@@ -200,7 +201,7 @@ def test_an_index_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_few_packed_bytes_do_not_fill_the_memory() -> None:
-    bomb = log_bed.ifile(APP, [{"c": {"stdout": bytes(1 << 26)}}], "gz")
+    bomb = log_harness.ifile(APP, [{"c": {"stdout": bytes(1 << 26)}}], "gz")
     ranges = Ranges(len(bomb), fetcher(bomb, 1 << 18))
     index = ifile.read_index(APP, len(bomb), ranges.pieces)
     tracemalloc.start()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from knit_core.hdfs_cache.staging import gather
 from knit_core.spec import application_spec
-from knit_core.staging import gather
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import pytest
 
 from knit_core.application import Application
 from knit_core.errors import WaitTimeout
-from knit_core.report import Report
-from knit_core.states import State
+from knit_core.model.report import Report
+from knit_core.model.states import State
 from tests.simulated_clock import SimulatedClock
 
 ID = "application_1_0001"

@@ -7,8 +7,8 @@ import itertools
 import pytest
 
 from knit_core.errors import LedgerError
-from knit_core.ledger import Claim, Step, decide, key_digest
-from knit_core.states import Outcome
+from knit_core.launch.ledger import Claim, Step, decide, key_digest
+from knit_core.model.states import Outcome
 
 OUTCOMES = (None, *Outcome)
 

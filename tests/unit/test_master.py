@@ -19,10 +19,10 @@ import pytest
 import requests
 
 from knit_core.errors import ConnectionFailed, MasterUnreachable
-from knit_core.http import Direct, SimpleAuth
-from knit_core.master import Master
-from knit_core.report import Report
-from knit_core.states import State
+from knit_core.hadoop.application_master import ApplicationMasterClient
+from knit_core.hadoop.http import DirectTransport, SimpleAuth
+from knit_core.model.report import Report
+from knit_core.model.states import State
 from tests.simulated_clock import SimulatedClock
 
 KEY = b"k" * 32
@@ -91,7 +91,7 @@ def serve() -> Iterator[Callable[..., FakeMaster]]:
 
 
 class Bed:
-    """A Master whose report, clock and proxy the test sets.
+    """A ApplicationMasterClient whose report, clock and proxy the test sets.
 
     Attributes:
         report: what the ResourceManager says; an exception is raised.
@@ -101,9 +101,11 @@ class Bed:
     def __init__(self, direct: str, proxied: str = "", **options: Any) -> None:
         tracking = proxied and f"http://{proxied}/proxy/{ID}/"
         self.report: Report | Exception = replace(REPORT, master=direct, tracking_url=tracking)
-        self.asked, self.direct, self.session = 0, Direct(), requests.Session()
+        self.asked, self.direct, self.session = 0, DirectTransport(), requests.Session()
         auth = SimpleAuth("alice")
-        self.master = Master(ID, lambda: KEY, self._locate, self.direct, lambda: self.session, auth, **options)
+        self.master = ApplicationMasterClient(
+            ID, lambda: KEY, self._locate, self.direct, lambda: self.session, auth, **options
+        )
 
     def _locate(self) -> Report:
         self.asked += 1

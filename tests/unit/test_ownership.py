@@ -8,11 +8,11 @@ from typing import Any, cast
 import pytest
 
 from knit_core.errors import StagingError
-from knit_core.facts import FileStatus
-from knit_core.ownership import check_staging, is_mine
-from knit_core.secret import UserKey
-from knit_core.sharedcache import SharedCache
-from knit_core.staging import Staging
+from knit_core.hadoop.ownership import check_staging, is_mine
+from knit_core.hadoop.user_key import UserKey
+from knit_core.hdfs_cache.shared_cache import SharedCache
+from knit_core.hdfs_cache.staging import Staging
+from knit_core.model.cluster_facts import FileStatus
 
 STAGING = "/user/alice/.knit"
 Row = tuple[str, str, str]  # owner, permission, kind

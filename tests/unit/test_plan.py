@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from knit_core.facts import ClusterFacts, FileStatus, NewApplication, Node, Switches
-from knit_core.plan import LaunchPlan, Upload, make_plan, master_command, master_heap
+from knit_core.launch.plan import LaunchPlan, make_plan, master_command, master_heap
+from knit_core.model.cluster_facts import ClusterFacts, FileStatus, NewApplication, Node, Switches
+from knit_core.model.upload import Upload
 from knit_core.spec import application_spec
 
 SECRET = bytes(range(32))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from knit_core.errors import PreflightError, QueueRefused
-from knit_core.facts import ClusterFacts, ClusterTotals, NewApplication, Node, Queue, Switches
+from knit_core.model.cluster_facts import ClusterFacts, ClusterTotals, NewApplication, Node, Queue, Switches
 from knit_core.preflight import check, queue_problems, remarks
 from knit_core.spec import application_spec
 

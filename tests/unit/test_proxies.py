@@ -14,11 +14,11 @@ import pytest
 
 from knit_core import Knit
 from knit_core.config import load_config
+from knit_core.config.proxies import Proxies, proxies_of
 from knit_core.errors import ConfigError, ConnectionFailed
-from knit_core.http import Direct
-from knit_core.logs.live import NodeLogs
-from knit_core.proxies import Proxies, proxies_of
-from tests.proxy_bed import Proxy
+from knit_core.hadoop.http import DirectTransport
+from knit_core.logs.live.nodemanager import NodeLogs
+from tests.proxy_harness import Proxy
 
 SOCKS = pytest.param("socks", marks=pytest.mark.skipif(not importlib.util.find_spec("socks"), reason="no PySocks"))
 
@@ -133,7 +133,7 @@ def test_the_environments_proxy_counts_only_when_it_is_asked_for(port: int, tmp_
         assert parts(found) == parts(
             Proxies(proxy.url, "http://other:1", ("own.invalid", "nn.knit.invalid", "10.0.0.0/8"))
         )
-        direct = Direct(found)
+        direct = DirectTransport(found)
         assert direct.send("GET", f"http://am.knit.invalid:{port}/", b"", (5.0, 5.0))[0] == 200
         direct.close()
         assert parts(proxies_of("environment", None, {"ALL_PROXY": "http://all:1"})) == (

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from knit_core.environments import housekeeping
-from knit_core.environments.housekeeping import prune_local
+from knit_core.environments import prune as housekeeping
+from knit_core.environments.prune import prune_local
 from knit_core.errors import ApplicationNotFound
-from knit_core.leases import GRACE, Lease, holds
-from knit_core.pruning import Item, choose
-from knit_core.states import State
+from knit_core.hdfs_cache.leases import GRACE, Lease, holds
+from knit_core.hdfs_cache.pruning import Item, choose
+from knit_core.model.states import State
 
 DAY = 86400
 NOW = 1_000 * DAY * 1000.0  # ms

@@ -17,14 +17,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from knit_core.envcache import push
 from knit_core.errors import ApplicationNotFound, ConnectionFailed
-from knit_core.facts import FileStatus
-from knit_core.leases import Leases
-from knit_core.plan import Upload
-from knit_core.pruning import HdfsPruner, sweep_temporaries
+from knit_core.hdfs_cache.environments import push
+from knit_core.hdfs_cache.leases import Leases
+from knit_core.hdfs_cache.pruning import HdfsPruner, sweep_temporaries
+from knit_core.hdfs_cache.staging import Staging
+from knit_core.model.cluster_facts import FileStatus
+from knit_core.model.upload import Upload
 from knit_core.spec import EnvironmentRef
-from knit_core.staging import Staging
 from tests.simulated_clock import SimulatedClock
 
 FOLDER = "/user/alice/.knit"

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from knit_core.report import parse_report
-from knit_core.states import Outcome, State, outcome_of
+from knit_core.model.report import parse_report
+from knit_core.model.states import Outcome, State, outcome_of
 
 
 def test_a_fresh_application() -> None:

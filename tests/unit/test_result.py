@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from knit_core.errors import ApplicationFailed, ApplicationKilled, ApplicationLost
-from knit_core.result import Result
+from knit_core.model.result import Result
 
 
 def _row(rank: int, state: str = "SUCCEEDED", **more: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from knit_core.script import container_script, localised_names, script_name
+from knit_core.launch.container_script import container_script, localised_names, script_name
 from knit_core.spec import Service
 
 HOSTILE = [

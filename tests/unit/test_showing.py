@@ -19,35 +19,46 @@ from rich.pretty import pretty_repr
 
 from knit_container.master import Master as ContainersMaster
 from knit_container.store import Change, Entry
-from knit_core import Application, Knit, showing
+from knit_core import Application, Knit
 from knit_core.application import Rows
 from knit_core.config import Config, load_config
 from knit_core.config.hadoop import read_folder
 from knit_core.environments import Environment
 from knit_core.errors import ConnectionFailed
-from knit_core.facts import ClusterFacts, FileStatus, NewApplication
-from knit_core.ids import ApplicationId, ContainerId
-from knit_core.plan import Upload, make_plan
-from knit_core.result import Container, Result
+from knit_core.launch.plan import make_plan
+from knit_core.model import representation as showing
+from knit_core.model.cluster_facts import ClusterFacts, FileStatus, NewApplication
+from knit_core.model.ids import ApplicationId, ContainerId
+from knit_core.model.result import Container, Result
+from knit_core.model.states import ContainerState, Outcome, State
+from knit_core.model.upload import Upload
+from knit_core.monitoring.diagnosis import Why
 from knit_core.spec import application_spec
-from knit_core.states import ContainerState, Outcome, State
-from knit_core.why import Why
 
 SECRET = "HUSH-7f3a"
 LONG = 200_000
 HOSTILE = f"<script>alert(1)</script>\n\r https://user:{SECRET}@gate/t/{SECRET}/x "
 PACKAGES = [
-    *[
-        "knit_core",
-        "knit_core.spec",
-        "knit_core.config",
-        "knit_core.logs",
-        "knit_core.environments",
-        "knit_core.functions",
-    ],
-    *["knit_core.http", "knit_core.local", "knit_core.dask_yarn", "knit_core.report", "knit_core.result"],
-    *["knit_core.running", "knit_core.why", "knit_core.plan", "knit_core.facts", "knit_core.room", "knit_core.waiting"],
-    *["knit_core.testing", "knit_container", "knit_container.store"],
+    "knit_core",
+    "knit_core.spec",
+    "knit_core.config",
+    "knit_core.logs",
+    "knit_core.environments",
+    "knit_core.functions",
+    "knit_core.hadoop.http",
+    "knit_core.local",
+    "knit_core.dask_yarn",
+    "knit_core.model.report",
+    "knit_core.model.result",
+    "knit_core.model.service_status",
+    "knit_core.monitoring.diagnosis",
+    "knit_core.launch.plan",
+    "knit_core.model.cluster_facts",
+    "knit_core.model.queue_headroom",
+    "knit_core.monitoring.wait",
+    "knit_core.testing",
+    "knit_container",
+    "knit_container.store",
 ]
 
 
@@ -276,7 +287,7 @@ def test_the_users_key_and_a_submission_show_no_secret(knit: Knit) -> None:
 
     forms = (SECRET, secret.hex(), base64.b64encode(secret).decode(), repr(secret)[2:20])
     look(knit.user_key, plan, body, plan.describe(), secrets=forms)
-    from knit_core.http.service import _Call, _encoded
+    from knit_core.hadoop.http.service import _Call, _encoded
 
     sent = _encoded(body)
     assert sent is not None and base64.b64encode(secret) in sent, "what is sent holds it"

@@ -22,26 +22,26 @@ import knit_container
 from knit.yarn_api import YARNAPI
 from knit_container import context, readiness
 from knit_container import hdfs as container_hdfs
-from knit_core.clock import pause
 from knit_core.dask_yarn.following import Follower as SchedulerFollower
 from knit_core.dask_yarn.launching import wait_for_scheduler
-from knit_core.environments.housekeeping import prune_local
+from knit_core.environments.prune import prune_local
 from knit_core.errors import ApplicationNotFound, ConnectionFailed, LogsUnavailable, WaitTimeout
 from knit_core.local import ports, processes
 from knit_core.logs import LogWatch, Selection
-from knit_core.logs.aggregated import AggregatedLogs
-from knit_core.logs.ended import EndedLogs, Expected
-from knit_core.logs.folders import Listing
-from knit_core.logs.follow import Follower
+from knit_core.logs.aggregated.folders import Listing
+from knit_core.logs.aggregated.log_files import AggregatedLogs
+from knit_core.logs.aggregated.read_aggregated import EndedLogs, Expected
 from knit_core.logs.lines import LogCursor
-from knit_core.logs.running import RunningUploads, Watcher
-from knit_core.report import Report
-from knit_core.result import Container, Outcome, Result
-from knit_core.states import ContainerState, State
-from knit_core.waiting import Waiter, drive_async
+from knit_core.logs.live.follow_application import RunningUploads, Watcher
+from knit_core.logs.live.follow_nodes import Follower
+from knit_core.model.clock import pause
+from knit_core.model.report import Report
+from knit_core.model.result import Container, Outcome, Result
+from knit_core.model.states import ContainerState, State
+from knit_core.monitoring.wait import Waiter, drive_async
 from tests.simulated_clock import SimulatedClock
-from tests.unit.follow_bed import Uploads
-from tests.unit.node_bed import http_service
+from tests.unit.follow_harness import Uploads
+from tests.unit.node_harness import http_service
 from tests.unit.test_master import ID, REPORT
 
 HOUR, DAY = 3600.0, 86_400.0

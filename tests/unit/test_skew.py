@@ -16,10 +16,10 @@ import requests
 
 from knit_container import master as inside
 from knit_container.signing import encode_body
-from knit_core.http import Direct, SimpleAuth
-from knit_core.master import Master
-from knit_core.report import Report
-from knit_core.states import State
+from knit_core.hadoop.application_master import ApplicationMasterClient
+from knit_core.hadoop.http import DirectTransport, SimpleAuth
+from knit_core.model.report import Report
+from knit_core.model.states import State
 
 KEY, VALID = b"k" * 32, 60_000
 
@@ -66,11 +66,13 @@ def gate() -> Iterator[Gate]:
     thread.join()
 
 
-def _client(gate: Gate) -> Master:
+def _client(gate: Gate) -> ApplicationMasterClient:
     report = Report(
         "application_1_0001", "x", "alice", "default", State.RUNNING, None, master=f"127.0.0.1:{gate.server_port}"
     )
-    return Master(report.id, lambda: KEY, lambda: report, Direct(), requests.Session, SimpleAuth("alice"), 0.5)
+    return ApplicationMasterClient(
+        report.id, lambda: KEY, lambda: report, DirectTransport(), requests.Session, SimpleAuth("alice"), 0.5
+    )
 
 
 def _container(gate: Gate, folder: Path) -> inside.Master:

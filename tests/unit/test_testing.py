@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from knit_core.errors import ApplicationFailed, ApplicationNotFound, NotFound, PreflightError, SpecError, WaitTimeout
-from knit_core.states import Outcome, State
+from knit_core.model.states import Outcome, State
 from knit_core.testing import FakeKnit
 
 

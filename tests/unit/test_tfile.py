@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from knit_core.errors import LogsUnavailable
-from knit_core.logs.pieces import Ranges, Stream
-from knit_core.logs.tfile import container_files, entries
-from tests.unit.log_bed import fetcher, log, record, tfile, vlong
+from knit_core.logs.aggregated.tfile import container_files, entries
+from knit_core.logs.streams import Ranges, Stream
+from tests.unit.log_harness import fetcher, log, record, tfile, vlong
 
 
 def read(data: bytes, piece: int = 7) -> list[tuple[str, dict[str, bytes]]]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from knit_core.units import counted, mebibytes, seconds, show_bytes, show_memory, show_seconds
+from knit_core.model.units import counted, mebibytes, seconds, show_bytes, show_memory, show_seconds
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from knit_core.script import container_script
+from knit_core.launch.container_script import container_script
+from knit_core.launch.environment_unpacking import PACKED_LINK
+from knit_core.model.binaries import NEEDS
 from knit_core.spec import Service
-from knit_core.unpack import NEEDS, PACKED_LINK
 
 COMMAND = 'echo "$(readlink -f environment) $(python)"'
 

@@ -7,7 +7,7 @@ import threading
 
 from rich.console import Console
 
-from knit_core.cli.upload import UploadBar
+from knit_core.cli.upload_progress import UploadBar
 
 
 def _shown(terminal: bool) -> str:

@@ -8,9 +8,9 @@ import sys
 import pytest
 
 from knit_core.errors import ApplicationNotFound, ConnectionFailed, NotAuthorized, WaitTimeout
-from knit_core.report import Report
-from knit_core.states import Outcome, State
-from knit_core.waiting import Done, Sleep, Waiter, drive, drive_async
+from knit_core.model.report import Report
+from knit_core.model.states import Outcome, State
+from knit_core.monitoring.wait import Done, Sleep, Waiter, drive, drive_async
 from tests.simulated_clock import SimulatedClock
 
 RUNS = Report("application_1_0001", "n", "u", "q", State.RUNNING, None, progress=0.25, diagnostics="busy")
@@ -28,12 +28,12 @@ def _seconds(step: Sleep | Done) -> float:
 
 
 def test_an_end_is_an_end_even_after_the_deadline() -> None:
-    assert _waiter(deadline=1).saw(ENDED, 100.0) == Done(ENDED)
+    assert _waiter(deadline=1).on_report(ENDED, 100.0) == Done(ENDED)
 
 
 def test_the_pace_slows_down_to_poll() -> None:
     waiter = _waiter(poll=2.0)
-    paces = [_seconds(waiter.saw(RUNS, float(n))) for n in range(40)]
+    paces = [_seconds(waiter.on_report(RUNS, float(n))) for n in range(40)]
     assert paces[0] == pytest.approx(0.13)
     assert paces == sorted(paces)
     assert paces[-1] == pytest.approx(2.0)
@@ -42,39 +42,39 @@ def test_the_pace_slows_down_to_poll() -> None:
 def test_many_waiters_are_spread() -> None:
     early, late = Waiter("a", jitter=lambda: 0.0), Waiter("a", jitter=lambda: 1.0)
     for now in range(30):
-        low, high = _seconds(early.saw(RUNS, now)), _seconds(late.saw(RUNS, now))
+        low, high = _seconds(early.on_report(RUNS, now)), _seconds(late.on_report(RUNS, now))
     assert (low, high) == (pytest.approx(0.9), pytest.approx(1.1))
 
 
 def test_the_deadline_is_not_slept_over_and_says_what_was_seen() -> None:
     waiter = _waiter(deadline=10.0, poll=60.0, started=5.0)
     waiter.pace = 60.0
-    assert _seconds(waiter.saw(RUNS, 12.0)) == pytest.approx(3.0)
+    assert _seconds(waiter.on_report(RUNS, 12.0)) == pytest.approx(3.0)
     with pytest.raises(WaitTimeout) as caught:
-        waiter.saw(RUNS, 15.0)
+        waiter.on_report(RUNS, 15.0)
     assert "had not ended after 10.0 s; last seen: RUNNING, 25%, busy. It goes on" in str(caught.value)
 
 
 def test_a_deadline_without_any_look() -> None:
     with pytest.raises(WaitTimeout, match="last seen: nothing"):
-        _waiter(deadline=0.0).failed(BROKEN, 0.0)
+        _waiter(deadline=0.0).on_error(BROKEN, 0.0)
 
 
 def test_transient_faults_are_forgiven_for_so_long() -> None:
     waiter = _waiter(patience=100.0)
-    assert isinstance(waiter.failed(BROKEN, 0.0), Sleep)
-    assert isinstance(waiter.failed(BROKEN, 100.0), Sleep)
-    waiter.saw(RUNS, 101.0)  # patience begins anew
-    assert isinstance(waiter.failed(BROKEN, 150.0), Sleep)
-    assert isinstance(waiter.failed(BROKEN, 250.0), Sleep)
+    assert isinstance(waiter.on_error(BROKEN, 0.0), Sleep)
+    assert isinstance(waiter.on_error(BROKEN, 100.0), Sleep)
+    waiter.on_report(RUNS, 101.0)  # patience begins anew
+    assert isinstance(waiter.on_error(BROKEN, 150.0), Sleep)
+    assert isinstance(waiter.on_error(BROKEN, 250.0), Sleep)
     with pytest.raises(ConnectionFailed):
-        waiter.failed(BROKEN, 250.1)
+        waiter.on_error(BROKEN, 250.1)
 
 
 def test_other_faults_are_raised_at_once_and_not_found_is_an_end() -> None:
     with pytest.raises(NotAuthorized):
-        _waiter().failed(NotAuthorized("no"), 0.0)
-    assert _waiter(deadline=0.0).failed(ApplicationNotFound("gone"), 9.0) == Done(None)
+        _waiter().on_error(NotAuthorized("no"), 0.0)
+    assert _waiter(deadline=0.0).on_error(ApplicationNotFound("gone"), 9.0) == Done(None)
 
 
 def _script() -> list[Report | Exception]:

@@ -16,9 +16,9 @@ from knit_core.errors import (
     ServiceUnavailable,
     UnexpectedReply,
 )
-from knit_core.http import Endpoint, HttpService, RetryPolicy, SimpleAuth
-from knit_core.webhdfs import WebHdfs
-from tests.unit.hdfs_bed import Answer, Reply, Server, done, file_status, namenode, refusal, serve
+from knit_core.hadoop.http import Endpoint, HttpService, RetryPolicy, SimpleAuth
+from knit_core.hadoop.webhdfs import WebHdfs
+from tests.unit.hdfs_harness import Answer, Reply, Server, done, file_status, namenode, refusal, serve
 
 __all__ = ["serve"]
 

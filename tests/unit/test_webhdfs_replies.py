@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from knit_core.errors import RequestRefused, UnexpectedReply
-from knit_core.http import Endpoint, HttpService, RetryPolicy, SimpleAuth
-from knit_core.webhdfs import WebHdfs
+from knit_core.hadoop.http import Endpoint, HttpService, RetryPolicy, SimpleAuth
+from knit_core.hadoop.webhdfs import WebHdfs
 
 ROW = {"pathSuffix": "a", "length": 3, "modificationTime": 5, "type": "FILE", "owner": "alice", "permission": "600"}
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from knit_core.facts import Node
-from knit_core.report import Report
-from knit_core.result import Container, Result
-from knit_core.running import ServiceStatus
-from knit_core.states import ContainerState, Outcome, State
-from knit_core.why import Pending, why_ended, why_no_master, why_running
+from knit_core.model.cluster_facts import Node
+from knit_core.model.report import Report
+from knit_core.model.result import Container, Result
+from knit_core.model.service_status import ServiceStatus
+from knit_core.model.states import ContainerState, Outcome, State
+from knit_core.monitoring.diagnosis import Pending, why_ended, why_no_master, why_running
 
 ROOMS = [
     Node("n1", "/r", "RUNNING", 8192, 16, free_memory=256, free_vcores=4),

@@ -11,7 +11,7 @@ from typing import Any
 from airflow.sdk import DAG
 
 from knit_airflow import KnitOperator
-from knit_core.launch import Launcher
+from knit_core.launch.launcher import Launcher
 
 CONF = {
     "command": "{{ dag_run.conf['command'] }}",

@@ -12,9 +12,9 @@ import pytest
 from make_channel import PLACEHOLDER, Entry, Package
 
 from knit_core.environments import Environment, EnvironmentBuilder
-from tests import channel_bed
+from tests import channel_harness
 
-channel = channel_bed.channel
+channel = channel_harness.channel
 
 #: All that the channel below has to offer without a conflict.
 PACKAGES = ["numpy", "cloudpickle", "bed-tools", "bed-binary"]

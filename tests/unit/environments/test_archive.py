@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from knit_core.environments import Environment
-from knit_core.environments.tarball import EMBEDDED_PREFIX
+from knit_core.environments.pack.tarball import EMBEDDED_PREFIX
 from tests.unit.environments import unpacking
 from tests.unit.environments.conftest import LONG_NAME, PACKAGES
 from tests.unit.environments.unpacking import run

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from knit_core.cli.env import env
+from knit_core.cli.environments.env import env
 from knit_core.environments import Environment
 
 
@@ -65,7 +65,7 @@ def test_prefix_and_packages_exclude_each_other(tmp_path: Path) -> None:
 
 
 def test_runs_as_a_module(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "knit_core.cli.env", "list", "--json", "--cache-dir", str(tmp_path)]
+    command = [sys.executable, "-m", "knit_core.cli.environments.env", "list", "--json", "--cache-dir", str(tmp_path)]
     assert json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout) == []
 
 
@@ -130,7 +130,7 @@ def test_kinds_that_need_no_build(tmp_path: Path) -> None:
 
 
 def test_conda_environment_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from knit_core.environments.named_prefix import prefix_folder
+    from knit_core.environments.inputs.find_prefix import prefix_folder
 
     folder = tmp_path / "envs" / "science"
     (folder / "conda-meta").mkdir(parents=True)

@@ -9,7 +9,7 @@ import pytest
 
 from knit_core.environments import BadEnvironmentFile, EnvironmentBuilder, Wanted
 from knit_core.environments.cache import Cache
-from knit_core.environments.description import read_description
+from knit_core.environments.inputs.environment_file import read_description
 from knit_core.environments.request import Request
 from tests.unit.environments.unpacking import run, unpacked
 

@@ -22,8 +22,8 @@ from knit_core.environments import (
     PlatformMismatch,
     Wanted,
 )
-from knit_core.environments.locks import Lock, conda_record
-from tests.wheel_bed import served_folder
+from knit_core.environments.inputs.locks import Lock, conda_record
+from tests.wheel_harness import served_folder
 
 PACKAGES = ["bed-binary", "bed-tools", "cloudpickle"]
 

@@ -204,7 +204,7 @@ def test_files_that_cannot_be_read_are_named_all_at_once(prefix: Path, tmp_path:
     cache.mkdir()
     cache.chmod(0o777)
     setuid = f"import os; os.setuid({NOBODY})\n" if os.getuid() == 0 else ""
-    run = "import conda_pack, knit_core.environments.prefix\n" + setuid + code  # imported while it may read them
+    run = "import conda_pack, knit_core.environments.pack.prefix\n" + setuid + code  # imported while it may read them
     done = subprocess.run([sys.executable, "-c", run, cache, prefix], capture_output=True, text=True, cwd="/tmp")
     assert "2 files that cannot be read: share/one, share/two" in done.stdout, done.stderr
     assert not list(cache.rglob("*.tar.gz"))

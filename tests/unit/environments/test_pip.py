@@ -25,9 +25,9 @@ from knit_core.environments import (
     Stage,
     Wanted,
 )
-from knit_core.environments.uv import indexes
+from knit_core.environments.solve.uv import indexes
 from tests.unit.environments.unpacking import run, unpacked
-from tests.wheel_bed import make_wheel, served
+from tests.wheel_harness import make_wheel, served
 
 MINOR = f"{sys.version_info[0]}.{sys.version_info[1]}"
 SITE = f"lib/python{MINOR}/site-packages"

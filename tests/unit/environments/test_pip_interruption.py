@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from knit_core.environments import EnvironmentBuilder
-from tests.wheel_bed import served
+from tests.wheel_harness import served
 
 DEADLINE = 60.0  # seconds
 

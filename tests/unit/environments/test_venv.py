@@ -12,7 +12,7 @@ from uv import find_uv_bin
 
 from knit_core.environments import BadArchive, BadPackageSpec, Environment, EnvironmentBuilder, Progress, Stage
 from tests.unit.environments.unpacking import run, unpacked
-from tests.wheel_bed import make_wheel
+from tests.wheel_harness import make_wheel
 
 MINOR = f"{sys.version_info[0]}.{sys.version_info[1]}"
 SITE = f"lib/python{MINOR}/site-packages"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from knit_core.cli.local import local
+from knit_core.cli.cluster.local import local
 from knit_core.local import LocalCluster, LocalClusterError, NotRunning, paths, running_cluster
 from knit_core.local.daemons import daemon_names, node_number, tail
 from knit_core.local.hadoop_conf import Setup

@@ -1,0 +1,1 @@
+"""Commands that launch, show and end applications."""

@@ -1,0 +1,1 @@
+"""Commands about the cluster: `knit doctor` and the embedded one."""

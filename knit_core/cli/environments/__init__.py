@@ -1,0 +1,1 @@
+"""`knit env`: environments here and on HDFS."""

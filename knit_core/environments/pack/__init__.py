@@ -1,0 +1,1 @@
+"""From an installed prefix to an archive."""

@@ -1,0 +1,34 @@
+"""Which C library and processor an environment's binaries need, written into its archive for the containers to compare.
+
+A dynamically linked file lists the versions of symbols that it needs (`GLIBC_2.28`); the newest of them all decides.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from mmap import mmap
+
+from knit_core.model.binaries import MACHINES, NEEDS
+
+__all__ = ["NEEDS", "Version", "needed_glibc", "needs", "newest"]
+
+Version = tuple[int, ...]
+ELF = b"\x7fELF"
+_SYMBOL = re.compile(rb"GLIBC_(2(?:\.\d{1,3}){1,2})\0")
+
+
+def needed_glibc(binary: bytes | mmap) -> Version:
+    """The newest glibc that the binary asks for; () when it asks for none."""
+    return max((tuple(map(int, match[1].split(b"."))) for match in _SYMBOL.finditer(binary)), default=())
+
+
+def newest(versions: Iterable[Version]) -> Version:
+    """The newest of them."""
+    return max(versions, default=())
+
+
+def needs(platform: str, glibc: Version) -> bytes:
+    """The file's content: `x86_64 2.28`; empty when the platform is not known."""
+    machine = MACHINES.get(platform, "")
+    return f"{machine} {'.'.join(map(str, glibc))}".strip().encode() + b"\n" if machine else b""

@@ -1,0 +1,123 @@
+"""Writing the files of a prefix into a tar stream: no owner, one time for all, two modes, no trace of the build's path.
+
+Symbolic links stay inside: one that leads to a file elsewhere becomes that file. Names may be of any length and bytes.
+
+A conda package's files may hold the path that they were installed for. On a node they lie somewhere else, so scripts
+find their interpreter through PATH (`#!/usr/bin/env python`), and other text has `EMBEDDED_PREFIX`, a path that is
+never there.
+"""
+
+from __future__ import annotations
+
+import io
+import mmap
+import os
+import posixpath
+import re
+import tarfile
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from knit_core.environments.pack.glibc import ELF, Version, needed_glibc
+
+#: Stands for the environment's own path inside packed files. Below /opt: no ordinary user can put something there.
+EMBEDDED_PREFIX = "/opt/knit-environment"
+
+_TIME = 1577836800  # 2020-01-01: zip programs refuse times before 1980
+_HEAD = 1024  # bytes in which a NUL means that a file is binary
+# With the prefix put in: what it is that runs a script, and with which arguments.
+_SHEBANG = rb"#![ \t]*%s/bin/(?P<program>[^\s/]+)[ \t]*(?P<arguments>[^\n]*)"
+# What pip and uv write when the interpreter's path is too long for the kernel, or has a space in it.
+_SHELL_SHEBANG = rb"""#!/bin/sh\n'{3}exec' ["']?%s/bin/(?P<program>[^\s/"']+)["']? "\$0" "\$@"\n' '{3}(?P<arguments>)"""
+
+
+class TarWriter:
+    """Adds files to a tar stream; the end-of-archive blocks are written by `finish` only."""
+
+    def __init__(self, stream: IO[bytes], embedded: str = EMBEDDED_PREFIX) -> None:
+        """`embedded` is the path that the files have in them where they mean their environment."""
+        self._tar = tarfile.TarFile(
+            fileobj=stream, mode="w", format=tarfile.GNU_FORMAT, encoding="utf-8", errors="surrogateescape"
+        )
+        self._embedded = embedded
+        self.glibc: Version = ()  # the newest that the binaries added so far need
+
+    def add(self, relative: str, folder: Path) -> None:
+        """Adds one file, symbolic link or empty folder of `folder` under its relative path."""
+        path = folder / relative
+        member = tarfile.TarInfo(relative)
+        member.mtime = _TIME
+        if path.is_symlink() and (target := link_target(relative, folder, self._embedded)) is not None:
+            member.type, member.mode, member.linkname = tarfile.SYMTYPE, 0o777, target
+            self._tar.addfile(member)
+        elif path.is_dir():
+            member.type, member.mode = tarfile.DIRTYPE, 0o755
+            self._tar.addfile(member)
+        else:
+            self._add_file(path, member)
+
+    def add_bytes(self, relative: str, data: bytes) -> None:
+        """Adds a file that is not in the prefix."""
+        member = tarfile.TarInfo(relative)
+        member.mtime, member.mode, member.size = _TIME, 0o644, len(data)
+        self._tar.addfile(member, io.BytesIO(data))
+
+    def finish(self) -> None:
+        """Ends the archive: nothing can follow."""
+        self._tar.close()
+
+    def _add_file(self, path: Path, member: tarfile.TarInfo) -> None:
+        with path.open("rb") as file:
+            stat = os.fstat(file.fileno())
+            member.mode = 0o755 if stat.st_mode & 0o100 else 0o644
+            if (head := file.read(_HEAD)).startswith(ELF) and "sysroot" not in member.name:
+                with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as binary:
+                    self.glibc = max(self.glibc, needed_glibc(binary))
+            if b"\0" not in head:
+                data = relocated(head + file.read(), self._embedded)
+                member.size = len(data)
+                self._tar.addfile(member, io.BytesIO(data))
+            elif self._embedded != EMBEDDED_PREFIX and self._embedded.encode() in (data := head + file.read()):
+                data = replace_in_binary(data, self._embedded)
+                member.size = len(data)
+                self._tar.addfile(member, io.BytesIO(data))
+            else:
+                file.seek(0)
+                member.size = stat.st_size
+                self._tar.addfile(member, file)
+
+
+def link_target(relative: str, folder: Path, embedded: str = EMBEDDED_PREFIX) -> str | None:
+    """Where a link of `folder` points in the archive, relative; None when it leads out of the environment."""
+    target = str((folder / relative).readlink())
+    for prefix in (str(folder), embedded):
+        if target.startswith(f"{prefix}/"):  # an absolute link into the environment itself
+            return os.path.relpath(target.removeprefix(f"{prefix}/"), PurePosixPath(relative).parent)
+    if target.startswith("/"):
+        return None
+    inside = posixpath.normpath(posixpath.join(posixpath.dirname(relative), target))
+    return None if inside == ".." or inside.startswith("../") else target
+
+
+def relocated(text: bytes, embedded: str) -> bytes:
+    """A text file's bytes without the path `embedded`: PATH gives the interpreter, other places get the constant."""
+    prefix = embedded.encode()
+    for pattern in (_SHEBANG, _SHELL_SHEBANG) if text.startswith(b"#!") else ():
+        if match := re.match(pattern % re.escape(prefix), text):
+            # env takes one word, unless it is told to split what follows
+            words = b"-S %b %b" % match.groups() if match["arguments"] else match["program"]
+            text = b"#!/usr/bin/env " + words + text[match.end() :]
+            break
+    return text if embedded == EMBEDDED_PREFIX else text.replace(prefix, EMBEDDED_PREFIX.encode())
+
+
+def replace_in_binary(data: bytes, embedded: str) -> bytes:
+    """A binary file's bytes with each string that begins with `embedded` changed in place, padded to its length."""
+    old, new = embedded.encode(), EMBEDDED_PREFIX.encode()
+
+    def change(match: re.Match[bytes]) -> bytes:
+        text = match[0]
+        shorter = text.replace(old, new)
+        return shorter.ljust(len(text), b"\0") if len(shorter) <= len(text) else text
+
+    return re.sub(re.escape(old) + rb"[^\0]*", change, data)

@@ -1,0 +1,1 @@
+"""Solving and installing: py-rattler, a conda program, uv, a Python of this machine."""

@@ -1,0 +1,1 @@
+"""The wire: clients of the ResourceManager, WebHDFS and the ApplicationMaster over HTTP."""

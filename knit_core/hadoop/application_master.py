@@ -1,0 +1,261 @@
+"""Calls to an application's ApplicationMaster: signed, direct first, then through the ResourceManager's proxy.
+
+Every call says which stage failed where. The attempt number and the clock are corrected from the ApplicationMaster's
+own (signed) answer.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+
+from knit_container.signing import BadReply, encode_body, open_reply, query_string, sign
+from knit_core.errors import KnitError, MasterUnreachable, NotAuthorized, NotFound, RequestRefused, ServiceUnavailable
+from knit_core.hadoop.http import AuthStrategy, DirectTransport
+from knit_core.model.clock import Clock
+from knit_core.model.report import Report
+from knit_core.monitoring.wait import PATIENCE
+
+_CONNECT, _READ = 3.0, 30.0  # seconds
+_CORRECTIONS = 3
+_SOONEST = 0.1  # seconds between two rounds over all ways
+_EARLY, _LATER = 0.5, 2.0  # the same at most, within the first `_SOON` seconds and afterwards
+_SOON = 30.0
+_BEHIND, _LONGEST_BEHIND = 0.5, 15.0  # seconds for which a way that has failed comes last, doubled each time
+_FIRST_CONTACT = 5.0  # seconds for one that should be there and was never reached: more likely no way leads there
+_SLOW_BEHIND, _LONGEST_SLOW = 15.0, 300.0  # the same where nothing connected, which costs `_CONNECT` seconds a try
+
+
+class ApplicationMasterClient:
+    """One application's API.
+
+    Args:
+        app_id: which.
+        secret: returns the application's secret (asked once, when it is first needed).
+        locate: returns the ResourceManager's present report of it.
+        direct: for calls to its own address, which get no identity but the signature.
+        session: for calls through the ResourceManager's proxy.
+        auth: what that proxy wants.
+        patience: seconds for an ApplicationMaster that was there before to come back, where a call does not say.
+        clock: what its waits read and sleep by.
+        connect: seconds for a connection to come about.
+    """
+
+    def __init__(
+        self,
+        app_id: str,
+        secret: Callable[[], bytes],
+        locate: Callable[[], Report],
+        direct: DirectTransport,
+        session: Callable[[], requests.Session],
+        auth: AuthStrategy,
+        patience: float = PATIENCE,
+        clock: Clock = time,
+        connect: float = _CONNECT,
+    ) -> None:
+        self.app_id = app_id
+        self._secret, self._locate, self._direct, self._session, self._auth = secret, locate, direct, session, auth
+        self._patience, self._clock, self._connect = patience, clock, connect
+        self._routes: list[str] = []
+        self._failed: dict[str, tuple[float, float]] = {}  # by way: until when it comes last, and for how long that was
+        self._attempt = 1
+        self._skew = 0
+        self._reached = False
+        self._forgiven = 0.0  # seconds that it may take to answer, from what is known of it now
+        self._lock = threading.Lock()
+
+    def get(
+        self, path: str, query: dict[str, str] | None = None, wait: float = 0.0, patience: float | None = None
+    ) -> Any:
+        """GET `/api/v1` + path."""
+        return self.call("GET", path, None, query, wait, patience)
+
+    def put(self, path: str, body: Any) -> Any:
+        """PUT JSON to `/api/v1` + path."""
+        return self.call("PUT", path, body)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        query: dict[str, str] | None = None,
+        wait: float = 0.0,
+        patience: float | None = None,
+    ) -> Any:
+        """One call, over the ways that there are; a restart of the ApplicationMaster is waited out.
+
+        Args:
+            method, path, body, query: the request; path below `/api/v1`. A repetition must be harmless.
+            wait: seconds that the reply may take by itself (a long poll).
+            patience: seconds for an ApplicationMaster that was there before to come back, from the first failure on; None:
+                as it was made.
+
+        Raises:
+            MasterUnreachable: no way led there; `.stages` says why.
+            RequestRefused, NotFound, NotAuthorized: it refused.
+        """
+        raw = b"" if body is None else encode_body(body)
+        failing_since, pause, known = None, _SOONEST, True
+        limit = self._patience if patience is None else patience
+        while True:
+            stages: list[str] = []
+            found, reply = self._over_routes(stages, known, method, f"/api/v1{path}", query or {}, raw, wait)
+            if found:
+                return reply
+            now = self._clock.monotonic()
+            failing_since = now if failing_since is None else failing_since
+            waited = now - failing_since
+            if waited >= min(limit, self._forgiven):
+                raise MasterUnreachable(self.app_id, list(dict.fromkeys(stages)))
+            self._clock.sleep(pause)
+            pause, known = min(2 * pause, _EARLY if waited < _SOON else _LATER), False
+
+    def _over_routes(
+        self, stages: list[str], known: bool, method: str, path: str, query: dict[str, str], raw: bytes, wait: float
+    ) -> tuple[bool, Any]:
+        """Each way once: the best that is known, when it may still be right, then as the ResourceManager tells them now.
+
+        It is asked before the others are tried: its proxy takes long to say that a node is gone.
+        """
+        tried: list[str] = []
+        for ask in (False, True) if known and self._routes else (True,):
+            if ask and self._find(stages):
+                tried = []
+            for route in self._ordered()[: None if ask else 1]:
+                if route in tried:
+                    continue
+                tried.append(route)
+                try:
+                    reply = self._corrected(route, method, path, query, raw, wait)
+                except (requests.RequestException, BadReply, ServiceUnavailable) as error:
+                    self._put_behind(route, error)
+                    stages.append(f"{_kind(route)} {_host(route)}: {_stage(error, self._connect)}")
+                    continue
+                with self._lock:
+                    self._failed.pop(route, None)
+                    self._reached = True
+                return True, reply
+        return False, None
+
+    def _ordered(self) -> list[str]:
+        """The direct way first, the others after it; last those that have failed just now."""
+        now = self._clock.monotonic()
+        with self._lock:
+            return sorted(self._routes, key=lambda route: self._failed.get(route, (now, 0.0))[0] > now)
+
+    def _put_behind(self, route: str, error: Exception) -> None:
+        """It comes last for a while, not for ever: the direct way spares the ResourceManager."""
+        slow = isinstance(error, requests.ConnectTimeout)
+        first, longest = (_SLOW_BEHIND, _LONGEST_SLOW) if slow else (_BEHIND, _LONGEST_BEHIND)
+        with self._lock:
+            before = self._failed.get(route, (0.0, 0.0))[1]
+            pause = min(longest, max(first, 2 * before))
+            self._failed[route] = self._clock.monotonic() + pause, pause
+
+    def _find(self, stages: list[str]) -> bool:
+        """Ask where it is now; whether the ways or the attempt are others than before, or nobody could say."""
+        try:
+            report = self._locate()
+        except KnitError as error:
+            if not error.transient or not self._reached:
+                raise
+            stages.append("the ResourceManager does not say where it is now")
+            with self._lock:
+                self._forgiven = math.inf
+            return True
+        routes = []
+        if report.ended:
+            stages.append(f"the application has ended ({report.outcome})")
+        else:
+            routes += [f"http://{report.master}"] if report.master else []
+            routes += [report.tracking_url.rstrip("/")] if report.tracking_url else []
+            if not routes:
+                waits = "Application.wait_until_ready() waits for it"
+                stages.append(f"the ResourceManager gives no address of it yet (state {report.state}; {waits})")
+        with self._lock:
+            attempt = report.attempt or self._attempt
+            changed = routes != self._routes or attempt != self._attempt
+            if changed:
+                self._routes, self._attempt, self._failed = routes, attempt, {}
+            # one that was there, or an attempt after the first, is coming back; without an address it waits for its start
+            comes_back = not report.ended and (self._reached or report.attempt > 1)
+            self._forgiven = math.inf if comes_back else _FIRST_CONTACT if routes else 0.0
+        return changed
+
+    def _corrected(self, route: str, method: str, path: str, query: dict[str, str], raw: bytes, wait: float) -> Any:
+        for _ in range(_CORRECTIONS):
+            status, reply = self._send(route, method, path, query, raw, wait)
+            code = reply.get("error") if isinstance(reply, dict) else None
+            if status < 300 and code is None:
+                return reply
+            if code == "stale":
+                with self._lock:
+                    self._skew = int(reply["time"]) - int(self._clock.time() * 1000)
+                    self._attempt = int(reply["attempt"])
+                continue
+            raise self._refusal(status, reply, method, path)
+        raise ServiceUnavailable("its clock or attempt number changes at every call")
+
+    def _send(
+        self, route: str, method: str, path: str, query: dict[str, str], raw: bytes, wait: float
+    ) -> tuple[int, Any]:
+        secret = self._secret()
+        now = int(self._clock.time() * 1000) + self._skew
+        signed = sign(secret, "client", self._attempt, method, path, query, raw, now_ms=now)
+        timeout = (self._connect, min(_READ, self._patience) + wait)
+        if _is_direct(route):
+            status, content = self._direct.send(method, f"{route}{path}?{query_string(signed)}", raw, timeout)
+        else:
+            response = self._session().request(
+                method,
+                f"{route}{path}?{query_string({**signed, **self._auth.parameters()})}",
+                data=raw or None,
+                headers={"Content-Type": "application/json"} if raw else {},
+                timeout=timeout,
+                allow_redirects=False,
+            )
+            status, content = response.status_code, response.content
+        return status, open_reply(secret, signed["knonce"], status, content)
+
+    def _refusal(self, status: int, reply: Any, method: str, path: str) -> KnitError:
+        message = reply.get("message") if isinstance(reply, dict) else reply
+        text = f"{method} {path}: the ApplicationMaster of {self.app_id} refused ({status}): {message}"
+        kind = {401: NotAuthorized, 403: NotAuthorized, 404: NotFound}.get(status, RequestRefused)
+        if status >= 500:
+            return ServiceUnavailable(text)
+        return kind(text, status=status, reply=reply)
+
+
+def _is_direct(route: str) -> bool:
+    return not urlsplit(route).path.strip("/")
+
+
+def _kind(route: str) -> str:
+    return "directly at" if _is_direct(route) else "through the proxy at"
+
+
+def _host(route: str) -> str:
+    return urlsplit(route).netloc
+
+
+def _stage(error: Exception, connect: float) -> str:
+    """Which stage failed: DNS, TCP, HTTP, signature. The error's own text may hold the signed URL and is not quoted."""
+    text = repr(error)
+    if isinstance(error, (BadReply, ServiceUnavailable)):
+        return str(error)
+    if "NameResolutionError" in text or "gaierror" in text:
+        return "the host's name is not known here (DNS)"
+    if isinstance(error, requests.exceptions.ConnectTimeout):
+        return f"no connection within {connect:g} s (TCP: a firewall?)"
+    if "refused" in text:
+        return "connection refused (TCP)"
+    if isinstance(error, requests.exceptions.ReadTimeout):
+        return "no reply in time (HTTP)"
+    return "the connection broke (HTTP)"

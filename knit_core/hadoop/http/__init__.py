@@ -1,0 +1,10 @@
+"""One way to talk HTTP: a session with authentication, retries and failover over addresses, and one place where replies
+become errors.
+"""
+
+from knit_core.hadoop.http.auth import AuthStrategy, BasicAuth, SimpleAuth
+from knit_core.hadoop.http.direct_transport import DirectTransport
+from knit_core.hadoop.http.retry import RetryPolicy
+from knit_core.hadoop.http.service import Endpoint, HttpService
+
+__all__ = ["AuthStrategy", "BasicAuth", "DirectTransport", "Endpoint", "HttpService", "RetryPolicy", "SimpleAuth"]

@@ -1,0 +1,69 @@
+"""When a failed request is tried again: transient faults of idempotent requests, within a budget, with jitter."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from knit_core.errors import ConnectionFailed, KnitError, ServiceUnavailable
+from knit_core.model.clock import Clock
+from knit_core.model.representation import shown
+
+T = TypeVar("T")
+
+
+@shown
+@dataclass(frozen=True)
+class RetryPolicy:
+    """How long and how often.
+
+    Attributes:
+        budget: seconds within which a new try may start; 0: never try again.
+        tries: so many there are at least, although the budget is spent: a try may take longer than all of it.
+        first: seconds before the second try (doubled each time, with jitter).
+        longest: seconds between two tries at most.
+        clock: what it reads and sleeps by.
+    """
+
+    budget: float = 20.0
+    tries: int = 2
+    first: float = 0.2
+    longest: float = 5.0
+    clock: Clock = field(default=time, repr=False, compare=False)
+
+    def call(self, action: Callable[[], T], *, idempotent: bool) -> T:
+        """Run `action`, and again after transient faults.
+
+        A request that is not idempotent is repeated only when no connection came about or the server itself said
+        that it does not serve (standby, 503): then it was not carried out.
+        """
+        if self.budget <= 0:
+            return action()
+        from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
+
+        begun = self.clock.monotonic()
+
+        def enough(state: RetryCallState) -> bool:
+            return state.attempt_number >= self.tries and self.clock.monotonic() - begun >= self.budget
+
+        retrying = Retrying(
+            retry=retry_if_exception(lambda error: _again(error, idempotent)),
+            stop=enough,
+            wait=wait_random_exponential(multiplier=self.first, max=self.longest),
+            sleep=self.clock.sleep,
+            reraise=True,
+        )
+        return retrying(action)
+
+
+def _again(error: BaseException, idempotent: bool) -> bool:
+    if isinstance(error, ConnectionFailed):
+        return idempotent or error.before_sending
+    if isinstance(error, ServiceUnavailable):
+        return idempotent or error.not_carried_out
+    return isinstance(error, KnitError) and error.transient and idempotent
+
+
+NEVER = RetryPolicy(budget=0)

@@ -1,0 +1,390 @@
+"""The ResourceManager's REST API: wire methods with typed results, no policy.
+
+Paths and bodies as in Hadoop's "ResourceManager REST API's" documentation; what it leaves unsaid was measured (facts
+in the docs).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timezone
+from typing import Any, TypeVar
+
+from knit_core.config.hadoop import HadoopConf, from_reply
+from knit_core.errors import (
+    ApplicationNotFound,
+    ConfigError,
+    NotAuthorized,
+    NotFound,
+    QueueRefused,
+    RequestRefused,
+    ServiceUnavailable,
+    UnexpectedReply,
+)
+from knit_core.hadoop.http import HttpService
+from knit_core.hadoop.http.retry import NEVER, RetryPolicy
+from knit_core.model.cluster_facts import ClusterTotals, NewApplication, Node, Queue
+from knit_core.model.hadoop_json import inside, number, rows, texts
+from knit_core.model.ids import ApplicationId
+from knit_core.model.queue_headroom import QueueHeadroom, children_of, rooms_of
+from knit_core.model.report import Report, parse_report
+from knit_core.model.states import State
+
+T = TypeVar("T")
+_USUAL = " The ResourceManager's web port is 8088 (https: 8090) unless the cluster sets another."
+_LONGEST_REASON = 1000  # characters
+UNLIMITED = "UNLIMITED"
+_TRIM_PENDING = "timeouts,appNodeLabelExpression,amNodeLabelExpression,resourceInfo"
+_TRIM = f"resourceRequests,{_TRIM_PENDING}"
+
+
+class ResourceManager:
+    """Calls to one ResourceManager (or the active one of several)."""
+
+    def __init__(self, http: HttpService) -> None:
+        self.http = http
+
+    @property
+    def address(self) -> str:
+        """Its web address."""
+        return self.http.address
+
+    def info(self, retry: RetryPolicy | None = None) -> dict[str, Any]:
+        """`clusterInfo`: id, state, haState, versions, startedOn.
+
+        Raises:
+            UnexpectedReply: something else than a ResourceManager answers there.
+        """
+        action = "ask for the cluster's state"
+        try:
+            reply = self.http.get_json("/ws/v1/cluster/info", action=action, retry=retry)
+            # The Router of a federation puts the information of a cluster that it stands for in its place.
+            router = rows(reply, "subCluster")
+            found: dict[str, Any] = {**reply, **router[0]} if router else reply["clusterInfo"]
+        except (NotFound, KeyError, TypeError):
+            raise UnexpectedReply(
+                f"What answers at {self.address} is not a YARN ResourceManager (it has no /ws/v1/cluster/info)."
+                + (self.http.instead(self.address) or _USUAL),
+                address=self.address,
+                action=action,
+            ) from None
+        return found
+
+    def conf(self) -> HadoopConf | None:
+        """All effective settings of the ResourceManager; None where only administrators may read them."""
+        try:
+            return from_reply(self.http.get_json("/conf", action="read the cluster's configuration"), self.address)
+        except (RequestRefused, UnexpectedReply, ConfigError):
+            return None
+
+    def new_application(self) -> NewApplication:
+        """A new id; nothing exists under it until it is submitted."""
+        action = "ask for an application id"
+        try:
+            response = self.http.request(
+                "POST", "/ws/v1/cluster/apps/new-application", action=action, idempotent=True, headers=_JSON
+            )
+            reply = self.http.json_of(response, action)
+            most = reply["maximum-resource-capability"]
+            others = _others(most)
+            return NewApplication(
+                str(ApplicationId.parse(reply["application-id"])), int(most["memory"]), int(most["vCores"]), others
+            )
+        except (NotFound, KeyError, TypeError):
+            self.info()  # says it better when this is no ResourceManager
+            raise
+
+    def check_active(self, action: str) -> None:
+        """Return when it has read its own records; asks once.
+
+        Args:
+            action: what is to be done, for the error.
+
+        Raises:
+            ServiceUnavailable: it is starting.
+        """
+        state = self.info(NEVER).get("haState")
+        if state not in {"ACTIVE", None}:
+            raise ServiceUnavailable(
+                f"{action}: the ResourceManager at {self.address} is starting ({state})",
+                address=self.address,
+                action=action,
+                not_carried_out=True,
+            )
+
+    def submit(self, body: Mapping[str, Any], retry: RetryPolicy | None = None) -> None:
+        """POST a submission body; returns on 202.
+
+        An id that may have been submitted before goes only to a ResourceManager that is active (`check_active`). One that
+        is starting takes it, finds it once more in its records and ends itself ("Application … is already present!",
+        RMAppManager.recoverApplication; seen with Hadoop 3.4.2).
+
+        Raises:
+            ConnectionFailed: whether it arrived may be unknown (`before_sending`): ask for the id, do not guess.
+        """
+        self.http.request(
+            "POST",
+            "/ws/v1/cluster/apps",
+            action=f"submit {body['application-id']}",
+            body=body,
+            idempotent=False,
+            expect=(202,),
+            retry=retry,
+        )
+
+    def app(self, app_id: str) -> Report:
+        """One application.
+
+        A ResourceManager that restarts answers before it has read its own records, and knows no application then: that
+        is told apart from one that has forgotten it.
+
+        Raises:
+            ApplicationNotFound: never heard of, or forgotten.
+            ServiceUnavailable: it is starting.
+        """
+        # waited out within the budget, as every fault that passes; so the requests themselves are not tried again
+        return self.http.policy().call(lambda: self._app(app_id), idempotent=True)
+
+    def _app(self, app_id: str) -> Report:
+        action = f"ask for {app_id}"
+        for again in (False, True):
+            try:
+                reply = self.http.get_json(
+                    f"/ws/v1/cluster/apps/{app_id}", action=action, params={"deSelects": _TRIM}, retry=NEVER
+                )
+                return parse_report(reply["app"], self.address)
+            except RequestRefused as error:
+                if error.status != 404 and "NotFound" not in error.exception:
+                    raise
+            if not again:
+                self.check_active(action)
+        raise ApplicationNotFound(
+            f"The ResourceManager at {self.address} does not know {app_id}: it was never submitted there, it "
+            "ended so long ago that it was forgotten, or the ResourceManager was restarted without its state (see: knit list)",
+            status=404,
+            address=self.address,
+            action=action,
+        )
+
+    def pending(self, app_id: str) -> list[dict[str, Any]]:
+        """What an application has asked for and not been given (`resourceRequests` for any node)."""
+        reply = self.http.get_json(f"/ws/v1/cluster/apps/{app_id}", action=f"ask what {app_id} waits for")
+        return [dict(row) for row in rows(reply, "app", "resourceRequests") if row.get("resourceName") == "*"]
+
+    def apps(
+        self,
+        *,
+        states: Iterable[State] | None = None,
+        tags: Iterable[str] | None = None,
+        user: str | None = None,
+        queue: str | None = None,
+        types: Iterable[str] | None = None,
+        name: str | None = None,
+        started_since: int | None = None,
+        finished_since: int | None = None,
+        pending: bool = False,
+    ) -> list[Report]:
+        """Applications that fit all filters, oldest first.
+
+        Args:
+            states, tags, user, queue, types, name: only with these.
+            started_since, finished_since: only started, or finished, at or after this (ms since the epoch, by the
+                ResourceManager's clock).
+            pending: tell what they have asked for and not been given, too.
+        """
+        params = {"deSelects": _TRIM_PENDING if pending else _TRIM}
+        for key, value in (
+            ("states", ",".join(sorted(map(str, states))) if states else None),
+            ("applicationTags", ",".join(tags).lower() if tags else None),
+            ("applicationTypes", ",".join(types) if types else None),
+            ("user", user),
+            ("queue", queue),
+            ("name", name),
+            ("startedTimeBegin", None if started_since is None else str(started_since)),
+            ("finishedTimeBegin", None if finished_since is None else str(finished_since)),
+        ):
+            if value:
+                params[key] = value
+        reply = self.http.get_json("/ws/v1/cluster/apps", action="list applications", params=params)
+        found = rows(reply, "apps", "app")
+        return sorted(
+            (parse_report(row, self.address) for row in found), key=lambda report: ApplicationId.parse(report.id)
+        )
+
+    def kill(self, app_id: str, reason: str = "") -> None:
+        """Ask for the end of an application; one that has ended already is left as it is.
+
+        Args:
+            app_id: which.
+            reason: YARN puts it into the application's diagnostics; control characters become spaces.
+        """
+        words = " ".join(reason.split())[:_LONGEST_REASON]
+        try:
+            self.http.request(
+                "PUT",
+                f"/ws/v1/cluster/apps/{app_id}/state",
+                action=f"kill {app_id}",
+                body={"state": "KILLED", **({"diagnostics": words} if words else {})},
+                expect=(200, 202),
+            )
+        except RequestRefused as error:
+            if error.status == 404 or "NotFound" in error.exception:
+                raise ApplicationNotFound(str(error), status=404, address=error.address, action=error.action) from None
+            raise
+
+    def move(self, app_id: str, queue: str) -> None:
+        """Move an application to another queue.
+
+        Raises:
+            QueueRefused: the queue is not there, takes nothing, or has no room for it.
+        """
+        try:
+            self._change(app_id, "queue", {"queue": queue}, f"move {app_id} to the queue {queue!r}")
+        except (NotAuthorized, ApplicationNotFound):
+            raise
+        except RequestRefused as error:
+            raise QueueRefused(str(error), status=error.status, exception=error.exception) from None
+
+    def set_priority(self, app_id: str, priority: int) -> None:
+        """Give an application another priority within its queue (the cluster's maximum is taken when it is larger)."""
+        self._change(app_id, "priority", {"priority": priority}, f"set the priority of {app_id}")
+
+    def _change(self, app_id: str, what: str, body: Mapping[str, Any], action: str) -> None:
+        try:
+            self.http.request("PUT", f"/ws/v1/cluster/apps/{app_id}/{what}", action=action, body=body)
+        except RequestRefused as error:
+            if error.status == 404 or "NotFound" in error.exception:
+                raise ApplicationNotFound(str(error), status=404, address=error.address, action=action) from None
+            raise
+
+    def lifetime(self, app_id: str) -> str:
+        """When YARN ends the application by itself, as it writes times; UNLIMITED: it does not."""
+        action = f"ask for the lifetime of {app_id}"
+        reply = self.http.get_json(f"/ws/v1/cluster/apps/{app_id}/timeouts/LIFETIME", action=action)
+        return str((reply.get("timeout") or reply).get("expiryTime") or UNLIMITED)
+
+    def set_lifetime(self, app_id: str, expires: float) -> None:
+        """Have YARN end the application by itself.
+
+        Args:
+            app_id: which.
+            expires: when, in seconds since the epoch.
+        """
+        when = datetime.fromtimestamp(expires, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "+0000"
+        body = {"timeout": {"type": "LIFETIME", "expiryTime": when}}
+        self._change(app_id, "timeout", body, f"set the lifetime of {app_id}")
+
+    def queues(self) -> list[Queue]:
+        """All queues of the Capacity or Fair Scheduler; empty for schedulers without queues (FIFO)."""
+        reply = self.http.get_json("/ws/v1/cluster/scheduler", action="ask for the scheduler's queues")
+        info = _scheduler(reply)
+        found: list[Queue] = []
+        _walk_queues(info.get("rootQueue") or info, "", _type(info) == "fairScheduler", found)
+        return found if "rootQueue" in info or info.get("queues") else []
+
+    def rooms(self) -> list[QueueHeadroom]:
+        """What every queue could still give; empty for schedulers without queues (FIFO)."""
+        reply = self.http.get_json("/ws/v1/cluster/scheduler", action="ask for the scheduler's queues")
+        return rooms_of(_scheduler(reply))
+
+    def totals(self) -> ClusterTotals:
+        """What the active nodes have together."""
+        found = self.http.get_json("/ws/v1/cluster/metrics", action="ask for the cluster's size")["clusterMetrics"]
+        return ClusterTotals(int(found["totalMB"]), int(found["totalVirtualCores"]), int(found["activeNodes"]))
+
+    def nodes(self, states: Iterable[str] = ()) -> list[Node]:
+        """The nodes that it knows; those in one of `states` only, when any are named."""
+        query = {"states": ",".join(states)} if states else None
+        reply = self.http.get_json("/ws/v1/cluster/nodes", action="list the nodes", params=query)
+        return [_node(row) for row in rows(reply, "nodes", "node")]
+
+    def node_labels(self) -> list[str]:
+        """The cluster's node labels; none when they are switched off."""
+        reply = self.http.get_json("/ws/v1/cluster/get-node-labels", action="ask for the node labels")
+        return [str(row["name"]) for row in rows(reply, "nodeLabelInfo")]
+
+    def attempts(self, app_id: str) -> list[dict[str, Any]]:
+        """Attempts of an application, oldest first."""
+        reply = self.http.get_json(f"/ws/v1/cluster/apps/{app_id}/appattempts", action=f"list attempts of {app_id}")
+        return [dict(row) for row in rows(reply, "appAttempts", "appAttempt")]
+
+
+def or_empty(call: Callable[[], list[T]]) -> list[T]:
+    """Some clusters show the scheduler to administrators only; then YARN itself has to check the queue."""
+    try:
+        return call()
+    except (RequestRefused, KeyError):
+        return []
+
+
+_JSON = {"Content-Type": "application/json"}
+
+
+def _scheduler(reply: Any) -> Mapping[str, Any]:
+    """`schedulerInfo`; of a federation that has one cluster, that cluster's. Empty when there is none."""
+    parts = rows(reply, "subCluster")
+    found = inside(parts[0] if len(parts) == 1 else reply, *([] if parts else ["scheduler"]), "schedulerInfo")
+    return found if isinstance(found, Mapping) else {}
+
+
+def _type(row: Mapping[str, Any]) -> str:
+    return str(row.get("type") or row.get("@type") or "")
+
+
+def _others(resource: Any) -> dict[str, int]:
+    """Other resource types than memory and cores."""
+    found = rows(resource, "resourceInformations", "resourceInformation")
+    return {str(row["name"]): int(row["value"]) for row in found if row["name"] not in {"memory-mb", "vcores"}}
+
+
+def _walk_queues(node: Mapping[str, Any], parent: str, fair: bool, found: list[Queue]) -> None:
+    name = str(node.get("queueName") or "root")
+    path = str(node.get("queuePath") or (name if not parent or "." in name else f"{parent}.{name}"))
+    children = children_of(node)
+    leaf = not children and _type(node) not in {"", "capacityScheduler"}
+    found.append(_queue(name.rpartition(".")[2], path, leaf, fair, node))
+    for child in children:
+        _walk_queues(child, path, fair, found)
+
+
+def _queue(name: str, path: str, leaf: bool, fair: bool, row: Mapping[str, Any]) -> Queue:
+    running = (row.get("state") or "RUNNING") == "RUNNING"
+    if fair:
+        return Queue(name, path, leaf, running, makes=not leaf, by_path=True)
+    makes = not leaf and str(row.get("autoCreationEligibility") or "off") != "off"
+    if not _type(row).startswith("capacityScheduler"):
+        return Queue(name, path, leaf, running, makes=makes)
+    most = row.get("maximumAllocation") or {}
+    return Queue(
+        name,
+        path,
+        leaf,
+        running,
+        labels=tuple(texts(row, "nodeLabels")),
+        shares={
+            str(part["partitionName"]): float(part.get("absoluteMaxCapacity", 100))
+            for part in rows(row, "capacities", "queueCapacitiesByPartition")
+        },
+        lifetime=max(number(row.get("maxApplicationLifetime")), 0),
+        memory=number(most.get("memory")),
+        vcores=number(most.get("vCores")),
+        makes=makes,
+    )
+
+
+def _node(row: Mapping[str, Any]) -> Node:
+    total = row.get("totalResource") or {}
+    used = ("usedMemoryMB", "availMemoryMB"), ("usedVirtualCores", "availableVirtualCores")
+    memory, vcores = (sum(number(row.get(key)) for key in keys) for keys in used)
+    return Node(
+        str(row["nodeHostName"]),
+        str(row.get("rack") or ""),
+        str(row.get("state") or ""),
+        number(total.get("memory")) or memory,
+        number(total.get("vCores")) or vcores,
+        _others(total),
+        next(iter(texts(row, "nodeLabels")), ""),
+        str(row.get("id") or ""),
+        number(row.get("availMemoryMB")),
+        number(row.get("availableVirtualCores")),
+    )

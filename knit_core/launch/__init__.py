@@ -1,0 +1,1 @@
+"""One launch: from a specification to an accepted application."""

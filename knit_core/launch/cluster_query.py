@@ -1,0 +1,228 @@
+"""Asks the cluster what a launch must know: side by side, and only what the specification makes necessary."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TypeVar
+
+from knit_core.config import Config, HadoopConf
+from knit_core.errors import ConfigError, RequestRefused
+from knit_core.hadoop.resource_manager import ResourceManager, or_empty
+from knit_core.model.clock import Clock
+from knit_core.model.cluster_facts import (
+    DEFAULT_CLASSPATH,
+    ClusterFacts,
+    ClusterTotals,
+    NewApplication,
+    Queue,
+    Switches,
+)
+from knit_core.spec import ApplicationSpec
+
+T = TypeVar("T")
+_VARIABLE = re.compile(r"\$\{([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+)\}")  # no variable of bash: those have no dots
+# Hadoop's version and the distribution's: 3.1.1.3.1.4.0-315
+_HDP = re.compile(r"\d+\.\d+\.\d+\.(\d+\.\d+\.\d+\.\d+-\d+)")
+_NODES = 60.0  # seconds; NodeManagers ask every 30 s for a ResourceManager that is away, unless the cluster sets another time
+_ALL_NODES = 2.0  # seconds without another one after the first
+
+
+def ask_cluster(
+    rm: ResourceManager, config: Config, spec: ApplicationSpec, *, app_id: str | None = None, checks: bool = True
+) -> ClusterFacts:
+    """Facts for one launch.
+
+    Args:
+        rm, config: of the cluster.
+        spec: what should run.
+        app_id: the id to launch under; None: a fresh one.
+        checks: also what only preflight needs: queues, totals, nodes, labels.
+
+    Raises:
+        ServiceError: the ResourceManager cannot be asked.
+    """
+    with ThreadPoolExecutor(5) as pool:
+        new = pool.submit(rm.new_application)
+        conf = pool.submit(config.learn)
+        queues = pool.submit(or_empty, rm.queues) if checks else None
+        totals = pool.submit(_or_none, rm.totals) if checks else None
+        labels = pool.submit(_or_none, rm.node_labels) if checks and _labels(spec) else None
+        fresh = new.result()  # the first to fail says what is wrong with the address
+        strict = any(s.racks and not s.relax_locality for s in spec.services.values())  # the plan names their nodes
+        nodes = pool.submit(_or_none, rm.nodes) if strict or (checks and _needs_nodes(spec, fresh)) else None
+        switches = switches_of(conf.result())
+        facts = cluster_facts(
+            config,
+            replace(fresh, id=app_id) if app_id else fresh,
+            tuple(queues.result()) if queues else (),
+            totals.result() if totals else None,
+        )
+        node_rows, label_rows = nodes.result() if nodes else None, labels.result() if labels else None
+    return replace(
+        facts,
+        classpath=_resolved(facts.classpath, config, rm),
+        switches=switches,
+        nodes=None if node_rows is None else tuple(node_rows),
+        labels=None if label_rows is None else tuple(label_rows),
+    )
+
+
+def _resolved(classpath: str, config: Config, rm: ResourceManager) -> str:
+    """The classpath with Hadoop's own variables (`${hdp.version}`) put in: bash, which expands `$HADOOP_COMMON_HOME` on the
+    nodes, would end at them.
+
+    Raises:
+        ConfigError: nobody says what one stands for.
+    """
+
+    def value(found: re.Match[str]) -> str:
+        told = config.hadoop_property(found[1])
+        text = told.value if told is not None else ""
+        if not text and found[1] == "hdp.version":
+            version = _HDP.fullmatch(str(rm.info().get("hadoopVersion") or ""))
+            text = version[1] if version else ""
+        if not text or "$" in text:
+            raise ConfigError(
+                f"The classpath of Hadoop's jars on the nodes has {found[0]} in it, and neither Hadoop's configuration nor "
+                f"the ResourceManager says what that is. Set KNIT_APPLICATION_CLASSPATH to the classpath as the nodes have "
+                f"it (`yarn classpath` on one of them says it); now it is {classpath}"
+            )
+        return text
+
+    return _VARIABLE.sub(value, classpath)
+
+
+def await_nodes(rm: ResourceManager, say: Callable[[str], None], clock: Clock) -> bool:
+    """Wait until NodeManagers run: they come back by and by after the ResourceManager was restarted.
+
+    Args:
+        rm: which.
+        say: gets a line for people.
+        clock: what it reads and sleeps by.
+
+    Returns:
+        Whether there are any. They have been of the same number for `_ALL_NODES` seconds then, or `_NODES` seconds are over.
+    """
+    say(f"no NodeManager runs (was the ResourceManager restarted?): waiting for one, {_NODES:.0f} s at most")
+    begun = since = clock.monotonic()
+    seen = 0
+    while (now := clock.monotonic()) - begun < _NODES:
+        totals = _or_none(rm.totals)
+        if totals is None:
+            return True  # nobody may know
+        if totals.nodes != seen:
+            seen, since = totals.nodes, now
+        if seen and now - since >= _ALL_NODES:
+            return True
+        clock.sleep(0.5)
+    return seen > 0
+
+
+def _labels(spec: ApplicationSpec) -> set[str]:
+    return {spec.master_label, *(service.node_label for service in spec.services.values())} - {""}
+
+
+def _needs_nodes(spec: ApplicationSpec, new: NewApplication) -> bool:
+    """A cluster of thousands is not asked for all its nodes when nothing depends on one of them. The largest container
+    that the ResourceManager names fits the largest node: a small one fits, too."""
+    return bool(_labels(spec)) or any(
+        service.nodes
+        or service.racks
+        or service.anti_affinity
+        or service.all_resources
+        or 2 * service.memory > new.memory
+        or 2 * service.vcores > new.vcores
+        for service in spec.services.values()
+    )
+
+
+def cluster_facts(
+    config: Config, new: NewApplication, queues: tuple[Queue, ...], totals: ClusterTotals | None
+) -> ClusterFacts:
+    """Facts from the configuration and what the ResourceManager answered."""
+    calculator = config.cluster_property("yarn.scheduler.capacity.resource-calculator", "DefaultResourceCalculator")
+    ports = (config.get("api_ports") or "0").split("-")
+    filesystem = config.filesystem.value
+    return ClusterFacts(
+        new=new,
+        queues=queues,
+        totals=totals,
+        user=config.user,
+        filesystem=filesystem,
+        webhdfs=tuple(config.namenodes.value.split(",")),
+        staging=config.staging,
+        simple=config.cluster_property("hadoop.security.authentication", "simple") == "simple",
+        classpath=config.get("application_classpath")
+        or config.cluster_property("yarn.application.classpath", DEFAULT_CLASSPATH),
+        default_queue=config.get("queue") or "default",
+        resource_types=new.resources,
+        counts_vcores="Dominant" in calculator,
+        java=config.get("java") or "",
+        api_ports=(int(ports[0]), int(ports[-1])),
+        ca=_ca(config),
+    )
+
+
+def _ca(config: Config) -> str:
+    """What containers need to know whom to believe, when HDFS is asked by https."""
+    ca = (config.get("ca") or "").strip()
+    if not config.namenodes.value.startswith("https:"):
+        return ""
+    return "false" if ca.lower() == "false" else ca
+
+
+def switches_of(conf: HadoopConf | None) -> Switches:
+    """What the ResourceManager's own configuration says; where only administrators may read it, nothing is known.
+
+    Properties of the nodes (Docker, rolling) are read there too: it mostly is the same file for all.
+    """
+    if conf is None:
+        return Switches()
+
+    def on(name: str) -> bool | None:
+        return None if conf.get(name) is None else conf.boolean(name)
+
+    def number(name: str) -> int | None:
+        try:
+            return int(conf.get(name) or "")
+        except ValueError:
+            return None
+
+    attempts = number("yarn.resourcemanager.am.global.max-attempts") or number("yarn.resourcemanager.am.max-attempts")
+    expiry = number("yarn.resourcemanager.rm.container-allocation.expiry-interval-ms")
+    rolling = number("yarn.nodemanager.log-aggregation.roll-monitoring-interval-seconds")
+    return Switches(
+        node_labels=on("yarn.node-labels.enabled"),
+        opportunistic=on("yarn.resourcemanager.opportunistic-container-allocation.enabled"),
+        docker=_docker(conf),
+        acls=on("yarn.acl.enable"),
+        aggregation=on("yarn.log-aggregation-enable"),
+        rolling=None if rolling is None else rolling > 0,
+        priority=number("yarn.cluster.max-application-priority"),
+        attempts=attempts,
+        tags=number("yarn.resourcemanager.application.max-tags"),
+        tag_length=number("yarn.resourcemanager.application.max-tag.length"),
+        expiry=None if expiry is None else expiry / 1000,
+    )
+
+
+def _docker(conf: HadoopConf) -> bool | None:
+    runtimes = conf.get("yarn.nodemanager.runtime.linux.allowed-runtimes")
+    executor = conf.get("yarn.nodemanager.container-executor.class")
+    if runtimes is None or executor is None:
+        return None
+    return "docker" in {name.strip() for name in runtimes.split(",")} and "LinuxContainerExecutor" in executor
+
+
+def _or_none(call: Callable[[], T]) -> T | None:
+    """What a cluster shows to administrators only is not known, which refuses nothing."""
+    try:
+        return call()
+    except (RequestRefused, KeyError, TypeError):
+        return None
+
+
+__all__ = ["ask_cluster", "await_nodes", "cluster_facts", "switches_of"]

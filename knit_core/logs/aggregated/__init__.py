@@ -1,0 +1,1 @@
+"""Logs that YARN has aggregated on HDFS."""

@@ -1,0 +1,115 @@
+"""Where the aggregated logs of an application lie on HDFS, and what the files' names say. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from knit_core.errors import LogsUnavailable
+from knit_core.logs.aggregated.ifile import CHECKSUM
+from knit_core.model.cluster_facts import FileStatus
+from knit_core.model.ids import ApplicationId
+
+FORMATS = ("TFile", "IFile")
+_TEMPORARY = ".tmp"
+_NAME = re.compile(r"(.+)_(\d{1,5})(?:_(\d{13,}))?")  # host, port and, when rolling is on, the time of the upload (ms)
+_ON_HDFS = {"", "hdfs", "webhdfs", "swebhdfs", "viewfs"}
+
+
+class NodeFile(NamedTuple):
+    """A file with logs from one node.
+
+    Attributes:
+        path, size: where it lies, bytes.
+        node: `<host>_<port>` of the NodeManager.
+        time: ms since the epoch; files of one node are in the order of their times.
+        rolled: whether others may precede or follow it.
+    """
+
+    path: str
+    size: int
+    node: str
+    time: int
+    rolled: bool = False
+
+    @property
+    def host(self) -> str:
+        """The node's host name."""
+        return self.node.rpartition("_")[0] or self.node
+
+
+class Listing(NamedTuple):
+    """What is there: complete files by node, checksum files by the node that they speak of, nodes that are uploading."""
+
+    files: dict[str, list[NodeFile]]
+    checksums: dict[str, str]
+    uploading: frozenset[str]
+
+
+def folders(setting: Callable[[str, str], str], app_id: str, user: str) -> list[str]:
+    """Folders that may hold the application's logs, the likeliest first.
+
+    Several formats may be configured, nodes may use one that the ResourceManager's configuration does not name, and
+    Hadoop before 3.3 had no buckets.
+
+    Args:
+        setting: a property of the cluster by name, with a default.
+        app_id: the application's id.
+        user: its owner.
+
+    Raises:
+        LogsUnavailable: the cluster keeps them elsewhere than on HDFS.
+    """
+    app = ApplicationId.parse(app_id)
+    root = setting("yarn.nodemanager.remote-app-log-dir", "/tmp/logs")
+    plain = setting("yarn.nodemanager.remote-app-log-dir-suffix", "logs")
+    configured = [name.strip() for name in setting("yarn.log-aggregation.file-formats", "").split(",")]
+    found: list[str] = []
+    for name in dict.fromkeys([*filter(None, configured), *FORMATS]):
+        own = setting(f"yarn.log-aggregation.{name}.remote-app-log-dir", root)
+        suffix = setting(f"yarn.log-aggregation.{name}.remote-app-log-dir-suffix", f"{plain}-{name.lower()}")
+        base = f"{_path(own)}/{user}"
+        found += [f"{base}/bucket-{suffix}/{app.number % 10000:04d}/{app}", f"{base}/{suffix}/{app}"]
+    found.append(f"{_path(root)}/{user}/{plain}/{app}")
+    return list(dict.fromkeys(found))
+
+
+def _path(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in _ON_HDFS:
+        raise LogsUnavailable(
+            f"The aggregated logs lie on {url}, not on HDFS: they cannot be read from here", reason="unreachable"
+        )
+    return parts.path.rstrip("/")
+
+
+def listing(app_id: str, entries: Iterable[FileStatus]) -> Listing:
+    """What folders' entries mean.
+
+    Raises:
+        LogsUnavailable: they were put into a Hadoop archive.
+    """
+    files: dict[str, list[NodeFile]] = {}
+    checksums: dict[str, str] = {}
+    uploading = set()
+    for entry in entries:
+        name = entry.name
+        if name == f"{app_id}.har":
+            raise LogsUnavailable(
+                f"{entry.path} on HDFS is a Hadoop archive: its logs cannot be read from here", reason="damaged"
+            )
+        if name.endswith(_TEMPORARY):
+            uploading.add(name.removesuffix(_TEMPORARY))
+        elif name.endswith(CHECKSUM):
+            checksums[name.removesuffix(CHECKSUM)] = entry.path
+        elif not entry.folder:
+            found = _NAME.fullmatch(name)
+            node, stamp = (f"{found[1]}_{found[2]}", found[3]) if found else (name, None)
+            files.setdefault(node, []).append(
+                NodeFile(entry.path, entry.size, node, int(stamp or entry.modified), bool(stamp))
+            )
+    for each in files.values():
+        each.sort(key=lambda file: (file.time, file.path))
+    return Listing(files, checksums, frozenset(uploading))

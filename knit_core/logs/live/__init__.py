@@ -1,0 +1,1 @@
+"""Logs of running containers, from the NodeManagers."""

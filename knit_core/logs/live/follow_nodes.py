@@ -1,0 +1,307 @@
+"""Follows many containers side by side: a bounded number of threads reads their nodes, each node by one at a time.
+
+What is read goes through a channel of bounded size, so memory stays bounded however slow the taker is. A node that does
+not answer holds up one thread and nobody else's containers, and is asked more and more rarely.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from knit_core.errors import ConnectionFailed, KnitError, NotFound
+from knit_core.hadoop.http import HttpService
+from knit_core.logs.lines import Block, LogCursor
+from knit_core.logs.live.follow_container import ContainerReader, Stopped, Uploads
+from knit_core.logs.live.nodemanager import NodeLogs
+from knit_core.logs.selection import Selection
+from knit_core.model.clock import Clock, pause
+from knit_core.model.result import Container
+
+MOST_THREADS = 32
+_MOST_HELD = 1 << 24  # bytes
+SOONEST, LATEST = 0.2, 2.0  # seconds between two looks at a container
+_BUSY = 1 << 20  # bytes: after so many, the next look follows at once
+_LATEST_UNREACHABLE = 30.0  # seconds between two tries to reach a node
+_FAREWELL = 0.5  # seconds that threads are waited for at the end
+_GRACE = 2.0  # seconds that a node may not answer before anything is said
+
+
+class Channel:
+    """Blocks on their way from the readers to the taker, of bounded size."""
+
+    def __init__(self, most: int = _MOST_HELD) -> None:
+        self._most, self._held = most, 0
+        self._blocks: deque[Block] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+
+    def put(self, block: Block) -> bool:
+        """Waits until there is room; False: the channel was closed and the block is dropped."""
+        with self._changed:
+            while self._held >= self._most and not self._closed:
+                self._changed.wait()
+            if self._closed:
+                return False
+            self._blocks.append(block)
+            self._held += len(block.data)
+            self._changed.notify_all()
+            return True
+
+    def get(self, timeout: float) -> Block | None:
+        """The next block; None when none comes within `timeout` seconds, or it was woken, or closed and is empty."""
+        with self._changed:
+            if not self._blocks and not self._closed:
+                self._changed.wait(timeout)
+            if not self._blocks:
+                return None
+            block = self._blocks.popleft()
+            self._held -= len(block.data)
+            self._changed.notify_all()
+            return block
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more comes (what is in it can still be had)."""
+        return self._closed
+
+    def wake(self) -> None:
+        """Let whoever waits look around."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Take nothing more; what is in it can still be had."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+
+@dataclass
+class _Target:
+    """One container: when it is looked at next, and how long the pause before was."""
+
+    reader: ContainerReader
+    due: float = 0.0
+    pause: float = SOONEST
+    looked: bool = False
+
+
+@dataclass
+class _Node:
+    """One NodeManager and the containers on it."""
+
+    logs: NodeLogs
+    targets: dict[str, _Target] = field(default_factory=dict)
+    busy: bool = False
+    not_before: float = 0.0
+    failing_since: float | None = None
+    pause: float = 0.0
+    said: bool = False
+
+    def due(self) -> float:
+        """When it is to be asked next."""
+        return max(self.not_before, min((target.due for target in self.targets.values()), default=float("inf")))
+
+
+class Follower:
+    """Reads containers' logs from their nodes and puts them into `channel`.
+
+    Args:
+        http: who asks the nodes.
+        scheme: of the nodes' web servers.
+        uploads: what was uploaded of running containers' logs.
+        selection: what is wanted.
+        cursor: where to begin.
+        once: look at each container once only.
+        short: wait less long for nodes that do not answer; see `NodeLogs`.
+        threads: how many at most.
+        clock: by which it decides when to look.
+    """
+
+    def __init__(
+        self,
+        http: HttpService,
+        scheme: str,
+        uploads: Uploads,
+        selection: Selection,
+        cursor: LogCursor,
+        *,
+        once: bool = False,
+        short: bool = False,
+        threads: int = MOST_THREADS,
+        clock: Clock = time,
+    ) -> None:
+        self.channel = Channel()
+        self._http, self._scheme, self._uploads, self._selection = http, scheme, uploads, selection
+        self._offsets, self._once, self._most_threads = dict(cursor.offsets), once, threads
+        self._tail, self._short, self._clock = selection.tail, short, clock
+        self._nodes: dict[str, _Node] = {}
+        self._threads: list[threading.Thread] = []
+        self._changed = threading.Condition()
+        self._waiting = 0  # threads without work
+        self._closed = False
+        self.failures: dict[str, KnitError] = {}  # by YARN's id: why the last look failed, of those that did
+        self.crash: Exception | None = None
+
+    def update(self, rows: Iterable[Container]) -> bool:
+        """These containers exist; what is known of others stays. Whether something is new."""
+        new = False
+        with self._changed:
+            for row in rows:
+                if row.yarn and row.node_http and self._selection.wants(row):
+                    new = self._add(row) or new
+            self._tail = None  # of containers that begin later everything is wanted
+            if not self._threads and self._nodes:
+                self._hire()
+            self._changed.notify_all()
+        return new
+
+    def _add(self, row: Container) -> bool:
+        node = self._nodes.get(row.node_http)
+        if node is None:
+            logs = NodeLogs(self._http, row.node_http, self._scheme, short=self._short)
+            node = self._nodes[row.node_http] = _Node(logs)
+        target = node.targets.get(row.yarn)
+        if target is None:
+            offsets, key = self._offsets, row.yarn
+            reader = ContainerReader(
+                row,
+                node.logs,
+                self._uploads,
+                self._selection.streams,
+                lambda stream: offsets.get(f"{key}/{stream}", 0),
+                self.channel.put,
+                self._tail,
+                clock=self._clock,
+            )
+            node.targets[row.yarn] = _Target(reader)
+            return True
+        ended = row.state.ended and not target.reader.row.state.ended
+        target.reader.row = row
+        if ended:
+            target.due = self._clock.monotonic()
+        return ended
+
+    def close(self) -> None:
+        """Stop reading; what is in the channel can still be had. Threads that wait for a node are left to themselves."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self.channel.close()
+        patience = self._clock.monotonic() + _FAREWELL
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(max(0.0, patience - self._clock.monotonic()))
+
+    def unread(self) -> list[Container]:
+        """Containers of which not everything, or nothing, could be read."""
+        with self._changed:
+            targets = [target for node in self._nodes.values() for target in node.targets.values()]
+        return [target.reader.row for target in targets if not (target.reader.complete and target.reader.streams)]
+
+    def idle(self) -> bool:
+        """Whether everything was looked at (of use with `once`)."""
+        with self._changed:
+            return all(not node.busy and node.due() == float("inf") for node in self._nodes.values())
+
+    # -- the threads -------------------------------------------------------
+
+    def _work(self) -> None:
+        while (node := self._next()) is not None:
+            try:
+                self._ask(node)
+            except Stopped:
+                pass
+            except Exception as error:  # handed on to who takes the lines: a thread's end would go unnoticed
+                self.crash = error
+                self.channel.close()
+            finally:
+                with self._changed:
+                    node.busy = False
+                    self._changed.notify_all()
+                self.channel.wake()
+        with self._changed:
+            idle = [node for node in self._nodes.values() if not node.busy]
+        for node in idle:
+            node.logs.close()
+
+    def _hire(self) -> None:
+        """One thread more. There are as many as have had work to do at the same time: for quick nodes, one or two."""
+        if len(self._threads) < self._most_threads and not self._closed:
+            thread = threading.Thread(target=self._work, name=f"knit-logs-{len(self._threads)}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _next(self) -> _Node | None:
+        """The node that waits longest, marked as busy; waits for one. None: it is over."""
+        with self._changed:
+            while not self._closed:
+                now = self._clock.monotonic()
+                free = [(node.due(), number) for number, node in enumerate(self._nodes.values()) if not node.busy]
+                due, number = min(free, default=(float("inf"), 0))
+                if due <= now:
+                    node = list(self._nodes.values())[number]
+                    node.busy = True
+                    if not self._waiting and sum(other <= now for other, _ in free) > 1:
+                        self._hire()
+                    return node
+                self._waiting += 1
+                pause(self._changed, min(due - now, 3600.0), self._clock)
+                self._waiting -= 1
+            return None
+
+    def _ask(self, node: _Node) -> None:
+        """Look at all of a node's containers that are due."""
+        with self._changed:
+            due = [target for target in node.targets.values() if target.due <= self._clock.monotonic()]
+        for target in due:
+            begun = self._clock.monotonic()
+            try:
+                came = target.reader.poll()
+            except NotFound as error:  # not started yet, or already on its way to HDFS
+                came = 0
+                self.failures[target.reader.row.yarn] = error
+            except ConnectionFailed as error:
+                self._unreachable(node, error, begun)
+                return
+            except KnitError as error:
+                came = 0
+                self.failures[target.reader.row.yarn] = error
+                target.reader.remark(f"its logs cannot be read now: {error}")
+            else:
+                self.failures.pop(target.reader.row.yarn, None)
+            node.failing_since, node.pause = None, 0.0
+            self._pace(target, came)
+            if self._closed:
+                return
+
+    def _pace(self, target: _Target, came: int) -> None:
+        if target.reader.complete or self._once:
+            target.due = float("inf")
+            return
+        target.pause = SOONEST if came else min(LATEST, target.pause * 1.5)
+        target.due = self._clock.monotonic() + (0.0 if came >= _BUSY else target.pause)
+
+    def _unreachable(self, node: _Node, error: ConnectionFailed, begun: float) -> None:
+        now = self._clock.monotonic()
+        node.failing_since = node.failing_since or begun
+        node.pause = min(_LATEST_UNREACHABLE, max(2 * node.pause, SOONEST, now - begun))
+        with self._changed:  # new containers may be added to the node meanwhile
+            node.not_before = now + node.pause
+            rows = [target.reader.row for target in node.targets.values() if not target.reader.complete]
+            if self._once:
+                for target in node.targets.values():
+                    target.due = float("inf")
+        for row in rows:
+            self.failures[row.yarn] = error
+        if rows and not node.said and (self._once or now - node.failing_since >= _GRACE):
+            node.said = True
+            others = ", ".join(row.id for row in rows[1:6]) + (" …" if len(rows) > 6 else "")
+            more = f" (so do those of {others})" if others else ""
+            text = f"its node cannot be reached ({error.address}); its lines come after the end{more}"
+            first = node.targets[rows[0].yarn].reader  # outside of the lock: the channel may be full
+            first.remark(text)

@@ -1,0 +1,1 @@
+"""Values without I/O: what clusters, applications and results are."""

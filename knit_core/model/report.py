@@ -1,0 +1,140 @@
+"""Report: what the ResourceManager says of one application, as an immutable value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from knit_core.model.hadoop_json import number, rows
+from knit_core.model.ids import ContainerId
+from knit_core.model.representation import html_facts, shown
+from knit_core.model.states import Outcome, State, outcome_of
+
+
+@shown
+@dataclass(frozen=True)
+class Report:
+    """One application as the ResourceManager sees it.
+
+    Attributes:
+        id: application id.
+        name, user, queue, type: as submitted.
+        state: YARN's state.
+        outcome: how it ended; None while it runs.
+        progress: 0.0 to 1.0.
+        diagnostics: YARN's and the ApplicationMaster's words.
+        tracking_url: the application's own page through the ResourceManager's proxy; empty until it runs.
+        master: `host:port` of the ApplicationMaster's API; empty until it runs.
+        attempt: number of the current attempt; 0 before the first.
+        started_at, finished_at: ms since the epoch; None when not yet.
+        memory, vcores, containers: allocated now (MiB, cores, number); 0 after the end.
+        pending_memory, pending_vcores, pending_containers: asked for and not given yet; 0 unless that was asked for
+            (`ResourceManager.apps(pending=True)`).
+        memory_seconds, vcore_seconds: used so far (MiB·s, core·s).
+        tags: as YARN keeps them (lower case).
+        master_logs: address of the ApplicationMaster's own logs.
+        log_aggregation: YARN's logAggregationStatus.
+        page: the ResourceManager's page of the application.
+    """
+
+    id: str
+    name: str
+    user: str
+    queue: str
+    state: State
+    outcome: Outcome | None
+    progress: float = 0.0
+    diagnostics: str = ""
+    tracking_url: str = ""
+    master: str = ""
+    attempt: int = 0
+    started_at: int | None = None
+    finished_at: int | None = None
+    memory: int = 0
+    vcores: int = 0
+    containers: int = 0
+    pending_memory: int = 0
+    pending_vcores: int = 0
+    pending_containers: int = 0
+    memory_seconds: int = 0
+    vcore_seconds: int = 0
+    tags: tuple[str, ...] = ()
+    type: str = ""
+    priority: int = 0
+    master_logs: str = ""
+    log_aggregation: str = ""
+    page: str = ""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen."""
+        return self.outcome is not None
+
+    def _row(self) -> dict[str, Any]:
+        state = str(self.outcome or self.state)
+        return {"id": self.id, "name": self.name, "user": self.user, "queue": self.queue, "state": state}
+
+    def _repr_html_(self) -> str:
+        more = {"progress": f"{self.progress:.0%}", "diagnostics": self.diagnostics, "page": self.page}
+        return html_facts("Report", {**self._row(), **more})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {**asdict(self), "state": str(self.state), "outcome": str(self.outcome) if self.outcome else None}
+
+
+def parse_report(app: Mapping[str, Any], base: str) -> Report:
+    """A Report from an `app` object of the ResourceManager's REST API.
+
+    Args:
+        app: the object.
+        base: address of the ResourceManager that sent it, for `page`.
+    """
+    state = State(app["state"])
+    ended = state.ended
+    logs = str(app.get("amContainerLogs") or "")
+    master = ContainerId.search(logs)
+    address = str(app.get("amRPCAddress") or "")
+    tags = app.get("applicationTags") or ""
+    asked = [] if ended else [row for row in rows(app, "resourceRequests") if row.get("resourceName") == "*"]
+    counts = [max(0, number(row.get("numContainers"))) for row in asked]
+    sizes = [row.get("capability") or {} for row in asked]
+    return Report(
+        id=app["id"],
+        name=app.get("name") or "",
+        user=app.get("user") or "",
+        queue=app.get("queue") or "",
+        state=state,
+        outcome=outcome_of(state, app.get("finalStatus") or "UNDEFINED"),
+        progress=min(1.0, max(0.0, float(app.get("progress") or 0.0) / 100.0)),
+        diagnostics=(app.get("diagnostics") or "").strip(),
+        tracking_url=_url(app.get("trackingUrl")),
+        master=address if _usable(address) else "",
+        attempt=master.attempt if master else 0,
+        started_at=number(app.get("startedTime")) or None,
+        finished_at=(number(app.get("finishedTime")) or None) if ended else None,
+        memory=max(0, number(app.get("allocatedMB"))),
+        vcores=max(0, number(app.get("allocatedVCores"))),
+        containers=max(0, number(app.get("runningContainers"))),
+        pending_memory=sum(n * number(size.get("memory")) for n, size in zip(counts, sizes, strict=True)),
+        pending_vcores=sum(n * number(size.get("vCores")) for n, size in zip(counts, sizes, strict=True)),
+        pending_containers=sum(counts),
+        memory_seconds=number(app.get("memorySeconds")),
+        vcore_seconds=number(app.get("vcoreSeconds")),
+        tags=tuple(tag for tag in tags.split(",") if tag),
+        type=app.get("applicationType") or "",
+        priority=number(app.get("priority")),
+        master_logs=logs,
+        log_aggregation=app.get("logAggregationStatus") or "",
+        page=f"{base}/cluster/app/{app['id']}",
+    )
+
+
+def _url(value: Any) -> str:
+    return str(value) if value and value != "UNASSIGNED" else ""
+
+
+def _usable(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    return bool(host) and host not in {"N/A", "null"} and port.isdigit() and int(port) > 0

@@ -1,0 +1,1 @@
+"""What an application is doing: waiting for it, and why it waits or failed."""
