@@ -205,6 +205,11 @@ def test_failover_from_a_dead_address_and_from_a_standby(
     ("reply", "kind", "says"),
     [
         ((401, "text/html", "<html>"), NotAuthorized, "answered 401 (as alice)"),
+        (
+            (404, "application/json", '{\n"servlet": "ws",\n"message": "Not Found"\n}'),
+            NotFound,
+            "answered 404: Not Found",
+        ),
         ((403, "application/json", _remote("AccessControlException")), NotAuthorized, "403: words (as alice)"),
         ((500, "application/json", _remote("SecurityException")), NotAuthorized, "500: words"),
         ((404, "application/json", _remote("NotFoundException")), NotFound, "404: words"),

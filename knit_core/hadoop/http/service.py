@@ -336,11 +336,12 @@ def base_of(response: requests.Response) -> str:
 
 
 def remote_exception(response: requests.Response) -> tuple[str, str]:
-    """Hadoop's RemoteException: (name, first line of the message); else the start of a plain text."""
+    """Hadoop's RemoteException: (name, first line of the message); else another JSON's message, or the start of a text."""
     try:
-        found = response.json()["RemoteException"]
+        found = response.json()
+        found = found.get("RemoteException", found)
         return str(found.get("exception", "")), str(found.get("message", "")).strip().split("\n")[0]
-    except (ValueError, KeyError, TypeError, requests.RequestException):
+    except (ValueError, AttributeError, requests.RequestException):
         pass
     kind = response.headers.get("Content-Type", "")
     if "html" in kind:
