@@ -8,7 +8,7 @@ import os
 import ssl
 import sys
 
-from knit_container.heads import WholeReply
+from knit_container.complete_headers import CompleteHeaders
 
 CA_VARIABLE = (
     "KNIT_CA"  # a file of certificates, or "false": set by the container's script from the client's own setting
@@ -44,5 +44,5 @@ def connect(scheme: str, address: str, timeout: float) -> http.client.HTTPConnec
         made = http.client.HTTPSConnection(address, timeout=timeout, context=context())
     else:
         made = http.client.HTTPConnection(address, timeout=timeout)
-    made.response_class = WholeReply
+    made.response_class = CompleteHeaders
     return made

@@ -29,7 +29,7 @@ from knit_core.errors import (
     UnexpectedReply,
 )
 from knit_core.hadoop.http.auth import AuthStrategy
-from knit_core.hadoop.http.heads import WholeReplies
+from knit_core.hadoop.http.complete_headers import CompleteHeadersAdapter
 from knit_core.hadoop.http.recognise import RPC_PORT, answers_at, is_rpc_port
 from knit_core.hadoop.http.retry import RetryPolicy
 from knit_core.model.representation import shown
@@ -134,7 +134,7 @@ class HttpService:
         """A configured session of the caller's own, which the caller closes."""
         session = _Session(self.endpoint.proxies)
         for scheme in ("http://", "https://"):
-            session.mount(scheme, WholeReplies(pool_maxsize=_KEPT))
+            session.mount(scheme, CompleteHeadersAdapter(pool_maxsize=_KEPT))
         session.trust_env = False
         session.verify = self.endpoint.verify
         session.hooks["response"].append(_no_rpc_port)

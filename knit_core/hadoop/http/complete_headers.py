@@ -1,4 +1,4 @@
-"""Connections of requests and urllib3 that do not believe a reply whose head was cut off (knit_container/heads.py)."""
+"""Connections of requests and urllib3 that refuse replies whose headers were cut off (see knit_container/complete_headers.py)."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from typing import Any
 import requests
 import urllib3
 
-from knit_container.heads import WholeReply
+from knit_container.complete_headers import CompleteHeaders
 
 
 @functools.cache
 def _pool_class(base: Any) -> Any:
-    connection = type(base.ConnectionCls.__name__, (base.ConnectionCls,), {"response_class": WholeReply})
+    connection = type(base.ConnectionCls.__name__, (base.ConnectionCls,), {"response_class": CompleteHeaders})
     return type(base.__name__, (base,), {"ConnectionCls": connection})
 
 
-def guarded(manager: urllib3.PoolManager) -> urllib3.PoolManager:
-    """The same manager, whose connections raise ProtocolError when a reply breaks within its head."""
+def refuse_cut_headers(manager: urllib3.PoolManager) -> urllib3.PoolManager:
+    """The same manager, whose connections raise ProtocolError when a reply breaks within its headers."""
     manager.pool_classes_by_scheme = {
         scheme: _pool_class(each) for scheme, each in manager.pool_classes_by_scheme.items()
     }
     return manager
 
 
-class WholeReplies(requests.adapters.HTTPAdapter):
+class CompleteHeadersAdapter(requests.adapters.HTTPAdapter):
     """The adapter of requests with such connections; they raise requests.ConnectionError."""
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, **options)
-        guarded(self.poolmanager)
+        refuse_cut_headers(self.poolmanager)
 
     def proxy_manager_for(self, proxy: Any, **options: Any) -> Any:
         known = proxy in self.proxy_manager
         manager = super().proxy_manager_for(proxy, **options)
-        return manager if known else guarded(manager)
+        return manager if known else refuse_cut_headers(manager)

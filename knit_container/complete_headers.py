@@ -1,6 +1,6 @@
-"""Replies whose head was cut off are faults.
+"""Replies whose headers were cut off are faults.
 
-Python's HTTP client takes the end of the connection for the end of the head: a reply that breaks there loses fields (its
+Python's HTTP client takes the end of the connection for the end of the headers: a reply that breaks there loses fields (its
 length, too), and its missing body counts as an empty one.
 """
 
@@ -10,18 +10,18 @@ import http.client
 from typing import Any
 
 
-class WholeReply(http.client.HTTPResponse):
-    """A reply that is believed only when its head ended as HTTP says, with an empty line (RFC 9112, section 2.1).
+class CompleteHeaders(http.client.HTTPResponse):
+    """A reply that is believed only when its headers ended as HTTP says, with an empty line (RFC 9112, section 2.1).
 
-    A `response_class` for connections of http.client and urllib3. Reading the head raises http.client.RemoteDisconnected,
-    an OSError, when the connection broke within it.
+    A `response_class` for connections of http.client and urllib3. Reading them raises http.client.RemoteDisconnected,
+    an OSError, when the connection broke within them.
     """
 
     fp: Any
 
     def begin(self) -> None:
-        """Read the head."""
-        if getattr(self, "headers", None) is not None:  # it has been read
+        """Read the headers."""
+        if getattr(self, "headers", None) is not None:  # they have been read
             return
         lines = self.fp = _Lines(self.fp)
         super().begin()
@@ -29,7 +29,7 @@ class WholeReply(http.client.HTTPResponse):
             self.fp = lines.stream
         if lines.last not in (b"\r\n", b"\n"):
             self.close()
-            raise http.client.RemoteDisconnected("the connection broke within the head of the reply")
+            raise http.client.RemoteDisconnected("the connection broke within the headers of the reply")
 
 
 class _Lines:
