@@ -11,13 +11,15 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
 
+from knit_core import Knit
 from knit_core.local import LocalCluster, LocalClusterError
 
 CLUSTER_VARIABLE = "KNIT_TEST_CLUSTER"
@@ -102,6 +104,38 @@ def cluster() -> Iterator[LocalCluster]:
 def _add_users(cluster: LocalCluster) -> None:
     for name in USERS:
         cluster.add_user(name)
+
+
+@contextmanager
+def own_cluster(
+    purpose: str, settings: Mapping[str, str] | Callable[[Path], Mapping[str, str]], queues: tuple[str, ...] = QUEUES
+) -> Iterator[LocalCluster]:
+    """A cluster for one file of tests: two nodes, a ResourceManager that keeps its state, homes of alice and bob.
+
+    Args:
+        purpose: part of its folder's name.
+        settings: Hadoop's, by property; or what makes them, given a folder that lives as long as the cluster.
+    """
+    with tempfile.TemporaryDirectory(prefix=f"knit-{purpose}-") as folder:
+        cluster = LocalCluster(Path(folder) / "state")
+        try:
+            chosen = settings(Path(folder)) if callable(settings) else settings
+            cluster.up(nodes=2, recovery=True, queues=queues, settings=chosen)
+            _add_users(cluster)
+            yield cluster
+        finally:
+            cluster.down(delete=True)
+
+
+@contextmanager
+def client_of(cluster: LocalCluster) -> Iterator[Knit]:
+    """Alice's client. Applications that are left in the end are ended, and are a failure of the test."""
+    with Knit(cluster.resourcemanager_url, user="alice") as client:
+        yield client
+    left = living_applications(cluster)
+    for app_id in left:
+        kill_application(cluster, app_id)
+    assert not left
 
 
 @pytest.fixture

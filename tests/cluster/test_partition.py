@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 
 from knit_core import Application, Knit, Outcome, State
 from knit_core.local import LocalCluster
-from tests.cluster_harness import eventually, kill_application, living_applications
+from tests.cluster_harness import client_of, eventually, own_cluster
 from tests.fault_proxy import BlackHole, FaultProxy, paused
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.race, pytest.mark.timeout(300)]
@@ -38,24 +37,14 @@ k.barrier("end", timeout=200)
 @pytest.fixture(scope="module")
 def own() -> Iterator[LocalCluster]:
     """A cluster whose ResourceManager misses an ApplicationMaster soon, and keeps its state."""
-    with tempfile.TemporaryDirectory(prefix="knit-partition-") as folder:
-        cluster = LocalCluster(Path(folder) / "state")
-        try:
-            cluster.up(nodes=2, recovery=True, settings=SETTINGS)
-            cluster.add_user("alice")
-            yield cluster
-        finally:
-            cluster.down(delete=True)
+    with own_cluster("partition", SETTINGS) as cluster:
+        yield cluster
 
 
 @pytest.fixture
 def knit(own: LocalCluster) -> Iterator[Knit]:
-    with Knit(own.resourcemanager_url, user="alice") as client:
+    with client_of(own) as client:
         yield client
-    left = living_applications(own)
-    for app_id in left:
-        kill_application(own, app_id)
-    assert not left
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from knit_core.local import LocalCluster
 from knit_core.local.cluster import running_user
 from knit_core.local.records import Record
 from knit_core.model.service_status import Event
-from tests.cluster_harness import eventually, kill_application, living_applications
+from tests.cluster_harness import client_of, eventually, own_cluster
 from tests.fields_harness import NODE_2, ROOT, _direct, rm, until_runs
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -72,26 +71,14 @@ def settings(folder: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def own() -> Iterator[LocalCluster]:
     """A cluster that preempts, and whose ResourceManager keeps its state; its queues are changed."""
-    with tempfile.TemporaryDirectory(prefix="knit-queues-") as folder:
-        cluster = LocalCluster(Path(folder) / "state")
-        try:
-            queues = ("default", "science", "tiny")
-            cluster.up(nodes=2, recovery=True, queues=queues, settings=settings(Path(folder)))
-            for name in ("alice", "bob"):
-                cluster.add_user(name)
-            yield cluster
-        finally:
-            cluster.down(delete=True)
+    with own_cluster("queues", settings, ("default", "science", "tiny")) as cluster:
+        yield cluster
 
 
 @pytest.fixture
 def knit(own: LocalCluster) -> Iterator[Knit]:
-    with Knit(own.resourcemanager_url, user="alice") as client:
+    with client_of(own) as client:
         yield client
-    left = living_applications(own)
-    for app_id in left:
-        kill_application(own, app_id)
-    assert not left
 
 
 def change(cluster: LocalCluster, name: str, now: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +17,7 @@ from knit_container.signing import encode_body, query_string, sign
 from knit_core import Application, Knit, Outcome, Report, State
 from knit_core.errors import ApplicationFailed
 from knit_core.local import LocalCluster
-from tests.cluster_harness import eventually, kill_application, living_applications
+from tests.cluster_harness import client_of, eventually, own_cluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
 SMALL = {"memory": 128, "vcores": 1}
@@ -41,25 +40,14 @@ SETTINGS = {
 @pytest.fixture(scope="module")
 def own() -> Iterator[LocalCluster]:
     """A cluster whose ResourceManager keeps its state, which finds lost nodes soon, and which preempts."""
-    with tempfile.TemporaryDirectory(prefix="knit-recovery-") as folder:
-        cluster = LocalCluster(Path(folder) / "state")
-        try:
-            cluster.up(nodes=2, recovery=True, queues=("default", "science"), settings=SETTINGS)
-            for name in ("alice", "bob"):
-                cluster.add_user(name)
-            yield cluster
-        finally:
-            cluster.down(delete=True)
+    with own_cluster("recovery", SETTINGS) as cluster:
+        yield cluster
 
 
 @pytest.fixture
 def knit(own: LocalCluster) -> Iterator[Knit]:
-    with Knit(own.resourcemanager_url, user="alice") as client:
+    with client_of(own) as client:
         yield client
-    left = living_applications(own)
-    for app_id in left:
-        kill_application(own, app_id)
-    assert not left
 
 
 def masters(app_id: str) -> list[psutil.Process]:
