@@ -15,6 +15,7 @@ import faulthandler
 import gc
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -34,7 +35,7 @@ from knit_core import Application, Knit, Outcome
 from knit_core.errors import ApplicationEnded, KnitError
 from knit_core.local import LocalCluster, LocalClusterError
 from knit_core.model.states import State
-from tests.cluster_harness import kill_application, living_applications
+from tests.cluster_harness import kill_application, living_applications, rm_get
 from tests.fault_proxy import paused
 
 SETTINGS = {
@@ -42,6 +43,7 @@ SETTINGS = {
     "yarn.resourcemanager.nm.liveness-monitor.interval-ms": "500",
     "yarn.am.liveness-monitor.expiry-interval-ms": "20000",
     "yarn.resourcemanager.am.max-attempts": "50",
+    "yarn.resourcemanager.max-completed-applications": "20000",  # the check at the end asks for old ones
 }
 SMALL = {"memory": 128, "vcores": 1}
 WORKERS = 3  # applications side by side
@@ -49,6 +51,10 @@ DRAIN = 150.0  # seconds after the last fault within which everything that runs 
 DESCRIPTORS = 24  # growth allowed for connections that are kept open
 MEMORY = 48 << 20  # bytes of growth allowed per 1,000 launches, on top of as many for what is loaded late
 
+# what an ApplicationMaster writes before it renames it (HdfsStore, Journals)
+_OF_ATTEMPT = re.compile(
+    r"/(?P<id>application_\d+_\d+)/\.(?:journal-|(?:master|result\.json)\.)(?P<attempt>\d+)(?:-\d+)?$"
+)
 _KV = """
 import knit_container as k
 attempt = int(__import__("os").environ["KNIT_ATTEMPT"])
@@ -262,9 +268,20 @@ class Soak:
         self.tally.wrong += [f"left running: {line}" for line in self._programs()]
         files = [path for path in self._files(f"/user/alice/{Path(self.knit.config.staging).name}")]
         temporary = [path for path in files if path.endswith(".tmp") or path.rpartition("/")[2].startswith(".")]
+        killed = [path for path in temporary if self._of_killed_attempt(path)]
         self.tally.measures["files on HDFS"] = f"{len(files)}, temporary: {len(temporary)}"
-        if len(temporary) > self.tally.applications["two-callers"]:
-            self.tally.wrong.append(f"temporary files on HDFS: {', '.join(temporary[:5])} …")
+        unexplained = [path for path in temporary if path not in killed]
+        if len(unexplained) > self.tally.applications["two-callers"]:  # each may have left one
+            self.tally.wrong.append(f"temporary files on HDFS: {', '.join(unexplained[:5])} …")
+
+    def _of_killed_attempt(self, path: str) -> bool:
+        """Whether an ApplicationMaster was writing this file when it was killed: it cannot have deleted it."""
+        found = _OF_ATTEMPT.search(path)
+        if found is None:
+            return False
+        state = rm_get(self.cluster, f"/apps/{found['id']}")["app"]["state"]
+        attempts = rm_get(self.cluster, f"/apps/{found['id']}/appattempts")["appAttempts"]["appAttempt"]
+        return state == "KILLED" or len(attempts) > int(found["attempt"])
 
     def _programs(self) -> list[str]:
         """Command lines of processes in containers of this cluster."""
