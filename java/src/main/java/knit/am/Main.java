@@ -40,6 +40,8 @@ public final class Main {
   private static final Clock CLOCK = new SteadyClock();
   private static final long SIGTERM_PATIENCE = 200;
   private static final long WATCHDOG = 15_000;
+  /** Milliseconds at the end for files that are being written. */
+  private static final long WRITING = 1_000;
   private static volatile Master master;
 
   private Main() {}
@@ -125,6 +127,7 @@ public final class Main {
     ShutdownHookManager.get().addShutdownHook(() -> master.terminate(SIGTERM_PATIENCE), 100);
     int code = master.run(host, api.port());
     api.drain(1000);
+    store.close(WRITING);
     return code;
   }
 

@@ -6,6 +6,8 @@ import java.io.InterruptedIOException;
 import java.io.OutputStream;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.StampedLock;
 import java.util.function.Consumer;
 import org.apache.hadoop.conf.Configuration;
 import org.apache.hadoop.fs.FSDataOutputStream;
@@ -25,6 +27,8 @@ public final class HdfsStore implements Store {
   private final Path folder;
   private final int attempt;
   private final Journals journals;
+  /** Shared by what is being written under a temporary name; taken for good by {@link #close}. */
+  private final StampedLock writing = new StampedLock();
 
   /**
    * @param attempt makes names this attempt's own
@@ -44,8 +48,41 @@ public final class HdfsStore implements Store {
     return files;
   }
 
+  /**
+   * What has a temporary name now gets its own; nothing new is begun. Without it, a process that ends leaves such files.
+   *
+   * @param limit milliseconds to wait
+   * @return whether nothing is being written any more
+   */
+  public boolean close(long limit) throws InterruptedException {
+    return writing.tryWriteLock(limit, TimeUnit.MILLISECONDS) != 0;
+  }
+
+  private interface Writing<T> {
+    T run() throws IOException;
+  }
+
+  private <T> T whileOpen(Writing<T> action) throws IOException {
+    long stamp = writing.tryReadLock();
+    if (stamp == 0) {
+      throw new IOException("nothing is written any more, the ApplicationMaster ends");
+    }
+    try {
+      return action.run();
+    } finally {
+      writing.unlockRead(stamp);
+    }
+  }
+
   @Override
   public void replace(String name, Content content) throws IOException {
+    whileOpen(() -> {
+      replaceNow(name, content);
+      return null;
+    });
+  }
+
+  private void replaceNow(String name, Content content) throws IOException {
     FileSystem files = files();
     Path temporary = new Path(folder, "." + name + "." + attempt);
     try (OutputStream out = files.create(temporary, true)) {
@@ -73,7 +110,7 @@ public final class HdfsStore implements Store {
 
   @Override
   public JournalFile beginJournal(int segment, Content first) throws IOException {
-    return journals.begin(segment, first);
+    return whileOpen(() -> journals.begin(segment, first));
   }
 
   /** The steps of {@link Journals}. */

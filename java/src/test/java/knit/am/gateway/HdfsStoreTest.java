@@ -5,12 +5,15 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.concurrent.CountDownLatch;
 import org.apache.hadoop.conf.Configuration;
 import org.apache.hadoop.fs.RawLocalFileSystem;
 import org.junit.jupiter.api.Test;
@@ -40,6 +43,39 @@ class HdfsStoreTest {
 
   private static Store.Content content(String text) {
     return out -> out.write(bytes(text));
+  }
+
+  @Test
+  void whatIsBeingWrittenAtTheEndIsEnded() throws Exception {
+    HdfsStore store = attempt(1);
+    CountDownLatch begun = new CountDownLatch(1);
+    CountDownLatch goOn = new CountDownLatch(1);
+    Thread slow = new Thread(() -> {
+      try {
+        store.replace("master", out -> {
+          begun.countDown();
+          try {
+            goOn.await();
+          } catch (InterruptedException error) {
+            throw new IOException(error);
+          }
+          out.write('x');
+        });
+      } catch (IOException error) {
+        throw new UncheckedIOException(error);
+      }
+    });
+    slow.start();
+    begun.await();
+    assertFalse(store.close(10));
+    assertEquals(Arrays.asList(".master.1"), names());
+    goOn.countDown();
+    assertTrue(store.close(10_000));
+    assertEquals(Arrays.asList("master"), names());
+    assertThrows(IOException.class, () -> store.replace("result.json", content("late")));
+    assertThrows(IOException.class, () -> store.beginJournal(1, content("late\n")));
+    assertEquals(Arrays.asList("master"), names());
+    slow.join();
   }
 
   @Test
