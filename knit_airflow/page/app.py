@@ -15,13 +15,13 @@ from fastapi import Body, Depends, FastAPI, HTTPException, Query, Request
 from fastapi import Path as InPath
 from fastapi.responses import FileResponse, JSONResponse
 
-from knit_airflow.page.board import MOST_ROWS, ROWS, STATES, Owner, Wanted
-from knit_airflow.page.clusters import GRACE, Clusters
-from knit_airflow.page.desk import Desk
-from knit_airflow.page.flight import Busy, Late
-from knit_airflow.page.guards import Headers, from_here
-from knit_airflow.page.logs import checked_cursor
-from knit_airflow.page.owners import Owners
+from knit_airflow.page.cluster_cache import GRACE, Clusters
+from knit_airflow.page.container_log import checked_cursor
+from knit_airflow.page.http_guards import Headers, from_here
+from knit_airflow.page.list_view import MOST_ROWS, ROWS, STATES, Owner, Wanted
+from knit_airflow.page.service import Desk
+from knit_airflow.page.single_flight import Busy, Late
+from knit_airflow.page.task_lookup import Owners
 
 if TYPE_CHECKING:
     from knit_core import Knit
@@ -67,7 +67,7 @@ def create_app(
 
 
 def _connect(knit_conn_id: str) -> Knit:
-    from knit_airflow.hooks import KnitHook
+    from knit_airflow.hooks.knit import KnitHook
 
     return KnitHook(knit_conn_id).get_conn()
 

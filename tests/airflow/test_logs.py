@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from knit_airflow import following, masks
-from knit_airflow.following import Following, Letter, SharedFollower
-from knit_airflow.hooks import KnitHook
-from knit_airflow.logbook import NOTE, Head, LogBook, Shown
-from knit_airflow.logbudget import LEAST, LINE, Budget, Tail, cost_of
+from knit_airflow.hooks.knit import KnitHook
+from knit_airflow.logs import masking as masks
+from knit_airflow.logs import triggerer as following
+from knit_airflow.logs.limit import LEAST, LINE, Budget, Tail, cost_of
+from knit_airflow.logs.triggerer import Following, Letter, SharedFollower
+from knit_airflow.logs.worker import NOTE, Head, LogBook, Shown
 from knit_core.errors import ConnectionFailed
 from knit_core.logs import LogCursor, LogLine
 from knit_core.model.units import size
@@ -201,7 +202,7 @@ def test_too_much_to_mask_is_not_passed_on(knit: FakeKnit, monkeypatch: pytest.M
 def test_what_airflow_masks_is_found_but_for_its_own_configuration() -> None:
     from airflow.sdk.log import mask_secret
 
-    from knit_airflow.compat import conf, masked_values
+    from knit_airflow.version_compat import conf, masked_values
 
     mask_secret("pass (word) 17.*")
     mask_secret(conf.get("core", "fernet_key"))
@@ -390,7 +391,7 @@ def test_a_long_line_leaves_in_pieces() -> None:
 
 
 def test_no_live_logs_where_they_are_switched_off(knit: FakeKnit, monkeypatch: pytest.MonkeyPatch) -> None:
-    from knit_airflow import tasklogs
+    from knit_airflow.logs import handover as tasklogs
 
     monkeypatch.setattr(tasklogs, "setting", lambda name, default: 0)
     app: Any = app_of(knit)
@@ -401,7 +402,7 @@ def test_no_live_logs_where_they_are_switched_off(knit: FakeKnit, monkeypatch: p
 def test_a_trigger_whose_log_stays_on_its_machine_counts_for_nothing(
     knit: FakeKnit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from knit_airflow import tasklogs
+    from knit_airflow.logs import handover as tasklogs
 
     app: Any = app_of(knit, "a", "b")
     told = {"by": "x", "offsets": {"container_1/stdout": 1}, "spent": {}}
@@ -447,7 +448,7 @@ def test_another_triggerer_goes_on_only_where_the_log_of_the_first_is_read(
 def test_the_file_of_a_triggerer_before_is_told_from_the_own_one(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
-    from knit_airflow.compat import triggerer_before_is_read
+    from knit_airflow.version_compat import triggerer_before_is_read
 
     monkeypatch.setenv("AIRFLOW__LOGGING__BASE_LOG_FOLDER", str(tmp_path))
     ti = SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=3, try_number=1)
@@ -465,7 +466,7 @@ def test_the_file_of_a_triggerer_before_is_told_from_the_own_one(
 
 
 def test_the_file_of_a_trigger_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    from knit_airflow.compat import trigger_log_is_kept
+    from knit_airflow.version_compat import trigger_log_is_kept
 
     monkeypatch.setenv("AIRFLOW__LOGGING__BASE_LOG_FOLDER", str(tmp_path))
     ti = SimpleNamespace(

@@ -17,8 +17,8 @@ from urllib.parse import quote
 
 import pytest
 
-from knit_airflow.page.board import Owner
-from knit_airflow.reaper import deployment_tag, tag_of
+from knit_airflow.page.list_view import Owner
+from knit_airflow.tags import deployment_tag, tag_of
 from knit_airflow.testing import fake_cluster
 from knit_core.errors import ConnectionFailed
 from knit_core.testing import FakeApplication, FakeKnit
@@ -282,7 +282,7 @@ def test_no_other_site_acts_with_a_users_session(bed: Bed, headers: dict[str, st
 def test_where_an_action_comes_from_without_fetch_metadata(headers: dict[str, str], passes: bool) -> None:
     from fastapi import HTTPException, Request
 
-    from knit_airflow.page.guards import from_here
+    from knit_airflow.page.http_guards import from_here
 
     raw = [(b"content-type", b"application/json; charset=utf-8"), (b"host", b"inner:8080")]
     raw += [(name.encode(), value.encode()) for name, value in headers.items()]
