@@ -80,7 +80,7 @@ _CLASSES: dict[Kind, type[KnitFailed]] = {
 }
 
 
-def sort(error: KnitError) -> Kind:
+def kind_of(error: KnitError) -> Kind:
     """Whose fault an error of Knit is.
 
     An application that failed without a container of the program failing, and left no result, lost its master.
@@ -104,7 +104,7 @@ def sort(error: KnitError) -> Kind:
 
 def airflow_error(error: KnitError) -> AirflowException:
     """The exception to raise in a task for an error of Knit; its text is the error's."""
-    kind = sort(error)
+    kind = kind_of(error)
     if kind is Kind.REQUEST:
         return KnitRefused(str(error))
     result = getattr(error, "result", None)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def orphans(
-    reports: Iterable[Report], living: Collection[str], deployment: str, now: float, age: float
+    reports: Iterable[Report], unfinished: Collection[str], deployment: str, now: float, age: float
 ) -> list[Report]:
     """The applications of a deployment that belong to no unfinished task instance.
 
@@ -34,13 +34,13 @@ def orphans(
         for report in reports
         if not report.ended
         and (tags := [tag for tag in report.tags if pattern.fullmatch(tag)])
-        and not set(tags) & set(living)
+        and not set(tags) & set(unfinished)
         and report.started_at is not None
         and now - report.started_at / 1000 >= age
     ]
 
 
-def living_tags(deployment: str) -> set[str]:
+def unfinished_tags(deployment: str) -> set[str]:
     """The tags of all task instances that are not over, from Airflow's database (needs its address in the settings)."""
     from airflow.models.taskinstance import TaskInstance
     from airflow.utils.session import create_session
@@ -57,4 +57,4 @@ def living_tags(deployment: str) -> set[str]:
 def find(knit: Any, deployment: str, age: float) -> list[Report]:
     """The orphans of a deployment on one cluster, now."""
     reports = list(knit.list())  # first: what is launched after this is not looked at
-    return orphans(reports, living_tags(deployment), deployment, time.time(), age)
+    return orphans(reports, unfinished_tags(deployment), deployment, time.time(), age)

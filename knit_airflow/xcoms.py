@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from knit_core.model.result import Result
 
 
-def facts_of(result: Result | None, report: Report | None) -> dict[str, Any]:
+def xcoms_of(result: Result | None, report: Report | None) -> dict[str, Any]:
     """XComs by name: `exit_codes` (container -> code) and `resources_used`; what is not known is left out.
 
     `resources_used` has `memory_mib_seconds`, `vcore_seconds`, and `seconds` from start to end.

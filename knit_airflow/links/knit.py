@@ -2,7 +2,7 @@
 
 Airflow's api-server reads a link from an XCom, and a task has only one set of those: with the next try the links of the
 one before are gone. So each try's addresses are kept in the task's state store too, which outlives retries and clears
-and goes with the DAG run, and `link_plugin` answers from there, for every try.
+and goes with the DAG run, and `plugins.links` answers from there, for every try.
 """
 
 from __future__ import annotations

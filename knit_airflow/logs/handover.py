@@ -1,4 +1,4 @@
-"""An operator's container logs: in a worker by `logbook`, in the triggerer by `following`, and handed from one to the other."""
+"""An operator's container logs: in a worker by `worker`, in the triggerer by `triggerer`, and handed from one to the other."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import secrets
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from knit_airflow.logs.masking import Hiding, seal
+from knit_airflow.logs.masking import Masker, seal
 from knit_airflow.logs.triggerer import TASKS
-from knit_airflow.logs.worker import NOTE, LogBook, Shown, noted
+from knit_airflow.logs.worker import NOTE, LogPosition, LogWriter, read_note
 from knit_airflow.version_compat import (
     log_limit,
     masked_values,
@@ -39,8 +39,8 @@ class TaskLogs:
         self._limit = size(log_limit() if limit is None else limit)
         self._rest = " or ".join([*([page] if page else []), f"knit logs {application.id}"])
         self._by = secrets.token_hex(8)
-        self._shown: Shown | None = None
-        self._book: LogBook | None = None
+        self._position: LogPosition | None = None
+        self._writer: LogWriter | None = None
         self._said = ""
 
     def resume(self, handed: Mapping[str, Any] | None) -> None:
@@ -52,25 +52,25 @@ class TaskLogs:
         """
         if handed is None:
             return
-        found = Shown.from_json(handed) if "offsets" in handed else self._noted(str(handed.get("by", "")))
+        found = LogPosition.from_json(handed) if "offsets" in handed else self._read_note(str(handed.get("by", "")))
         kept = trigger_log_is_kept(self._ti)
         if "begun" in handed and found.cursor.dump() != handed["begun"]:
             kept = triggerer_before_is_read(self._ti, since=0.0)
         if found.cursor.offsets and not kept:
             self._log.info("What the triggerer wrote of container logs stays on its machine: here they are again")
-            found = Shown.nothing()
-        self._shown = found
+            found = LogPosition.nothing()
+        self._position = found
 
     def begin_anew(self) -> None:
         """For another deferral in the same try: Airflow overwrites what the trigger of the first one has logged."""
-        self._shown = Shown.nothing()
+        self._position = LogPosition.nothing()
 
-    def look(self, seconds: float = 5.0) -> None:
+    def write_new(self, seconds: float = 5.0) -> None:
         """Write what is there now; a hole in it is said, and is no failure."""
         from knit_core.errors import KnitError
 
         try:
-            self._open().look(seconds)
+            self._open().write_new(seconds)
         except KnitError as error:
             self._complain(error)
 
@@ -85,8 +85,8 @@ class TaskLogs:
 
     def leave(self) -> None:
         """This try is over and the application is not: leave word for the next one."""
-        if self._book is not None:
-            self._book.note()
+        if self._writer is not None:
+            self._writer.note()
 
     def for_trigger(self) -> dict[str, Any] | None:
         """The trigger's argument `logs`: what it needs to follow them; None: it is not to."""
@@ -94,52 +94,52 @@ class TaskLogs:
 
         if not self._limit or setting("live_logs_tasks", TASKS) < 1:
             return None
-        shown = self._earlier()
+        position = self._earlier()
         try:
             sealed = seal(self._application)
-            if sealed is not None and shown.cursor.offsets:
-                shown.by = self._by
-                self._application.note(NOTE, shown.to_json())
+            if sealed is not None and position.cursor.offsets:
+                position.by = self._by
+                self._application.note(NOTE, position.to_json())
         except KnitError as error:
             self._log.warning("Container logs come when the task resumes; now: %s", error)
             return None
         if sealed is None:
             self._log.info("Container logs come when the task resumes: a trigger cannot be told what to mask in them")
             return None
-        begun = shown.cursor.dump()
+        begun = position.cursor.dump()
         return {"by": self._by, "limit": self._limit, "rest": self._rest, "sealed": sealed, "begun": begun}
 
-    def _open(self) -> LogBook:
-        if self._book is None:
-            self._book = LogBook(
+    def _open(self) -> LogWriter:
+        if self._writer is None:
+            self._writer = LogWriter(
                 self._application,
                 self._log,
                 limit=self._limit,
                 rest=self._rest,
-                shown=self._earlier(),
+                position=self._earlier(),
                 by=self._by,
                 # Airflow masks the task's log itself, but not what a worker prints of it at the same time.
-                hide=Hiding(self._application, masked_values() or ()),
+                hide=Masker(self._application, masked_values() or ()),
             )
-        return self._book
+        return self._writer
 
-    def _earlier(self) -> Shown:
+    def _earlier(self) -> LogPosition:
         """What an earlier try has written of the same application."""
-        if self._shown is None:
+        if self._position is None:
             first = getattr(self._ti, "try_number", 1) <= 1
-            self._shown = Shown.nothing() if first else self._noted(None)
-            if self._shown.cursor.offsets:
+            self._position = LogPosition.nothing() if first else self._read_note(None)
+            if self._position.cursor.offsets:
                 self._log.info("Container logs up to here are in the log of an earlier try of this task")
-        return self._shown
+        return self._position
 
-    def _noted(self, by: str | None) -> Shown:
+    def _read_note(self, by: str | None) -> LogPosition:
         from knit_core.errors import KnitError
 
         try:
-            return noted(self._application, by)
+            return read_note(self._application, by)
         except KnitError as error:
             self._log.warning("How far container logs were written is not known, they come again: %s", error)
-            return Shown.nothing()
+            return LogPosition.nothing()
 
     def _complain(self, error: Exception) -> None:
         if str(error) != self._said:

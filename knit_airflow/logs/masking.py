@@ -43,7 +43,7 @@ def seal(application: Application) -> str | None:
     return sealed if len(sealed) <= MOST else None
 
 
-def unseal(application: Application, sealed: str) -> Hiding:
+def unseal(application: Application, sealed: str) -> Masker:
     """What hides these values in a text. Blocks.
 
     Raises:
@@ -55,10 +55,10 @@ def unseal(application: Application, sealed: str) -> Hiding:
         values = json.loads(Fernet(_key(application)).decrypt(sealed.encode()))
     except InvalidToken:
         raise ValueError("what is to be masked was sealed with another key") from None
-    return Hiding(application, values)
+    return Masker(application, values)
 
 
-class Hiding:
+class Masker:
     """Hides values, and Knit's own secrets of the application, in a text.
 
     Parameters:
@@ -69,15 +69,15 @@ class Hiding:
     def __init__(self, application: Application, values: Collection[str]) -> None:
         self._application, self._values = application, set(values)
         self._looks, self._due = 0, 1
-        self._hide = hiding(self._values)
+        self._hide = masker(self._values)
 
     def __call__(self, text: str) -> str:
         return self._hide(text)
 
     def renew(self) -> None:
-        """Containers come, and their tokens with them: called before each look, it asks more and more rarely. Blocks.
+        """Containers come, and their tokens with them: called before each read of the logs, it asks more and more rarely. Blocks.
 
-        Containers that are replaced after days have tokens of their own, so it asks at least once in `_RARELY` looks.
+        Containers that are replaced after days have tokens of their own, so it asks at least once in `_RARELY` reads.
         """
         from knit_core.errors import KnitError
 
@@ -85,7 +85,7 @@ class Hiding:
         if self._looks >= self._due:
             self._due = self._looks + min(self._looks, _RARELY)
             with contextlib.suppress(KnitError):  # between two ApplicationMasters, say
-                self._hide = hiding({*self._values, *own_secrets(self._application)})
+                self._hide = masker({*self._values, *own_secrets(self._application)})
 
 
 def own_secrets(application: Application) -> set[str]:
@@ -96,7 +96,7 @@ def own_secrets(application: Application) -> set[str]:
     return {text for raw in (secret, *tokens) for text in _spellings(raw)}
 
 
-def hiding(values: Collection[str]) -> Callable[[str], str]:
+def masker(values: Collection[str]) -> Callable[[str], str]:
     """A function that hides each of these values in a text; the longest first, so that none hides a part of another."""
     chosen = sorted((each for each in values if len(each) >= SHORTEST), key=len, reverse=True)
     if not chosen:

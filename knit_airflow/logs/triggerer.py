@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from knit_airflow.hooks.knit import KnitHook
 from knit_airflow.logs.limit import cost_of
-from knit_airflow.logs.masking import Hiding, unseal
-from knit_airflow.logs.worker import NOTE, Head, Shown, noted
+from knit_airflow.logs.masking import Masker, unseal
+from knit_airflow.logs.worker import NOTE, Head, LogPosition, read_note
 from knit_airflow.version_compat import setting, triggerer_before_is_read, until_logged
 
 if TYPE_CHECKING:
@@ -50,21 +50,21 @@ RATE, BURST = 4096, 1 << 16
 TOTAL_RATE, TOTAL_BURST = 1 << 15, 1 << 17
 #: Seconds for which a task may write faster than that before it is followed no more.
 BEHIND = 10.0
-#: Seconds between two looks at a task's logs: while lines come, and at most.
+#: Seconds between two reads of a task's logs: while lines come, and at most.
 SOON, LATE = 2.0, 6.0
-#: Seconds for a look, and between two notes of how far it is.
+#: Seconds for one read, and between two notes of how far it is.
 LOOK, NOTE_EVERY = 2.0, 5.0
 #: Seconds until it is tried again after a fault.
 AGAIN = 10.0
 #: Seconds that the end of a wait gives lines that are on their way.
-FAREWELL = 5.0
+FLUSH_TIMEOUT = 5.0
 #: Of so many logs a trigger's event tells how far they were written; of more a note on HDFS does.
 IN_EVENT = 20
 #: What Airflow adds to a line in its file, in bytes.
 AROUND = 400
 
 
-class Bucket:
+class TokenBucket:
     """So many bytes a second, and a burst of so many."""
 
     def __init__(self, rate: float, burst: float) -> None:
@@ -79,7 +79,7 @@ class Bucket:
 
 
 @dataclass
-class Letter:
+class LogBatch:
     """Lines of one task on their way to its log.
 
     Attributes:
@@ -114,8 +114,8 @@ class SharedFollower:
         self.tasks = tasks
         self.slots = asyncio.Semaphore(tasks)
         self.pool = ThreadPoolExecutor(THREADS, thread_name_prefix="knit-live-logs")
-        self._letters: deque[Letter] = deque()
-        self._total = Bucket(TOTAL_RATE, TOTAL_BURST)
+        self._batches: deque[LogBatch] = deque()
+        self._total = TokenBucket(TOTAL_RATE, TOTAL_BURST)
         self._writer: asyncio.Task[None] | None = None
         self._knits: dict[str, Knit] = {}
 
@@ -129,28 +129,28 @@ class SharedFollower:
         """Make its client anew the next time: something is wrong with this one."""
         self._knits.pop(knit_conn_id, None)
 
-    def send(self, letter: Letter) -> None:
+    def send(self, batch: LogBatch) -> None:
         """Have lines written, after those that were sent before."""
-        self._letters.append(letter)
+        self._batches.append(batch)
         if self._writer is None or self._writer.done():
             self._writer = contextvars.Context().run(asyncio.get_running_loop().create_task, self._write())
 
-    def withdraw(self, letter: Letter) -> None:
+    def withdraw(self, batch: LogBatch) -> None:
         """Not any more, if they were not written yet."""
-        if letter in self._letters:
-            self._letters.remove(letter)
+        if batch in self._batches:
+            self._batches.remove(batch)
 
     async def _write(self) -> None:
-        while self._letters:
-            batch: list[Letter] = []
+        while self._batches:
+            batches: list[LogBatch] = []
             size = written = 0
             try:
-                while self._letters and size < CHUNK:
-                    batch.append(self._letters.popleft())
-                    for number, piece in enumerate(batch[-1].pieces()):
+                while self._batches and size < CHUNK:
+                    batches.append(self._batches.popleft())
+                    for number, piece in enumerate(batches[-1].pieces()):
                         if number % AT_ONCE == AT_ONCE - 1:
                             await asyncio.sleep(0)
-                        batch[-1].context.run(batch[-1].write, piece)
+                        batches[-1].context.run(batches[-1].write, piece)
                         size += cost_of(piece)
                         written += len(piece) + AROUND
                         if written > 4 * CHUNK:
@@ -158,13 +158,13 @@ class SharedFollower:
                             written = await until_logged(written)
                 await until_logged(written)
             except BaseException:
-                for letter in batch:
-                    letter.done.cancel()
+                for batch in batches:
+                    batch.done.cancel()
                 raise
-            for letter in batch:
-                letter.taken()
-                if not letter.done.done():
-                    letter.done.set_result(None)
+            for batch in batches:
+                batch.taken()
+                if not batch.done.done():
+                    batch.done.set_result(None)
             pause = self._total.take(size)
             if pause:
                 await asyncio.sleep(pause)
@@ -181,12 +181,12 @@ def shared_follower() -> SharedFollower:
     return _followers[loop]
 
 
-class Following:
+class LogFollower:
     """The logs of one trigger's application.
 
     Parameters:
         knit_conn_id, application_id: which.
-        arguments: `by`, `limit`, `rest`, `begun` (see `tasklogs`) and `sealed` (see `masks`).
+        arguments: `by`, `limit`, `rest`, `begun` (see `handover`) and `sealed` (see `masking`).
         log: the trigger's.
         ti: its task instance.
     """
@@ -200,10 +200,10 @@ class Following:
         self._application: Application | None = None
         self._watch: LogWatch | None = None
         self._head: Head | None = None
-        self._shown: Shown | None = None
-        self._hide: Hiding | None = None
+        self._position: LogPosition | None = None
+        self._hide: Masker | None = None
         self._said = self._after = ""
-        self._letter: Letter | None = None
+        self._batch: LogBatch | None = None
         self._asking: Future[Any] | None = None
         self._taken: dict[str, Any] | None = None  # what is in the task's log, as far as that is known
         self._noted: dict[str, Any] | None = None
@@ -211,16 +211,16 @@ class Following:
         self._task = asyncio.create_task(self._run()) if self._follower.tasks > 0 else None
 
     async def stop(self) -> dict[str, Any]:
-        """Follow no longer; what the resumed task is to be told (see `tasklogs.TaskLogs.resume`)."""
-        if self._letter is not None:
-            await asyncio.wait([self._letter.done], timeout=FAREWELL)
+        """Follow no longer; what the resumed task is to be told (see `handover.TaskLogs.resume`)."""
+        if self._batch is not None:
+            await asyncio.wait([self._batch.done], timeout=FLUSH_TIMEOUT)
         self.cancel()
         if self._taken is None:
             return {"by": self._arguments["by"], "begun": self._arguments["begun"]}
         if len(self._taken["offsets"]) > IN_EVENT:
             try:
                 if self._taken != self._noted:
-                    await asyncio.wait_for(self._note(), FAREWELL)
+                    await asyncio.wait_for(self._note(), FLUSH_TIMEOUT)
                 return {"by": self._arguments["by"], "noted": True}
             except Exception as error:  # a large event, then
                 self._log.debug("How far the logs are could not be noted: %s", error)
@@ -228,8 +228,8 @@ class Following:
 
     def cancel(self) -> None:
         """Follow no longer."""
-        if self._letter is not None:
-            self._follower.withdraw(self._letter)
+        if self._batch is not None:
+            self._follower.withdraw(self._batch)
         if self._task is not None:
             self._task.cancel()
 
@@ -269,11 +269,11 @@ class Following:
         if self._after:
             self._log.info("Container logs %s", self._after)
             self._after = ""
-        bucket, behind, came, pause = Bucket(RATE, BURST), 0.0, 0, SOON
+        bucket, behind, came, pause = TokenBucket(RATE, BURST), 0.0, 0, SOON
         while not self._head.over:
-            lines, shown, full = await self._ask(self._read)
+            lines, position, full = await self._ask(self._read)
             if lines:
-                await self._send(lines, shown)
+                await self._send(lines, position)
                 size = sum(map(cost_of, lines))
                 wait = bucket.take(size)
                 came = came + size if full else 0
@@ -288,15 +288,15 @@ class Following:
                 await self._note()
             await asyncio.sleep(pause)
 
-    async def _send(self, lines: list[str], shown: dict[str, Any]) -> None:
+    async def _send(self, lines: list[str], position: dict[str, Any]) -> None:
         def taken() -> None:
-            self._taken = shown
+            self._taken = position
 
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._letter = Letter(lines, lambda line: self._log.info("%s", line), taken, contextvars.copy_context(), done)
-        self._follower.send(self._letter)
+        self._batch = LogBatch(lines, lambda line: self._log.info("%s", line), taken, contextvars.copy_context(), done)
+        self._follower.send(self._batch)
         await done
-        self._letter = None
+        self._batch = None
 
     async def _note(self) -> None:
         taken = self._taken
@@ -315,9 +315,9 @@ class Following:
     def _open(self, knit: Knit) -> None:
         self._application = knit.attach(self._app_id)
         self._hide = unseal(self._application, self._arguments["sealed"])
-        self._shown = noted(self._application, self._arguments["by"])
-        self._shown.by = self._arguments["by"]
-        again = self._shown.to_json()
+        self._position = read_note(self._application, self._arguments["by"])
+        self._position.by = self._arguments["by"]
+        again = self._position.to_json()
         if again["offsets"] and again["offsets"] != self._arguments["begun"]:  # this is not the first triggerer
             if triggerer_before_is_read(self._ti, LOADED):
                 self._after = (
@@ -326,18 +326,18 @@ class Following:
                 )
             else:
                 self._after = "come again: what a triggerer before this one wrote of them stays on its machine"
-                self._shown = Shown.nothing()
-                self._shown.by = self._arguments["by"]
-        if self._shown.cursor.offsets:
-            self._taken = self._noted = self._shown.to_json()
+                self._position = LogPosition.nothing()
+                self._position.by = self._arguments["by"]
+        if self._position.cursor.offsets:
+            self._taken = self._noted = self._position.to_json()
         from knit_core.logs import LogCursor
 
-        self._watch = self._application.watch_logs(LogCursor.load(self._shown.cursor.dump()))
-        self._head = Head(self._watch, self._arguments["limit"], self._shown, self._arguments["rest"])
+        self._watch = self._application.watch_logs(LogCursor.load(self._position.cursor.dump()))
+        self._head = Head(self._watch, self._arguments["limit"], self._position, self._arguments["rest"])
 
     def _read(self) -> tuple[list[str], dict[str, Any], bool]:
         """Some lines, how far they are, and whether there may be more."""
-        assert self._head is not None and self._shown is not None and self._hide is not None
+        assert self._head is not None and self._position is not None and self._hide is not None
         self._hide.renew()
         lines: list[str] = []
         size = 0
@@ -346,11 +346,11 @@ class Following:
                 lines.append(self._hide(line))
                 size += cost_of(line)
                 if size >= CHUNK or len(lines) >= LINES:
-                    return lines, self._shown.to_json(), True
+                    return lines, self._position.to_json(), True
         except Exception:
             if not lines:  # what was handed out counts as written, and must be
                 raise
-        return lines, self._shown.to_json(), False
+        return lines, self._position.to_json(), False
 
     def _close(self) -> None:
         watch, asking = self._watch, self._asking

@@ -1,6 +1,6 @@
 """Container logs in a task's log, as a worker writes them: while the application runs, and the rest after its end.
 
-What was written is known line by line (`Shown`) and noted beside the application on HDFS, so that whoever goes on (the
+What was written is known line by line (`LogPosition`) and noted beside the application on HDFS, so that whoever goes on (the
 trigger, the resumed task, the next try) begins behind it. What is too much for a task's log is left out of the middle.
 """
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from knit_airflow.logs.limit import LINE, Budget, Tail, cost_of
-from knit_airflow.logs.masking import Hiding
+from knit_airflow.logs.masking import Masker
 
 if TYPE_CHECKING:
     from knit_core import Application
@@ -25,16 +25,16 @@ NOTE = "airflow-log"
 #: Seconds between two notes of a blocking task.
 NOTE_EVERY = 5.0
 #: Seconds that the aggregated logs of an application that has ended are waited for, and then once more.
-PATIENCE, AGAIN = 60.0, 5.0
+AGGREGATION_TIMEOUT, SECOND_TIMEOUT = 60.0, 5.0
 
 
 @dataclass
-class Shown:
+class LogPosition:
     """How far an application's logs were written into the task's log.
 
     Attributes:
         cursor: up to where, by log.
-        spent: what was spent on each log; see `logbudget`.
+        spent: what was spent on each log; see `limit`.
         by: who wrote last, a random name: a trigger trusts only what it has written itself.
     """
 
@@ -43,7 +43,7 @@ class Shown:
     by: str = ""
 
     @classmethod
-    def nothing(cls) -> Shown:
+    def nothing(cls) -> LogPosition:
         """At the beginning."""
         from knit_core.logs import LogCursor
 
@@ -54,7 +54,7 @@ class Shown:
         return {"by": self.by, "offsets": self.cursor.dump(), "spent": dict(self.spent)}
 
     @classmethod
-    def from_json(cls, found: Any) -> Shown:
+    def from_json(cls, found: Any) -> LogPosition:
         """From `to_json`; anything else is as good as nothing."""
         from knit_core.logs import LogCursor
 
@@ -64,14 +64,14 @@ class Shown:
         return cls(LogCursor.load(found["offsets"]), spent, str(found.get("by", "")))
 
 
-def noted(application: Application, by: str | None = None) -> Shown:
+def read_note(application: Application, by: str | None = None) -> LogPosition:
     """What the note says; nothing when there is none, or (with `by`) somebody else wrote it. Blocks.
 
     Raises:
         KnitError: HDFS does not answer.
     """
-    shown = Shown.from_json(application.noted(NOTE))
-    return shown if by is None or shown.by == by else Shown.nothing()
+    position = LogPosition.from_json(application.noted(NOTE))
+    return position if by is None or position.by == by else LogPosition.nothing()
 
 
 class Head:
@@ -79,16 +79,16 @@ class Head:
 
     Parameters:
         watch: where they come from.
-        limit: see `logbudget`.
-        shown: what was written before; moved on.
+        limit: see `limit`.
+        position: what was written before; moved on.
         rest: says where everything can be read.
     """
 
-    def __init__(self, watch: LogWatch, limit: int, shown: Shown, rest: str) -> None:
+    def __init__(self, watch: LogWatch, limit: int, position: LogPosition, rest: str) -> None:
         from knit_core.logs import Bars
 
-        self._watch, self._shown, self._rest = watch, shown, rest
-        self._budget = Budget(limit, shown.spent)
+        self._watch, self._position, self._rest = watch, position, rest
+        self._budget = Budget(limit, position.spent)
         self._open: dict[str, bool] = {}
         self._bars = Bars()
 
@@ -104,12 +104,12 @@ class Head:
             text = self._bars.text(line)
             if text is None:  # a drawing of a progress bar: it is written when it is the last one
                 if line.ended:  # and was written already
-                    self._shown.cursor.offsets[key] = self._watch.cursor.offsets[key]
+                    self._position.cursor.offsets[key] = self._watch.cursor.offsets[key]
                 continue
             if self._budget.begin(key, cost_of(text)):
                 self._open[key] = True
-                self._shown.cursor.offsets[key] = self._watch.cursor.offsets[key]
-                self._shown.spent[key] = self._budget.spent[key]
+                self._position.cursor.offsets[key] = self._watch.cursor.offsets[key]
+                self._position.spent[key] = self._budget.spent[key]
                 yield f"{line.label} | {text}"
                 continue
             self._watch.leave(line.yarn, line.stream)
@@ -121,15 +121,15 @@ class Head:
                 )
 
 
-class LogBook:
+class LogWriter:
     """Writes one application's logs into the log of the task that runs in this process.
 
     Parameters:
         application: whose logs.
         log: the task's.
-        limit: bytes that they may take there; see `logbudget`.
+        limit: bytes that they may take there; see `limit`.
         rest: says where everything can be read.
-        shown: what an earlier part of the task has written.
+        position: what an earlier part of the task has written.
         by: the name of this writer.
         hide: masks secrets in a line.
     """
@@ -141,20 +141,20 @@ class LogBook:
         *,
         limit: int,
         rest: str,
-        shown: Shown | None = None,
+        position: LogPosition | None = None,
         by: str = "",
-        hide: Hiding | None = None,
+        hide: Masker | None = None,
     ) -> None:
         self._application, self._log, self._limit, self._rest = application, log, limit, rest
-        self._hide = Hiding(application, ()) if hide is None else hide
-        self._shown = Shown.nothing() if shown is None else shown
-        self._shown.by = by
+        self._hide = Masker(application, ()) if hide is None else hide
+        self._position = LogPosition.nothing() if position is None else position
+        self._position.by = by
         self._head: Head | None = None
         self._noted_at, self._changed = 0.0, False
         self._noting = threading.Lock()
 
-    def look(self, seconds: float = 5.0) -> None:
-        """Write what has come since the last look, as far as there is room for it.
+    def write_new(self, seconds: float = 5.0) -> None:
+        """Write what has come since the last call, as far as there is room for it.
 
         Raises:
             KnitError: it cannot be read now.
@@ -164,21 +164,21 @@ class LogBook:
         if self._head is None:
             from knit_core.logs import LogCursor
 
-            watch = self._application.watch_logs(LogCursor.load(self._shown.cursor.dump()))
-            self._head = Head(watch, self._limit, self._shown, self._rest)
+            watch = self._application.watch_logs(LogCursor.load(self._position.cursor.dump()))
+            self._head = Head(watch, self._limit, self._position, self._rest)
         self._hide.renew()
         for line in self._head.lines(seconds):
             self._log.info("%s", self._hide(line))
             self._changed = True
         if self._changed and time.monotonic() - self._noted_at >= NOTE_EVERY and self._noting.acquire(blocking=False):
             self._noted_at, self._changed = time.monotonic(), False
-            threading.Thread(target=self._note, args=(self._shown.to_json(),), daemon=True).start()
+            threading.Thread(target=self._note, args=(self._position.to_json(),), daemon=True).start()
 
     def note(self) -> None:
         """Leave word for the next try that this one has written so much."""
         if self._limit:
             with self._noting:
-                _leave_note(self._application, self._shown.to_json())
+                _leave_note(self._application, self._position.to_json())
 
     def finish(self) -> None:
         """Write the rest of an application that has ended, container by container.
@@ -187,8 +187,8 @@ class LogBook:
             KnitError: not everything can be read; what can be was written.
         """
         if self._limit:
-            budget = Budget(self._limit, self._shown.spent)
-            rest = _Rest(self._application, budget, self._shown, self._rest)
+            budget = Budget(self._limit, self._position.spent)
+            rest = _Rest(self._application, budget, self._position, self._rest)
             self._hide.renew()
             try:
                 rest.read()
@@ -196,18 +196,18 @@ class LogBook:
                 for line in rest.lines():
                     self._log.info("%s", self._hide(line))
 
-    def _note(self, shown: dict[str, Any]) -> None:
+    def _note(self, position: dict[str, Any]) -> None:
         try:
-            _leave_note(self._application, shown)
+            _leave_note(self._application, position)
         finally:
             self._noting.release()
 
 
-def _leave_note(application: Application, shown: dict[str, Any]) -> None:
+def _leave_note(application: Application, position: dict[str, Any]) -> None:
     from knit_core.errors import KnitError
 
     with contextlib.suppress(KnitError):  # the next try writes some lines again then
-        application.note(NOTE, shown)
+        application.note(NOTE, position)
 
 
 @dataclass
@@ -236,8 +236,8 @@ class _Part:
 class _Rest:
     """The end of all logs of an application that has ended."""
 
-    def __init__(self, application: Application, budget: Budget, shown: Shown, rest: str) -> None:
-        self._application, self._budget, self._shown, self._where = application, budget, shown, rest
+    def __init__(self, application: Application, budget: Budget, position: LogPosition, rest: str) -> None:
+        self._application, self._budget, self._position, self._where = application, budget, position, rest
         self._parts: dict[str, _Part] = {}
         self._sizes: dict[str, int] = {}
 
@@ -257,7 +257,7 @@ class _Rest:
                 read()
             except KnitError as trouble:
                 error = error or trouble
-        self._shown.cursor.offsets.update(self._sizes)
+        self._position.cursor.offsets.update(self._sizes)
         if error is not None:
             raise error
 
@@ -265,9 +265,9 @@ class _Rest:
         """Of each log as much as the budget allows without knowing the others: mostly all."""
         from knit_core.logs import LogCursor
 
-        for file in self._application.log_files(timeout=PATIENCE):
+        for file in self._application.log_files(timeout=AGGREGATION_TIMEOUT):
             key = f"{file.yarn}/{file.stream}"
-            done = self._shown.cursor.offsets
+            done = self._position.cursor.offsets
             cursor = LogCursor(dict(done))
             for line in file.lines(cursor):
                 part = self._parts.setdefault(key, _Part(line))
@@ -286,7 +286,7 @@ class _Rest:
         rests = {key: part.rest for key, part in self._parts.items() if part.rest}
         if not rests:
             return
-        cursor = LogCursor({**self._shown.cursor.offsets, **self._sizes})
+        cursor = LogCursor({**self._position.cursor.offsets, **self._sizes})
         ratios = {key: self._ratio(key) for key in rests}
         costs = {key: int(rest * ratios[key]) for key, rest in rests.items()}
         for key, given in self._budget.ends(costs).items():
@@ -294,7 +294,7 @@ class _Rest:
             part.skip = part.jumped = given < costs[key]
             part.tail = Tail(given if part.jumped else 2 * given)
             cursor.offsets[key] = self._sizes[key] - (int(given / ratios[key]) if part.jumped else part.rest)
-        for line in self._application.logs(cursor=cursor, timeout=AGAIN):
+        for line in self._application.logs(cursor=cursor, timeout=SECOND_TIMEOUT):
             found = self._parts.get(f"{line.yarn}/{line.stream}")
             if found is None or found.tail is None:
                 continue
@@ -305,7 +305,7 @@ class _Rest:
 
     def _ratio(self, log: str) -> float:
         """What a byte of a log costs, by what of it is written already."""
-        done = self._shown.cursor.offsets.get(log, 0)
+        done = self._position.cursor.offsets.get(log, 0)
         return min(float(LINE), max(1.0, self._budget.spent.get(log, 0) / done)) if done else 3.0
 
     def lines(self) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """Knit's metrics, through Airflow's own (`[metrics]`: StatsD, Datadog or OpenTelemetry). None of them can fail a task.
 
-A task's process and the triggerer have a metrics client each; `compat` knows which is which.
+A task's process and the triggerer have a metrics client each; `version_compat` knows which is which.
 """
 
 from __future__ import annotations

@@ -15,10 +15,10 @@ from knit_airflow import version_compat
 from knit_airflow.state.task_state import TaskState
 
 #: Seconds in which Airflow has to answer where nobody else would end the application: SIGKILL follows SIGTERM after five.
-PATIENCE = 3.0
+ANSWER_TIMEOUT = 3.0
 #: … and where the next try takes it up. Without an api-server the supervisor tries for long to pass the question on, and
 #: sends no SIGKILL meanwhile.
-LONG_PATIENCE = 60.0
+RETRY_ANSWER_TIMEOUT = 60.0
 #: States that a task is in after a person, or the end of its DAG run, has stopped it.
 STOPPED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed", "restarting"})
 
@@ -54,5 +54,5 @@ def is_left(context: Any) -> bool:
     retry_follows = version_compat.will_retry(context["ti"])
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
-    asking.join(LONG_PATIENCE if retry_follows else PATIENCE)
+    asking.join(RETRY_ANSWER_TIMEOUT if retry_follows else ANSWER_TIMEOUT)
     return goes_on(answers[0] if answers else None, retry_follows)

@@ -1,6 +1,6 @@
 """How an application ends with its task: killed, left to the next try, or marked so that nobody attaches to it.
 
-Airflow's SIGTERM comes on the main thread while anything may be going on; `stopping` says what it means.
+Airflow's SIGTERM comes on the main thread while anything may be going on; `_kill_policy` says what it means.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Stopped(BaseException):
     """Raised when the process was told to stop; no `except Exception` on the way may swallow it."""
 
 
-class Ending:
+class OnKillMixin:
     """The part of ApplicationOperator that ends what it has launched."""
 
     log: Any

@@ -1,7 +1,7 @@
 """ApplicationOperator: a task that is one YARN application: launching, waiting in both modes, logs, result, end.
 
-`KnitOperator` adds what to run. The decisions are elsewhere and pure: which launch this is (`launches`), when waiting
-is over (`waiting`), what an error means to Airflow (`failures`).
+`KnitOperator` adds what to run. The decisions are elsewhere and pure: which launch this is (`state.launch_key`), when waiting
+is over (`triggers._wait_state`), what an error means to Airflow (`exceptions`).
 """
 
 from __future__ import annotations
@@ -11,29 +11,29 @@ import time
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from knit_airflow.exceptions import airflow_error, sort
+from knit_airflow.exceptions import airflow_error, kind_of
 from knit_airflow.hooks.knit import KnitHook
 from knit_airflow.links.knit import LINKS, show_pages, update_pages
 from knit_airflow.logs.handover import TaskLogs
-from knit_airflow.observability import metrics
-from knit_airflow.observability import telemetry as observing
+from knit_airflow.observability import metrics, telemetry
 from knit_airflow.openlineage import lineage
-from knit_airflow.operators._on_kill import GRACE, Ending, Stopped
+from knit_airflow.operators._on_kill import GRACE, OnKillMixin, Stopped
 from knit_airflow.state.launch_key import STORE_KEY, Decision, Launch, decide
 from knit_airflow.tags import launch_tags
-from knit_airflow.triggers._wait_state import Done, Goal, Look, Waiting, drive, look
+from knit_airflow.triggers._wait_state import Done, Goal, Status, WaitState, read_status, wait_blocking
 from knit_airflow.triggers.application import KnitApplicationTrigger
 from knit_airflow.version_compat import (
     NEVER_EXPIRE,
     AirflowSkipException,
     AirflowTaskTimeout,
     BaseOperator,
+    BaseOperatorLink,
     TaskDeferralError,
     default_deferrable,
     deployment,
     supervisor_gone,
 )
-from knit_airflow.xcoms import facts_of, skips
+from knit_airflow.xcoms import skips, xcoms_of
 
 if TYPE_CHECKING:
     from knit_core import Application, Knit
@@ -45,20 +45,20 @@ ID_KEY = "application_id"
 RESULT_WAIT = 60.0
 
 
-class ApplicationOperator(Ending, BaseOperator):
+class ApplicationOperator(OnKillMixin, BaseOperator):
     """Base of operators whose task is one application; subclasses say what to submit.
 
     Parameters:
         knit_conn_id: the connection.
         deferrable: wait in the triggerer; by default what `[operators] default_deferrable` says.
-        poll_interval: seconds between two looks.
+        poll_interval: seconds between two polls.
         skip_on_exit_code: exit codes of a failed application that skip the task instead of failing it.
         log_limit: what container logs may take of the task's log: MiB, or a text such as "500 kB"; 0: nothing. Of more
             the beginning and the end are shown. By default what `[knit] log_limit` says.
         executor_queue: what other operators call `queue`.
     """
 
-    operator_extra_links = LINKS
+    operator_extra_links: Collection[BaseOperatorLink] = LINKS
     #: What the task waits for before its application's end; nothing: the end itself.
     goal: ClassVar[Goal] = Goal()
     trigger_class: ClassVar[type[KnitApplicationTrigger]] = KnitApplicationTrigger
@@ -171,13 +171,13 @@ class ApplicationOperator(Ending, BaseOperator):
             self._concluded(context, ended.result)
             if skips(ended.exit_code, self.skip_on_exit_code):
                 raise AirflowSkipException(str(ended)) from ended
-            metrics.failed(sort(ended).value)
+            metrics.failed(kind_of(ended).value)
             raise airflow_error(ended) from self.cause(ended)
         except KnitError as error:
             if self._killed:
                 raise self._stopped() from error
             failure = airflow_error(error)
-            metrics.failed(sort(error).value)
+            metrics.failed(kind_of(error).value)
             self._leave(failure)
             raise failure from error
         except Exception as error:
@@ -192,14 +192,14 @@ class ApplicationOperator(Ending, BaseOperator):
         with self._scratch:
             given = self.submission(context, knit)
             self._check_killed()
-            with observing.submitting(context["ti"], knit, given) as told:
+            with telemetry.submitting(context["ti"], knit, given) as told:
                 application = knit.submit(given.pop("spec"), **given, key=launch.key, progress=self._progress)
                 told["knit.application_id"] = application.id
         self._own(context, application)
         self._check_killed()
         if not self.deferrable:
             return self._wait(context, application)
-        first = Waiting(self.poll_interval, goal=self.goal).next(look(application), time.time())
+        first = WaitState(self.poll_interval, goal=self.goal).next(read_status(application), time.time())
         if isinstance(first, Done):
             return self._conclude(context, application, first)
         self._wait_in_triggerer(context, application)
@@ -276,9 +276,9 @@ class ApplicationOperator(Ending, BaseOperator):
 
     def _wait(self, context: Any, application: Application) -> Any:
         # Without its supervisor this process is an orphan that nobody waits for, and the next try another one's.
-        done = drive(
+        done = wait_blocking(
             application,
-            Waiting(self.poll_interval, goal=self.goal),
+            WaitState(self.poll_interval, goal=self.goal),
             each=self._show,
             stopped=lambda: self._killed or supervisor_gone(),
         )
@@ -286,12 +286,12 @@ class ApplicationOperator(Ending, BaseOperator):
             raise Stopped
         return self._conclude(context, application, done)
 
-    def _show(self, seen: Look) -> None:
+    def _show(self, seen: Status) -> None:
         if seen.outcome is None and seen.text != self._said:
             self._said = seen.text
             self.log.info("%s", seen.text)
         if self._logs is not None and seen.outcome is None:
-            self._logs.look()
+            self._logs.write_new()
 
     def _conclude(self, context: Any, application: Application, done: Done) -> Any:
         """The waiting is over: the result, or the exception that says why there is none."""
@@ -300,7 +300,7 @@ class ApplicationOperator(Ending, BaseOperator):
         if self._logs is not None and done.kind == "ended":
             self._logs.finish()
         elif self._logs is not None and done.kind == "timeout":
-            self._logs.look()
+            self._logs.write_new()
         if done.kind == "timeout":
             raise AirflowTaskTimeout(f"{application.id} has not ended within the task's execution_timeout; {done.text}")
         if done.kind == "unreachable":
@@ -324,9 +324,9 @@ class ApplicationOperator(Ending, BaseOperator):
         with contextlib.suppress(KnitError):  # forgotten by now, or out of reach: so much the less to tell
             self._report = self._application.report()
             self.application_pages = update_pages(context, self._application, self._report, self.application_pages)
-        observing.ended(context["ti"], result, self._report)
+        telemetry.ended(context["ti"], result, self._report)
         if self.do_xcom_push:
-            for key, value in facts_of(result, self._report).items():
+            for key, value in xcoms_of(result, self._report).items():
                 context["ti"].xcom_push(key=key, value=value)
 
     def _progress(self, line: object) -> None:

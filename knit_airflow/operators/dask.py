@@ -32,7 +32,7 @@ from knit_airflow.version_compat import (
     BaseOperator,
     deployment,
 )
-from knit_airflow.xcoms import facts_of
+from knit_airflow.xcoms import xcoms_of
 
 if TYPE_CHECKING:
     from knit_core import Application, Knit
@@ -63,7 +63,7 @@ class DaskApplicationOperator(ApplicationOperator):
         kwargs: of ApplicationOperator (`deferrable`, `poll_interval`, `knit_conn_id` …).
     """
 
-    template_fields = (
+    template_fields: Collection[str] = (
         "n_workers",
         "memory",
         "vcores",
@@ -281,7 +281,7 @@ class KnitDaskCloseOperator(BaseOperator):
         except KnitError as error:
             raise airflow_error(error) from error
         self.log.info("%s has ended: %s %s", app_id, result.outcome, result.diagnostics)
-        context["ti"].xcom_push(key="resources_used", value=facts_of(None, report)["resources_used"])
+        context["ti"].xcom_push(key="resources_used", value=xcoms_of(None, report)["resources_used"])
         return {"application_id": app_id, "outcome": str(result.outcome)}
 
     def _launched(self, context: Any) -> str | None:

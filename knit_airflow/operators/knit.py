@@ -49,7 +49,7 @@ class KnitOperator(ApplicationOperator):
         lifetime: seconds, or a text such as "2 h", after which YARN ends it whatever Airflow does. Templated.
         attempts: how often YARN may start the ApplicationMaster.
         deferrable: wait in the triggerer, without a worker slot; by default what `[operators] default_deferrable` says.
-        poll_interval: seconds between two looks.
+        poll_interval: seconds between two polls.
         skip_on_exit_code: an exit code, or several, that skip the task instead of failing it.
         log_limit: what container logs may take of the task's log: MiB, or a text such as "500 kB"; by default what
             `[knit] log_limit` says. Of more the beginning and the end are shown.
@@ -117,7 +117,13 @@ class KnitOperator(ApplicationOperator):
         super().__init__(**kwargs)
         if (command is None) == (spec is None):
             raise ValueError(f"{self.task_id}: give either a command or a spec")
-        short = {"instances": instances, "memory": memory, "vcores": vcores, "gpus": gpus, "files": files}
+        short: dict[str, Any] = {
+            "instances": instances,
+            "memory": memory,
+            "vcores": vcores,
+            "gpus": gpus,
+            "files": files,
+        }
         short |= {"yarn_resources": yarn_resources, "variables": variables}
         wrong = [name for name, value in short.items() if value is not None and not (name == "files" and value == ())]
         if spec is not None and wrong:

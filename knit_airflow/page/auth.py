@@ -14,7 +14,7 @@ from airflow.api_fastapi.auth.managers.models.resource_details import Connection
 from airflow.models import Connection
 from airflow.models.dag import DagModel
 
-from knit_airflow.page.list_view import Owner
+from knit_airflow.page.list_view import TaskKey
 
 SEE, READ_LOGS, ACT = "see", "read logs", "act"
 _ASKED: dict[str, tuple[Any, DagAccessEntity]] = {
@@ -47,31 +47,31 @@ def may_use(user: Any, knit_conn_id: str) -> bool:
     return get_auth_manager().is_authorized_connection(method="PUT", details=details, user=user)
 
 
-def may_with(user: Any, what: str, owner: Owner | None, knit_conn_id: str) -> bool:
+def may_with(user: Any, what: str, task: TaskKey | None, knit_conn_id: str) -> bool:
     """Whether the user may do this with an application. Blocks.
 
     Parameters:
-        owner: its task instance; None: that is gone.
+        task: its task instance; None: that is gone.
         knit_conn_id: the connection of its cluster.
     """
-    return may_use(user, knit_conn_id) if owner is None else may(user, what, owner.dag_id)
+    return may_use(user, knit_conn_id) if task is None else may(user, what, task.dag_id)
 
 
-def audit(user: Any, event: str, owner: Owner | None, extra: str) -> None:
+def audit(user: Any, event: str, task: TaskKey | None, extra: str) -> None:
     """Leave a line in Airflow's audit log. Blocks."""
     from airflow.models import Log
     from airflow.utils.session import create_session
 
-    task = (
+    place: dict[str, Any] = (
         {}
-        if owner is None
+        if task is None
         else {
-            "dag_id": owner.dag_id,
-            "run_id": owner.run_id,
-            "task_id": owner.task_id,
-            "map_index": owner.map_index,
+            "dag_id": task.dag_id,
+            "run_id": task.run_id,
+            "task_id": task.task_id,
+            "map_index": task.map_index,
         }
     )
     name = user.get_name()
     with create_session() as session:
-        session.add(Log(event=event, owner=name, owner_display_name=name, extra=extra, **task))
+        session.add(Log(event=event, owner=name, owner_display_name=name, extra=extra, **place))

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from knit_airflow.page.container_log import LogPart, read_log
-from knit_airflow.page.detail_view import shown
-from knit_airflow.page.single_flight import Answer, Busy, Flight, Late, Pool
+from knit_airflow.page.detail_view import view_of
+from knit_airflow.page.single_flight import Answer, Busy, Late, Pool, SingleFlight
 from knit_airflow.tags import deployment_tag
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 #: Seconds between two lists; for which one application's view counts; for which the nodes' and queues' state does.
 LIST_EVERY, VIEW_FRESH, NODES_FRESH = 3.0, 2.0, 20.0
 #: Seconds for one reply of a service of the cluster.
-PATIENCE = 8.0
+REPLY_TIMEOUT = 8.0
 #: Seconds that a viewer waits for a first answer; for a newer one than that which is there.
 FIRST, NEWER = 12.0, 2.0
 #: Views that are kept.
@@ -36,7 +36,7 @@ GRACE = 10.0
 
 
 @dataclass(frozen=True)
-class Seen:
+class ApplicationList:
     """A list of applications.
 
     Attributes:
@@ -51,14 +51,14 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class NodesAndQueues:
     """What a waiting application waits in: running nodes, and names of the queues that take applications."""
 
     nodes: Sequence[Any]
     queues: Sequence[str]
 
 
-class Cluster:
+class ClusterCache:
     """The cluster of one connection. `connect` blocks; it is called again after a fault, as the connection may change."""
 
     def __init__(self, knit_conn_id: str, deployment: str, connect: Callable[[str], Knit], every: float) -> None:
@@ -71,46 +71,46 @@ class Cluster:
         self._lists = Pool("knit-page-list", 2, 8)
         self._views = Pool("knit-page-view", 8, 64)
         self._actions = Pool("knit-page-act", 4, 16)
-        self._list = Flight(self._lists, self._ask_list, every)
-        self._around = Flight(self._lists, self._ask_around, NODES_FRESH)
-        self._flights: OrderedDict[str, Flight[dict[str, Any]]] = OrderedDict()
+        self._list = SingleFlight(self._lists, self._ask_list, every)
+        self._nodes_and_queues = SingleFlight(self._lists, self._ask_nodes_and_queues, NODES_FRESH)
+        self._view_calls: OrderedDict[str, SingleFlight[dict[str, Any]]] = OrderedDict()
 
-    async def applications(self, fresh: float | None = None) -> Seen:
+    async def applications(self, fresh: float | None = None) -> ApplicationList:
         """All of this deployment; an old list with an error while there is no new one."""
         before = self._list.good
         try:
             answer = await self._list.answer(FIRST if before is None else NEWER, fresh)
-            error = "" if answer.error is None else told(answer.error)
+            error = "" if answer.error is None else error_text(answer.error)
         except Exception as late:
-            error = told(late)
+            error = error_text(late)
         good = self._list.good
-        return Seen(good.get() if good is not None else (), good.at if good is not None else None, error)
+        return ApplicationList(good.get() if good is not None else (), good.at if good is not None else None, error)
 
-    async def around(self) -> Surroundings | None:
+    async def nodes_and_queues(self) -> NodesAndQueues | None:
         """Nodes and queues; None while they are not known."""
-        answer: Answer[Surroundings] | None
+        answer: Answer[NodesAndQueues] | None
         try:
-            answer = await self._around.answer(NEWER)
+            answer = await self._nodes_and_queues.answer(NEWER)
         except Exception:
-            answer = self._around.good
+            answer = self._nodes_and_queues.good
         return answer.value if answer is not None else None
 
     async def view(self, app_id: str) -> dict[str, Any]:
-        """One application in detail, as `detail.shown` makes it.
+        """One application in detail, as `detail_view.view_of` makes it.
 
         Raises:
             knit_core.errors.KnitError: the cluster does not tell.
             Busy, Late: it is slow.
         """
-        flight = self._flights.get(app_id)
-        if flight is None:
-            flight = self._flights[app_id] = Flight(self._views, lambda: self._ask_view(app_id), VIEW_FRESH)
-            while len(self._flights) > VIEWS:
-                self._flights.popitem(last=False)
-        self._flights.move_to_end(app_id)
-        before = flight.good
+        view_call = self._view_calls.get(app_id)
+        if view_call is None:
+            view_call = self._view_calls[app_id] = SingleFlight(self._views, lambda: self._ask_view(app_id), VIEW_FRESH)
+            while len(self._view_calls) > VIEWS:
+                self._view_calls.popitem(last=False)
+        self._view_calls.move_to_end(app_id)
+        before = view_call.good
         try:
-            answer = await flight.answer(FIRST if before is None else NEWER)
+            answer = await view_call.answer(FIRST if before is None else NEWER)
         except Late:
             if before is None:
                 raise
@@ -132,8 +132,8 @@ class Cluster:
             return await self._actions.run(lambda: action(self._knit().attach(app_id)), FIRST + 2 * GRACE)
         finally:
             self.forget()
-            if app_id in self._flights:
-                self._flights[app_id].forget()
+            if app_id in self._view_calls:
+                self._view_calls[app_id].forget()
 
     def forget(self) -> None:
         """The next one who asks gets a new list."""
@@ -149,7 +149,7 @@ class Cluster:
             client = self._client
             if client is None:
                 client = self._client = self._connect(self.knit_conn_id)
-                client.patience = PATIENCE
+                client.patience = REPLY_TIMEOUT
             return client
 
     def _ask_list(self) -> Sequence[Report]:
@@ -165,21 +165,21 @@ class Cluster:
             raise
         return found[::-1]
 
-    def _ask_around(self) -> Surroundings:
+    def _ask_nodes_and_queues(self) -> NodesAndQueues:
         rm = self._knit().resourcemanager
         queues: list[str] = []
         with contextlib.suppress(Exception):  # some clusters show the scheduler to administrators only
             queues = [queue.path for queue in rm.queues() if queue.leaf and queue.running]
-        return Surroundings([node for node in rm.nodes() if node.running], queues)
+        return NodesAndQueues([node for node in rm.nodes() if node.running], queues)
 
     def _ask_view(self, app_id: str) -> dict[str, Any]:
-        around = self._around.good
-        fresh = around is not None and time.time() - around.at < NODES_FRESH
-        surroundings = around.get() if around is not None and fresh else None
-        return shown(self._knit().attach(app_id), surroundings or self._ask_around)
+        last = self._nodes_and_queues.good
+        fresh = last is not None and time.time() - last.at < NODES_FRESH
+        known = last.get() if last is not None and fresh else None
+        return view_of(self._knit().attach(app_id), known or self._ask_nodes_and_queues)
 
 
-class Clusters:
+class ClusterCaches:
     """The clusters of all connections that the page shows.
 
     Parameters:
@@ -192,9 +192,9 @@ class Clusters:
     def __init__(
         self, connections: Sequence[str], deployment: str, connect: Callable[[str], Knit], every: float = LIST_EVERY
     ) -> None:
-        self._clusters = {each: Cluster(each, deployment, connect, every) for each in connections}
+        self._clusters = {each: ClusterCache(each, deployment, connect, every) for each in connections}
 
-    async def applications(self, fresh: float | None = None) -> list[tuple[Cluster, Seen]]:
+    async def applications(self, fresh: float | None = None) -> list[tuple[ClusterCache, ApplicationList]]:
         """Each cluster's list."""
         return [(cluster, await cluster.applications(fresh)) for cluster in self._clusters.values()]
 
@@ -208,7 +208,7 @@ class Clusters:
         for cluster in self._clusters.values():
             cluster.close()
 
-    async def find(self, app_id: str) -> tuple[Cluster, Report] | None:
+    async def find(self, app_id: str) -> tuple[ClusterCache, Report] | None:
         """An application and its cluster; None: it is not one of this deployment."""
         for fresh in (None, 1.0):
             for cluster, seen in await self.applications(fresh):
@@ -218,7 +218,7 @@ class Clusters:
         return None
 
 
-def told(error: Exception) -> str:
+def error_text(error: Exception) -> str:
     """An error as viewers read it; what is no error of Knit's own goes to the server's log instead."""
     from knit_airflow.version_compat import AirflowException
     from knit_core.errors import KnitError

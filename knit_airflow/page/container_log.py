@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-#: Lines at the first look; at most so many lines, and characters, in one answer.
+#: Lines in the first answer; at most so many lines, and characters, in one answer.
 TAIL, MOST_LINES, MOST_CHARACTERS = 200, 1000, 500_000
 #: Seconds to wait for the aggregated logs of an application that has just ended.
 AGGREGATION = 1.0
@@ -49,7 +49,7 @@ def checked_cursor(given: Any) -> dict[str, int] | None:
 
 
 def read_log(application: Any, container: str, cursor: Mapping[str, int] | None) -> LogPart:
-    """The next lines of a container, or the last ones at the first look. Blocks.
+    """The next lines of a container, or the last ones in the first answer. Blocks.
 
     Parameters:
         application: a `knit_core.Application`.

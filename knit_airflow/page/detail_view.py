@@ -18,12 +18,12 @@ MOST_CONTAINERS = 300
 _FIRST = {"FAILED": 0, "STOPPING": 1, "RUNNING": 2, "STARTING": 3}
 
 
-def shown(application: Application, around: Any | Callable[[], Any]) -> dict[str, Any]:
+def view_of(application: Application, nodes_and_queues: Any | Callable[[], Any]) -> dict[str, Any]:
     """Everything about an application that its page shows. Blocks.
 
     Parameters:
         application: which.
-        around: a `clusters.Surroundings`, or what makes one (called only when it is needed).
+        nodes_and_queues: a `cluster_cache.NodesAndQueues`, or what makes one (called only when it is needed).
 
     Raises:
         knit_core.errors.KnitError: the ResourceManager does not tell.
@@ -44,13 +44,13 @@ def shown(application: Application, around: Any | Callable[[], Any]) -> dict[str
         try:
             services, containers = application.services(), application.containers()
             pending = [Pending.parse(row) for row in application.knit.resourcemanager.pending(application.id)]
-            nodes = _made(around).nodes if any(each.count for each in pending) else ()
+            nodes = _made(nodes_and_queues).nodes if any(each.count for each in pending) else ()
             why = why_running(report, services, containers, pending if nodes else (), nodes, now)
         except KnitError as error:  # its ApplicationMaster restarts, say; the rest is known all the same
             problem = str(error)
     else:
-        surroundings = _made(around)
-        why = why_no_master(report, now, surroundings.nodes, surroundings.queues)
+        nodes_and_queues = _made(nodes_and_queues)
+        why = why_no_master(report, now, nodes_and_queues.nodes, nodes_and_queues.queues)
     return {
         **row_of(report, None),
         "why": str(why) if why is not None else problem,
@@ -107,5 +107,5 @@ def _service(status: ServiceStatus) -> dict[str, Any]:
     return {name: getattr(status, name) for name in names}
 
 
-def _made(around: Any | Callable[[], Any]) -> Any:
-    return around() if callable(around) else around
+def _made(nodes_and_queues: Any | Callable[[], Any]) -> Any:
+    return nodes_and_queues() if callable(nodes_and_queues) else nodes_and_queues

@@ -20,7 +20,7 @@ HEADERS = {
 }
 
 
-class Headers:
+class SecurityHeaders:
     """ASGI middleware that adds HEADERS to every answer, errors included; `Cache-Control` only where there is none."""
 
     def __init__(self, app: Any) -> None:
@@ -39,7 +39,7 @@ class Headers:
         await self._app(scope, receive, sending)
 
 
-def from_here(request: Request, base_url: str) -> None:
+def require_same_origin(request: Request, base_url: str) -> None:
     """Lets an action pass only when it comes from this page, or from a program with a token of its own.
 
     The session's cookie goes along with whatever a browser sends; so a browser has to say that the page that sends is

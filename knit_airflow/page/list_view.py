@@ -29,7 +29,7 @@ _ENDED = STATES["ended"]
 
 
 @dataclass(frozen=True)
-class Owner:
+class TaskKey:
     """The task instance that an application belongs to; `map_index` is -1 for a task that is not mapped."""
 
     dag_id: str
@@ -46,7 +46,7 @@ class Owner:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ListQuery:
     """What a viewer asked for.
 
     Attributes:
@@ -82,7 +82,7 @@ def safe_link(address: str) -> str:
     return address if parts.scheme in ("http", "https") and parts.netloc else ""
 
 
-def row_of(report: Report, owner: Owner | None, why: str = "") -> dict[str, Any]:
+def row_of(report: Report, task: TaskKey | None, why: str = "") -> dict[str, Any]:
     """One application as the browser gets it: memory in MiB, times in ms since the epoch, cost in GiB-hours.
 
     `memory` and `vcores` are what it holds, `memory_asked` and `vcores_asked` that and what it still waits for. `why` is
@@ -92,11 +92,11 @@ def row_of(report: Report, owner: Owner | None, why: str = "") -> dict[str, Any]
         "id": report.id,
         "name": report.name,
         "user": report.user,
-        "dag_id": owner.dag_id if owner else None,
-        "run_id": owner.run_id if owner else None,
-        "task_id": owner.task_id if owner else None,
-        "map_index": owner.map_index if owner else None,
-        "task": owner.path if owner else None,
+        "dag_id": task.dag_id if task else None,
+        "run_id": task.run_id if task else None,
+        "task_id": task.task_id if task else None,
+        "map_index": task.map_index if task else None,
+        "task": task.path if task else None,
         "state": state_of(report),
         "yarn_state": str(report.state),
         "queue": report.queue,
@@ -145,20 +145,20 @@ SORTS: Mapping[str, Callable[[dict[str, Any]], Any]] = {
 }
 
 
-def page_of(rows: Iterable[dict[str, Any]], wanted: Wanted) -> dict[str, Any]:
+def page_of(rows: Iterable[dict[str, Any]], query: ListQuery) -> dict[str, Any]:
     """The rows that a viewer asked for, with how many there are, and what can be filtered by.
 
     Parameters:
         rows: all that the viewer may see.
-        wanted: filters, order and page.
+        query: filters, order and page.
     """
     everything = list(rows)
-    found = [row for row in everything if _fits(row, wanted)]
-    size = min(max(1, wanted.size), MOST_ROWS)
+    found = [row for row in everything if _fits(row, query)]
+    size = min(max(1, query.size), MOST_ROWS)
     pages = max(1, -(-len(found) // size))
-    page = min(max(1, wanted.page), pages)
+    page = min(max(1, query.page), pages)
     return {
-        "rows": _sorted(found, wanted.sort)[(page - 1) * size : page * size],
+        "rows": _sorted(found, query.sort)[(page - 1) * size : page * size],
         "found": len(found),
         "total": len(everything),
         "page": page,
@@ -170,14 +170,14 @@ def page_of(rows: Iterable[dict[str, Any]], wanted: Wanted) -> dict[str, Any]:
     }
 
 
-def _fits(row: Mapping[str, Any], wanted: Wanted) -> bool:
-    if wanted.dag and row["dag_id"] != wanted.dag:
+def _fits(row: Mapping[str, Any], query: ListQuery) -> bool:
+    if query.dag and row["dag_id"] != query.dag:
         return False
-    if wanted.queue and row["queue"] != wanted.queue:
+    if query.queue and row["queue"] != query.queue:
         return False
-    if wanted.state and row["state"] not in STATES.get(wanted.state, ()):
+    if query.state and row["state"] not in STATES.get(query.state, ()):
         return False
-    text = wanted.text.strip().lower()
+    text = query.text.strip().lower()
     names = ("id", "name", "dag_id", "run_id", "task_id", "user")
     return not text or any(text in str(row[name] or "").lower() for name in names)
 

@@ -79,10 +79,10 @@ class Pool:
             Busy: there are too many.
             Late: it is not over after `timeout` seconds; it goes on.
         """
-        return await landed(self.start(call), timeout)
+        return await result_within(self.start(call), timeout)
 
 
-async def landed(future: Future[T], timeout: float) -> T:
+async def result_within(future: Future[T], timeout: float) -> T:
     """Wait for a call that others may wait for, too.
 
     Raises:
@@ -96,7 +96,7 @@ async def landed(future: Future[T], timeout: float) -> T:
         raise Late(f"The cluster has not answered within {timeout:g} s.") from None
 
 
-class Flight(Generic[T]):
+class SingleFlight(Generic[T]):
     """A call whose answer is shared.
 
     Parameters:
@@ -129,7 +129,7 @@ class Flight(Generic[T]):
                 if last is not None and time.time() - last.at - last.took < self._counts(last, fresh):
                     return last
                 under_way = self._under_way = self._pool.start(self._run)
-        return await landed(under_way, timeout)
+        return await result_within(under_way, timeout)
 
     def forget(self) -> None:
         """The next one who asks gets a new answer."""

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from knit_airflow.page.list_view import Owner
+from knit_airflow.page.list_view import TaskKey
 from knit_airflow.tags import tag_in, tag_of
 
 #: Seconds after which a tag without a task instance is looked for again; doubled each time.
@@ -22,7 +22,7 @@ AGAIN, LATEST_AGAIN = 5.0, 600.0
 SKEW = timedelta(hours=1)
 
 
-class Owners:
+class TaskLookup:
     """The task instances of a deployment's applications.
 
     Parameters:
@@ -31,7 +31,7 @@ class Owners:
 
     def __init__(self, deployment: str) -> None:
         self.deployment = deployment
-        self._known: dict[str, Owner] = {}
+        self._known: dict[str, TaskKey] = {}
         self._missed: dict[str, tuple[float, float]] = {}
         self._lock = threading.Lock()
 
@@ -39,12 +39,12 @@ class Owners:
         """An application's tag; None: it is not of this deployment."""
         return tag_in(self.deployment, report.tags)
 
-    def tag_of(self, owner: Owner) -> str:
+    def tag_of(self, task: TaskKey) -> str:
         """The tag of a task instance's applications."""
-        return tag_of(self.deployment, owner.dag_id, owner.run_id, owner.task_id, owner.map_index)
+        return tag_of(self.deployment, task.dag_id, task.run_id, task.task_id, task.map_index)
 
-    def of(self, reports: Iterable[Any]) -> dict[str, Owner | None]:
-        """Owners by application id, of those of this deployment; None: its task instance is gone. Blocks.
+    def of(self, reports: Iterable[Any]) -> dict[str, TaskKey | None]:
+        """Task instances by application id, of those of this deployment; None: it is gone. Blocks.
 
         Parameters:
             reports: all applications that are shown; what is known of others is forgotten.
@@ -52,7 +52,7 @@ class Owners:
         tags = {report.id: (tag, report.started_at or 0) for report in reports if (tag := self.tag(report))}
         with self._lock:
             now, present = time.monotonic(), {tag for tag, _ in tags.values()}
-            self._known = {tag: owner for tag, owner in self._known.items() if tag in present}
+            self._known = {tag: task for tag, task in self._known.items() if tag in present}
             self._missed = {tag: when for tag, when in self._missed.items() if tag in present}
             unknown = {
                 tag: started
@@ -65,7 +65,7 @@ class Owners:
 
     def _find(self, unknown: Mapping[str, int], now: float) -> None:
         since = datetime.fromtimestamp(min(unknown.values()) / 1000, timezone.utc) - SKEW
-        found = {self.tag_of(owner): owner for owner in candidates(since)}
+        found = {self.tag_of(task): task for task in candidates(since)}
         for tag in unknown:
             if tag in found:
                 self._known[tag] = found[tag]
@@ -75,7 +75,7 @@ class Owners:
                 self._missed[tag] = (now + pause, pause)
 
 
-def candidates(since: datetime) -> Collection[Owner]:
+def candidates(since: datetime) -> Collection[TaskKey]:
     """Task instances that may have launched something since then, from Airflow's database."""
     from airflow.models.taskinstance import TaskInstance
     from airflow.models.xcom import XComModel
@@ -94,4 +94,4 @@ def candidates(since: datetime) -> Collection[Owner]:
         or_(TaskInstance.state.is_(None), TaskInstance.state.not_in(over))
     )
     with create_session() as session:
-        return {Owner(*row) for query in (launched, unfinished) for row in session.execute(query)}
+        return {TaskKey(*row) for query in (launched, unfinished) for row in session.execute(query)}

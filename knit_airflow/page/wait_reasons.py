@@ -1,4 +1,4 @@
-"""Why applications of one page wait, in one line each: those that have no ApplicationMaster yet need a look around."""
+"""Why applications of one page wait, in one line each: those that have no ApplicationMaster yet depend on nodes and queues."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ async def reasons(rows: Sequence[dict[str, Any]], known: Mapping[str, tuple[Any,
     from knit_core.monitoring.diagnosis import why_no_master
 
     now = int(time.time() * 1000)
-    arounds: dict[int, Any] = {}
+    around: dict[int, Any] = {}
     for row in rows:
         if row["state"] != "waiting":
             continue
         cluster, report = known[row["id"]]
-        if id(cluster) not in arounds:
-            arounds[id(cluster)] = await cluster.around()
-        around = arounds[id(cluster)]
-        if around is not None:
-            why = why_no_master(report, now, around.nodes, around.queues)
+        if id(cluster) not in around:
+            around[id(cluster)] = await cluster.nodes_and_queues()
+        nodes_and_queues = around[id(cluster)]
+        if nodes_and_queues is not None:
+            why = why_no_master(report, now, nodes_and_queues.nodes, nodes_and_queues.queues)
             row["why"] = " ".join([why.text, *why.details[:1]])[:400]

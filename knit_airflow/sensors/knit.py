@@ -11,8 +11,8 @@ from knit_airflow.exceptions import airflow_error
 from knit_airflow.hooks.knit import KnitHook
 from knit_airflow.links.knit import LINKS, show_pages
 from knit_airflow.triggers._poll_state import Target
-from knit_airflow.triggers._wait_state import Done, Goal, Look, Waiting, look, look_of
-from knit_airflow.triggers.sensor import KnitSensorTrigger, facts, place_of
+from knit_airflow.triggers._wait_state import Done, Goal, Status, WaitState, read_status, status_of
+from knit_airflow.triggers.sensor import KnitSensorTrigger, place_of, sensor_xcom
 from knit_airflow.version_compat import (
     AirflowException,
     AirflowFailException,
@@ -52,7 +52,7 @@ class KnitSensor(BaseSensorOperator):
         start_from_trigger: begin there, too: no worker slot at all, unless the sensor turns red. By default as
             `deferrable`. Airflow sends the whole DAG along with each such trigger: switch it off in DAGs of hundreds of
             tasks. Mapped sensors, and templates that pull XComs, begin on a worker.
-        poke_interval: seconds between two looks; with many sensors in one triggerer, one request for all of them.
+        poke_interval: seconds between two polls; with many sensors in one triggerer, one request for all of them.
         timeout: seconds (or a timedelta) after which the sensor fails; the application is left alone.
 
     A cluster out of reach is no failure: the sensor goes on looking for ten minutes of faults in a row.
@@ -108,20 +108,20 @@ class KnitSensor(BaseSensorOperator):
             )
         self.application_pages: dict[str, str] = {}
         self._application: Application | None = None
-        self._waiting = Waiting(poll=self.poke_interval, goal=self.goal)
+        self._waiting = WaitState(poll=self.poke_interval, goal=self.goal)
 
     def execute(self, context: Any) -> Any:
-        """Look once; then poke, or defer."""
+        """Ask once; then poke, or defer."""
         if not self.deferrable:
             return super().execute(context)
-        done = self._look(context)
+        done = self._check(context)
         if done is not None:
             return self._conclude(done)
         self.defer(trigger=self._trigger(time.time() + self.timeout), method_name="execute_complete")
 
     def poke(self, context: Any) -> PokeReturnValue | bool:
-        """One look."""
-        done = self._look(context)
+        """Ask once."""
+        done = self._check(context)
         return False if done is None else PokeReturnValue(is_done=True, xcom_value=self._conclude(done))
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> dict[str, Any]:
@@ -153,36 +153,36 @@ class KnitSensor(BaseSensorOperator):
             end_here=end_here,
         )
 
-    def _look(self, context: Any) -> Done | None:
+    def _check(self, context: Any) -> Done | None:
         from knit_core.errors import KnitError
 
         try:
-            seen = self._see(context, KnitHook(self.knit_conn_id).get_conn())
+            seen = self._read_status(context, KnitHook(self.knit_conn_id).get_conn())
         except KnitError as error:
-            seen = Look(str(error), seen=False, refused=not error.transient)
+            seen = Status(str(error), seen=False, refused=not error.transient)
         self.log.info("%s: %s", self._named(), seen.text)
         step = self._waiting.next(seen, time.time())
         return step if isinstance(step, Done) else None
 
-    def _see(self, context: Any, knit: Knit) -> Look:
+    def _read_status(self, context: Any, knit: Knit) -> Status:
         from knit_core.model.states import State
 
         if self.launched_by is not None and self._application is None:
             place = place_of(self.launched_by, context["ti"])
             found = launched_id(**place)
             if found is None:
-                return Look(f"Task {place['task_id']} of {place['dag_id']} has not launched an application yet")
+                return Status(f"Task {place['task_id']} of {place['dag_id']} has not launched an application yet")
             self._attach(context, found)
         if self.name or self.tag:
             target = Target(name=self.name, tag=self.tag)
             reports = knit.list(name=self.name, tags=[self.tag] if self.tag else None, states=list(State), types=None)
             fitting = [each for each in reports if target.fits(each)]
             if not fitting:
-                return Look(f"No application with the {target} yet")
+                return Status(f"No application with the {target} yet")
             newest = max(fitting, key=lambda each: each.started_at or 0)
             self._attach(context, newest.id)
-            return look_of(newest)
-        return look(self._attach(context, self.application_id))
+            return status_of(newest)
+        return read_status(self._attach(context, self.application_id))
 
     def _attach(self, context: Any, app_id: str | None) -> Application:
         if self._application is not None and app_id in (None, self._application.id):
@@ -210,7 +210,7 @@ class KnitSensor(BaseSensorOperator):
                 self._application.wait(timeout=60.0)
                 # It succeeded, and that is not what was waited for.
                 raise AirflowFailException(f"{self._application.id} ended as {done.outcome}; {self._wanted()}")
-            return facts(self._application, done)
+            return sensor_xcom(self._application, done)
         except ApplicationEnded as ended:
             # An ended application stays as it is: another try of the sensor would find the same.
             raise AirflowFailException(str(ended)) from ended

@@ -1,9 +1,9 @@
-"""Many waits on one cluster, answered by one list of applications: the machine without I/O.
+"""Many waits on one cluster, answered by one list of applications: a state machine without I/O.
 
-Waiters join with what they wait for; `query` says which list to ask the ResourceManager for next, `saw` and `fault` take
-the answer in and say who is to be told what. Applications that a whole list does not have are named in
-`Answers.missing`: the driver looks them up one by one and passes that to `looked`. What an answer means to one waiter
-is decided by its own `Waiting`, the machine of every other wait.
+Waiters join with what they wait for; `query` says which list to ask the ResourceManager for next, `on_list` and `on_error`
+take the answer in and say who is to be told what. Applications that a whole list does not have are named in
+`Answers.missing`: the driver looks them up one by one and passes that to `on_status`. What an answer means to one waiter
+is decided by its own `WaitState`, as in every other wait.
 
 Most queries ask only for what has ended since the last one, which is next to nothing however many wait. The whole list
 is asked for when somebody has joined, waits for more than an end, or names no id, and once a minute, so that nothing
@@ -17,7 +17,7 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from knit_airflow.triggers._wait_state import Done, Look, Waiting, look_of
+from knit_airflow.triggers._wait_state import Done, Status, WaitState, status_of
 
 if TYPE_CHECKING:
     from knit_core.model.report import Report
@@ -83,17 +83,17 @@ class Answers:
     """
 
     done: dict[Hashable, tuple[str, Done]] = field(default_factory=dict)
-    news: dict[Hashable, Look] = field(default_factory=dict)
+    news: dict[Hashable, Status] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
 
 
 @dataclass
 class _Waiter:
     target: Target
-    waiting: Waiting
+    waiting: WaitState
     app_id: str | None
     listed: bool = False  # the last list that could have it had it
-    last: Look | None = None
+    last: Status | None = None
     kind: str = ""
     started_at: int | None = None
 
@@ -102,7 +102,7 @@ class _Waiter:
         return not self.listed or self.app_id is None or bool(self.waiting.goal)
 
 
-class Crowd:
+class PollState:
     """All waiters of one cluster. `now` is Unix time everywhere."""
 
     def __init__(self) -> None:
@@ -116,7 +116,7 @@ class Crowd:
     def __len__(self) -> int:
         return len(self._waiters) + len(self._listeners)
 
-    def join(self, token: Hashable, target: Target, waiting: Waiting) -> None:
+    def join(self, token: Hashable, target: Target, waiting: WaitState) -> None:
         """Somebody waits from now on."""
         self._waiters[token] = _Waiter(target, waiting, target.app_id)
 
@@ -172,7 +172,7 @@ class Crowd:
         since = max(0, self._clock - (LATE if stale else OVERLAP))
         return Query(False, finished_since=since, types=types, late=stale)
 
-    def saw(self, query: Query, reports: Iterable[Report], now: float) -> Answers:
+    def on_list(self, query: Query, reports: Iterable[Report], now: float) -> Answers:
         """Take a list in that was asked for by `query`; waiters that joined meanwhile are answered by the next one."""
         answers = Answers()
         rows = list(reports)
@@ -189,9 +189,9 @@ class Crowd:
             report = by_id.get(waiter.app_id or "")
             if report is not None:
                 waiter.kind, waiter.started_at, waiter.listed = report.type, report.started_at, True
-                self._tell(token, look_of(report), now, answers)
+                self._tell(token, status_of(report), now, answers)
             elif waiter.app_id is None:
-                self._tell(token, Look(f"No application with the {waiter.target} yet"), now, answers)
+                self._tell(token, Status(f"No application with the {waiter.target} yet"), now, answers)
             elif query.whole:
                 waiter.listed = False
                 missing[waiter.app_id] = None
@@ -200,21 +200,21 @@ class Crowd:
         answers.missing = list(missing)
         return answers
 
-    def looked(self, app_id: str, look: Look, now: float) -> Answers:
-        """Take in the look at one application that a whole list did not have."""
+    def on_status(self, app_id: str, status: Status, now: float) -> Answers:
+        """Take in the status of one application that a whole list did not have."""
         answers = Answers()
         for token, waiter in list(self._waiters.items()):
             if waiter.app_id == app_id:
-                self._tell(token, look, now, answers)
+                self._tell(token, status, now, answers)
         return answers
 
-    def fault(self, look: Look, now: float) -> Answers:
-        """The list could not be had: everybody is told, and everybody has his own patience."""
+    def on_error(self, status: Status, now: float) -> Answers:
+        """The list could not be had: everybody is told, and each waiter has its own `fault_timeout`."""
         answers = Answers()
         self._faults = min(self._faults + 1, 16)
         for token, waiter in list(self._waiters.items()):
             waiter.listed = False
-            self._tell(token, look, now, answers)
+            self._tell(token, status, now, answers)
         return answers
 
     def expired(self, now: float) -> Answers:
@@ -233,15 +233,15 @@ class Crowd:
                 found = [each for each in rows if waiter.target.fits(each)]
                 waiter.app_id = max(found, key=lambda each: each.started_at or 0).id if found else None
 
-    def _tell(self, token: Hashable, look: Look, now: float, answers: Answers) -> None:
+    def _tell(self, token: Hashable, status: Status, now: float, answers: Answers) -> None:
         waiter = self._waiters[token]
-        step = waiter.waiting.next(look, now)
+        step = waiter.waiting.next(status, now)
         if isinstance(step, Done):
             self._done(token, step, answers)
             return
-        if waiter.last is None or waiter.last.text != look.text:
-            answers.news[token] = look
-        waiter.last = look
+        if waiter.last is None or waiter.last.text != status.text:
+            answers.news[token] = status
+        waiter.last = status
 
     def _done(self, token: Hashable, done: Done, answers: Answers) -> None:
         waiter = self._waiters.pop(token)

@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from knit_core import Knit
     from knit_core.model.queue_headroom import QueueHeadroom
 
-_polls: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, RoomPoll]] = weakref.WeakKeyDictionary()
+_polls: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, QueuePoll]] = weakref.WeakKeyDictionary()
 
 
-def room_poll(knit_conn_id: str) -> RoomPoll:
+def queue_poll(knit_conn_id: str) -> QueuePoll:
     """This event loop's poll of the queues of a connection."""
     polls = _polls.setdefault(asyncio.get_running_loop(), {})
     if knit_conn_id not in polls:
-        polls[knit_conn_id] = RoomPoll(lambda: KnitHook(knit_conn_id).aget_conn(), knit_conn_id)
+        polls[knit_conn_id] = QueuePoll(lambda: KnitHook(knit_conn_id).aget_conn(), knit_conn_id)
     return polls[knit_conn_id]
 
 
-class RoomPoll:
+class QueuePoll:
     """The poll of one scheduler on one event loop; it lives while somebody listens.
 
     Parameters:
@@ -53,16 +53,16 @@ class RoomPoll:
         Parameters:
             poll: seconds between two requests, unless others want them sooner.
         """
-        letters: asyncio.Queue[list[QueueHeadroom] | str] = asyncio.Queue()
-        self._listeners[letters] = poll
+        messages: asyncio.Queue[list[QueueHeadroom] | str] = asyncio.Queue()
+        self._listeners[messages] = poll
         self._woken.set()
         if self._task is None or self._task.done():
             self._task = contextvars.Context().run(asyncio.get_running_loop().create_task, self._run())
         try:
             while True:
-                yield await letters.get()
+                yield await messages.get()
         finally:
-            del self._listeners[letters]
+            del self._listeners[messages]
             self._woken.set()
 
     async def _run(self) -> None:
@@ -81,10 +81,11 @@ class RoomPoll:
             said: list[QueueHeadroom] | str
             try:
                 knit = knit or await self._connect()
-                about = self._name, len(self._listeners), "queues"
-                said = await asyncio.to_thread(metrics.polled, *about, knit.resourcemanager.rooms)
+                said = await asyncio.to_thread(
+                    metrics.polled, self._name, len(self._listeners), "queues", knit.resourcemanager.rooms
+                )
                 faults = 0
             except Exception as error:  # the cluster's, or Airflow's own when it is out of reach: both may pass
                 knit, faults, said = None, min(faults + 1, 16), f"{type(error).__name__}: {error}"
-            for letters in list(self._listeners):
-                letters.put_nowait(said)
+            for messages in list(self._listeners):
+                messages.put_nowait(said)

@@ -1,4 +1,4 @@
-"""One poll for all triggers of a triggerer that wait on the same connection: the driver of `crowd.Crowd`.
+"""One poll for all triggers of a triggerer that wait on the same connection: the driver of `PollState`.
 
 All triggers of a triggerer run on one event loop. The first that waits starts a task which asks the ResourceManager for
 a list once per interval (the shortest that any of them asked for) and tells everybody; with the last one it ends.
@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from knit_airflow.hooks.knit import KnitHook
 from knit_airflow.observability import metrics
-from knit_airflow.triggers._poll_state import Answers, Crowd, Query, Target
-from knit_airflow.triggers._wait_state import Done, Look, Waiting, look
+from knit_airflow.triggers._poll_state import Answers, PollState, Query, Target
+from knit_airflow.triggers._wait_state import Done, Status, WaitState, read_status
 
 if TYPE_CHECKING:
     from knit_core import Knit
@@ -60,9 +60,9 @@ class SharedPoll:
     def __init__(self, connect: Connect, name: str = "") -> None:
         self._connect = connect
         self._name = name
-        self._crowd = Crowd()
-        self._letters: dict[object, asyncio.Queue[Look | tuple[str, Done]]] = {}
-        self._lists: dict[object, asyncio.Queue[Look | list[Report]]] = {}
+        self._state = PollState()
+        self._messages: dict[object, asyncio.Queue[Status | tuple[str, Done]]] = {}
+        self._lists: dict[object, asyncio.Queue[Status | list[Report]]] = {}
         self._task: asyncio.Task[None] | None = None
         self._woken = asyncio.Event()
         self._knit: Knit | None = None
@@ -74,10 +74,10 @@ class SharedPoll:
     @property
     def waiting(self) -> int:
         """How many wait."""
-        return len(self._crowd)
+        return len(self._state)
 
     async def wait(
-        self, target: Target, waiting: Waiting, say: Callable[[Look], None] | None = None
+        self, target: Target, waiting: WaitState, say: Callable[[Status], None] | None = None
     ) -> tuple[str, Done]:
         """Wait with all the others; the application's id (empty: none was found) and how the waiting ended.
 
@@ -85,35 +85,35 @@ class SharedPoll:
             say: told what is new, in the caller's own task (and log).
         """
         token = object()
-        letters = self._letters[token] = asyncio.Queue()
-        self._crowd.join(token, target, waiting)
+        messages = self._messages[token] = asyncio.Queue()
+        self._state.join(token, target, waiting)
         self._wake()
         try:
             while True:
-                letter = await letters.get()
-                if isinstance(letter, tuple):
-                    return letter
+                message = await messages.get()
+                if isinstance(message, tuple):
+                    return message
                 if say is not None:
-                    say(letter)
+                    say(message)
         finally:
-            self._crowd.leave(token)
-            del self._letters[token]
+            self._state.leave(token)
+            del self._messages[token]
 
-    async def listen(self, poll: float) -> AsyncIterator[Look | list[Report]]:
-        """Every list from now on, and the look that a fault is; the first list is whole.
+    async def listen(self, poll: float) -> AsyncIterator[Status | list[Report]]:
+        """Every list from now on, and a `Status` for a fault; the first list is whole.
 
         Parameters:
             poll: seconds between two lists, unless others want them sooner.
         """
         token = object()
         lists = self._lists[token] = asyncio.Queue()
-        self._crowd.listen(token, poll)
+        self._state.listen(token, poll)
         self._wake()
         try:
             while True:
                 yield await lists.get()
         finally:
-            self._crowd.leave(token)
+            self._state.leave(token)
             del self._lists[token]
 
     def _wake(self) -> None:
@@ -126,15 +126,15 @@ class SharedPoll:
         """Poll when it is time; deadlines are kept while a poll is under way, however long that takes."""
         poll: asyncio.Task[None] | None = None
         try:
-            while len(self._crowd):
+            while len(self._state):
                 if poll is not None and poll.done():
                     poll = None
-                if poll is None and self._crowd.poll_due(self._polled, time.time()):
+                if poll is None and self._state.poll_due(self._polled, time.time()):
                     self._polled = time.time()
                     poll = asyncio.get_running_loop().create_task(self._poll())
-                self._deliver(self._crowd.expired(time.time()))
+                self._deliver(self._state.expired(time.time()))
                 self._woken.clear()
-                pause = self._crowd.pause(math.inf if poll is not None else self._polled, time.time())
+                pause = self._state.pause(math.inf if poll is not None else self._polled, time.time())
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(self._woken.wait(), None if math.isinf(pause) else pause)
         finally:
@@ -149,7 +149,7 @@ class SharedPoll:
                 await self._ask()
         except Exception as error:
             # Airflow itself may be out of reach; nothing that goes wrong here may end the wait of a thousand tasks.
-            self._broken(Look(f"{type(error).__name__}: {error}", seen=False))
+            self._broken(Status(f"{type(error).__name__}: {error}", seen=False))
         finally:
             self._woken.set()
 
@@ -161,26 +161,27 @@ class SharedPoll:
         try:
             if self._knit is None:
                 self._knit = await self._connect()
-            query = self._crowd.query(time.time())
+            query = self._state.query(time.time())
             self.requests += 1
-            about = self._name, len(self._crowd), "applications"
-            reports = await asyncio.to_thread(metrics.polled, *about, _list, self._knit, query)
+            reports = await asyncio.to_thread(
+                metrics.polled, self._name, len(self._state), "applications", _list, self._knit, query
+            )
         except KnitError as error:
             if not fresh and not error.transient:
                 return False
-            self._broken(Look(str(error), seen=False, refused=not error.transient))
+            self._broken(Status(str(error), seen=False, refused=not error.transient))
             return True
-        answers = self._crowd.saw(query, reports, time.time())
+        answers = self._state.on_list(query, reports, time.time())
         self._deliver(answers)
-        for token in self._crowd.listeners(query):
+        for token in self._state.listeners(query):
             self._lists[token].put_nowait(reports)
         if answers.missing:
             await self._look_up(answers.missing)
         return True
 
-    def _broken(self, seen: Look) -> None:
+    def _broken(self, seen: Status) -> None:
         self._knit = None
-        self._deliver(self._crowd.fault(seen, time.time()))
+        self._deliver(self._state.on_error(seen, time.time()))
         for lists in self._lists.values():
             lists.put_nowait(seen)
 
@@ -195,16 +196,16 @@ class SharedPoll:
         async def one(app_id: str) -> None:
             async with gate:
                 self.lookups += 1
-                seen = await asyncio.to_thread(_look, knit, app_id)
-            self._deliver(self._crowd.looked(app_id, seen, time.time()))
+                seen = await asyncio.to_thread(_read_status, knit, app_id)
+            self._deliver(self._state.on_status(app_id, seen, time.time()))
 
         await asyncio.gather(*(one(each) for each in chosen))
 
     def _deliver(self, answers: Answers) -> None:
         for token, news in answers.news.items():
-            self._letters[token].put_nowait(news)
+            self._messages[token].put_nowait(news)
         for token, done in answers.done.items():
-            self._letters[token].put_nowait(done)
+            self._messages[token].put_nowait(done)
 
 
 def _list(knit: Knit, query: Query) -> list[Report]:
@@ -218,11 +219,11 @@ def _list(knit: Knit, query: Query) -> list[Report]:
     )
 
 
-def _look(knit: Any, app_id: str) -> Look:
+def _read_status(knit: Any, app_id: str) -> Status:
     try:
-        return look(knit.attach(app_id))
+        return read_status(knit.attach(app_id))
     except Exception as error:
         from knit_core.errors import KnitError
 
         transient = error.transient if isinstance(error, KnitError) else True
-        return Look(f"{type(error).__name__}: {error}", seen=False, refused=not transient)
+        return Status(f"{type(error).__name__}: {error}", seen=False, refused=not transient)

@@ -1,7 +1,7 @@
-"""The waiting for one application, as a machine without I/O: looks go in, what to do next comes out.
+"""The wait for one application, as a state machine without I/O: a status goes in, what to do next comes out.
 
-Operators and sensors, blocking or deferred, all wait by this machine: `drive` feeds it in a worker, a sensor's `poke`
-by hand, and `polling` feeds those of all deferred tasks from one poll. So a time-out, a passing network fault or a
+Operators and sensors, blocking or deferred, all use it: `wait_blocking` feeds it in a worker, a sensor's `poke`
+by hand, and `_shared_poll` feeds those of all deferred tasks from one poll. So a time-out, a passing network fault or a
 forgotten application means the same everywhere.
 """
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
     from knit_core.model.report import Report
 
 #: Seconds for which a cluster may be out of reach before a wait gives up; the application is left alone then.
-PATIENCE = 600.0
+FAULT_TIMEOUT = 600.0
 #: So many answers "not known" in a row mean that the ResourceManager has forgotten the application.
 FORGOTTEN_AFTER = 3
 
 
 @dataclass(frozen=True)
-class Look:
-    """One look at an application.
+class Status:
+    """What one request says of an application.
 
     Attributes:
         text: one line for people: the state, or what went wrong.
         outcome: how it ended; None while it runs, or when nothing could be seen.
-        seen: False when the look failed in a way that may pass.
+        seen: False when the request failed in a way that may pass.
         known: False when the cluster says that it knows no such application.
-        refused: the look failed in a way that does not pass.
+        refused: the request failed in a way that does not pass.
         state: YARN's state; empty when nothing could be seen.
         containers: the program's containers that run (without the ApplicationMaster's own).
         progress: 0.0 to 1.0.
@@ -79,15 +79,15 @@ class Goal:
     def __bool__(self) -> bool:
         return any(each is not None for each in (self.state, self.containers, self.progress))
 
-    def reached(self, look: Look) -> bool:
-        """Whether this look at a running application shows it."""
-        if not self or not look.state:
+    def reached(self, status: Status) -> bool:
+        """Whether this status of a running application shows it."""
+        if not self or not status.state:
             return False
         if self.state is not None:
-            return ORDER.index(look.state) >= ORDER.index(self.state)
+            return ORDER.index(status.state) >= ORDER.index(self.state)
         if self.containers is not None:
-            return look.containers >= self.containers
-        return look.progress >= (self.progress or 0.0)
+            return status.containers >= self.containers
+        return status.progress >= (self.progress or 0.0)
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Done:
 
     Attributes:
         kind: `ended` (see outcome), `reached` (the goal; it runs on), `timeout` (the deadline passed, it runs on),
-            `unreachable` (patience is over, it may run on) or `refused` (the cluster does not let us look).
+            `unreachable` (`fault_timeout` is over, it may run on) or `refused` (the cluster refuses the request).
         text: the last thing seen.
         outcome: SUCCEEDED, FAILED, KILLED or LOST, with `ended`.
     """
@@ -127,42 +127,42 @@ class Done:
 
 
 @dataclass
-class Waiting:
-    """The machine.
+class WaitState:
+    """The state of one wait.
 
     Parameters:
-        poll: seconds between two looks; one tenth of jitter is added so that many tasks do not ask together.
+        poll: seconds between two polls; one tenth of jitter is added so that many tasks do not ask together.
         deadline: Unix time at which waiting ends with `timeout`, or None.
-        patience: seconds of faults in a row before it ends with `unreachable`.
+        fault_timeout: seconds of faults in a row before it ends with `unreachable`.
         goal: what suffices before the end.
     """
 
     poll: float
     deadline: float | None = None
-    patience: float = PATIENCE
+    fault_timeout: float = FAULT_TIMEOUT
     goal: Goal = field(default_factory=Goal)
     _fault_since: float | None = field(default=None, init=False)
     _unknown: int = field(default=0, init=False)
 
-    def next(self, look: Look, now: float) -> Sleep | Done:
-        """Take one look in; `now` is Unix time."""
-        if look.refused:
-            return Done("refused", look.text)
-        if look.outcome is not None:
-            return Done("ended", look.text, look.outcome)
-        if self.goal.reached(look):
-            return Done("reached", look.text)
-        self._unknown = self._unknown + 1 if not look.known else 0
+    def next(self, status: Status, now: float) -> Sleep | Done:
+        """Take one status in; `now` is Unix time."""
+        if status.refused:
+            return Done("refused", status.text)
+        if status.outcome is not None:
+            return Done("ended", status.text, status.outcome)
+        if self.goal.reached(status):
+            return Done("reached", status.text)
+        self._unknown = self._unknown + 1 if not status.known else 0
         if self._unknown >= FORGOTTEN_AFTER:
-            return Done("ended", look.text, "LOST")
-        if look.seen:
+            return Done("ended", status.text, "LOST")
+        if status.seen:
             self._fault_since = None
         elif self._fault_since is None:
             self._fault_since = now
         if self.deadline is not None and now >= self.deadline:
-            return Done("timeout", look.text)
-        if self._fault_since is not None and now - self._fault_since >= self.patience:
-            return Done("unreachable", look.text)
+            return Done("timeout", status.text)
+        if self._fault_since is not None and now - self._fault_since >= self.fault_timeout:
+            return Done("unreachable", status.text)
         return Sleep(self._pause(now))
 
     def _pause(self, now: float) -> float:
@@ -170,7 +170,7 @@ class Waiting:
         return pause if self.deadline is None else max(0.0, min(pause, self.deadline - now))
 
 
-def look(application: Application) -> Look:
+def read_status(application: Application) -> Status:
     """Ask the cluster once. Blocks for as long as Knit retries the call by itself.
 
     An application that the ResourceManager has forgotten is looked up in the result that it left on HDFS.
@@ -179,22 +179,22 @@ def look(application: Application) -> Look:
 
     try:
         try:
-            return look_of(application.report())
+            return status_of(application.report())
         except ApplicationNotFound as unknown:
             left = application.conclude(None)
             if not left.complete:
-                return Look(str(unknown), known=False)
-            return Look(f"{left.outcome}: {left.diagnostics}".rstrip(": "), outcome=str(left.outcome))
+                return Status(str(unknown), known=False)
+            return Status(f"{left.outcome}: {left.diagnostics}".rstrip(": "), outcome=str(left.outcome))
     except KnitError as fault:
-        return Look(str(fault), seen=False, refused=not fault.transient)
+        return Status(str(fault), seen=False, refused=not fault.transient)
 
 
-def look_of(report: Report) -> Look:
-    """The look that a report of the ResourceManager is."""
+def status_of(report: Report) -> Status:
+    """The status that a report of the ResourceManager tells."""
     text = f"{report.state}, {report.progress:.0%}" if report.outcome is None else f"{report.outcome}"
     if report.diagnostics:
         text = f"{text}: {report.diagnostics}"
-    return Look(
+    return Status(
         text,
         outcome=None if report.outcome is None else report.outcome.value,
         state=str(report.state),
@@ -203,21 +203,21 @@ def look_of(report: Report) -> Look:
     )
 
 
-def drive(
+def wait_blocking(
     application: Application,
-    waiting: Waiting,
+    waiting: WaitState,
     *,
-    each: Callable[[Look], None] | None = None,
+    each: Callable[[Status], None] | None = None,
     stopped: Callable[[], bool] | None = None,
 ) -> Done | None:
     """Wait in this thread; returns None as soon as `stopped()` says so.
 
     Parameters:
-        each: called after every look (container logs are passed on there).
+        each: called with every status (container logs are passed on there).
         stopped: asked several times a second, as a signal handler can neither end a sleep nor raise out of one.
     """
     while True:
-        seen = look(application)
+        seen = read_status(application)
         if each is not None:
             each(seen)
         step = waiting.next(seen, time.time())

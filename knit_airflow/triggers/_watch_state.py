@@ -1,4 +1,4 @@
-"""What asset watchers watch for, as machines without I/O: what is seen goes in, what is to be told comes out.
+"""What asset watchers watch for, as state machines without I/O: what is seen goes in, what is to be told comes out.
 
 A watcher's memory is a small JSON object that outlives the triggerer. It is written twice for each thing that is told:
 before ("firing"), so that after a death the next triggerer knows what may have been told already, and when Airflow has
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LATE = 600_000
 
 
-class Ends:
+class EndedApplications:
     """Applications that end, each told once.
 
     Those that had ended when the watcher saw the cluster for the first time are not told.
@@ -38,7 +38,7 @@ class Ends:
         self._doubtful: dict[str, int] = {str(key): int(at) for key, at in (kept.get("firing") or {}).items()}
         self._firing: dict[str, int] = {}
 
-    def saw(self, reports: Iterable[Report]) -> list[dict[str, Any]]:
+    def on_list(self, reports: Iterable[Report]) -> list[dict[str, Any]]:
         """Take a list in (the first one whole); returns the events that it means, in the order of the ends."""
         rows = list(reports)
         ended = [each for each in rows if each.ended and each.finished_at is not None and self._fits(each)]
@@ -77,7 +77,7 @@ class Ends:
 
 
 @dataclass
-class Edge:
+class HeadroomEdge:
     """The moments at which a queue that was full has room again.
 
     It is full when less than the wanted room, less a margin, is there; only from then on room counts. So neither a queue
@@ -108,8 +108,8 @@ class Edge:
             self.told_at = memory.get("told_at")
             self._doubtful = bool(memory.get("firing"))
 
-    def saw(self, room: QueueHeadroom | None, now: float) -> list[dict[str, Any]]:
-        """Take a look at the queue in; `now` is Unix time. A queue that takes nothing, or is not there, has no room."""
+    def on_headroom(self, room: QueueHeadroom | None, now: float) -> list[dict[str, Any]]:
+        """Take the headroom of the queue in; `now` is Unix time. A queue that takes nothing, or is not there, has no room."""
         free = (room.memory, room.vcores) if room is not None and room.running else (0, 0)
         if free[0] < self.memory * (1 - self.margin) or free[1] < self.vcores * (1 - self.margin):
             if not self._firing:

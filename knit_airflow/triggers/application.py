@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from knit_airflow.hooks.knit import KnitHook
-from knit_airflow.logs.triggerer import Following
+from knit_airflow.logs.triggerer import LogFollower
 from knit_airflow.observability import metrics
 from knit_airflow.triggers._poll_state import Target
 from knit_airflow.triggers._shared_poll import shared_poll
-from knit_airflow.triggers._wait_state import Look, Waiting
+from knit_airflow.triggers._wait_state import Status, WaitState
 from knit_airflow.version_compat import BaseTrigger, TriggerEvent, launched_id, task_state
 
 if TYPE_CHECKING:
@@ -32,10 +32,10 @@ class KnitApplicationTrigger(BaseTrigger):
     Parameters:
         knit_conn_id: the connection; its secrets never become part of the trigger.
         application_id: what to wait for.
-        poll_interval: seconds between two looks.
+        poll_interval: seconds between two polls.
         deadline: Unix time after which it fires `timeout`; None: never. It is absolute, so a restart prolongs nothing.
         owner: whether the application belongs to the task and ends with it.
-        logs: how its container logs are followed meanwhile (see `following.Following`); None: they are not.
+        logs: how its container logs are followed meanwhile (see `logs.triggerer.LogFollower`); None: they are not.
     """
 
     def __init__(
@@ -73,16 +73,16 @@ class KnitApplicationTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then fire once."""
-        waiting = Waiting(poll=self.poll_interval, deadline=self.deadline)
-        following = None
+        waiting = WaitState(poll=self.poll_interval, deadline=self.deadline)
+        follower = None
         if self.logs:
-            following = Following(self.knit_conn_id, self.application_id, self.logs, self.log, self.task_instance)
+            follower = LogFollower(self.knit_conn_id, self.application_id, self.logs, self.log, self.task_instance)
         try:
             _, done = await shared_poll(self.knit_conn_id).wait(Target(self.application_id), waiting, self._say)
-            logs = {"logs": await following.stop()} if following is not None else {}
+            logs = {"logs": await follower.stop()} if follower is not None else {}
         finally:
-            if following is not None:
-                following.cancel()
+            if follower is not None:
+                follower.cancel()
         yield TriggerEvent({**done.to_event(self.application_id), **logs})
 
     async def on_kill(self) -> None:
@@ -114,7 +114,7 @@ class KnitApplicationTrigger(BaseTrigger):
 
     def _is_its_application(self) -> bool:
         """Whether the deferred task is the one that this trigger waits for."""
-        ti = self.task_instance
+        ti: Any = self.task_instance
         index = -1 if ti.map_index is None else ti.map_index
         found = launched_id(dag_id=ti.dag_id, run_id=ti.run_id, task_id=ti.task_id, map_index=index)
         return found in (None, self.application_id)
@@ -125,7 +125,7 @@ class KnitApplicationTrigger(BaseTrigger):
             self._application = await asyncio.to_thread(knit.attach, self.application_id)
         return self._application
 
-    def _say(self, look: Look) -> None:
-        if look.text != self._said:
-            self._said = look.text
-            self.log.info("%s: %s", self.application_id, look.text)
+    def _say(self, status: Status) -> None:
+        if status.text != self._said:
+            self._said = status.text
+            self.log.info("%s: %s", self.application_id, status.text)

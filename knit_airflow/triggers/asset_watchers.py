@@ -5,8 +5,8 @@
     @dag(schedule=[finished])
     ...
 
-They share the requests of all other triggers (`polling`, `rooms`) and remember in the state store of their asset what
-they have told, so that a triggerer's death neither loses an event nor, but for the last seconds, repeats one (`watching`).
+They share the requests of all other triggers (`_shared_poll`, `_queue_poll`) and remember in the state store of their asset what
+they have told, so that a triggerer's death neither loses an event nor, but for the last seconds, repeats one (`_watch_state`).
 Airflow says when an event is stored: each trigger is a shared stream of its own, whose producer is told that.
 """
 
@@ -23,10 +23,10 @@ from knit_airflow.hooks.knit import KnitHook
 from knit_airflow.observability import metrics
 from knit_airflow.tags import tag_of_task
 from knit_airflow.triggers._poll_state import Target
-from knit_airflow.triggers._queue_poll import room_poll
+from knit_airflow.triggers._queue_poll import queue_poll
 from knit_airflow.triggers._shared_poll import shared_poll
-from knit_airflow.triggers._wait_state import Look
-from knit_airflow.triggers._watch_state import Edge, Ends
+from knit_airflow.triggers._wait_state import Status
+from knit_airflow.triggers._watch_state import EndedApplications, HeadroomEdge
 from knit_airflow.version_compat import BaseEventTrigger, SharedStreamProducer, TriggerEvent, deployment, state_stores
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class _Watcher(BaseEventTrigger):
         raise NotImplementedError
 
     def _machine(self, memory: Any) -> Any:
-        """`Ends` or `Edge`, going on from a memory."""
+        """`EndedApplications` or `HeadroomEdge`, going on from a memory."""
         raise NotImplementedError
 
     def _take(self, machine: Any, seen: Any) -> list[dict[str, Any]]:
@@ -123,7 +123,7 @@ class KnitApplicationEnded(_Watcher):
             `[knit] deployment` where the DAG is parsed and where it ran.
         outcomes: of "SUCCEEDED", "FAILED", "KILLED"; the first alone by default.
         knit_conn_id: the connection.
-        poll_interval: seconds between two looks; one request for all triggers of a triggerer.
+        poll_interval: seconds between two polls; one request for all triggers of a triggerer.
 
     Raises:
         ValueError: not exactly one application is named, an unknown outcome, or no deployment.
@@ -157,14 +157,14 @@ class KnitApplicationEnded(_Watcher):
     @classmethod
     async def _source(cls, kwargs: Mapping[str, Any]) -> AsyncIterator[list[Report] | str]:
         async for seen in shared_poll(kwargs["knit_conn_id"]).listen(kwargs["poll_interval"]):
-            yield seen.text if isinstance(seen, Look) else seen
+            yield seen.text if isinstance(seen, Status) else seen
 
-    def _machine(self, memory: Any) -> Ends:
+    def _machine(self, memory: Any) -> EndedApplications:
         target = Target(name=self.name, tag=self.tag)
-        return Ends(lambda report: target.fits(report) and str(report.outcome) in self.outcomes, memory)
+        return EndedApplications(lambda report: target.fits(report) and str(report.outcome) in self.outcomes, memory)
 
-    def _take(self, machine: Ends, seen: list[Report]) -> list[dict[str, Any]]:
-        return machine.saw(seen)
+    def _take(self, machine: EndedApplications, seen: list[Report]) -> list[dict[str, Any]]:
+        return machine.on_list(seen)
 
 
 class KnitQueueHasRoom(_Watcher):
@@ -183,7 +183,7 @@ class KnitQueueHasRoom(_Watcher):
         settle: seconds for which there has to be room without a break.
         pause: seconds that lie at least between two events.
         knit_conn_id: the connection.
-        poll_interval: seconds between two looks; one request for all triggers of a triggerer that watch queues.
+        poll_interval: seconds between two polls; one request for all triggers of a triggerer that watch queues.
 
     Raises:
         ValueError: nothing is wanted, or a number makes no sense.
@@ -236,19 +236,19 @@ class KnitQueueHasRoom(_Watcher):
 
     @classmethod
     async def _source(cls, kwargs: Mapping[str, Any]) -> AsyncIterator[list[QueueHeadroom] | str]:
-        async for seen in room_poll(kwargs["knit_conn_id"]).listen(kwargs["poll_interval"]):
+        async for seen in queue_poll(kwargs["knit_conn_id"]).listen(kwargs["poll_interval"]):
             yield seen
 
-    def _machine(self, memory: Any) -> Edge:
+    def _machine(self, memory: Any) -> HeadroomEdge:
         wanted = self.memory * self.containers, self.vcores * self.containers
-        edge = Edge(*wanted, margin=self.margin, settle=self.settle, pause=self.pause)
+        edge = HeadroomEdge(*wanted, margin=self.margin, settle=self.settle, pause=self.pause)
         edge.remember(memory)
         return edge
 
-    def _take(self, machine: Edge, seen: list[QueueHeadroom]) -> list[dict[str, Any]]:
+    def _take(self, machine: HeadroomEdge, seen: list[QueueHeadroom]) -> list[dict[str, Any]]:
         from knit_core.model.queue_headroom import room_in
 
-        return machine.saw(room_in(seen, self.queue), time.time())
+        return machine.on_headroom(room_in(seen, self.queue), time.time())
 
 
 _STORED = "stored in Airflow"

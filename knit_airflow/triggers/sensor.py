@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from knit_airflow.hooks.knit import KnitHook
 from knit_airflow.triggers._poll_state import Target
 from knit_airflow.triggers._shared_poll import shared_poll
-from knit_airflow.triggers._wait_state import Done, Goal, Look, Waiting
+from knit_airflow.triggers._wait_state import Done, Goal, Status, WaitState
 from knit_airflow.version_compat import BaseTrigger, TaskSuccessEvent, TriggerEvent, launched_id, push_xcom
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class KnitSensorTrigger(BaseTrigger):
         application_id, name, tag, launched_by: which application; exactly one.
         state, containers, progress: what suffices before its end.
         outcomes: ends that are a success.
-        poll_interval: seconds between two looks.
+        poll_interval: seconds between two polls.
         deadline: Unix time after which it fires `timeout`; None: Airflow's own time-out ends it.
         end_here: success is told to Airflow here; everything else still goes to the sensor, which says why it is red.
     """
@@ -72,7 +72,7 @@ class KnitSensorTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then fire once."""
-        waiting = Waiting(self.poll_interval, self.deadline, goal=Goal(self.state, self.containers, self.progress))
+        waiting = WaitState(self.poll_interval, self.deadline, goal=Goal(self.state, self.containers, self.progress))
         app_id, done = "", None
         if self.launched_by is not None:
             app_id, done = await self._await_launch()
@@ -99,7 +99,7 @@ class KnitSensorTrigger(BaseTrigger):
                 return app_id, None
             if self.deadline is not None and time.time() >= self.deadline:
                 return "", Done("timeout", text)
-            self._say(Look(f"{text} yet"))
+            self._say(Status(f"{text} yet"))
             await asyncio.sleep(self.poll_interval)
 
     async def _tell(self, app_id: str, done: Done) -> bool:
@@ -107,7 +107,7 @@ class KnitSensorTrigger(BaseTrigger):
         try:
             knit = await KnitHook(self.knit_conn_id).aget_conn()
             application = knit.attach(app_id)
-            found = await asyncio.to_thread(facts, application, done)
+            found = await asyncio.to_thread(sensor_xcom, application, done)
             # One only: the triggerer's supervisor takes them one by one, from all its triggers.
             await asyncio.to_thread(push_xcom, self.task_instance, found)
         except Exception as error:
@@ -115,10 +115,10 @@ class KnitSensorTrigger(BaseTrigger):
             return False
         return True
 
-    def _say(self, look: Look) -> None:
-        if look.text != self._said:
-            self._said = look.text
-            self.log.info("%s: %s", self.application_id or self.name or self.tag or "application", look.text)
+    def _say(self, status: Status) -> None:
+        if status.text != self._said:
+            self._said = status.text
+            self.log.info("%s: %s", self.application_id or self.name or self.tag or "application", status.text)
 
 
 def place_of(launched_by: Any, ti: Any) -> dict[str, Any]:
@@ -128,13 +128,18 @@ def place_of(launched_by: Any, ti: Any) -> dict[str, Any]:
     return {**own, **given}
 
 
-def facts(application: Application, done: Done) -> dict[str, Any]:
+def sensor_xcom(application: Application, done: Done) -> dict[str, Any]:
     """A sensor's XCom. Blocks.
 
     Raises:
         KnitError: the result cannot be read now.
     """
-    found = {"application_id": application.id, "outcome": done.outcome, "value": None, "seen": done.text}
+    found: dict[str, Any] = {
+        "application_id": application.id,
+        "outcome": done.outcome,
+        "value": None,
+        "seen": done.text,
+    }
     if done.kind == "ended":
         result = application.wait(timeout=RESULT_WAIT, check=False)
         found.update(outcome=str(result.outcome), value=result.value)

@@ -17,7 +17,7 @@ from knit_airflow.exceptions import (
     airflow_error,
 )
 from knit_airflow.version_compat import AirflowException, AirflowFailException, RetryDecision
-from knit_airflow.xcoms import facts_of, skips, value_of
+from knit_airflow.xcoms import skips, value_of, xcoms_of
 from knit_core.errors import (
     ApplicationEnded,
     ConnectionFailed,
@@ -142,11 +142,11 @@ def test_facts() -> None:
         memory_seconds=7,
         vcore_seconds=2,
     )
-    assert facts_of(result, report) == {
+    assert xcoms_of(result, report) == {
         "exit_codes": {"main_0": 0, "main_1": 3},
         "resources_used": {"memory_mib_seconds": 7, "vcore_seconds": 2, "seconds": 2.5},
     }
-    assert facts_of(None, None) == {}
+    assert xcoms_of(None, None) == {}
 
 
 def test_values_of_services() -> None:

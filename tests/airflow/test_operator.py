@@ -116,7 +116,7 @@ def test_refusal_fails_at_once_and_a_passing_fault_may_be_retried(knit: FakeKnit
 def test_a_lost_cluster_leaves_the_application_only_to_a_retry(
     knit: FakeKnit, monkeypatch: pytest.MonkeyPatch, retries: int, killed: bool
 ) -> None:
-    monkeypatch.setattr("knit_airflow.operators.base.drive", lambda *a, **k: Done("unreachable", "gone"))
+    monkeypatch.setattr("knit_airflow.operators.base.wait_blocking", lambda *a, **k: Done("unreachable", "gone"))
     with pytest.raises(AirflowException, match="gone"):
         operator().execute(Task(retries=retries).context())
     assert bool(knit.apps["application_1_0001"].kills) is killed
@@ -128,7 +128,7 @@ def test_a_lost_cluster_leaves_the_application_only_to_a_retry(
 def test_a_try_that_fails_after_its_task_was_marked_or_given_to_another_worker(
     knit: FakeKnit, monkeypatch: pytest.MonkeyPatch, state: TaskState, retries: int, killed: bool
 ) -> None:
-    monkeypatch.setattr("knit_airflow.operators.base.drive", lambda *a, **k: Done("unreachable", "gone"))
+    monkeypatch.setattr("knit_airflow.operators.base.wait_blocking", lambda *a, **k: Done("unreachable", "gone"))
     monkeypatch.setattr("knit_airflow.version_compat.read_task_state", lambda context: state)
     with pytest.raises(AirflowException, match="gone"):
         operator().execute(Task(retries=retries).context())
@@ -184,8 +184,8 @@ def test_on_kill_that_nobody_wished_leaves_the_application_to_the_retry(knit: Fa
 @pytest.mark.parametrize("retries", [1, 0])
 def test_an_answer_that_does_not_come_counts_as_none(monkeypatch: pytest.MonkeyPatch, retries: int) -> None:
     """While the api-server is away the supervisor passes nothing on, and every blocking task is told to stop."""
-    monkeypatch.setattr("knit_airflow.operators._kill_policy.PATIENCE", 0.05)
-    monkeypatch.setattr("knit_airflow.operators._kill_policy.LONG_PATIENCE", 0.05)
+    monkeypatch.setattr("knit_airflow.operators._kill_policy.ANSWER_TIMEOUT", 0.05)
+    monkeypatch.setattr("knit_airflow.operators._kill_policy.RETRY_ANSWER_TIMEOUT", 0.05)
     monkeypatch.setattr("knit_airflow.version_compat.read_task_state", lambda context: threading.Event().wait(1))
     assert is_left(Task(retries=retries).context()) is bool(retries)
 
@@ -230,7 +230,7 @@ def test_execution_timeout_ends_the_application_in_both_modes(knit: FakeKnit, mo
     def alarm(*args: Any, **kwargs: Any) -> None:
         raise AirflowTaskTimeout("Timeout")
 
-    monkeypatch.setattr("knit_airflow.operators.base.drive", alarm)
+    monkeypatch.setattr("knit_airflow.operators.base.wait_blocking", alarm)
     with pytest.raises(AirflowTaskTimeout):
         operator().execute(Task().context())
     assert "execution_timeout" in knit.apps["application_1_0001"].kills[0]

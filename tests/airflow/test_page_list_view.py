@@ -13,13 +13,13 @@ import pytest
 from knit_airflow.get_provider_info import get_provider_info
 from knit_airflow.page.container_log import checked_cursor
 from knit_airflow.page.detail_view import MOST_CONTAINERS, containers_of, with_report
-from knit_airflow.page.list_view import Owner, Wanted, page_of, row_of, safe_link, state_of
+from knit_airflow.page.list_view import ListQuery, TaskKey, page_of, row_of, safe_link, state_of
 from knit_core.model.report import Report, parse_report
 from knit_core.model.result import Container
 from knit_core.model.states import ContainerState, Outcome, State
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-OWNER = Owner("etl", "manual__2026-03-01T00:00:00+00:00", "train", 3)
+TASK = TaskKey("etl", "manual__2026-03-01T00:00:00+00:00", "train", 3)
 
 
 def report(number: int = 1, state: State = State.RUNNING, outcome: Outcome | None = None, **facts: Any) -> Report:
@@ -29,11 +29,11 @@ def report(number: int = 1, state: State = State.RUNNING, outcome: Outcome | Non
 
 def rows() -> list[dict[str, Any]]:
     found = [
-        row_of(report(1, containers=3, memory=2048), OWNER),
-        row_of(report(2, State.ACCEPTED, diagnostics="waiting\nfor  room"), Owner("etl", "r", "wait")),
-        row_of(report(3, State.FINISHED, Outcome.SUCCEEDED), Owner("other", "r", "t")),
+        row_of(report(1, containers=3, memory=2048), TASK),
+        row_of(report(2, State.ACCEPTED, diagnostics="waiting\nfor  room"), TaskKey("etl", "r", "wait")),
+        row_of(report(3, State.FINISHED, Outcome.SUCCEEDED), TaskKey("other", "r", "t")),
         row_of(report(4, State.FAILED, Outcome.FAILED), None),
-        row_of(report(5, State.KILLED, Outcome.KILLED), Owner("other", "r", "t2")),
+        row_of(report(5, State.KILLED, Outcome.KILLED), TaskKey("other", "r", "t2")),
     ]
     return found
 
@@ -55,7 +55,7 @@ def test_states_have_one_word(state: State, outcome: Outcome | None, word: str) 
 
 def test_a_row_has_what_is_used_against_what_is_asked_and_its_cost() -> None:
     facts = {"memory": 2048, "vcores": 2, "pending_memory": 4096, "pending_vcores": 4, "pending_containers": 2}
-    row = row_of(report(1, memory_seconds=2048 * 7200, vcore_seconds=3600, **facts), OWNER)
+    row = row_of(report(1, memory_seconds=2048 * 7200, vcore_seconds=3600, **facts), TASK)
     assert (row["memory"], row["memory_asked"], row["vcores"], row["vcores_asked"]) == (2048, 6144, 2, 6)
     assert (row["gb_hours"], row["core_hours"], row["pending"]) == (4.0, 1.0, 2)
     assert row["why"] == "2 containers are asked for and not there yet"
@@ -76,28 +76,28 @@ def test_only_addresses_of_the_web_become_links(address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "numbers"),
+    ("query", "numbers"),
     [
-        (Wanted(), [2, 1, 5, 4, 3]),
-        (Wanted(dag="etl"), [2, 1]),
-        (Wanted(state="ended"), [5, 4, 3]),
-        (Wanted(state="active", sort="started"), [1, 2]),
-        (Wanted(queue="root.science"), []),
-        (Wanted(text="  MANUAL__2026 "), [1]),
-        (Wanted(text="0003"), [3]),
-        (Wanted(sort="-memory"), [1, 5, 4, 3, 2]),
-        (Wanted(sort="nothing"), [2, 1, 5, 4, 3]),
-        (Wanted(size=2, page=2), [5, 4]),
-        (Wanted(size=2, page=99), [3]),
+        (ListQuery(), [2, 1, 5, 4, 3]),
+        (ListQuery(dag="etl"), [2, 1]),
+        (ListQuery(state="ended"), [5, 4, 3]),
+        (ListQuery(state="active", sort="started"), [1, 2]),
+        (ListQuery(queue="root.science"), []),
+        (ListQuery(text="  MANUAL__2026 "), [1]),
+        (ListQuery(text="0003"), [3]),
+        (ListQuery(sort="-memory"), [1, 5, 4, 3, 2]),
+        (ListQuery(sort="nothing"), [2, 1, 5, 4, 3]),
+        (ListQuery(size=2, page=2), [5, 4]),
+        (ListQuery(size=2, page=99), [3]),
     ],
 )
-def test_filters_order_and_pages(wanted: Wanted, numbers: list[int]) -> None:
-    found = page_of(rows(), wanted)
+def test_filters_order_and_pages(query: ListQuery, numbers: list[int]) -> None:
+    found = page_of(rows(), query)
     assert [int(row["id"][-4:]) for row in found["rows"]] == numbers
 
 
 def test_counts_are_of_everything_that_may_be_seen_and_sums_of_what_was_found() -> None:
-    found = page_of(rows(), Wanted(dag="etl"))
+    found = page_of(rows(), ListQuery(dag="etl"))
     assert (found["found"], found["total"], found["pages"]) == (2, 5, 1)
     assert found["states"] == {"running": 1, "waiting": 1, "succeeded": 1, "failed": 1, "killed": 1}
     assert found["dags"] == ["etl", "other"] and found["queues"] == ["root.default"]
@@ -107,7 +107,7 @@ def test_counts_are_of_everything_that_may_be_seen_and_sums_of_what_was_found() 
 def test_a_thousand_applications_are_a_matter_of_milliseconds() -> None:
     reports = [report(number) for number in range(1000)]
     began = time.process_time()
-    found = page_of((row_of(each, OWNER) for each in reports), Wanted(text="app-9", sort="-cost"))
+    found = page_of((row_of(each, TASK) for each in reports), ListQuery(text="app-9", sort="-cost"))
     assert found["total"] == 1000 and found["found"] == 111 and len(found["rows"]) == 50
     assert time.process_time() - began < 1  # 0.02 s; the processor's time, whatever else the machine does
 

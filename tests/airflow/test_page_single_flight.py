@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from knit_airflow.page.single_flight import Busy, Flight, Late, Pool
+from knit_airflow.page.single_flight import Busy, Late, Pool, SingleFlight
 
 
 @pytest.fixture
@@ -28,14 +28,14 @@ def test_all_who_ask_at_once_share_one_call_and_those_soon_after_its_answer(pool
         return len(calls)
 
     async def many() -> list[int]:
-        flight = Flight(pool, call, fresh=60)
-        asking = [asyncio.create_task(flight.answer(10)) for _ in range(50)]
+        shared = SingleFlight(pool, call, fresh=60)
+        asking = [asyncio.create_task(shared.answer(10)) for _ in range(50)]
         await asyncio.sleep(0)
         gate.set()
         first = [answer.get() for answer in await asyncio.gather(*asking)]
-        again = (await flight.answer(10)).get()
-        flight.forget()
-        return [*first, again, (await flight.answer(10)).get()]
+        again = (await shared.answer(10)).get()
+        shared.forget()
+        return [*first, again, (await shared.answer(10)).get()]
 
     assert asyncio.run(many()) == [1] * 51 + [2]
 
@@ -50,14 +50,14 @@ def test_an_error_is_an_answer_for_as_long_as_it_is_fresh_and_the_last_good_one_
         return found
 
     async def three() -> None:
-        flight = Flight(pool, call, fresh=0)
-        assert (await flight.answer(10, fresh=0)).get() == 1
-        flight.forget()
-        broken = await flight.answer(10)
+        shared = SingleFlight(pool, call, fresh=0)
+        assert (await shared.answer(10, fresh=0)).get() == 1
+        shared.forget()
+        broken = await shared.answer(10)
         with pytest.raises(OSError, match="away"):
             broken.get()
-        assert flight.good is not None and flight.good.get() == 1
-        assert (await flight.answer(10)).get() == 2
+        assert shared.good is not None and shared.good.get() == 1
+        assert (await shared.answer(10)).get() == 2
 
     asyncio.run(three())
 
@@ -66,11 +66,11 @@ def test_who_waits_too_long_goes_and_the_call_goes_on_for_the_others(pool: Pool)
     gate = threading.Event()
 
     async def two() -> int:
-        flight = Flight(pool, lambda: gate.wait(10) and 7, fresh=60)
+        shared = SingleFlight(pool, lambda: gate.wait(10) and 7, fresh=60)
         with pytest.raises(Late, match=r"within 0\.05 s"):
-            await flight.answer(0.05)
+            await shared.answer(0.05)
         gate.set()
-        return int((await flight.answer(10)).get())
+        return int((await shared.answer(10)).get())
 
     assert asyncio.run(two()) == 7
 

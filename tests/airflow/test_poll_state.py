@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from knit_airflow.triggers._poll_state import WHOLE_EVERY, Crowd, Query, Target
+from knit_airflow.triggers._poll_state import WHOLE_EVERY, PollState, Query, Target
 from knit_airflow.triggers._shared_poll import SharedPoll
-from knit_airflow.triggers._wait_state import FORGOTTEN_AFTER, Done, Goal, Look, Waiting, look_of
+from knit_airflow.triggers._wait_state import FORGOTTEN_AFTER, Done, Goal, Status, WaitState, status_of
 from knit_core.errors import ApplicationNotFound, ConnectionFailed, NotAuthorized
 from knit_core.model.report import Report
 from knit_core.model.states import Outcome, State
 
 POLL = 5.0
-FAULT = Look("connection refused", seen=False)
+FAULT = Status("connection refused", seen=False)
 
 
 def report(number: int, started: int, finished: int | None = None, outcome: str = "SUCCEEDED", **more: Any) -> Report:
@@ -94,7 +94,7 @@ def test_everybody_is_told_once_and_the_truth(  # noqa: C901
     forgotten: set[int],
     leavers: set[int],
 ) -> None:
-    world, crowd = World(plan), Crowd()
+    world, poll_state = World(plan), PollState()
     told: dict[Any, tuple[str, Done, float]] = {}
 
     def deliver(answers: Any, now: float) -> None:
@@ -109,24 +109,26 @@ def test_everybody_is_told_once_and_the_truth(  # noqa: C901
         now = poll * POLL
         for token, (number, when, deadline) in enumerate(joins):
             if (poll - 1) * POLL < when <= now:
-                crowd.join(token, Target(f"application_1_{number:04d}"), Waiting(POLL, deadline, patience=10**6))
+                poll_state.join(
+                    token, Target(f"application_1_{number:04d}"), WaitState(POLL, deadline, fault_timeout=10**6)
+                )
             if token in leavers and when + 20 < now and token not in told and token not in gone:
-                crowd.leave(token)
+                poll_state.leave(token)
                 gone.add(token)
-        deliver(crowd.expired(now), now)
-        if not len(crowd):
+        deliver(poll_state.expired(now), now)
+        if not len(poll_state):
             continue
-        query = crowd.query(now)
+        query = poll_state.query(now)
         if poll in broken:
-            deliver(crowd.fault(FAULT, now), now)
+            deliver(poll_state.on_error(FAULT, now), now)
             continue
         rows = world.at(now, forgotten)
-        answers = crowd.saw(query, answer(query, rows), now)
+        answers = poll_state.on_list(query, answer(query, rows), now)
         deliver(answers, now)
         by_id = {each.id: each for each in rows}
         for app_id in answers.missing:
             own = by_id.get(app_id)
-            deliver(crowd.looked(app_id, look_of(own) if own else Look("404", known=False), now), now)
+            deliver(poll_state.on_status(app_id, status_of(own) if own else Status("404", known=False), now), now)
         assert query.whole or not answers.missing, "only a whole list shows that something is missing"
     for token, (number, when, deadline) in enumerate(joins):
         if token in gone:
@@ -147,23 +149,23 @@ def test_everybody_is_told_once_and_the_truth(  # noqa: C901
         assert at - shown <= POLL * (2 + len(broken)) + (WHOLE_EVERY if late else 0.0)
 
 
-def joined(*numbers: int, **waiting: Any) -> Crowd:
-    crowd = Crowd()
+def joined(*numbers: int, **waiting: Any) -> PollState:
+    poll_state = PollState()
     for number in numbers:
-        crowd.join(number, Target(f"application_1_{number:04d}"), Waiting(POLL, **waiting))
-    return crowd
+        poll_state.join(number, Target(f"application_1_{number:04d}"), WaitState(POLL, **waiting))
+    return poll_state
 
 
 def test_the_lists_become_short() -> None:
-    crowd = joined(1, 2)
-    first = crowd.query(1000)
+    poll_state = joined(1, 2)
+    first = poll_state.query(1000)
     assert first == Query(True)
-    crowd.saw(first, [report(1, 900), report(2, 950)], 1000)
-    short = crowd.query(1005)
+    poll_state.on_list(first, [report(1, 900), report(2, 950)], 1000)
+    short = poll_state.query(1005)
     assert short == Query(False, finished_since=(950 - 60) * 1000, types=("knit",))
-    assert crowd.saw(short, [report(2, 950, 1003)], 1005).done == {2: ("application_1_0002", _ended())}
-    assert crowd.query(1010).finished_since == (1003 - 60) * 1000
-    assert crowd.query(1000 + WHOLE_EVERY) == Query(True, started_since=900_000, types=("knit",))
+    assert poll_state.on_list(short, [report(2, 950, 1003)], 1005).done == {2: ("application_1_0002", _ended())}
+    assert poll_state.query(1010).finished_since == (1003 - 60) * 1000
+    assert poll_state.query(1000 + WHOLE_EVERY) == Query(True, started_since=900_000, types=("knit",))
 
 
 def _ended() -> Done:
@@ -171,38 +173,38 @@ def _ended() -> Done:
 
 
 def test_a_whole_list_reaches_back_to_the_oldest_and_follows_every_fault() -> None:
-    crowd = joined(1, 2)
+    poll_state = joined(1, 2)
     rows = [report(1, 900), report(2, 950)]
-    crowd.saw(crowd.query(1000), rows, 1000)
-    assert crowd.query(1000 + WHOLE_EVERY).started_since == 900_000
-    assert not crowd.query(1005).whole
-    crowd.fault(FAULT, 1005)
-    assert crowd.query(1010).whole, "a ResourceManager that was away may have forgotten some"
+    poll_state.on_list(poll_state.query(1000), rows, 1000)
+    assert poll_state.query(1000 + WHOLE_EVERY).started_since == 900_000
+    assert not poll_state.query(1005).whole
+    poll_state.on_error(FAULT, 1005)
+    assert poll_state.query(1010).whole, "a ResourceManager that was away may have forgotten some"
 
 
 def test_a_missing_application_is_looked_up_once_for_all_who_wait_for_it() -> None:
-    crowd = Crowd()
+    poll_state = PollState()
     for token in "abc":
-        crowd.join(token, Target("application_1_0001"), Waiting(POLL))
+        poll_state.join(token, Target("application_1_0001"), WaitState(POLL))
     for _ in range(FORGOTTEN_AFTER):
-        answers = crowd.saw(crowd.query(0), [], 0)
+        answers = poll_state.on_list(poll_state.query(0), [], 0)
         assert answers.missing == ["application_1_0001"] and not answers.done
-        answers = crowd.looked("application_1_0001", Look("404", known=False), 0)
+        answers = poll_state.on_status("application_1_0001", Status("404", known=False), 0)
     assert {done.outcome for _, done in answers.done.values()} == {"LOST"}
-    assert len(answers.done) == 3 and not len(crowd)
+    assert len(answers.done) == 3 and not len(poll_state)
 
 
 def test_a_goal_is_seen_while_it_runs() -> None:
-    crowd = Crowd()
-    crowd.join("state", Target(name="x"), Waiting(POLL, goal=Goal(state="RUNNING")))
-    crowd.join("four", Target(tag="Nightly"), Waiting(POLL, goal=Goal(containers=4)))
-    crowd.join("half", Target("application_1_0001"), Waiting(POLL, goal=Goal(progress=0.5)))
+    poll_state = PollState()
+    poll_state.join("state", Target(name="x"), WaitState(POLL, goal=Goal(state="RUNNING")))
+    poll_state.join("four", Target(tag="Nightly"), WaitState(POLL, goal=Goal(containers=4)))
+    poll_state.join("half", Target("application_1_0001"), WaitState(POLL, goal=Goal(progress=0.5)))
     row = report(1, 5, name="x", tags=("nightly",), containers=4, progress=0.4)
     older = report(0, 4, 6, name="x", outcome="FAILED")
-    assert set(crowd.saw(crowd.query(0), [older, row], 0).done) == {"state"}
-    assert crowd.query(1).whole, "an end is not enough for those who are left"
+    assert set(poll_state.on_list(poll_state.query(0), [older, row], 0).done) == {"state"}
+    assert poll_state.query(1).whole, "an end is not enough for those who are left"
     row = report(1, 5, name="x", tags=("nightly",), containers=5, progress=0.5)
-    assert set(crowd.saw(crowd.query(1), [row], 1).done) == {"four", "half"}
+    assert set(poll_state.on_list(poll_state.query(1), [row], 1).done) == {"four", "half"}
 
 
 @pytest.mark.parametrize(
@@ -213,19 +215,19 @@ def test_an_impossible_goal_is_refused(wrong: dict[str, Any]) -> None:
         Goal(**wrong)
 
 
-def test_faults_reach_everybody_with_his_own_patience_and_slow_the_poll_down() -> None:
-    crowd = joined(1, patience=10)
-    crowd.join(2, Target("application_1_0002"), Waiting(POLL, patience=1000))
-    assert crowd.pause(0, 0) == POLL
-    crowd.fault(FAULT, 0)
-    assert crowd.pause(0, 0) == 10
-    assert crowd.fault(FAULT, 10).done == {1: ("application_1_0001", Done("unreachable", FAULT.text))}
+def test_faults_reach_every_waiter_with_its_own_time_limit_and_slow_the_poll_down() -> None:
+    poll_state = joined(1, fault_timeout=10)
+    poll_state.join(2, Target("application_1_0002"), WaitState(POLL, fault_timeout=1000))
+    assert poll_state.pause(0, 0) == POLL
+    poll_state.on_error(FAULT, 0)
+    assert poll_state.pause(0, 0) == 10
+    assert poll_state.on_error(FAULT, 10).done == {1: ("application_1_0001", Done("unreachable", FAULT.text))}
     for _ in range(10):
-        crowd.fault(FAULT, 11)
-    assert crowd.pause(0, 0) == 30
-    crowd.saw(crowd.query(12), [report(2, 1)], 12)
-    assert crowd.pause(0, 0) == POLL
-    refused = crowd.fault(Look("403", seen=False, refused=True), 13)
+        poll_state.on_error(FAULT, 11)
+    assert poll_state.pause(0, 0) == 30
+    poll_state.on_list(poll_state.query(12), [report(2, 1)], 12)
+    assert poll_state.pause(0, 0) == POLL
+    refused = poll_state.on_error(Status("403", seen=False, refused=True), 13)
     assert refused.done == {2: ("application_1_0002", Done("refused", "403"))}
 
 
@@ -273,7 +275,7 @@ def test_a_thousand_share_one_request_and_one_look_for_what_is_missing() -> None
     async def main() -> list[tuple[str, Done]]:
         poll = shared(cluster)
         waits = [
-            asyncio.create_task(poll.wait(Target(f"application_1_{number:04d}"), Waiting(0.2)))
+            asyncio.create_task(poll.wait(Target(f"application_1_{number:04d}"), WaitState(0.2)))
             for number in range(1, 1001)
         ]
         assert (await waits[-1])[1] == Done("ended", "FAILED", "FAILED"), "from what it left on HDFS"
@@ -292,7 +294,7 @@ def test_a_thousand_share_one_request_and_one_look_for_what_is_missing() -> None
 def test_faults_pass_and_a_bug_in_the_cluster_client_ends_nobody() -> None:
     cluster = Cluster([report(1, 1, 2)])
     cluster.breaks = [ConnectionFailed("gone"), RuntimeError("what?")]
-    told = asyncio.run(asyncio.wait_for(shared(cluster).wait(Target("application_1_0001"), Waiting(0.01)), 10))
+    told = asyncio.run(asyncio.wait_for(shared(cluster).wait(Target("application_1_0001"), WaitState(0.01)), 10))
     assert told == ("application_1_0001", _ended())
     assert cluster.lists == 3
 
@@ -300,10 +302,10 @@ def test_faults_pass_and_a_bug_in_the_cluster_client_ends_nobody() -> None:
 def test_a_refusal_makes_it_connect_again_before_anybody_hears_of_it() -> None:
     cluster = Cluster([report(1, 1)])
 
-    def say(look: Look) -> None:
+    def say(status: Status) -> None:
         cluster.breaks, cluster.rows = [NotAuthorized("old password", status=403)], [report(1, 1, 2)]
 
-    wait = shared(cluster).wait(Target("application_1_0001"), Waiting(0.01), say)
+    wait = shared(cluster).wait(Target("application_1_0001"), WaitState(0.01), say)
     assert asyncio.run(asyncio.wait_for(wait, 10)) == ("application_1_0001", _ended())
     assert not cluster.breaks
 
@@ -311,10 +313,10 @@ def test_a_refusal_makes_it_connect_again_before_anybody_hears_of_it() -> None:
 def test_a_refusal_of_the_new_connection_too_is_told() -> None:
     cluster = Cluster([report(1, 1)])
 
-    def say(look: Look) -> None:
+    def say(status: Status) -> None:
         cluster.breaks = [NotAuthorized("403", status=403)] * 10**4
 
-    wait = shared(cluster).wait(Target("application_1_0001"), Waiting(0.01), say)
+    wait = shared(cluster).wait(Target("application_1_0001"), WaitState(0.01), say)
     assert asyncio.run(asyncio.wait_for(wait, 10))[1] == Done("refused", "403")
     assert cluster.lists == 3
 
@@ -322,7 +324,7 @@ def test_a_refusal_of_the_new_connection_too_is_told() -> None:
 def test_a_refusal_with_a_fresh_connection_is_final() -> None:
     cluster = Cluster([])
     cluster.breaks = [NotAuthorized("no", status=403)]
-    _, done = asyncio.run(asyncio.wait_for(shared(cluster).wait(Target("application_1_0001"), Waiting(0.01)), 10))
+    _, done = asyncio.run(asyncio.wait_for(shared(cluster).wait(Target("application_1_0001"), WaitState(0.01)), 10))
     assert done == Done("refused", "no")
 
 
@@ -332,7 +334,7 @@ def test_a_deadline_is_kept_although_the_resourcemanager_hangs() -> None:
 
     async def main() -> float:
         began = time.monotonic()
-        _, done = await shared(cluster).wait(Target("application_1_0001"), Waiting(0.1, deadline=time.time() + 0.5))
+        _, done = await shared(cluster).wait(Target("application_1_0001"), WaitState(0.1, deadline=time.time() + 0.5))
         assert done.kind == "timeout"
         return time.monotonic() - began
 
@@ -344,7 +346,7 @@ def test_a_cancelled_trigger_leaves_and_the_last_one_ends_the_poll() -> None:
 
     async def main() -> None:
         poll = shared(cluster)
-        waits = [asyncio.create_task(poll.wait(Target("application_1_0001"), Waiting(0.05))) for _ in range(3)]
+        waits = [asyncio.create_task(poll.wait(Target("application_1_0001"), WaitState(0.05))) for _ in range(3)]
         await asyncio.sleep(0.2)
         assert poll.waiting == 3
         for each in waits:
@@ -356,7 +358,7 @@ def test_a_cancelled_trigger_leaves_and_the_last_one_ends_the_poll() -> None:
         await asyncio.sleep(0.3)
         assert cluster.lists == lists
         cluster.rows = [report(1, 1, 2)]
-        assert (await poll.wait(Target("application_1_0001"), Waiting(0.05)))[1] == _ended()
+        assert (await poll.wait(Target("application_1_0001"), WaitState(0.05)))[1] == _ended()
 
     asyncio.run(asyncio.wait_for(main(), 20))
 
@@ -366,12 +368,12 @@ def test_news_come_in_the_waiters_own_task() -> None:
     said: list[tuple[str, Any]] = []
 
     async def main() -> None:
-        def say(look: Look) -> None:
-            said.append((look.text, asyncio.current_task()))
+        def say(status: Status) -> None:
+            said.append((status.text, asyncio.current_task()))
             cluster.rows = [report(1, 1, 2)]
 
         me = asyncio.current_task()
-        await shared(cluster).wait(Target("application_1_0001"), Waiting(0.01), say)
+        await shared(cluster).wait(Target("application_1_0001"), WaitState(0.01), say)
         assert said == [("RUNNING, 50%", me)]
 
     asyncio.run(asyncio.wait_for(main(), 20))

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from knit_airflow.triggers._poll_state import Crowd, Target
-from knit_airflow.triggers._queue_poll import room_poll
+from knit_airflow.triggers._poll_state import PollState, Target
+from knit_airflow.triggers._queue_poll import queue_poll
 from knit_airflow.triggers._shared_poll import shared_poll
-from knit_airflow.triggers._watch_state import LATE, Edge, Ends
+from knit_airflow.triggers._watch_state import LATE, EndedApplications, HeadroomEdge
 from knit_airflow.triggers.asset_watchers import KnitApplicationEnded, KnitQueueHasRoom, _Memory
 from knit_core.model.queue_headroom import QueueHeadroom, room_in, rooms_of
 from knit_core.model.report import Report
@@ -35,8 +35,8 @@ STEPS = st.dictionaries(st.integers(0, 39), st.sampled_from(["stored", "die"]), 
 def test_every_end_is_told_and_twice_only_when_it_says_so(plan: dict[int, Any], steps: dict[int, str]) -> None:
     """A triggerer that dies at any step: the next one has what was written down, and maybe not what came after."""
     world, memory, told = World(plan), None, []
-    machine, crowd, waiting = Ends(lambda _: True), Crowd(), list[dict[str, Any]]()
-    crowd.listen("me", 5)
+    machine, poll_state, waiting = EndedApplications(lambda _: True), PollState(), list[dict[str, Any]]()
+    poll_state.listen("me", 5)
     at_first = None
     for now in range(0, 700, 5):
         step = steps.get(now // 5 % 40, "look")
@@ -44,14 +44,14 @@ def test_every_end_is_told_and_twice_only_when_it_says_so(plan: dict[int, Any], 
             machine.stored(waiting)
             memory, waiting = machine.state(), []
         elif step == "die":
-            machine, crowd, waiting = Ends(lambda _: True, memory), Crowd(), []
-            crowd.listen("me", 5)
-        query = crowd.query(now)
+            machine, poll_state, waiting = EndedApplications(lambda _: True, memory), PollState(), []
+            poll_state.listen("me", 5)
+        query = poll_state.query(now)
         rows = answer(query, world.at(now, set()))
-        crowd.saw(query, rows, now)
-        assert crowd.listeners(query) == ["me"], "the first list leaves nothing out"
+        poll_state.on_list(query, rows, now)
+        assert poll_state.listeners(query) == ["me"], "the first list leaves nothing out"
         at_first = {each.id for each in rows if each.ended} if at_first is None else at_first
-        events = machine.saw(rows)
+        events = machine.on_list(rows)
         memory = machine.state()  # before the events leave
         waiting += events
         told += [(each["application_id"], each["again"]) for each in events]
@@ -60,32 +60,32 @@ def test_every_end_is_told_and_twice_only_when_it_says_so(plan: dict[int, Any], 
 
 
 def test_a_listener_is_told_what_nobody_else_waits_for() -> None:
-    crowd = Crowd()
-    crowd.listen("me", 5)
+    poll_state = PollState()
+    poll_state.listen("me", 5)
     rows = [report(1, 10, 20, type="spark"), report(2, 10)]
-    query = crowd.query(100)
+    query = poll_state.query(100)
     assert query.whole and not query.types
-    crowd.saw(query, rows, 100)
-    assert crowd.listeners(query) == ["me"]
-    short = crowd.query(105)
+    poll_state.on_list(query, rows, 100)
+    assert poll_state.listeners(query) == ["me"]
+    short = poll_state.query(105)
     assert not short.whole and not short.types
-    crowd.saw(short, [], 105)
-    late = crowd.query(165)
+    poll_state.on_list(short, [], 105)
+    late = poll_state.query(165)
     assert not late.whole and late.finished_since == max(0, 20_000 - LATE), "no whole list for listeners alone"
-    crowd.listen("new", 1)
-    assert crowd.query(166).whole and crowd.pause(166, 166) == 1
-    crowd.saw(late, [], 166)
-    assert crowd.listeners(late) == ["me"], "a newcomer waits for a whole list"
-    crowd.leave("me")
-    crowd.leave("new")
-    assert len(crowd) == 0
+    poll_state.listen("new", 1)
+    assert poll_state.query(166).whole and poll_state.pause(166, 166) == 1
+    poll_state.on_list(late, [], 166)
+    assert poll_state.listeners(late) == ["me"], "a newcomer waits for a whole list"
+    poll_state.leave("me")
+    poll_state.leave("new")
+    assert len(poll_state) == 0
 
 
 def test_memory_stays_small() -> None:
-    machine = Ends(lambda _: True)
-    machine.saw([report(1, 0)])
+    machine = EndedApplications(lambda _: True)
+    machine.on_list([report(1, 0)])
     for number in range(2, 3000):
-        machine.stored(machine.saw([report(number, number, number + 1)]))
+        machine.stored(machine.on_list([report(number, number, number + 1)]))
     assert len(machine.state()["told"]) <= LATE / 1000 + 1
 
 
@@ -94,10 +94,10 @@ def room(memory: int, vcores: int = 9, running: bool = True) -> QueueHeadroom:
 
 
 def test_room_is_told_at_the_edge_only() -> None:
-    edge, told = Edge(1000, 2, margin=0.1, settle=10, pause=100), []
+    edge, told = HeadroomEdge(1000, 2, margin=0.1, settle=10, pause=100), []
 
     def look(now: float, seen: QueueHeadroom | None) -> int:
-        events = edge.saw(seen, now)
+        events = edge.on_headroom(seen, now)
         edge.stored(events)
         told.extend(events)
         return len(events)
@@ -120,19 +120,19 @@ def test_room_is_told_at_the_edge_only() -> None:
 
 
 def test_an_edge_outlives_the_triggerer() -> None:
-    edge = Edge(1000, 0, pause=0)
-    edge.saw(room(0), 1)
-    after = Edge(1000, 0, pause=0)
+    edge = HeadroomEdge(1000, 0, pause=0)
+    edge.on_headroom(room(0), 1)
+    after = HeadroomEdge(1000, 0, pause=0)
     after.remember(edge.state())
-    assert [each["again"] for each in after.saw(room(2000), 2)] == [False]
-    again = Edge(1000, 0, pause=0)
+    assert [each["again"] for each in after.on_headroom(room(2000), 2)] == [False]
+    again = HeadroomEdge(1000, 0, pause=0)
     again.remember(after.state())  # written before the event left
-    (event,) = again.saw(room(2000), 3)
+    (event,) = again.on_headroom(room(2000), 3)
     assert event["again"]
     again.stored([event])
-    last = Edge(1000, 0, pause=0)
+    last = HeadroomEdge(1000, 0, pause=0)
     last.remember(again.state())
-    assert last.saw(room(2000), 4) == []
+    assert last.on_headroom(room(2000), 4) == []
 
 
 def test_room_of_capacity_and_fair_schedulers() -> None:
@@ -252,7 +252,7 @@ def test_fifty_watchers_ask_once_an_interval(knit: FakeKnit) -> None:
             task.cancel()
         gone = await asyncio.gather(*tasks, return_exceptions=True)
         assert {type(each) for each in gone} == {asyncio.CancelledError}
-        polls = shared_poll("knit_default"), room_poll("knit_default")
+        polls = shared_poll("knit_default"), queue_poll("knit_default")
         await _until(lambda: all(each._task is not None and each._task.done() for each in polls))
         # 50 watchers, some seconds on a slow machine: as many requests as one alone would have made
         assert polls[0].requests < 40 and polls[1].requests < 40 and len(asked) == polls[1].requests
