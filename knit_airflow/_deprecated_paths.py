@@ -95,4 +95,4 @@ class OldModules:
 def install() -> None:
     """Have Python ask `OldModules`."""
     if OldModules not in sys.meta_path:
-        sys.meta_path.append(OldModules)  # type: ignore[arg-type]
+        sys.meta_path.append(OldModules)

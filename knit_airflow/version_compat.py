@@ -8,7 +8,14 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from airflow.sdk import NEVER_EXPIRE, BaseHook, BaseOperator, BaseOperatorLink, BaseSensorOperator, PokeReturnValue
+from airflow.sdk import (  # type: ignore[attr-defined]  # its stub has no NEVER_EXPIRE
+    NEVER_EXPIRE,
+    BaseHook,
+    BaseOperator,
+    BaseOperatorLink,
+    BaseSensorOperator,
+    PokeReturnValue,
+)
 from airflow.sdk.bases.decorator import DecoratedOperator, TaskDecorator, task_decorator_factory
 from airflow.sdk.configuration import conf
 from airflow.sdk.definitions.context import KNOWN_CONTEXT_KEYS
@@ -135,7 +142,7 @@ def supervisor_gone() -> bool:
     if line is None:  # in one process with it, as in dag.test()
         return False
     try:
-        return line.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+        return bool(line.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b"")
     except BlockingIOError:
         return False
     except OSError:
@@ -211,7 +218,7 @@ async def until_logged(size: int) -> int:
     from airflow.sdk.execution_time import task_runner
     from airflow.sdk.execution_time.comms import MaskSecret
 
-    comms = getattr(task_runner, "SUPERVISOR_COMMS", None)
+    comms: Any = getattr(task_runner, "SUPERVISOR_COMMS", None)
     if not hasattr(comms, "asend"):
         return 0  # not in a triggerer: what is logged is written at once
     for _ in range(3 + size // 4096):

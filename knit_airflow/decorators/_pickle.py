@@ -34,7 +34,7 @@ def call(function: Callable[..., Any], args: Collection[Any], kwargs: Mapping[st
     """The call as a callable without arguments, under the function's name."""
     bound = functools.partial(function, *args, **kwargs)
     functools.update_wrapper(bound, function, assigned=("__name__", "__qualname__", "__doc__"), updated=())
-    del bound.__wrapped__
+    del bound.__wrapped__  # type: ignore[attr-defined]
     return bound
 
 

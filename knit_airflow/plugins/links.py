@@ -54,7 +54,7 @@ class KnitLinks(AirflowPlugin):
     """Named by the entry point `airflow.plugins`."""
 
     name = "knit_links"
-    operator_extra_links = (_Application(), _OwnPage(), _Logs())
+    operator_extra_links = (_Application(), _OwnPage(), _Logs())  # type: ignore[assignment]
 
 
 def _kept(key: Any) -> tuple[dict[str, Any], int]:

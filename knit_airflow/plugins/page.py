@@ -23,14 +23,14 @@ class KnitPlugin(AirflowPlugin):
     name = "knit"
 
     @cached_property
-    def fastapi_apps(self) -> list[Any]:
+    def fastapi_apps(self) -> list[Any]:  # type: ignore[override]
         """What the api-server mounts."""
         if not enabled():
             return []
         return [{"app": LazyApp(), "url_prefix": f"/{PREFIX}", "name": "Knit"}]
 
     @cached_property
-    def external_views(self) -> list[Any]:
+    def external_views(self) -> list[Any]:  # type: ignore[override]
         """What Airflow's own pages lead to."""
         if not enabled():
             return []
