@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from knit_airflow.cli.orphans import reap
+from knit_airflow.cli.reap import reap
 
 
 @click.group()
