@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from knit_core.errors import ConnectionFailed, KnitError, NotFound
+from knit_core.logs.application import LoggedApplication
 from knit_core.logs.lines import Block, LogCursor, LogLine
 from knit_core.logs.live.follow_application import RunningUploads
 from knit_core.logs.live.follow_container import ContainerReader
@@ -20,9 +20,6 @@ from knit_core.logs.live.nodemanager import NodeLogs
 from knit_core.logs.reader import LogReader
 from knit_core.logs.selection import Selection
 from knit_core.model.result import Container
-
-if TYPE_CHECKING:
-    from knit_core.application import Application
 
 SOONEST, LATEST = 0.5, 10.0  # seconds between two looks at a container
 _LATEST_UNREACHABLE = 60.0  # seconds between two tries to reach a node
@@ -76,9 +73,9 @@ class LogWatch:
         cursor: how far lines were handed out.
     """
 
-    def __init__(self, application: Application, cursor: LogCursor | None = None) -> None:
+    def __init__(self, application: LoggedApplication, cursor: LogCursor | None = None) -> None:
         self.cursor = LogCursor() if cursor is None else cursor
-        self._application, self._selection, self._clock = application, Selection(), application.knit.clock
+        self._application, self._selection, self._clock = application, Selection(), application.cluster.clock
         reader = LogReader(application, self._selection)
         self._scheme = reader.scheme
         self._uploads = RunningUploads(reader.aggregated(None), self._clock)
@@ -135,7 +132,7 @@ class LogWatch:
         if target is None:
             node = self._nodes.get(row.node_http)
             if node is None:
-                logs = NodeLogs(self._application.knit.nodes, row.node_http, self._scheme)
+                logs = NodeLogs(self._application.cluster.nodes, row.node_http, self._scheme)
                 node = self._nodes[row.node_http] = _Node(logs)
             target = self._targets[row.yarn] = _Target(node)
             target.reader = ContainerReader(
