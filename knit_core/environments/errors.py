@@ -63,7 +63,18 @@ class PrefixChanged(EnvironmentFailed):
 
 
 class SolverMissing(EnvironmentFailed):
-    """The program or library that solves for packages is not installed here."""
+    """A program or library that builds environments is not installed here."""
+
+    @classmethod
+    def extra(cls, what: str, otherwise: str = "") -> SolverMissing:
+        """What comes with the extra `env` is missing.
+
+        Args:
+            what: its name and what it does.
+            otherwise: another remedy.
+        """
+        more = f", or {otherwise}" if otherwise else ""
+        return cls(f"{what} is not installed here: pip install 'knit-yarn[env]'{more}")
 
 
 class DiskFull(EnvironmentFailed):
