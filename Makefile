@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadscope
 DASK_OLD ?= 2025.9.1
 OLD := .venv-dask-$(DASK_OLD)
 
-.PHONY: install demo demo-stop test test-all soak lint java-test bench bench-running bench-environments bench-airflow bench-airflow-resume bench-airflow-spark bench-dask test-dask-old clean
+.PHONY: install demo demo-stop release test test-all soak lint java-test bench bench-running bench-environments bench-airflow bench-airflow-resume bench-airflow-spark bench-dask test-dask-old clean
 
 install: $(VENV)/.installed
 
@@ -31,6 +31,10 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The wheel and the sdist of a release, checked; nothing is uploaded.
+release: install
+	$(BIN)/python tools/release.py
 
 java-test: install
 	cd java && mvn -q -B -ntp verify

@@ -17,50 +17,81 @@ if TYPE_CHECKING:
     from knit_core import errors
     from knit_core.application import Application
     from knit_core.client import Knit
-    from knit_core.environments import Environment
     from knit_core.errors import KnitError
-    from knit_core.logs import LogCursor, LogLine
+    from knit_core.hadoop.cluster import Cluster
+    from knit_core.hdfs_cache.environments import Pushed
+    from knit_core.hdfs_cache.pruning import Pruned
+    from knit_core.launch.plan import LaunchPlan
+    from knit_core.logs import LogCursor, LogFile, LogLine, LogWatch
+    from knit_core.model.environment import Environment, PackageVersion
     from knit_core.model.report import Report
     from knit_core.model.result import Container, Result
+    from knit_core.model.service_status import Event, ServiceStatus
     from knit_core.model.states import ContainerState, Outcome, State
+    from knit_core.monitoring.diagnosis import Why
     from knit_core.spec import ApplicationSpec, File, Service
+    from knit_core.spec.options import CallOptions, SubmitOptions
 
 __version__ = "1.0.0.dev0"
 
 _HOME = {
     "Application": "application",
     "ApplicationSpec": "spec",
+    "CallOptions": "spec.options",
+    "Cluster": "hadoop.cluster",
     "Container": "model.result",
     "ContainerState": "model.states",
-    "Environment": "environments",
+    "Environment": "model.environment",
+    "Event": "model.service_status",
     "File": "spec",
     "Knit": "client",
     "KnitError": "errors",
+    "LaunchPlan": "launch.plan",
     "LogCursor": "logs",
+    "LogFile": "logs",
     "LogLine": "logs",
+    "LogWatch": "logs",
     "Outcome": "model.states",
+    "PackageVersion": "model.environment",
+    "Pruned": "hdfs_cache.pruning",
+    "Pushed": "hdfs_cache.environments",
     "Report": "model.report",
     "Result": "model.result",
     "Service": "spec",
+    "ServiceStatus": "model.service_status",
     "State": "model.states",
+    "SubmitOptions": "spec.options",
+    "Why": "monitoring.diagnosis",
 }
 
 __all__ = [
     "Application",
     "ApplicationSpec",
+    "CallOptions",
+    "Cluster",
     "Container",
     "ContainerState",
     "Environment",
+    "Event",
     "File",
     "Knit",
     "KnitError",
+    "LaunchPlan",
     "LogCursor",
+    "LogFile",
     "LogLine",
+    "LogWatch",
     "Outcome",
+    "PackageVersion",
+    "Pruned",
+    "Pushed",
     "Report",
     "Result",
     "Service",
+    "ServiceStatus",
     "State",
+    "SubmitOptions",
+    "Why",
     "errors",
 ]
 

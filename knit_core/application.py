@@ -1,20 +1,29 @@
-"""Application: a handle on one launched application. An id, a client and calls; everything is asked afresh."""
+"""Application: a handle on one launched application. An id, a cluster and calls; everything is asked afresh.
+
+One file above 400 lines, because one class is what its users have in hands; most of the lines are its documentation.
+"""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from knit_container.store import LONGEST_POLL
+from knit_container.store import LONGEST_POLL, KeyValueStore
 from knit_core.errors import (
     ApplicationNotFound,
     KnitError,
     MasterUnreachable,
-    NotFound,
+    QueueRefused,
+    RequestRefused,
     WaitTimeout,
 )
+from knit_core.hadoop import lifecycle
+from knit_core.hadoop.application_master import ApplicationMasterClient
+from knit_core.hadoop.cluster import Cluster
 from knit_core.hadoop.http import RetryPolicy
 from knit_core.hadoop.resource_manager import or_empty
 from knit_core.model.ids import ApplicationId
@@ -26,36 +35,34 @@ from knit_core.model.states import State
 from knit_core.model.units import seconds
 from knit_core.monitoring.diagnosis import Pending, Why, why_ended, why_no_master, why_running
 from knit_core.monitoring.wait import Done, Waiter, drive
-from knit_core.reading import Reading
-from knit_core.steering import Steering
+from knit_core.preflight import queue_problems
 
 if TYPE_CHECKING:
-    from knit_core.client import Knit
-    from knit_core.hadoop.application_master import ApplicationMasterClient
+    from knit_core.logs import LogCursor, LogFile, LogLine, LogWatch
 
 _SHORTEST = 1.0  # seconds
 
 
-class Application(Steering, Reading):
+class Application:
     """One application on the cluster; get it from `Knit.submit` or `Knit.attach`.
 
     Attributes:
         id: `application_…`.
-        knit: the client it came from.
-        submitted: what this process submitted, when it did (a LaunchPlan's description), else None.
+        cluster: where it runs.
     """
 
-    def __init__(self, knit: Knit, app_id: str) -> None:
+    def __init__(self, cluster: Cluster, app_id: str) -> None:
         self.id = str(ApplicationId.parse(app_id))
-        self.knit = knit
-        self._master: ApplicationMasterClient | None = None
+        self.cluster = cluster
 
     def __repr__(self) -> str:
         return f"Application({self.id!r})"
 
     def _repr_html_(self) -> str:
         """Nothing is asked: a notebook that is opened again must not wait for a cluster."""
-        return html_facts("Application", {"id": self.id, "cluster": self.knit.config.settings["resourcemanager"].value})
+        return html_facts(
+            "Application", {"id": self.id, "cluster": self.cluster.config.settings["resourcemanager"].value}
+        )
 
     # -- what is it doing --------------------------------------------------
 
@@ -65,7 +72,7 @@ class Application(Steering, Reading):
         Raises:
             ApplicationNotFound: it has forgotten it (`result` may still know how it ended).
         """
-        return self.knit.resourcemanager.app(self.id)
+        return self.cluster.resourcemanager.app(self.id)
 
     def containers(self, *, patience: float | None = None) -> list[Container]:
         """All its containers: live from the ApplicationMaster, after the end from the result.
@@ -162,12 +169,12 @@ class Application(Steering, Reading):
             ApplicationFailed, ApplicationKilled, ApplicationLost: it ended otherwise than well.
             WaitTimeout: the time is over; the application goes on.
         """
-        waiter, clock = self._waiter(timeout, poll), self.knit.clock
+        waiter, clock = self._waiter(timeout, poll), self.cluster.clock
         report = drive(waiter, self.report, on_report, clock=clock)
         # the NameNode may be away just now: that is forgiven as long as the ResourceManager's faults are
         left = math.inf if waiter.deadline is None else waiter.deadline - (clock.monotonic() - waiter.started)
         reading = RetryPolicy(max(_SHORTEST, min(waiter.patience, left)), clock=clock)
-        result = reading.call(lambda: self.conclude(report), idempotent=True)
+        result = lifecycle.final_result(self.cluster, self.id, report, reading)
         return result.raise_for_outcome() if check else result
 
     def wait_until(self, condition: Callable[[Report], bool], timeout: float | str | None = 60.0) -> Report:
@@ -181,20 +188,8 @@ class Application(Steering, Reading):
             WaitTimeout: the time is over.
             ApplicationNotFound: the ResourceManager has forgotten it.
         """
-        clock = self.knit.clock
-        waiter = self._waiter(timeout, 0.5)
-        while True:
-            try:
-                report = self.report()
-            except KnitError as error:
-                if isinstance(error, ApplicationNotFound):
-                    raise
-                step = waiter.on_error(error, clock.monotonic())
-            else:
-                if condition(report) or report.ended:
-                    return report
-                step = waiter.on_report(report, clock.monotonic())
-            clock.sleep(getattr(step, "seconds", 0.0))
+        limit = None if timeout is None else seconds(timeout)
+        return lifecycle.wait_until(self.cluster, self.id, condition, limit, self.report)
 
     def wait_until_ready(self, *services: str, timeout: float | str = 300.0) -> dict[str, ServiceStatus]:
         """Wait until services (default: all) are ready or have succeeded; all services as they are then.
@@ -203,7 +198,7 @@ class Application(Steering, Reading):
             WaitTimeout: the time is over.
             ApplicationFailed, …: it ended before that.
         """
-        deadline = self.knit.clock.monotonic() + seconds(timeout)
+        deadline = self.cluster.clock.monotonic() + seconds(timeout)
         self.wait_until(lambda report: report.state is State.RUNNING, timeout)
         after, waiter, rows = 0, self._waiter(None, 1.0), dict[str, ServiceStatus]()
         while True:
@@ -212,14 +207,14 @@ class Application(Steering, Reading):
                 wanted = [rows[name] for name in services] if services else list(rows.values())
                 if all(row.state in {"READY", "SUCCEEDED"} for row in wanted):
                     return rows
-                left = max(0.0, min(deadline - self.knit.clock.monotonic(), LONGEST_POLL))
+                left = max(0.0, min(deadline - self.cluster.clock.monotonic(), LONGEST_POLL))
                 after = self.master.get("/events", {"after": str(after), "wait": str(int(left))}, left)["next"]
                 waiter.faulty_since = None
             except KnitError as error:
                 self._bear(error, waiter)
                 if isinstance(error, MasterUnreachable):
                     raise
-            if self.knit.clock.monotonic() > deadline:
+            if self.cluster.clock.monotonic() > deadline:
                 states = ", ".join(f"{row.name} {row.state}" for row in rows.values()) or "none known"
                 raise WaitTimeout(f"{self.id}: not all services were ready within {timeout}: {states}")
 
@@ -230,7 +225,7 @@ class Application(Steering, Reading):
             WaitTimeout: the time is over.
             ApplicationFailed, …: it ended before that.
         """
-        deadline = self.knit.clock.monotonic() + seconds(timeout)
+        deadline = self.cluster.clock.monotonic() + seconds(timeout)
         self.wait_until(lambda report: report.state is State.RUNNING, timeout)
         rows, waiter = list[Container](), self._waiter(None, 1.0)
         while True:
@@ -242,10 +237,10 @@ class Application(Steering, Reading):
                 waiter.faulty_since = None
             except KnitError as error:
                 self._bear(error, waiter)
-            if self.knit.clock.monotonic() > deadline:
+            if self.cluster.clock.monotonic() > deadline:
                 states = ", ".join(f"{c.id} {c.state}" for c in rows) or "none known"
                 raise WaitTimeout(f"{self.id}: not all containers have started within {timeout}: {states}")
-            self.knit.clock.sleep(0.1)
+            self.cluster.clock.sleep(0.1)
 
     def result(self) -> Result | None:
         """How it ended; None while it runs.
@@ -270,19 +265,7 @@ class Application(Steering, Reading):
         A result counts only once YARN says that the application has ended, and only the last attempt's: an attempt
         that was terminated may have written one although another followed.
         """
-        found = self._read_result()
-        if found is not None and (report is None or not report.attempt or found.attempt >= report.attempt):
-            return found
-        if report is not None:
-            return Result.from_report(report)
-        from knit_core.model.states import Outcome
-
-        return Result(
-            self.id,
-            Outcome.LOST,
-            diagnostics=f"the ResourceManager at {self.knit.resourcemanager.address} no longer knows it and it left no result",
-            complete=False,
-        )
+        return lifecycle.final_result(self.cluster, self.id, report)
 
     def kill(self, reason: str = "", grace: float | str = 10.0) -> bool:
         """End it: ask its ApplicationMaster to shut down, after `grace` seconds let YARN kill it.
@@ -299,39 +282,7 @@ class Application(Steering, Reading):
             WaitTimeout: YARN took the order, and `grace` seconds later (10 at least) it had not ended; it will.
             ConnectionFailed, ServiceUnavailable: the ResourceManager is away; whether it ends is not known.
         """
-        try:
-            report = self.report()
-        except ApplicationNotFound:
-            return False
-        if report.ended:
-            return False
-        span = seconds(grace)
-        if span > 0 and report.state is State.RUNNING and self._ask_to_stop(reason):
-            try:
-                self.wait_until(lambda latest: latest.ended, span)
-                return True
-            except (WaitTimeout, ApplicationNotFound):
-                pass
-        span = max(span, 10.0)
-        try:
-            self.knit.resourcemanager.kill(self.id, reason or f"ended by {self.knit.config.user}")
-            self.wait_until(lambda latest: latest.ended, span)
-        except ApplicationNotFound:
-            pass
-        except WaitTimeout:
-            raise WaitTimeout(
-                f"{self.id}: YARN was told to end it and had not done so {span:g} s later. It ends when the "
-                "ResourceManager comes to it; look again, or call kill once more."
-            ) from None
-        return True
-
-    def _ask_to_stop(self, reason: str) -> bool:
-        text = reason or f"ended by {self.knit.config.user}"
-        try:
-            self.master.call("PUT", "/shutdown", {"outcome": "KILLED", "diagnostics": text}, patience=0)
-        except KnitError:
-            return False
-        return True
+        return lifecycle.end(self.cluster, self.id, reason, seconds(grace), self.master)
 
     def why(self) -> Why:
         """Why it waits, or why it ended, and what to do about it.
@@ -339,7 +290,7 @@ class Application(Steering, Reading):
         Raises:
             ApplicationNotFound: nobody knows it.
         """
-        rm, now = self.knit.resourcemanager, int(self.knit.clock.time() * 1000)
+        rm, now = self.cluster.resourcemanager, int(self.cluster.clock.time() * 1000)
         try:
             report = self.report()
         except ApplicationNotFound:
@@ -358,6 +309,159 @@ class Application(Steering, Reading):
         leaves = [queue.path for queue in or_empty(rm.queues) if queue.leaf and queue.running]
         return why_no_master(report, now, nodes, leaves)
 
+    # -- changing it -------------------------------------------------------
+
+    def scale(self, instances: int | None = None, service: str = "main", *, by: int | None = None) -> int:
+        """Change how many instances a service has; the new number.
+
+        Args:
+            instances: the new number, or
+            by: the difference.
+            service: which.
+
+        Raises:
+            NotFound: no such service.
+            RequestRefused: it would have fewer than none, or the application is ending.
+        """
+        if (instances is None) == (by is None):
+            raise ValueError("give instances or by")
+        change = {"instances": instances} if by is None else {"by": by}
+        found = self.master.put(f"/services/{service}/scale", {**change, "token": secrets.token_hex(16)})
+        return int(found["instances"])
+
+    def move(self, queue: str) -> None:
+        """Move it to another queue.
+
+        Raises:
+            QueueRefused: the queue is not there or does not take it.
+        """
+        rm = self.cluster.resourcemanager
+        for problem in queue_problems(queue, or_empty(rm.queues), rm.address, made=False):
+            raise QueueRefused(f"{problem} {self.id} stays where it is.", address=rm.address)
+        rm.move(self.id, queue)
+
+    def set_priority(self, priority: int) -> None:
+        """Give it another priority within its queue."""
+        self.cluster.resourcemanager.set_priority(self.id, priority)
+
+    @cached_property
+    def kv(self) -> KeyValueStore:
+        """Its key-value store, shared with its containers (`knit_container.kv`)."""
+
+        def call(method: str, path: str, body: Any, query: dict[str, str], wait: float) -> Any:
+            return self.master.call(method, path.removeprefix("/api/v1"), body, query, wait)
+
+        return KeyValueStore(call, RequestRefused, self.cluster.clock)
+
+    def kill_container(self, container: str) -> None:
+        """End one container (`main_0`, or YARN's id); its instance leaves the service.
+
+        Raises:
+            NotFound: no such container.
+            RequestRefused: it has ended already.
+        """
+        self.master.put(f"/containers/{container}/kill", {"token": secrets.token_hex(16)})
+
+    def progress(self, fraction: float) -> None:
+        """Set the application's progress, 0.0 to 1.0."""
+        self.master.put("/progress", {"progress": fraction})
+
+    def shutdown(self, outcome: str = "SUCCEEDED", diagnostics: str = "") -> None:
+        """End it in order with an outcome of the caller's choice (a service that would run for ever, say)."""
+        self.master.put("/shutdown", {"outcome": outcome, "diagnostics": diagnostics})
+
+    # -- logs --------------------------------------------------------------
+
+    def logs(
+        self,
+        follow: bool = False,
+        *,
+        services: Iterable[str] | None = None,
+        containers: Iterable[str] | None = None,
+        streams: Iterable[str] | None = None,
+        tail: int | None = None,
+        cursor: LogCursor | None = None,
+        timeout: float | str = 60.0,
+    ) -> Iterator[LogLine]:
+        """Lines of all containers' stdout and stderr, each labelled with its container.
+
+        Args:
+            follow: go on until the application ends; otherwise what is there now.
+            services: only of these.
+            containers: only of these: `main_0` (all attempts of it), YARN's ids, `master` for the ApplicationMaster.
+            streams: names of log files; stdout and stderr by default.
+            tail: only the last so many lines of each stream, of what is there at the beginning.
+            cursor: where to go on; it is moved as lines are handed out.
+            timeout: seconds to wait for the aggregated logs after the end.
+
+        Raises:
+            LogsUnavailable: something is missing or cannot be read (`reason`, `missing`, `files`); what can be had was
+                handed out before.
+            ValueError: a negative `tail`, or a text where a list belongs.
+        """
+        from knit_core.logs import LogReader, Selection
+
+        selection = Selection.of(services, containers, streams, tail)
+        return LogReader(self, selection, cursor, seconds(timeout)).lines(follow)
+
+    def log_files(
+        self,
+        *,
+        services: Iterable[str] | None = None,
+        containers: Iterable[str] | None = None,
+        streams: Iterable[str] | None = None,
+        timeout: float | str = 60.0,
+    ) -> Iterator[LogFile]:
+        """Whole logs, byte for byte, as they are now: one for each container and stream.
+
+            for file in app.log_files():
+                print(file.container, file.stream, file.size, sum(map(len, file)))
+
+        Args:
+            services, containers, streams, timeout: as for `logs`.
+
+        Raises:
+            LogsUnavailable: as for `logs`.
+        """
+        from knit_core.logs import Selection, log_files
+
+        return log_files(self, Selection.of(services, containers, streams), seconds(timeout))
+
+    def watch_logs(self, cursor: LogCursor | None = None) -> LogWatch:
+        """For looking at its logs again and again while it runs, a bounded amount each time, in the caller's thread.
+
+            watch = app.watch_logs()
+            for line in watch.look():
+                print(line)
+
+        Args:
+            cursor: where to begin; it is moved as lines are handed out.
+        """
+        from knit_core.logs import LogWatch
+
+        return LogWatch(self, cursor)
+
+    # -- notes -------------------------------------------------------------
+
+    def note(self, name: str, value: Any) -> None:
+        """Leave a note in its folder on HDFS, over an earlier one; `noted` gives the one or the other, never half of it.
+
+        Behind HttpFS, a writer that is killed in the very moment of replacing leaves no note: `noted` gives None then.
+
+        Args:
+            name: of the note, a file name.
+            value: anything that JSON takes.
+        """
+        self.cluster.hdfs.replace(f"{self.folder}/{name}.json", json.dumps(value).encode())
+
+    def noted(self, name: str) -> Any:
+        """The note of this name; None when there is none, or none that can be understood."""
+        raw = self.cluster.hdfs.read_replaced(f"{self.folder}/{name}.json")
+        try:
+            return None if raw is None else json.loads(raw)
+        except ValueError:
+            return None
+
     # -- inside ------------------------------------------------------------
 
     def _bear(self, error: KnitError, waiter: Waiter) -> None:
@@ -369,35 +473,24 @@ class Application(Steering, Reading):
         if ended:
             self.wait(check=True)
             raise error
-        step = waiter.on_error(error, self.knit.clock.monotonic())
+        step = waiter.on_error(error, self.cluster.clock.monotonic())
         if isinstance(step, Done):
             raise error
-        self.knit.clock.sleep(step.seconds)
+        self.cluster.clock.sleep(step.seconds)
 
     def _waiter(self, timeout: float | str | None, poll: float) -> Waiter:
         deadline = None if timeout is None else seconds(timeout)
-        return Waiter(self.id, deadline, poll, started=self.knit.clock.monotonic())
+        return Waiter(self.id, deadline, poll, started=self.cluster.clock.monotonic())
 
-    @property
+    @cached_property
     def master(self) -> ApplicationMasterClient:
         """Its ApplicationMaster's API."""
-        if self._master is None:
-            self._master = self.knit.master_of(self)
-        return self._master
+        return self.cluster.application_master(self.id, self.report)
 
     @property
     def folder(self) -> str:
         """Its folder on HDFS."""
-        return f"{self.knit.config.staging}/apps/{self.id}"
+        return self.cluster.application_folder(self.id)
 
     def _read_result(self) -> Result | None:
-        try:
-            raw = self.knit.hdfs.read(f"{self.folder}/result.json")
-        except NotFound:
-            return None
-        if raw is None:
-            return None
-        try:
-            return Result.parse(json.loads(raw))
-        except (ValueError, KeyError, TypeError) as error:
-            raise KnitError(f"{self.folder}/result.json on HDFS cannot be read: {error!r}") from None
+        return lifecycle.read_result(self.cluster, self.id)

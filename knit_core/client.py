@@ -1,54 +1,50 @@
-"""Knit: the client. Wiring only; every part can be had by itself."""
+"""Knit: the client. Wiring only; every part can be had by itself.
+
+One file above 400 lines, because one class is what its users have in hands; most of the lines are its documentation.
+"""
 
 from __future__ import annotations
 
-import time
+import contextlib
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from knit_core.application import Application
-from knit_core.config import Config, HadoopConf, load_config
+from knit_core.config import Config, load_config
 from knit_core.config.identity import same_user
 from knit_core.config.proxies import without_user
-from knit_core.errors import ConfigError, RequestRefused, SpecError, UnexpectedReply
-from knit_core.hadoop.application_master import ApplicationMasterClient
+from knit_core.errors import ApplicationEnded, ConfigError, KnitError, SpecError
+from knit_core.hadoop.cluster import Cluster
 from knit_core.hadoop.http import (
-    AuthStrategy,
-    BasicAuth,
-    DirectTransport,
-    Endpoint,
     HttpService,
-    RetryPolicy,
-    SimpleAuth,
 )
 from knit_core.hadoop.resource_manager import ResourceManager
 from knit_core.hadoop.user_key import UserKey
 from knit_core.hadoop.webhdfs import WebHdfs
-from knit_core.hdfs_cache.shared_cache import SharedCache
 from knit_core.hdfs_cache.staging import Progress, Staging
-from knit_core.launch.build_environments import with_environments, without_described
-from knit_core.launch.launcher import Launcher
+from knit_core.launch.launcher import Launch, launch, plan_only
 from knit_core.launch.ledger import Ledger
 from knit_core.launch.plan import APPLICATION_TYPE, LaunchPlan
+from knit_core.launch.storage import LaunchStorage
 from knit_core.model.clock import Clock
+from knit_core.model.deprecation import warn_deprecated
 from knit_core.model.report import Report
 from knit_core.model.representation import Rows, html_facts, one_line
 from knit_core.model.states import ACTIVE, State
 from knit_core.model.units import seconds
-from knit_core.monitoring.wait import PATIENCE
 from knit_core.spec import ApplicationSpec, application_spec
 from knit_core.spec.application import check_options
 
 if TYPE_CHECKING:
-    from knit_core.environments import Environment
+    from typing_extensions import Unpack
 
-_NAMESERVICE = (
-    "{name} has no port in fs.defaultFS, so it probably is a nameservice (several NameNodes under one name), which only "
-    "Hadoop's hdfs-site.xml explains: put that beside core-site.xml (HADOOP_CONF_DIR), or set KNIT_NAMENODE to the web "
-    "addresses of its NameNodes (http://nn1.example.org:9870,http://nn2.example.org:9870)."
-)
+    from knit_core.hdfs_cache.environments import Pushed
+    from knit_core.hdfs_cache.pruning import Pruned
+    from knit_core.logs import LogLine
+    from knit_core.model.environment import Environment
+    from knit_core.model.result import Result
+    from knit_core.spec.options import CallOptions, SubmitOptions
 
 
 class Knit:
@@ -63,17 +59,14 @@ class Knit:
         user: who acts under simple authentication.
         options: settings by name (`knit_core.config.SETTINGS`); they beat the environment and files.
 
+    Attributes:
+        cluster: its connections.
+        upload_progress: called with name, bytes sent, bytes in all while a launch uploads files.
+
     Raises:
         NoClusterFound: no ResourceManager was named anywhere; the message lists every place.
         ConfigError: a setting is unknown or contradictory. No network is used here.
     """
-
-    upload_progress: Progress | None = None
-    #: Seconds after which a service that does not answer is given up, without another try; None: faults are waited out
-    #: within generous budgets. For programs that people watch; set it before the first call.
-    patience: float | None = None
-    #: What its waits read and sleep by. For tests; set it before the first call.
-    clock: Clock = time
 
     def __init__(
         self,
@@ -83,10 +76,9 @@ class Knit:
         options: Mapping[str, Any] | None = None,
         config: Config | None = None,
     ) -> None:
-        self.config = config or load_config(address, options, user=user)
-        self.config.fetch, self.config.fetch_home = self._fetch, self._home
-        self._services: list[HttpService] = []
-        self._direct = DirectTransport(self.config.proxies)
+        self.cluster = Cluster(config or load_config(address, options, user=user))
+        self._storage = LaunchStorage(self.cluster)
+        self.upload_progress: Progress | None = None
 
     def __repr__(self) -> str:
         return one_line("Knit", [("", self.config.settings["resourcemanager"].value), ("user", self.config.user)])
@@ -104,25 +96,23 @@ class Knit:
 
     def close(self) -> None:
         """Close its connections; applications go on."""
-        for service in self._services:
-            service.close()
-        self._direct.close()
+        self.cluster.close()
 
     # -- launching ---------------------------------------------------------
 
     def submit(
         self,
-        spec: ApplicationSpec | Mapping[str, Any] | str,
+        spec: ApplicationSpec | Mapping[str, Any] | str | Sequence[str],
         *,
         key: str | None = None,
         progress: Callable[[str], None] | None = None,
         checks: bool = True,
-        **short: Any,
+        **short: Unpack[SubmitOptions],
     ) -> Application:
         """Launch an application.
 
         Args:
-            spec: an ApplicationSpec, a mapping with its fields, or a command.
+            spec: an ApplicationSpec, a mapping with its fields, or a command (a text, or a list of words).
             key: launch key: calls with the same key give one application, whatever dies or races, until it ended
                 without success or was superseded (`supersede`).
             progress: gets a line per step.
@@ -139,28 +129,39 @@ class Knit:
         """
         if not isinstance(spec, (ApplicationSpec, Mapping)):
             check_options(short, ("key", "progress", "checks"), "Knit.submit")
-        whole = self._with_environments(application_spec(spec, **short), progress, checks)
-        return self.attach(Launcher(self, whole, key, progress, checks).run())
+        return self.attach(launch(self._launch(application_spec(spec, **short), key, progress, checks)))
 
-    def plan(self, spec: ApplicationSpec | Mapping[str, Any] | str, **short: Any) -> LaunchPlan:
+    def plan(
+        self, spec: ApplicationSpec | Mapping[str, Any] | str | Sequence[str], **short: Unpack[SubmitOptions]
+    ) -> LaunchPlan:
         """What `submit` would do with the same arguments, checked as there; nothing is uploaded or submitted.
 
         Environments that the specification describes are built into this machine's cache.
         """
         if not isinstance(spec, (ApplicationSpec, Mapping)):
             check_options(short, (), "Knit.plan")
-        return Launcher(self, self._with_environments(application_spec(spec, **short))).plan()
+        return plan_only(self._launch(application_spec(spec, **short)))
 
-    def _with_environments(
-        self, spec: ApplicationSpec, progress: Callable[[str], None] | None = None, checks: bool = True
-    ) -> ApplicationSpec:
-        """Builds what the specification describes, after a look at the rest: a build may take minutes."""
-        rest = without_described(spec)
-        if rest is None:
-            return spec
-        if checks:
-            Launcher(self, rest).plan()
-        return with_environments(spec, self.create_env, progress)
+    def _launch(
+        self,
+        spec: ApplicationSpec,
+        key: str | None = None,
+        progress: Callable[[str], None] | None = None,
+        checks: bool = True,
+        hook: Callable[[str], None] | None = None,
+    ) -> Launch:
+        """`hook` is called before each step: for tests."""
+        return Launch(
+            self.cluster,
+            self._storage,
+            spec,
+            self.create_env,
+            key,
+            progress,
+            checks,
+            self.upload_progress,
+            hook,
+        )
 
     def start(
         self,
@@ -208,25 +209,91 @@ class Knit:
         packages: Iterable[str] = (),
         channels: Iterable[str] = (),
         *,
+        pip: Iterable[str] = (),
+        file: str | os.PathLike[str] | None = None,
+        prefix: str | os.PathLike[str] | None = None,
+        venv: str | os.PathLike[str] | bool | None = None,
+        archive: str | os.PathLike[str] | None = None,
+        path: str | None = None,
+        python: str = "",
+        variables: Mapping[str, str] | None = None,
+        platform: str | None = None,
         progress: Callable[[Any], None] | None = None,
-        **options: Any,
+        refresh: bool = False,
     ) -> Environment:
         """Build and pack an environment, unless this request was built before.
 
+        Say what it has by packages, channels and pip together, or by one of file, prefix, venv, archive and path.
+
         Args:
-            name: for people.
+            name: a label: letters, digits and `. _ + -`.
             packages: conda specs ("python=3.11", "numpy>=2").
             channels: conda channels, by name or URL; conda-forge when none is given.
+            pip: requirements as pip takes them, installed on top.
+            file: environment.yml, requirements.txt, pyproject.toml, uv.lock, or a lock.
+            prefix: a conda environment installed here, by its folder or its name.
+            venv: True: what is installed for the running Python; or the folder of a virtual environment.
+            archive: a ready archive, local or `hdfs://…`.
+            path: a folder that is there on every node.
+            python: its version ("3.12"), where `packages` do not say it.
+            variables: set in the environment.
+            platform: like "linux-64"; default: Linux on this machine's kind of processor.
             progress: gets the builder's events.
-            options: of `EnvironmentBuilder.create`: pip=["six"], file="environment.yml" (or requirements, a lock, …),
-                prefix=, venv=True, archive=, path=, python=, variables=, platform=, refresh=.
+            refresh: solve again, though the same was asked for before.
 
         Raises:
             SolveError: no solution, in the solver's words.
+            EnvironmentFailed: anything else that stopped the build; see `EnvironmentBuilder.create`.
         """
         from knit_core.environments import EnvironmentBuilder
 
-        return EnvironmentBuilder().create(name, list(packages), list(channels), progress=progress, **options)
+        return EnvironmentBuilder().create(
+            name,
+            list(packages),
+            list(channels),
+            pip=list(pip),
+            file=file,
+            prefix=prefix,
+            venv=venv,
+            archive=archive,
+            path=path,
+            python=python,
+            variables=variables,
+            platform=platform,
+            progress=progress,
+            refresh=refresh,
+        )
+
+    def push_env(self, environment: Environment, progress: Progress | None = None) -> Pushed:
+        """Bring a local environment to HDFS ahead of time; nothing is sent when it is there.
+
+            url = knit.push_env(knit.create_env("science", ["python=3.11", "numpy"])).url
+
+        Args:
+            environment: with a local archive.
+            progress: called with name, bytes sent, bytes in all.
+
+        Raises:
+            BadArchive: it is not a local archive.
+            StagingError: the archive is not there any more, or HDFS does not take it.
+        """
+        from knit_core.hdfs_cache.environments import push
+
+        return push(self.cluster, self.staging, environment, progress)
+
+    def prune_envs(
+        self, *, older_than: float | None = None, keep_size: int | None = None, dry_run: bool = False
+    ) -> Pruned:
+        """Delete from the user's caches on HDFS what was not used for long; never what a running application uses.
+
+        Args:
+            older_than: seconds without use; 30 days when neither this nor a size is given.
+            keep_size: bytes that may stay.
+            dry_run: only say what would go.
+        """
+        from knit_core.hdfs_cache.environments import prune
+
+        return prune(self.cluster, self.staging, older_than=older_than, keep_size=keep_size, dry_run=dry_run)
 
     # -- functions ---------------------------------------------------------
 
@@ -240,7 +307,7 @@ class Knit:
         return_exceptions: bool = False,
         timeout: float | str | None = None,
         progress: Callable[[int, int], None] | None = None,
-        **options: Any,
+        **options: Unpack[CallOptions],
     ) -> Sequence[Any]:
         """`function(item)` for each item, in containers; the values, in the order of the items.
 
@@ -272,26 +339,27 @@ class Knit:
         own = ("workers", "chunk", "return_exceptions", "timeout", "progress")
         check_options(options, own, "Knit.map")
         return run_job(
-            self,
+            self.submit,
             FunctionJob.of_map(function, items, workers, chunk),
             workers=workers,
             return_exceptions=return_exceptions,
             timeout=None if timeout is None else seconds(timeout),
             progress=progress,
             options=options,
+            clock=self.clock,
         )
 
-    def run(
+    def call(
         self,
         function: Callable[..., Any],
         *arguments: Any,
         instances: int | None = None,
         timeout: float | str | None = None,
-        **options: Any,
+        **options: Unpack[CallOptions],
     ) -> Any:
         """`function(*arguments)` in a container; its value. With `instances`, in each of so many; the list by rank.
 
-            shape = knit.run(load, "/data/2026", env=env, memory="4 GiB")
+            shape = knit.call(load, "/data/2026", env=env, memory="4 GiB")
 
         Args:
             function: what to call (`knit_container.instance` tells it its rank); keyword arguments by functools.partial.
@@ -306,18 +374,69 @@ class Knit:
         """
         from knit_core.functions import FunctionJob, run_job
 
-        check_options(options, ("instances", "timeout"), "Knit.run")
+        check_options(options, ("instances", "timeout"), "Knit.call")
         count = 1 if instances is None else instances
         values = run_job(
-            self,
-            FunctionJob.of_run(function, arguments, count),
+            self.submit,
+            FunctionJob.of_call(function, arguments, count),
             workers=count,
             return_exceptions=False,
             timeout=None if timeout is None else seconds(timeout),
             progress=None,
             options=options,
+            clock=self.clock,
         )
         return values[0] if instances is None else values
+
+    def run(
+        self,
+        command: ApplicationSpec | Mapping[str, Any] | str | Sequence[str] | Callable[..., Any],
+        *arguments: Any,
+        output: Callable[[LogLine], object] = print,
+        key: str | None = None,
+        keep: bool = False,
+        progress: Callable[[str], None] | None = None,
+        checks: bool = True,
+        **options: Unpack[SubmitOptions],
+    ) -> Result:
+        """Launch, show the containers' output while it runs, and wait for the end, as the command `knit run` does.
+
+            knit.run("python train.py", instances=4, files=["train.py"])
+
+        Whatever ends this call (Ctrl-C, an exception of `output`) ends the application.
+
+        Args:
+            command: as `spec` of `submit`.
+            arguments: none. A function with its arguments is for `call`; for one release it is forwarded there.
+            output: gets each line.
+            key: launch key, as of `submit`.
+            keep: whatever ends this call leaves the application running.
+            progress: gets a line per step of the launch.
+            checks: look at queue, sizes and files first.
+            options: of `submit`.
+
+        Raises:
+            ApplicationFailed, ApplicationKilled, ApplicationLost: it ended otherwise than well.
+            Exception: as `submit` and `Application.logs`.
+        """
+        if callable(command):
+            warn_deprecated("Knit.run(function, …)", "Knit.call(function, …)")
+            return self.call(command, *arguments, **options)  # type: ignore[no-any-return]
+        if arguments:
+            raise TypeError(f"Knit.run takes one command (a text, or a list of words), not {1 + len(arguments)}")
+        check_options(options, ("output", "key", "keep", "progress", "checks"), "Knit.run")
+        app = self.submit(command, key=key, progress=progress, checks=checks, **options)
+        try:
+            for line in app.logs(follow=True):
+                output(line)
+            return app.wait()
+        except ApplicationEnded:
+            raise
+        except BaseException as error:
+            if not keep:
+                with contextlib.suppress(KnitError):  # what ended it says more than that it could not be ended
+                    app.kill(f"its caller ended: {type(error).__name__}")
+            raise
 
     # -- finding -----------------------------------------------------------
 
@@ -327,7 +446,7 @@ class Knit:
         Raises:
             BadApplicationId: the text is not an application id.
         """
-        return Application(self, app_id)
+        return Application(self.cluster, app_id)
 
     def list(
         self,
@@ -395,84 +514,56 @@ class Knit:
 
     # -- parts -------------------------------------------------------------
 
-    @cached_property
+    @property
+    def config(self) -> Config:
+        """The settings, each with its source."""
+        return self.cluster.config
+
+    @property
+    def clock(self) -> Clock:
+        """What its waits read and sleep by. For tests; set it before the first call."""
+        return self.cluster.clock
+
+    @clock.setter
+    def clock(self, clock: Clock) -> None:
+        self.cluster.clock = clock
+
+    @property
+    def patience(self) -> float | None:
+        """Seconds after which a service that does not answer is given up, without another try; None: faults are waited
+        out within generous budgets. For programs that people watch; set it before the first call."""
+        return self.cluster.patience
+
+    @patience.setter
+    def patience(self, seconds: float | None) -> None:
+        self.cluster.patience = seconds
+
+    @property
     def resourcemanager(self) -> ResourceManager:
         """The ResourceManager's API."""
-        return ResourceManager(self._service("ResourceManager", self.config.resourcemanagers))
+        return self.cluster.resourcemanager
 
-    @cached_property
+    @property
     def hdfs(self) -> WebHdfs:
         """HDFS."""
-        service, name = self._service("NameNode", self.config.namenodes.value.split(",")), self.config.nameservice
-        if name:
-            service.endpoint = replace(service.endpoint, unknown=_NAMESERVICE.format(name=name))
-        return WebHdfs(service)
+        return self.cluster.hdfs
 
-    @cached_property
-    def staging(self) -> Staging:
-        """The staging folder."""
-        replication = self.config.get("replication")
-        root = (self.config.get("shared_cache") or "").rstrip("/")
-        trusted = tuple(name for name in (self.config.get("shared_trust") or "").replace(",", " ").split())
-        shared = SharedCache(self.hdfs, root, self.config.user, trusted) if root else None
-        return Staging(self.hdfs, self.config.staging, int(replication) if replication else None, shared)
-
-    @cached_property
-    def ledger(self) -> Ledger:
-        """The launch records."""
-        return Ledger(self.hdfs, self.config.staging)
-
-    @cached_property
+    @property
     def user_key(self) -> UserKey:
         """The user's key."""
-        return UserKey(self.hdfs, self.config.staging)
+        return self.cluster.user_key
 
-    @cached_property
+    @property
     def nodes(self) -> HttpService:
         """Requests to NodeManagers (their addresses differ by call)."""
-        return self._service("NodeManager", [self.resourcemanager.address])
+        return self.cluster.nodes
 
-    def master_of(self, application: Application) -> ApplicationMasterClient:
-        """The API of an application's ApplicationMaster."""
-        service = self._master_service
-        return ApplicationMasterClient(
-            application.id,
-            lambda: self.user_key.application_secret(application.id),
-            application.report,
-            self._direct,
-            lambda: service.session,
-            self._auth,
-            PATIENCE if self.patience is None else self.patience,
-            self.clock,
-        )
+    @property
+    def staging(self) -> Staging:
+        """The staging folder."""
+        return self._storage.staging
 
-    @cached_property
-    def _master_service(self) -> HttpService:
-        return self._service("ApplicationMaster", [self.resourcemanager.address])
-
-    @cached_property
-    def _auth(self) -> AuthStrategy:
-        if self.config.get("auth") == "basic":
-            return BasicAuth(self.config.user, self.config.get("password") or "")
-        return SimpleAuth(self.config.user)
-
-    def _service(self, name: str, addresses: Iterable[str]) -> HttpService:
-        ca = self.config.get("ca")
-        verify: bool | str = True if ca is None else (False if ca.lower() == "false" else ca)
-        endpoint, retry = Endpoint(name, tuple(addresses), self._auth, verify), RetryPolicy(clock=self.clock)
-        endpoint = replace(endpoint, proxies=self.config.proxies)
-        if self.patience is not None:
-            endpoint = replace(endpoint, timeout=(min(endpoint.timeout[0], self.patience), self.patience))
-            retry = replace(retry, budget=0)
-        service = HttpService(endpoint, retry)
-        self._services.append(service)
-        return service
-
-    def _fetch(self) -> HadoopConf | None:
-        return self.resourcemanager.conf()
-
-    def _home(self) -> str:
-        try:
-            return self.hdfs.home()
-        except (RequestRefused, UnexpectedReply):  # a gateway that does not know the question
-            return ""
+    @property
+    def ledger(self) -> Ledger:
+        """The launch records."""
+        return self._storage.ledger

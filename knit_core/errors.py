@@ -19,8 +19,9 @@
     ├── LedgerError                  a launch record contradicts what happened
     ├── EnvironmentFailed            an environment could not be described, built or packed
     │   ├── SolveError               no solution, or a package that no channel has
-    │   ├── BadEnvironmentName, BadEnvironmentFile, BadPackageSpec, BadLock, BadArchive, PrefixChanged
-    │   ├── ChannelUnreachable, SolverMissing, DiskFull
+    │   ├── BadEnvironmentName       a name that cannot be a file name, a label and a URL segment alike
+    │   ├── BadArchive               not an archive that YARN unpacks, or no environment in it
+    │   ├── BadEnvironmentFile, BadPackageSpec, BadLock, PrefixChanged, ChannelUnreachable, SolverMissing, DiskFull
     │   │                            (knit_core.environments.errors)
     │   └── PlatformMismatch         built for another platform than the nodes'
     ├── FunctionRefused              a function that cannot be sent: not picklable, or another Python there
@@ -187,6 +188,14 @@ class LedgerError(KnitError):
 
 class EnvironmentFailed(KnitError):
     """An environment could not be described, built or packed."""
+
+
+class BadEnvironmentName(EnvironmentFailed, ValueError):
+    """The name has characters that a label must not have."""
+
+
+class BadArchive(EnvironmentFailed, ValueError):
+    """The file is not an archive that YARN unpacks, is not there, or the folder is not an environment."""
 
 
 class SolveError(EnvironmentFailed):

@@ -66,7 +66,7 @@ class FakeApplication:
     """
 
     def __init__(self, knit: FakeKnit, app_id: str, spec: ApplicationSpec, tags: Sequence[str]) -> None:
-        self.knit, self.id, self.spec = knit, app_id, spec
+        self.cluster, self.id, self.spec = knit, app_id, spec
         self.kills: list[str] = []
         self.lines: list[str] = []
         self.notes: dict[str, Any] = {}

@@ -91,7 +91,7 @@ def readable(url: str, user: str) -> bool:
 
 def seen(app: Application) -> dict[str, Any]:
     """As the ResourceManager describes it."""
-    found: dict[str, Any] = rm(app.knit.resourcemanager.address, f"apps/{app.id}", user="alice")["app"]
+    found: dict[str, Any] = rm(app.cluster.resourcemanager.address, f"apps/{app.id}", user="alice")["app"]
     return found
 
 

@@ -13,16 +13,27 @@ PAGE = ROOT / "docs" / "api.md"
 
 #: Section → what its users import, by the name that they import it with.
 SECTIONS = {
-    "Launching": ("knit_core.Knit", "knit_core.Application"),
+    "Launching": ("knit_core.Knit", "knit_core.Application", "knit_core.LaunchPlan"),
     "Specifications": ("knit_core.ApplicationSpec", "knit_core.Service", "knit_core.File"),
     "What comes back": (
         "knit_core.Result",
         "knit_core.Container",
         "knit_core.Report",
+        "knit_core.ServiceStatus",
+        "knit_core.Event",
+        "knit_core.Why",
         "knit_core.LogLine",
+        "knit_core.LogFile",
+        "knit_core.LogWatch",
         "knit_core.LogCursor",
     ),
-    "Environments": ("knit_core.Environment", "knit_core.environments.EnvironmentBuilder"),
+    "Environments": (
+        "knit_core.Environment",
+        "knit_core.PackageVersion",
+        "knit_core.environments.EnvironmentBuilder",
+        "knit_core.Pushed",
+        "knit_core.Pruned",
+    ),
     "Inside containers": ("knit_container",),
     "Dask": ("knit_core.dask_yarn.DaskYARNCluster",),
     "Airflow": (

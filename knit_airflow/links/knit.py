@@ -126,11 +126,11 @@ def xcoms(pages: dict[str, str]) -> dict[str, str]:
 
 def _kept_logs(application: Application) -> str:
     """The log server's page of an ended application's container; empty without a log server, or with several."""
-    server = application.knit.config.cluster_property("yarn.log.server.url", "")
+    server = application.cluster.config.cluster_property("yarn.log.server.url", "")
     if not server:
         return ""
     rows = [row for row in application.containers(patience=0) if row.yarn and row.started_at]
     if len(rows) != 1:
         return ""
-    row, user = rows[0], application.knit.config.user
+    row, user = rows[0], application.cluster.config.user
     return f"{server.rstrip('/')}/{row.node}/{row.yarn}/{row.yarn}/{user}"

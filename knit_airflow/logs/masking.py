@@ -111,7 +111,7 @@ def _spellings(raw: bytes) -> set[str]:
 
 
 def _secret(application: Application) -> bytes:
-    return application.knit.user_key.application_secret(application.id)
+    return application.cluster.user_key.application_secret(application.id)
 
 
 def _key(application: Application) -> bytes:

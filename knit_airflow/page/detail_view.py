@@ -43,7 +43,7 @@ def view_of(application: Application, nodes_and_queues: Any | Callable[[], Any])
     elif report.state is State.RUNNING:
         try:
             services, containers = application.services(), application.containers()
-            pending = [Pending.parse(row) for row in application.knit.resourcemanager.pending(application.id)]
+            pending = [Pending.parse(row) for row in application.cluster.resourcemanager.pending(application.id)]
             nodes = _made(nodes_and_queues).nodes if any(each.count for each in pending) else ()
             why = why_running(report, services, containers, pending if nodes else (), nodes, now)
         except KnitError as error:  # its ApplicationMaster restarts, say; the rest is known all the same

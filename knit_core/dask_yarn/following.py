@@ -46,7 +46,7 @@ class Follower:
             except KnitError:
                 if self._has_ended():
                     return
-                pause(self._stop, _PAUSE, self._app.knit.clock)
+                pause(self._stop, _PAUSE, self._app.cluster.clock)
 
     def _has_ended(self) -> bool:
         try:

@@ -93,7 +93,7 @@ def wait_for_scheduler(app: Application, timeout: float) -> Scheduler:
         WaitTimeout: not in time; the message says what the application waits for.
         ApplicationFailed, …: it ended before that, with its last lines.
     """
-    clock = app.knit.clock
+    clock = app.cluster.clock
     deadline = clock.monotonic() + timeout
     try:
         app.wait_until_ready(SCHEDULER, timeout=timeout)

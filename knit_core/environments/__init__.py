@@ -8,7 +8,6 @@ Importing this is cheap: neither a solver nor conda-pack is loaded before someth
 """
 
 from knit_core.environments.builder import EnvironmentBuilder
-from knit_core.environments.environment import Environment, PackageVersion
 from knit_core.environments.environment_input import Wanted
 from knit_core.environments.errors import (
     BadArchive,
@@ -26,6 +25,7 @@ from knit_core.environments.errors import (
 )
 from knit_core.environments.plan import EnvironmentPlan
 from knit_core.environments.progress import Progress, Stage
+from knit_core.model.environment import Environment, PackageVersion
 
 __all__ = [
     "BadArchive",

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from knit_core.environments.cache import ARCHIVE_NAME, LOCK_FILE, Cache, default_cache_dir
-from knit_core.environments.environment import Environment, checked_name, utc
 from knit_core.environments.environment_input import StrPath, Wanted, Wish
 from knit_core.environments.errors import BadArchive, BadLock, BadPackageSpec, DiskFull, EnvironmentFailed
 from knit_core.environments.plan import EnvironmentPlan
 from knit_core.environments.progress import Progress, ProgressCallback, Stage, silent
 from knit_core.environments.request import SOLVERS, Request, runs_here
+from knit_core.model.environment import Environment, checked_name, utc
 from knit_core.model.units import counted
 
 if TYPE_CHECKING:

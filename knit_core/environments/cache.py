@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from knit_core.environments.environment import Environment
+from knit_core.model.environment import Environment
 
 ARCHIVE_NAME = "environment.tar.gz"
 LOCK_FILE = "knit.lock"

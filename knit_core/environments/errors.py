@@ -3,11 +3,11 @@
 EnvironmentFailed
 ├── SolveError            (knit_core.errors) no solution, or a package that no channel has
 ├── PlatformMismatch      (knit_core.errors) a platform that no YARN node has
-├── BadEnvironmentName    a name that cannot be a file name, a label and a URL segment alike
+├── BadEnvironmentName    (knit_core.errors) a name that cannot be a file name, a label and a URL segment alike
 ├── BadPackageSpec        no packages, or one that is not a package specification
 ├── BadEnvironmentFile    an environment.yml, requirements file or the like that says what cannot be
 ├── BadLock               a lock file that is broken, or a package that is not the one it names
-├── BadArchive            not an archive that YARN unpacks, or no environment in it
+├── BadArchive            (knit_core.errors) not an archive that YARN unpacks, or no environment in it
 ├── PrefixChanged         an installed environment changed while it was packed (transient)
 ├── ChannelUnreachable    a channel did not answer (transient) or is not one (not transient)
 ├── SolverMissing         neither py-rattler nor the conda that was asked for is here
@@ -16,7 +16,7 @@ EnvironmentFailed
 
 from __future__ import annotations
 
-from knit_core.errors import EnvironmentFailed, PlatformMismatch, SolveError
+from knit_core.errors import BadArchive, BadEnvironmentName, EnvironmentFailed, PlatformMismatch, SolveError
 
 __all__ = [
     "BadArchive",
@@ -34,10 +34,6 @@ __all__ = [
 ]
 
 
-class BadEnvironmentName(EnvironmentFailed, ValueError):
-    """The name has characters that a label must not have."""
-
-
 class BadPackageSpec(EnvironmentFailed, ValueError):
     """No package was asked for, or something that is not a package specification."""
 
@@ -48,10 +44,6 @@ class BadEnvironmentFile(EnvironmentFailed, ValueError):
 
 class BadLock(EnvironmentFailed, ValueError):
     """A lock file cannot be read, or a package is not the one whose digest it has."""
-
-
-class BadArchive(EnvironmentFailed, ValueError):
-    """The file is not an archive that YARN unpacks, is not there, or the folder is not an environment."""
 
 
 class ChannelUnreachable(EnvironmentFailed):
@@ -71,7 +63,18 @@ class PrefixChanged(EnvironmentFailed):
 
 
 class SolverMissing(EnvironmentFailed):
-    """The program or library that solves for packages is not installed here."""
+    """A program or library that builds environments is not installed here."""
+
+    @classmethod
+    def extra(cls, what: str, otherwise: str = "") -> SolverMissing:
+        """What comes with the extra `env` is missing.
+
+        Args:
+            what: its name and what it does.
+            otherwise: another remedy.
+        """
+        more = f", or {otherwise}" if otherwise else ""
+        return cls(f"{what} is not installed here: pip install 'knit-yarn[env]'{more}")
 
 
 class DiskFull(EnvironmentFailed):

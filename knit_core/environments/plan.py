@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from knit_core.environments.environment import Environment
 from knit_core.environments.solution import Solution
+from knit_core.model.environment import Environment
 from knit_core.model.representation import shown
 
 

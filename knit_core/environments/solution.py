@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from knit_core.environments.environment import PackageVersion
 from knit_core.environments.request import without_secrets
+from knit_core.model.environment import PackageVersion
 
 #: Part of every environment's and member's key: raise it when the same packages have to give another archive.
 ARCHIVE_FORMAT = 2

@@ -67,7 +67,7 @@ class FunctionJob:
         return cls(function, calls, chunk or max(1, math.ceil(len(calls) / (workers * _CHUNKS_PER_WORKER))))
 
     @classmethod
-    def of_run(cls, function: Callable[..., Any], arguments: tuple[Any, ...], instances: int) -> FunctionJob:
+    def of_call(cls, function: Callable[..., Any], arguments: tuple[Any, ...], instances: int) -> FunctionJob:
         """`function(*arguments)` in each of so many containers.
 
         Raises:

@@ -21,11 +21,11 @@ from knit_core.errors import (
     WaitTimeout,
 )
 from knit_core.functions.job import FunctionJob, exception_of, outcome
+from knit_core.model.clock import Clock
 from knit_core.monitoring.wait import PATIENCE, Done, Waiter
 
 if TYPE_CHECKING:
     from knit_core.application import Application
-    from knit_core.client import Knit
 
 _DOWNLOADS = 4
 _LOOK = 5.0  # seconds between looks at whether the application still runs
@@ -33,7 +33,7 @@ COMMAND = 'exec "${PYTHON_BIN:-python3}" -m knit_container.functions'
 
 
 def run_job(
-    knit: Knit,
+    submit: Callable[[dict[str, Any]], Application],
     job: FunctionJob,
     *,
     workers: int,
@@ -41,17 +41,19 @@ def run_job(
     timeout: float | None,
     progress: Callable[[int, int], None] | None,
     options: Mapping[str, Any],
+    clock: Clock,
 ) -> list[Any]:
     """The values of all calls, in their order.
 
     Args:
-        knit: the client.
+        submit: launches a specification (`Knit.submit`).
         job: what to call.
         workers: containers.
         return_exceptions: exceptions stand among the values; otherwise the first one ends the application and is raised.
         timeout: seconds for all of it.
         progress: called with chunks done and chunks in all.
         options: of `Knit.submit`.
+        clock: what the time-out is counted by.
 
     Raises:
         FunctionRefused: before anything is launched: not picklable, or another Python in the environment.
@@ -61,11 +63,10 @@ def run_job(
     _check(workers, options)
     if not job.calls:
         return []
-    clock = knit.clock
     deadline = None if timeout is None else clock.monotonic() + timeout
     with tempfile.TemporaryDirectory(prefix="knit-job-") as folder:
         path = job.write(Path(folder))
-        app = knit.submit(_spec(job, min(workers, job.chunks), path, options))
+        app = submit(_spec(job, min(workers, job.chunks), path, options))
     try:
         _await_chunks(app, job, return_exceptions, deadline, progress)
         app.wait(timeout=None if deadline is None else max(1.0, deadline - clock.monotonic()))
@@ -75,7 +76,7 @@ def run_job(
         raise
     finally:
         with contextlib.suppress(KnitError):  # what stays is deleted with the application's folder
-            knit.hdfs.delete(f"{app.folder}/results", recursive=True)
+            app.cluster.hdfs.delete(f"{app.folder}/results", recursive=True)
 
 
 def prepare(job: FunctionJob, workers: int, folder: Path, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -180,7 +181,7 @@ def _finished(app: Application, deadline: float | None) -> Iterator[tuple[int, i
 
     The ResourceManager may be away for as long as `Application.wait` forgives it, too.
     """
-    clock = app.knit.clock
+    clock = app.cluster.clock
     app.wait_until(lambda report: bool(report.master), timeout=_left(app, deadline, None))
     position: int | None = None
     looks, calls = (Waiter(app.id, started=clock.monotonic()) for _ in range(2))
@@ -205,7 +206,7 @@ def _finished(app: Application, deadline: float | None) -> Iterator[tuple[int, i
 
 def _over(app: Application, looks: Waiter) -> bool:
     """Whether it has ended, as far as is known; faults are counted in `looks`."""
-    now = app.knit.clock.monotonic
+    now = app.cluster.clock.monotonic
     try:
         report = app.report()
     except KnitError as error:
@@ -216,7 +217,7 @@ def _over(app: Application, looks: Waiter) -> bool:
 def _left(app: Application, deadline: float | None, most: float | None) -> float | None:
     if deadline is None:
         return most
-    left = max(1.0, deadline - app.knit.clock.monotonic())
+    left = max(1.0, deadline - app.cluster.clock.monotonic())
     return left if most is None else min(most, left)
 
 
@@ -229,17 +230,17 @@ def _values(app: Application, job: FunctionJob, return_exceptions: bool) -> list
 def _values_of(app: Application, chunk: int, return_exceptions: bool) -> list[Any]:
     """The values of one chunk, by way of a file on the disk: they may be large."""
     values: list[Any] = []
-    app.knit.staging.check()  # what is unpickled is code: nobody else may have written it
+    app.cluster.check_staging()  # what is unpickled is code: nobody else may have written it
     with tempfile.TemporaryFile() as file:
 
         def fetch() -> None:
             file.seek(0)
             file.truncate()
-            for piece in app.knit.hdfs.stream(f"{app.folder}/results/{chunk}"):
+            for piece in app.cluster.hdfs.stream(f"{app.folder}/results/{chunk}"):
                 file.write(piece)
 
         # what is lost here is the work of all containers: HDFS may be away for as long as the ResourceManager
-        retry = app.knit.hdfs.http.retry
+        retry = app.cluster.hdfs.retry
         replace(retry, budget=PATIENCE if retry.budget else 0.0).call(fetch, idempotent=True)
         size = file.tell()
         file.seek(0)

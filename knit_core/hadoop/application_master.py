@@ -6,6 +6,7 @@ own (signed) answer.
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 import time
@@ -22,6 +23,7 @@ from knit_core.model.clock import Clock
 from knit_core.model.report import Report
 from knit_core.monitoring.wait import PATIENCE
 
+log = logging.getLogger(__name__)
 _CONNECT, _READ = 3.0, 30.0  # seconds
 _CORRECTIONS = 3
 _SOONEST = 0.1  # seconds between two rounds over all ways
@@ -222,6 +224,7 @@ class ApplicationMasterClient:
                 allow_redirects=False,
             )
             status, content = response.status_code, response.content
+        log.debug("%s %s%s: %d", method, route, path, status)  # the query has the signature
         return status, open_reply(secret, signed["knonce"], status, content)
 
     def _refusal(self, status: int, reply: Any, method: str, path: str) -> KnitError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,6 +13,7 @@ from hdfs.util import HdfsError
 from knit_core.hadoop.http import HttpService
 from knit_core.hadoop.http.service import base_of, remote_exception
 
+log = logging.getLogger(__name__)
 _STANDBY = {"StandbyException", "RetriableException"}  # the library asks the next NameNode
 TRANSIENT = {*_STANDBY, "SafeModeException"}
 # What servers say while something behind them restarts or is gone: a DataNode that cannot reach the NameNode, HttpFS the
@@ -54,6 +56,8 @@ class HdfsClient(Client):  # type: ignore[misc]  # the library has no types
             headers={"Content-Type": "application/octet-stream"},  # HttpFS wants it
             **kwargs,
         )
+        place = urlsplit(url)
+        log.debug("%s %s %s%s: %d", params.get("op", method), method, place.netloc, place.path, response.status_code)
         if response.status_code < 400:
             return response
         exception, message = remote_exception(response)

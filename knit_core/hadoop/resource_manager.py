@@ -132,7 +132,7 @@ class ResourceManager:
             retry=retry,
         )
 
-    def app(self, app_id: str) -> Report:
+    def app(self, app_id: str, retry: RetryPolicy | None = None) -> Report:
         """One application.
 
         A ResourceManager that restarts answers before it has read its own records, and knows no application then: that
@@ -143,7 +143,7 @@ class ResourceManager:
             ServiceUnavailable: it is starting.
         """
         # waited out within the budget, as every fault that passes; so the requests themselves are not tried again
-        return self.http.policy().call(lambda: self._app(app_id), idempotent=True)
+        return self.http.policy(retry).call(lambda: self._app(app_id), idempotent=True)
 
     def _app(self, app_id: str) -> Report:
         action = f"ask for {app_id}"

@@ -32,7 +32,7 @@ from knit_core.errors import (
     UnexpectedReply,
 )
 from knit_core.hadoop.hdfs_client import BUSY, TRANSIENT, HdfsClient, NotServing, base_of_request, flag, passes
-from knit_core.hadoop.http import HttpService
+from knit_core.hadoop.http import HttpService, RetryPolicy
 from knit_core.model.clock import Clock
 from knit_core.model.cluster_facts import FileStatus
 from knit_core.model.hadoop_json import rows
@@ -46,9 +46,19 @@ _SWAPS = 20  # tries to replace a file where others do so at the same time
 class WebHdfs:
     """Typed calls to HDFS."""
 
-    def __init__(self, http: HttpService) -> None:
+    def __init__(self, http: HttpService, retry: RetryPolicy | None = None) -> None:
         self.http = http
         self.client = HdfsClient(http)
+        self._retry = retry
+
+    def waiting(self, retry: RetryPolicy) -> WebHdfs:
+        """The same HDFS, whose faults are waited out by another policy."""
+        return WebHdfs(self.http, retry)
+
+    @property
+    def retry(self) -> RetryPolicy:
+        """When calls are tried again."""
+        return self._retry or self.http.retry
 
     @property
     def address(self) -> str:
@@ -250,7 +260,7 @@ class WebHdfs:
 
         try:
             # an upload takes as long as it takes: each try has that time, and they are counted
-            return replace(self.http.retry, tries=_UPLOADS).call(put, idempotent=True)
+            return replace(self.retry, tries=_UPLOADS).call(put, idempotent=True)
         except BaseException:
             for other in left:
                 self._forget(other)
@@ -295,7 +305,7 @@ class WebHdfs:
                 if error.exception not in {"FileAlreadyExistsException", "AlreadyBeingCreatedException"}:
                     raise
 
-        self.http.retry.call(put, idempotent=True)
+        self.retry.call(put, idempotent=True)
 
     def rename_new(self, source: str, target: str) -> bool:
         """Rename to a name that is free; False when it is taken. Atomic: of several callers one gets True.
@@ -366,7 +376,7 @@ class WebHdfs:
             except (HdfsError, requests.RequestException, KeyError, TypeError) as error:
                 raise self._error(error, action) from None
 
-        return self.http.retry.call(once, idempotent=True)
+        return self.retry.call(once, idempotent=True)
 
     def _error(self, error: Exception, action: str) -> KnitError:
         """The library's error as ours."""

@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from knit_core.errors import ConfigError, KnitError, NotAuthorized, StagingError
+from knit_core.hadoop.cluster import Cluster
 from knit_core.hadoop.ownership import check_staging
 from knit_core.hadoop.webhdfs import WebHdfs
 from knit_core.hdfs_cache.leases import Leases, entry_of, withdraw
@@ -43,6 +44,16 @@ class Staging:
         self.hdfs, self.folder, self.replication, self.shared = hdfs, folder, replication, shared
         self.leases = Leases(hdfs, f"{folder}/leases")
         self._ready = False
+
+    @classmethod
+    def of(cls, cluster: Cluster) -> Staging:
+        """The staging folder of the cluster's user, with the shared cache where one is set."""
+        config, hdfs = cluster.config, cluster.hdfs
+        replication = config.get("replication")
+        root = (config.get("shared_cache") or "").rstrip("/")
+        trusted = tuple((config.get("shared_trust") or "").replace(",", " ").split())
+        shared = SharedCache(hdfs, root, config.user, trusted) if root else None
+        return cls(hdfs, config.staging, int(replication) if replication else None, shared)
 
     def prepare(self) -> None:
         """Make the folder with mode 700.

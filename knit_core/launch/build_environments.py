@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from knit_core.spec import ApplicationSpec, EnvironmentRef
 
 if TYPE_CHECKING:
-    from knit_core.environments import Environment
+    from knit_core.model.environment import Environment
 
 
-def with_environments(
+def build_environments(
     spec: ApplicationSpec, create: Callable[..., Environment], say: Callable[[str], None] | None = None
 ) -> ApplicationSpec:
     """The specification with every environment where it is; what was built before is not built again.

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from knit_core.config import Config, HadoopConf
 from knit_core.errors import ConfigError, RequestRefused
+from knit_core.hadoop.cluster import Cluster
 from knit_core.hadoop.resource_manager import ResourceManager, or_empty
 from knit_core.model.clock import Clock
 from knit_core.model.cluster_facts import (
@@ -30,20 +31,28 @@ _NODES = 60.0  # seconds; NodeManagers ask every 30 s for a ResourceManager that
 _ALL_NODES = 2.0  # seconds without another one after the first
 
 
-def ask_cluster(
-    rm: ResourceManager, config: Config, spec: ApplicationSpec, *, app_id: str | None = None, checks: bool = True
+def query_cluster(
+    cluster: Cluster, spec: ApplicationSpec, say: Callable[[str], None], *, checks: bool = True
 ) -> ClusterFacts:
-    """Facts for one launch.
+    """Facts for one launch, among them a new application id. NodeManagers that come back are waited for.
 
     Args:
-        rm, config: of the cluster.
+        cluster: which.
         spec: what should run.
-        app_id: the id to launch under; None: a fresh one.
+        say: gets a line for people when NodeManagers are waited for.
         checks: also what only preflight needs: queues, totals, nodes, labels.
 
     Raises:
         ServiceError: the ResourceManager cannot be asked.
     """
+    rm, config = cluster.resourcemanager, cluster.config
+    facts = _query(rm, config, spec, checks)
+    if facts.totals is not None and not facts.totals.nodes and await_nodes(rm, say, cluster.clock):
+        facts = replace(_query(rm, config, spec, checks), new=facts.new)
+    return facts
+
+
+def _query(rm: ResourceManager, config: Config, spec: ApplicationSpec, checks: bool) -> ClusterFacts:
     with ThreadPoolExecutor(5) as pool:
         new = pool.submit(rm.new_application)
         conf = pool.submit(config.learn)
@@ -56,7 +65,7 @@ def ask_cluster(
         switches = switches_of(conf.result())
         facts = cluster_facts(
             config,
-            replace(fresh, id=app_id) if app_id else fresh,
+            fresh,
             tuple(queues.result()) if queues else (),
             totals.result() if totals else None,
         )
@@ -225,4 +234,4 @@ def _or_none(call: Callable[[], T]) -> T | None:
         return None
 
 
-__all__ = ["ask_cluster", "await_nodes", "cluster_facts", "switches_of"]
+__all__ = ["await_nodes", "cluster_facts", "query_cluster", "switches_of"]

@@ -132,7 +132,7 @@ class LocalCluster:
         if not self.state_dir.exists():
             return 0
         with self._locked(say):
-            count = self._stop(self._names(), say)
+            count = self._stop(self._names(), say, grace=0.0 if delete else GRACE)  # nothing is left to be saved
             if delete:
                 bringup.remove(self.state_dir)
             return count
@@ -307,13 +307,13 @@ class LocalCluster:
             attempt.stop()
             raise
 
-    def _stop(self, names: Sequence[str], say: Progress) -> int:
+    def _stop(self, names: Sequence[str], say: Progress, grace: float = GRACE) -> int:
         """End daemons; with a NodeManager its containers, which are in sessions of their own."""
         found = {name: ProcessRecord.read(daemons.pid_file(self.state_dir, name)) for name in names}
         living = {name: record for name, record in found.items() if record and record.alive}
         if living:
             say(Step("stop", "stopping " + " · ".join(living)))
-        processes.end(living.values(), GRACE)
+        processes.end(living.values(), grace)
         local_dirs = [
             str(hadoop_conf.node_dir(self.state_dir, daemons.node_number(name)) / "local")
             for name in names

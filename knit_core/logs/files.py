@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from knit_core.errors import ConnectionFailed, MissingLog, NotFound
 from knit_core.logs.aggregated.read_aggregated import EndedLogs, unavailable
+from knit_core.logs.application import LoggedApplication
 from knit_core.logs.lines import LogCursor, LogLine, blocks
 from knit_core.logs.live.follow_application import RunningUploads, master_row
 from knit_core.logs.live.follow_container import ContainerReader
@@ -18,9 +18,6 @@ from knit_core.logs.selection import Selection
 from knit_core.logs.streams import without
 from knit_core.model.representation import shown
 from knit_core.model.result import Container
-
-if TYPE_CHECKING:
-    from knit_core.application import Application
 
 
 @shown
@@ -68,7 +65,7 @@ class LogFile:
         return path
 
 
-def log_files(application: Application, selection: Selection, timeout: float) -> Iterator[LogFile]:
+def log_files(application: LoggedApplication, selection: Selection, timeout: float) -> Iterator[LogFile]:
     """See `Application.log_files`."""
     names: set[str] = set()
     for row, stream, size, pieces in _logs(application, selection, timeout):
@@ -82,7 +79,7 @@ def log_files(application: Application, selection: Selection, timeout: float) ->
 _Log = tuple[Container, str, int, Iterator[bytes]]
 
 
-def _logs(application: Application, selection: Selection, timeout: float) -> Iterator[_Log]:
+def _logs(application: LoggedApplication, selection: Selection, timeout: float) -> Iterator[_Log]:
     reader = LogReader(application, selection, timeout=timeout)
     report = reader.report()
     if report is None or report.ended:
@@ -98,12 +95,12 @@ def _logs(application: Application, selection: Selection, timeout: float) -> Ite
         rows += [master] if master else []
         selection.check(rows)
         rows = [row for row in rows if selection.wants(row)]
-        uploads = RunningUploads(reader.aggregated(report), application.knit.clock)
+        uploads = RunningUploads(reader.aggregated(report), application.cluster.clock)
     yield from _on_nodes(application, reader, rows, uploads, selection)
 
 
 def _on_nodes(
-    application: Application,
+    application: LoggedApplication,
     reader: LogReader,
     rows: list[Container],
     uploads: RunningUploads | None,
@@ -111,7 +108,7 @@ def _on_nodes(
 ) -> Iterator[_Log]:
     missing = []
     for row in rows:
-        node = NodeLogs(application.knit.nodes, row.node_http, reader.scheme)
+        node = NodeLogs(application.cluster.nodes, row.node_http, reader.scheme)
         seen = 0
         try:
             one = ContainerReader(

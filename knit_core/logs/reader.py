@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from knit_core.errors import ApplicationNotFound, ConnectionFailed, KnitError, MissingLog
 from knit_core.logs.aggregated.log_files import AggregatedLogs, Found
 from knit_core.logs.aggregated.read_aggregated import EndedLogs, Expected, unavailable
+from knit_core.logs.application import LoggedApplication
 from knit_core.logs.lines import Block, LogCursor, LogLine, blocks, last_lines, remark
 from knit_core.logs.live.follow_application import ITSELF, RunningUploads, drained, follow, once
 from knit_core.logs.live.follow_container import Uploads
@@ -17,10 +17,6 @@ from knit_core.logs.selection import Selection
 from knit_core.model.report import Report
 from knit_core.model.result import Container, Result
 from knit_core.model.states import ContainerState
-
-if TYPE_CHECKING:
-    from knit_core.application import Application
-
 
 OFF = (
     "are gone",
@@ -40,11 +36,15 @@ class LogReader:
     """
 
     def __init__(
-        self, application: Application, selection: Selection, cursor: LogCursor | None = None, timeout: float = 60.0
+        self,
+        application: LoggedApplication,
+        selection: Selection,
+        cursor: LogCursor | None = None,
+        timeout: float = 60.0,
     ) -> None:
         self._application, self._selection, self._timeout = application, selection, timeout
         self.cursor = LogCursor() if cursor is None else cursor
-        self._knit = application.knit
+        self._cluster = application.cluster
         self._seen: dict[str, Container] = {}
         self._logs: AggregatedLogs | None = None
 
@@ -62,7 +62,7 @@ class LogReader:
         report = self.report()
         if report is not None and not report.ended:
             logs = self.aggregated(report)
-            uploads = RunningUploads(logs, self._knit.clock)
+            uploads = RunningUploads(logs, self._cluster.clock)
             make = lambda: self._follower(uploads, not go_on)  # noqa: E731
             if not go_on:
                 yield from once(self._application, make, self._selection, report)
@@ -134,16 +134,16 @@ class LogReader:
     def aggregated(self, report: Report | None, result: Result | None = None) -> AggregatedLogs:
         """The application's aggregated logs."""
         if self._logs is None:
-            owner = (report.user if report else "") or (result.user if result else "") or self._knit.config.user
+            owner = (report.user if report else "") or (result.user if result else "") or self._cluster.config.user
             self._logs = AggregatedLogs(
-                self._knit.hdfs, self._knit.config, self._application.id, owner, self._knit.clock
+                self._cluster.hdfs, self._cluster.config, self._application.id, owner, self._cluster.clock
             )
         return self._logs
 
     @property
     def scheme(self) -> str:
         """How NodeManagers are spoken to."""
-        return "https" if self._knit.config.cluster_property("yarn.http.policy", "") == "HTTPS_ONLY" else "http"
+        return "https" if self._cluster.config.cluster_property("yarn.http.policy", "") == "HTTPS_ONLY" else "http"
 
     @property
     def no_uploads(self) -> Uploads:
@@ -155,14 +155,14 @@ class LogReader:
         # Of a running application nothing is lost when a slow node is left out: its lines come after the end.
         short = single and uploads is not None
         return Follower(
-            self._knit.nodes,
+            self._cluster.nodes,
             self.scheme,
             chosen,
             self._selection,
             self.cursor,
             once=single,
             short=short,
-            clock=self._knit.clock,
+            clock=self._cluster.clock,
         )
 
 

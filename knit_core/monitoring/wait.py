@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from knit_core.errors import ApplicationNotFound, KnitError, WaitTimeout
@@ -132,36 +132,3 @@ def drive(
         if isinstance(step, Done):
             return step.report
         clock.sleep(step.seconds)
-
-
-async def drive_async(
-    waiter: Waiter,
-    look: Callable[[], Awaitable[Report]],
-    *,
-    clock: Clock = time,
-    sleep: Callable[[float], Awaitable[object]] | None = None,
-) -> Report | None:
-    """Wait on an event loop; the final report, or None when YARN has forgotten it.
-
-    Args:
-        waiter: decides what follows each look.
-        look: asks for a report.
-        clock: tells the time.
-        sleep: pauses; None: by the event loop.
-    """
-    if sleep is None:
-        import asyncio  # scripts that wait synchronously need not load it
-
-        sleep = asyncio.sleep
-
-    waiter.started = clock.monotonic()
-    while True:
-        try:
-            report = await look()
-        except KnitError as error:
-            step = waiter.on_error(error, clock.monotonic())
-        else:
-            step = waiter.on_report(report, clock.monotonic())
-        if isinstance(step, Done):
-            return step.report
-        await sleep(step.seconds)

@@ -207,7 +207,7 @@ def application_spec(spec: ApplicationSpec | Mapping[str, Any] | str | Sequence[
     given = {key: value for key, value in short.items() if value is not None}
     if callable(spec):
         raise SpecError(
-            [f"a command is a text or a list of words, not {shorten(spec)}: for a function there are run and map"]
+            [f"a command is a text or a list of words, not {shorten(spec)}: for a function there are call and map"]
         )
     if isinstance(spec, ApplicationSpec):
         spec = spec.model_dump(exclude_unset=True)  # what was left open stays open

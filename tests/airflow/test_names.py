@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from knit_airflow.operators._names import application_name, environment_name
-from knit_core.environments.environment import checked_name
+from knit_core.model.environment import checked_name
 from knit_core.spec import application_spec
 
 IDS = ["run", "a.b-c_d", "x" * 250, "größe_日本", "_x", "-", "é" * 250, "group." * 40 + "task"]

@@ -36,7 +36,7 @@ class Wire:
         report = app.report()
         self.base = f"http://{report.master}" if way == "direct" else report.tracking_url.rstrip("/")
         self.proxied = way == "proxy"
-        self.secret = app.knit.user_key.application_secret(app.id)
+        self.secret = app.cluster.user_key.application_secret(app.id)
         self.attempt, self.session = report.attempt, requests.Session()
         self.session.trust_env = False
 
@@ -112,7 +112,7 @@ def test_refusals(wire: Wire, running: Application) -> None:
     scale = "/api/v1/services/main/scale"
     moved = sign(wire.secret, "client", wire.attempt, "PUT", scale, {}, b'{"instances":3}')
     assert wire.send("PUT", scale, moved, b'{"instances":9}').status_code == 401
-    other = running.knit.user_key.application_secret("application_1_0001")
+    other = running.cluster.user_key.application_secret("application_1_0001")
     assert wire.send("GET", path, sign(other, "client", wire.attempt, "GET", path)).status_code == 401
     for attempt, when in ((wire.attempt + 1, None), (wire.attempt, int(time.time() * 1000) - 10**7)):
         stale = sign(wire.secret, "client", attempt, "GET", path, now_ms=when)
@@ -223,14 +223,14 @@ def test_signed_nonsense_is_refused_and_changes_nothing(running: Application) ->
 
 def test_a_clock_that_is_wrong_is_corrected(running: Application) -> None:
     """A client an hour ahead takes the ApplicationMaster's clock from its signed answer."""
-    master = running.knit.master_of(running)
+    master = running.cluster.application_master(running.id)
     master._skew = 3_600_000
     assert master.get("/application")["id"] == running.id
     assert abs(master._skew) < 60_000
 
 
 def test_the_proxy_is_the_way_when_the_direct_one_is_closed(running: Application) -> None:
-    master = running.knit.master_of(running)
+    master = running.cluster.application_master(running.id)
     master._find([])
     master._routes = ["http://127.0.0.1:1", master._routes[-1]]
     master._find = lambda stages: None  # type: ignore[method-assign]
@@ -238,7 +238,7 @@ def test_the_proxy_is_the_way_when_the_direct_one_is_closed(running: Application
 
 
 def test_no_way_says_which_stage_failed(running: Application) -> None:
-    master = running.knit.master_of(running)
+    master = running.cluster.application_master(running.id)
     master._find([])
     master._routes = ["http://127.0.0.1:1"]
     master._find = lambda stages: None  # type: ignore[method-assign]

@@ -22,7 +22,6 @@ from knit_core import Knit
 from knit_core.cli.environments.env import env as env_command
 from knit_core.environments import Environment
 from knit_core.errors import ApplicationFailed, KnitError, PreflightError, StagingError
-from knit_core.hdfs_cache.environments import prune, push
 from knit_core.hdfs_cache.leases import PUSHED, Leases, announcements, withdraw
 from knit_core.hdfs_cache.pruning import HdfsPruner, Pruned
 from knit_core.hdfs_cache.staging import Staging, inspect
@@ -69,10 +68,10 @@ def _all(knit: Knit, staging: Staging, **more: Any) -> Pruned:
 def test_pushed_once_and_found_by_launches(knit: Knit, tmp_path: Path) -> None:
     environment = Environment.from_archive(_archive(tmp_path, bulk=3 << 20))
     sent: list[tuple[str, int, int]] = []
-    first = push(knit, environment, lambda *event: sent.append(event))
+    first = knit.push_env(environment, lambda *event: sent.append(event))
     assert first.uploaded == first.size == environment.size
     assert sent[-1] == ("tiny.tar.gz", environment.size, environment.size)
-    again = push(knit, environment)
+    again = knit.push_env(environment)
     assert (again.url, again.uploaded) == (first.url, 0)
     lines: list[str] = []
     for given in (environment, first.url):  # the local archive, and its place
@@ -131,7 +130,7 @@ def test_prune_says_what_would_go_and_touches_nothing(knit: Knit, staging: Stagi
     assert [item.size for item in pruned.gone] == [upload.size]
     assert knit.hdfs.status(upload.remote(staging.folder)) is not None
     assert _pruner(knit, staging).prune(older_than=0).gone == ()  # used within the last hour
-    assert prune(knit, dry_run=True).gone == ()
+    assert knit.prune_envs(dry_run=True).gone == ()
 
 
 def test_a_launch_that_comes_while_an_entry_is_pruned_keeps_it(knit: Knit, staging: Staging, tmp_path: Path) -> None:
@@ -366,9 +365,9 @@ def test_one_user_uploads_and_who_trusts_him_uses_it(clean_cluster: LocalCluster
         return Knit(clean_cluster.resourcemanager_url, user=user, options={"shared_cache": shared, **options})
 
     with client("alice") as alice, client("bob", shared_trust="carol, alice") as bob, client("bob") as wary:
-        first = push(alice, environment)
+        first = alice.push_env(environment)
         assert first.url.endswith(f"{shared}/alice/cache/{environment.sha256}/tiny.tar.gz")
-        second = push(bob, environment)
+        second = bob.push_env(environment)
         assert (second.url, second.uploaded) == (first.url, 0)
         app = bob.submit("python -c 'print(6 * 7)'; readlink -f environment; sleep 60", memory=128, env=environment)
         lines = app.logs(follow=True)
@@ -389,7 +388,7 @@ def test_one_user_uploads_and_who_trusts_him_uses_it(clean_cluster: LocalCluster
         app.kill("seen")
         with pytest.raises(KnitError, match="Permission denied"):
             bob.hdfs.delete(f"{shared}/alice/cache/{environment.sha256}", recursive=True)
-        own = push(wary, environment)  # trusts nobody
+        own = wary.push_env(environment)  # trusts nobody
         assert (own.url, own.uploaded) == (first.url.replace("/alice/", "/bob/"), environment.size)
         eventually(lambda: app.report().ended, 30, "the application to end")
         assert pruner.prune(older_than=0, youngest=0).gone == ()  # bob has pushed it just now
@@ -423,13 +422,13 @@ def test_a_shared_folder_that_does_not_serve_is_said(clean_cluster: LocalCluster
         admin.hdfs.set_permission(shared.rpartition("/")[0], "750")
         with Knit(clean_cluster.resourcemanager_url, user="alice", options={"shared_cache": shared}) as alice:
             with pytest.raises(KnitError, match=r"shared-\d+"):
-                push(alice, environment)
+                alice.push_env(environment)
         with Knit(admin.resourcemanager.address, user=admin.config.user, options={"shared_cache": shared}) as mine:
             with pytest.raises(StagingError, match=r"has mode 750.*chmod o\+x /shared-\d+"):
-                push(mine, environment)
+                mine.push_env(environment)
         with Knit(clean_cluster.resourcemanager_url, user="alice", options={"shared_cache": "/nowhere"}) as alice:
             with pytest.raises(StagingError, match=r"/nowhere is no folder on HDFS.*chmod 1777"):
-                push(alice, environment)
+                alice.push_env(environment)
 
 
 @pytest.mark.slow

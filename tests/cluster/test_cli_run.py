@@ -14,7 +14,7 @@ import pytest
 
 from knit_core import Application, Knit
 from knit_core.cli.interruption import Stopped
-from knit_core.launch.launcher import Launcher
+from knit_core.launch.launcher import launch
 from knit_core.model.states import Outcome, State
 from knit_core.spec import application_spec
 from tests.cluster_harness import eventually
@@ -118,7 +118,7 @@ def test_whoever_interrupts_the_submission_leaves_nothing_running(step: str, kni
             raise Stopped(signal.SIGTERM)
 
     with pytest.raises(KeyboardInterrupt):
-        Launcher(knit, application_spec("sleep 300", memory=128, name=name), hook=hook).run()
+        launch(knit._launch(application_spec("sleep 300", memory=128, name=name), hook=hook))
 
     def ended() -> Any:
         return [row for row in knit.list(name=name, states=list(State)) if row.ended]

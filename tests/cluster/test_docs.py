@@ -17,6 +17,7 @@ PAGES = [
     "examples",
     "configuration",
     "specs",
+    "stability",
     "services",
     "inside",
     "recovery",

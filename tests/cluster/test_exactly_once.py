@@ -25,7 +25,7 @@ LAUNCH = textwrap.dedent(
     """
     import os, signal, sys
     from knit_core import Knit
-    from knit_core.launch.launcher import Launcher
+    from knit_core.launch.launcher import launch
     from knit_core.spec import application_spec
 
     address, key, die_at, command = sys.argv[1:5]
@@ -36,7 +36,7 @@ LAUNCH = textwrap.dedent(
             os.kill(os.getpid(), signal.SIGKILL)
 
     spec = application_spec(command, memory=128, tags=["once-" + key])
-    print(Launcher(knit, spec, key, hook=hook).run(), flush=True)
+    print(launch(knit._launch(spec, key, hook=hook)), flush=True)
     hook("after")
     """
 )
@@ -109,7 +109,7 @@ def test_superseded_is_ended_and_launched_anew(knit: Knit, clean_cluster: LocalC
 
 def test_a_sleeper_that_was_superseded_leaves_nothing(knit: Knit, clean_cluster: LocalCluster, key: str) -> None:
     """A process that claimed, slept and was superseded must not submit when it wakes."""
-    from knit_core.launch.launcher import Launcher
+    from knit_core.launch.launcher import launch as launch_here
     from knit_core.spec import application_spec
 
     def hook(step: str) -> None:
@@ -118,7 +118,7 @@ def test_a_sleeper_that_was_superseded_leaves_nothing(knit: Knit, clean_cluster:
 
     spec = application_spec(COMMAND, memory=128, tags=[f"once-{key}"])
     with pytest.raises(LedgerError, match="superseded"):
-        Launcher(knit, spec, key, hook=hook).run()
+        launch_here(knit._launch(spec, key, hook=hook))
     assert applications(knit, key) == []
 
 

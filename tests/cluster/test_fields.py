@@ -20,7 +20,7 @@ import pytest
 
 from knit_core import Application, Knit, Outcome
 from knit_core.errors import ApplicationFailed, ApplicationKilled, NotAuthorized, PreflightError
-from knit_core.launch import launcher as launch
+from knit_core.launch import launcher, submission
 from knit_core.local import LocalCluster
 from knit_core.logs.aggregated.log_files import AggregatedLogs
 from knit_core.spec import application_spec
@@ -87,13 +87,13 @@ def test_queue_name_and_priority(shown: Application) -> None:
 
 def test_tags_find_it(shown: Application) -> None:
     for tag in ("mine", "TWO words"):
-        assert [report.id for report in shown.knit.list(tags=[tag])] == [shown.id]
+        assert [report.id for report in shown.cluster.resourcemanager.apps(tags=[tag])] == [shown.id]
 
 
 def test_master_memory(shown: Application) -> None:
     """Rounded up to the scheduler's step of 64 MiB."""
     attempt = shown.id.replace("application", "appattempt") + "_000001"
-    rows = rm(shown.knit.resourcemanager.address, f"apps/{shown.id}/appattempts/{attempt}/containers", user="alice")[
+    rows = rm(shown.cluster.resourcemanager.address, f"apps/{shown.id}/appattempts/{attempt}/containers", user="alice")[
         "container"
     ]
     assert [int(row["allocatedMB"]) for row in rows if row["containerId"].endswith("_01_000001")] == [320]
@@ -101,7 +101,7 @@ def test_master_memory(shown: Application) -> None:
 
 def test_yarn_knows_the_lifetime(shown: Application) -> None:
     (row,) = seen(shown)["timeouts"]["timeout"]
-    assert 3500 < row["remainingTimeInSeconds"] <= 3600 + launch._LIFETIME_MARGIN
+    assert 3500 < row["remainingTimeInSeconds"] <= 3600 + submission._LIFETIME_MARGIN
 
 
 def test_who_may_view(shown: Application) -> None:
@@ -110,10 +110,10 @@ def test_who_may_view(shown: Application) -> None:
     (row,) = live(shown)
     log = f"http://{row.node_http}/ws/v1/node/containers/{row.yarn}/logs/kept.log"
     for user in ("alice", "bob"):
-        assert rm(shown.knit.resourcemanager.address, f"apps/{shown.id}/appattempts/{attempt}/containers", user=user)
+        assert rm(shown.cluster.resourcemanager.address, f"apps/{shown.id}/appattempts/{attempt}/containers", user=user)
         eventually(lambda user=user: readable(log, user), 20, f"{user} reads the log")
     with pytest.raises(HTTPError) as caught:
-        rm(shown.knit.resourcemanager.address, f"apps/{shown.id}/appattempts/{attempt}/containers", user="carol")
+        rm(shown.cluster.resourcemanager.address, f"apps/{shown.id}/appattempts/{attempt}/containers", user="carol")
     assert b"carol does not have privilege to see this application" in caught.value.read()
     with pytest.raises(HTTPError) as caught:
         http(log, "carol", accept="text/plain")
@@ -135,9 +135,9 @@ def test_log_patterns(shown: Application, cluster: LocalCluster) -> None:
     """A rolled file is kept while the application runs, an excluded one never."""
 
     def kept() -> str:
-        logs = AggregatedLogs(shown.knit.hdfs, shown.knit.config, shown.id, "alice")
-        names = [file.path for folder in logs.folders() for file in shown.knit.hdfs.list(folder)]
-        return b"".join(shown.knit.hdfs.read(name) or b"" for name in names).decode("latin-1")
+        logs = AggregatedLogs(shown.cluster.hdfs, shown.cluster.config, shown.id, "alice")
+        names = [file.path for folder in logs.folders() for file in shown.cluster.hdfs.list(folder)]
+        return b"".join(shown.cluster.hdfs.read(name) or b"" for name in names).decode("latin-1")
 
     eventually(lambda: "rolled.log" in kept(), 30, "the rolled log on HDFS while the application runs")
     assert not shown.report().ended
@@ -175,7 +175,7 @@ def test_lifetime_ends_it_in_good_order(knit: Knit) -> None:
 
 
 def test_yarn_ends_it_when_its_master_does_not(knit: Knit, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch, "_LIFETIME_MARGIN", 3.0)
+    monkeypatch.setattr(submission, "_LIFETIME_MARGIN", 3.0)
     app = knit.submit("sleep 600", lifetime=4, attempts=1, **SMALL)
     process = master_process(app, 1)
     process.send_signal(signal.SIGSTOP)
@@ -196,15 +196,15 @@ def test_the_lifetime_survives_a_crash_and_a_refusal(knit: Knit, monkeypatch: py
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        launch.Launcher(knit, spec, "crash", hook=die).run()
+        launcher.launch(knit._launch(spec, "crash", hook=die))
     app = knit.launched("crash")
     assert app is not None
     try:
         assert knit.resourcemanager.lifetime(app.id) == "UNLIMITED"
-        assert launch.Launcher(knit, spec, "crash").run() == app.id
+        assert launcher.launch(knit._launch(spec, "crash")) == app.id
         told = knit.resourcemanager.lifetime(app.id)
         assert told != "UNLIMITED"
-        assert launch.Launcher(knit, application_spec(spec, lifetime=60), "crash").run() == app.id
+        assert launcher.launch(knit._launch(application_spec(spec, lifetime=60), "crash")) == app.id
         assert knit.resourcemanager.lifetime(app.id) == told
 
         def refuse(*_args: object) -> None:

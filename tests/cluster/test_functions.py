@@ -59,8 +59,8 @@ def test_run_on_one_and_on_several(knit: Knit) -> None:
 
         return greeting, me.instance, me.instances
 
-    assert knit.run(where, "hello", **SMALL) == ("hello", 0, 1)
-    assert knit.run(where, "hi", instances=3, **SMALL) == [("hi", rank, 3) for rank in range(3)]
+    assert knit.call(where, "hello", **SMALL) == ("hello", 0, 1)
+    assert knit.call(where, "hi", instances=3, **SMALL) == [("hi", rank, 3) for rank in range(3)]
 
 
 def test_an_exception_comes_back_with_its_remote_traceback(knit: Knit) -> None:
@@ -146,7 +146,7 @@ def _results(knit: Knit) -> list[str]:
 
 @pytest.mark.slow
 def test_a_result_of_one_gigabyte(knit: Knit) -> None:
-    value = knit.run(lambda: b"x" * (1 << 30), memory="4 GiB")
+    value = knit.call(lambda: b"x" * (1 << 30), memory="4 GiB")
     assert len(value) == 1 << 30
     assert value[-1:] == b"x"
 
@@ -155,12 +155,12 @@ def test_what_cannot_work_is_refused_before_anything_is_launched(knit: Knit, cle
     before = submitted(clean_cluster)
     lock = threading.Lock()
     with pytest.raises(FunctionRefused, match=r"cannot be pickled.*lock.*Nothing was launched"):
-        knit.run(lambda: lock.locked(), **SMALL)
+        knit.call(lambda: lock.locked(), **SMALL)
     with pytest.raises(FunctionRefused, match="an argument"):
         knit.map(print, [lock], **SMALL)
     other = Environment(name="old", archive=Path("/x/old.tar.gz"), key="0" * 64, python="3.6.8")
     with pytest.raises(FunctionRefused, match=r"old has Python 3\.6\.8.*Nothing was launched"):
-        knit.run(os.getpid, env=other, **SMALL)
+        knit.call(os.getpid, env=other, **SMALL)
     with pytest.raises(FunctionRefused, match="workers is at least 1"):
         knit.map(str, [1], workers=0, **SMALL)
     assert submitted(clean_cluster) == before
@@ -170,7 +170,7 @@ def test_a_deadline_ends_the_application(knit: Knit) -> None:
     import time
 
     with pytest.raises(WaitTimeout):
-        knit.run(lambda: time.sleep(300), timeout=8, **SMALL)
+        knit.call(lambda: time.sleep(300), timeout=8, **SMALL)
 
 
 def test_in_an_environment(knit: Knit, channel: str) -> None:
@@ -183,6 +183,6 @@ def test_in_an_environment(knit: Knit, channel: str) -> None:
 
         return int(numpy.arange(n).sum()), sys.prefix
 
-    found, prefix = knit.run(total, 1000, env=env, memory=512)
+    found, prefix = knit.call(total, 1000, env=env, memory=512)
     assert found == 499500
     assert prefix.endswith("/environment")

@@ -6,17 +6,20 @@ import os
 import subprocess
 import sys
 import time
+import uuid
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from knit_core import ApplicationSpec, Knit, Outcome, Service, State
+from knit_core import ApplicationSpec, Environment, Knit, Outcome, Service, State
 from knit_core.errors import (
     ApplicationFailed,
     ApplicationKilled,
     LogsUnavailable,
     NotFound,
+    QueueRefused,
     RequestRefused,
     WaitTimeout,
 )
@@ -26,6 +29,53 @@ from tests.cluster_harness import eventually
 
 pytestmark = pytest.mark.cluster
 SMALL = {"memory": 128, "vcores": 1}
+
+
+def test_run_shows_the_output_and_what_ends_it_ends_the_application(knit: Knit) -> None:
+    lines: list[str] = []
+    result = knit.run("echo hello $KNIT_INSTANCE", instances=2, output=lambda line: lines.append(line.text), **SMALL)
+    assert (result.outcome, sorted(lines)) == (Outcome.SUCCEEDED, ["hello 0", "hello 1"])
+    with pytest.raises(ApplicationFailed) as failed:
+        knit.run("exit 7", output=lines.append, **SMALL)
+    assert failed.value.exit_code == 7
+    for keep, outcome in ((False, Outcome.KILLED), (True, None)):
+        name = f"run {uuid.uuid4().hex[:8]}"
+
+        def interrupted(_line: object) -> None:
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            knit.run("echo begun; sleep 600", name=name, output=interrupted, keep=keep, **SMALL)
+        (report,) = knit.list(name=name, states=list(State))
+        assert report.outcome is outcome
+        knit.attach(report.id).kill(grace=0)
+
+
+def test_a_cluster_is_queried_once_and_what_runs_is_not_built(knit: Knit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A launch with an environment that is still to be built takes one application id; one with the key of an application
+    that runs builds nothing and takes none."""
+    ids, built = [], []
+    new_application = knit.resourcemanager.new_application
+
+    def counted() -> Any:
+        ids.append(1)
+        return new_application()
+
+    def create_env(name: str, **_described: Any) -> Environment:
+        built.append(name)
+        return Environment.from_path("/usr", name=name)
+
+    monkeypatch.setattr(knit.resourcemanager, "new_application", counted)
+    monkeypatch.setattr(knit, "create_env", create_env)
+    wanted: dict[str, Any] = {"env": {"packages": ["python"]}, "key": uuid.uuid4().hex, **SMALL}
+    with pytest.raises(QueueRefused):
+        knit.submit("sleep 60", queue="nowhere", **wanted)
+    assert (len(ids), built) == (1, [])  # what is wrong is told before a build
+    app = knit.submit("sleep 60", **wanted)
+    assert (len(ids), built) == (2, ["main"])
+    assert knit.submit("sleep 60", **wanted).id == app.id
+    assert (len(ids), built) == (2, ["main"])
+    app.kill(grace=0)
 
 
 def test_two_containers_return_values_and_logs(knit: Knit, tmp_path: Path) -> None:

@@ -61,5 +61,5 @@ def note_is_kept(app: Application) -> None:
     assert app.noted("mine") is None
     for value in ({"a": [1]}, {"b": "ü"}):
         app.note("mine", value)
-        assert app.knit.attach(app.id).noted("mine") == value
-    assert [entry.name for entry in app.knit.hdfs.list(app.folder) if "mine" in entry.name] == ["mine.json"]
+        assert Application(app.cluster, app.id).noted("mine") == value
+    assert [entry.name for entry in app.cluster.hdfs.list(app.folder) if "mine" in entry.name] == ["mine.json"]

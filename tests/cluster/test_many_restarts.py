@@ -47,7 +47,7 @@ def usage(app: Application, master: psutil.Process) -> Usage:
     table = subprocess.run(asked, capture_output=True, text=True, timeout=120, check=True).stdout
     total = re.search(r"^Total +[0-9]+ +([0-9]+)", table, re.M)
     assert total is not None, table
-    hdfs = app.knit.hdfs
+    hdfs = app.cluster.hdfs
     files = [hdfs.read(status.path) for status in hdfs.list(app.folder) if status.name.startswith("journal-")]
     journals = [content for content in files if content is not None]  # one may just have taken another's place
     return Usage(int(total[1]), master.num_threads(), master.num_fds(), len(journals), sum(map(len, journals)))

@@ -103,7 +103,7 @@ def test_containers_store_and_counts_survive_the_masters_death(knit: Knit, tmp_p
     revision = app.kv.put("counted", 1)
     before = list(app.events())
     path = "/api/v1/services/main/scale"
-    secret, body = app.knit.user_key.application_secret(app.id), encode_body({"instances": 1})
+    secret, body = app.cluster.user_key.application_secret(app.id), encode_body({"instances": 1})
     for attempt in (1, 2):
         signed = sign(secret, "client", attempt, "PUT", path, {}, body)
         kill_master(app)

@@ -31,7 +31,7 @@ def running(cluster: LocalCluster) -> Iterator[Application]:
 @pytest.fixture(params=["direct", "proxy"])
 def app(request: pytest.FixtureRequest, running: Application) -> Application:
     """The application over one way."""
-    one = running.knit.attach(running.id)
+    one = Application(running.cluster, running.id)
     one.details()
     master = one.master
     master._routes = [route for route in master._routes if ("/proxy/" in route) is (request.param == "proxy")]
@@ -75,7 +75,7 @@ def test_many_at_once_count_right(running: Application) -> None:
     running.kv.delete("count")
 
     def work() -> None:
-        one = running.knit.attach(running.id)
+        one = Application(running.cluster, running.id)
         for _ in range(20):
             one.kv.update("count", lambda value: value + 1, default=0)
 
@@ -91,7 +91,7 @@ def test_appended_numbers_are_given_once(running: Application) -> None:
     numbers: list[int] = []
 
     def work() -> None:
-        one = running.knit.attach(running.id)
+        one = Application(running.cluster, running.id)
         numbers.extend(one.kv.append("queue/", "x")[1] for _ in range(10))
 
     threads = [threading.Thread(target=work) for _ in range(3)]
@@ -132,7 +132,7 @@ def test_waiting_for_a_key(app: Application) -> None:
     with pytest.raises(TimeoutError, match="'later' was not set within 1"):
         app.kv.wait("later", timeout=1.2)
     assert 1 < time.monotonic() - began < 5
-    other = app.knit.attach(app.id)
+    other = Application(app.cluster, app.id)
     timer = threading.Timer(0.5, lambda: other.kv.put("later", "now"))
     timer.start()
     assert app.kv.wait("later", timeout=30) == "now"
@@ -142,7 +142,7 @@ def test_waiting_for_a_key(app: Application) -> None:
 def test_watching_a_prefix(app: Application) -> None:
     app.kv.put("watched/a", 1)
     seen: list[tuple[str, object, bool]] = []
-    other = app.knit.attach(app.id)
+    other = Application(app.cluster, app.id)
 
     def change() -> None:
         other.kv.put("watched/b", 2)

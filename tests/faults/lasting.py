@@ -30,15 +30,15 @@ FASTER = 10.0
 CALL = 65.0  # seconds: tries start for 20 s, there are two at least, and each may take 30 s
 AWAY = (ConnectionFailed, ServiceUnavailable)
 FAULTS: dict[str, Fault] = {"refused": Refuse(), "black-hole": BlackHole(), "half-open": HalfOpen()}
-JOBS: dict[str, Callable[[Application], object]] = {
-    "launch": lambda app: app.knit.submit("true", **SMALL),
-    "wait": lambda app: app.wait(timeout=100),
-    "wait-on": lambda app: app.wait(),
-    "wait-ended": lambda app: app.wait(),
-    "logs": lambda app: list(app.logs()),
-    "old-logs": lambda app: list(app.logs()),
-    "kv": lambda app: app.kv.put("key", 1),
-    "kill": lambda app: app.kill("enough"),
+JOBS: dict[str, Callable[[Knit, Application], object]] = {
+    "launch": lambda knit, app: knit.submit("true", **SMALL),
+    "wait": lambda knit, app: app.wait(timeout=100),
+    "wait-on": lambda knit, app: app.wait(),
+    "wait-ended": lambda knit, app: app.wait(),
+    "logs": lambda knit, app: list(app.logs()),
+    "old-logs": lambda knit, app: list(app.logs()),
+    "kv": lambda knit, app: app.kv.put("key", 1),
+    "kill": lambda knit, app: app.kill("enough"),
 }
 RM, HDFS, MASTER = "client-resourcemanager", "client-namenode", "client-master"
 DATA, NODE = "client-datanode", "client-nodemanager"
@@ -116,7 +116,7 @@ def hurried(bench: Bench) -> Iterator[Knit]:
     knit.clock = FastClock()
     knit.check()
     knit.staging.check()
-    for service in (knit.resourcemanager.http, knit.hdfs.http, knit.nodes, knit._master_service):
+    for service in (knit.resourcemanager.http, knit.hdfs.http, knit.nodes, knit.cluster.proxy):
         connect, read = service.endpoint.timeout
         service.endpoint = replace(service.endpoint, timeout=(connect / FASTER, read / FASTER))
     knit.hdfs.client._timeout = knit.hdfs.http.endpoint.timeout

@@ -74,7 +74,7 @@ def test_a_fault_that_stays(bench: Bench, impatient: Knit, job: str, place: str,
     app = lasting.known(bench, impatient, job)
     for each in lasting.places(place):
         bench.network.places[each].set(lasting.FAULTS[fault])
-    lasting.ends(lambda: lasting.JOBS[job](app), lasting.ENDS[job, place], impatient)
+    lasting.ends(lambda: lasting.JOBS[job](impatient, app), lasting.ENDS[job, place], impatient)
 
 
 @pytest.mark.slow
@@ -82,7 +82,7 @@ def test_a_fault_that_stays(bench: Bench, impatient: Knit, job: str, place: str,
 def test_an_applicationmaster_that_stands_still_for_good(bench: Bench, impatient: Knit, job: str) -> None:
     app = lasting.known(bench, impatient, job)
     with paused(bench.network.pid("master", app.id)):
-        lasting.ends(lambda: lasting.JOBS[job](app), lasting.STOPPED[job], impatient)
+        lasting.ends(lambda: lasting.JOBS[job](impatient, app), lasting.STOPPED[job], impatient)
 
 
 class UnderFault:

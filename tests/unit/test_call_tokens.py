@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import knit_container.context as context
 from knit_container.store import KeyValueStore
-from knit_core.steering import Steering
+from knit_core.application import Application
 
 
 class Recorder:
@@ -31,14 +32,13 @@ def test_changes_carry_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     store = KeyValueStore(recorder, RuntimeError)
     monkeypatch.setattr(context, "_call", recorder)
 
-    class Steered(Steering):
-        master = recorder  # type: ignore[assignment]
+    cluster: Any = SimpleNamespace(application_master=lambda *_args: recorder)
 
     for _ in range(2):
         store.put("a", 1)
         store.append("q/", 1)
         store.delete("a")
-        for one in (context, Steered()):
+        for one in (context, Application(cluster, "application_1_0001")):
             one.scale(service="main", instances=1)
             one.kill_container("main_0")
     assert {name: len(bodies) for name, bodies in recorder.bodies.items()} == {

@@ -37,7 +37,7 @@ class App:
         self._lines, self._result = lines, result
         self.kills: list[str] = []
         self.killing: Callable[[], None] = lambda: None
-        self.knit = SimpleNamespace(
+        self.cluster = SimpleNamespace(
             resourcemanager=SimpleNamespace(kill=lambda _id, reason: self.kills.append(f"at once: {reason}"))
         )
 

@@ -35,10 +35,10 @@ from knit_core.errors import (
 )
 from knit_core.hadoop.application_master import ApplicationMasterClient
 from knit_core.hadoop.http import SimpleAuth
-from knit_core.launch.launcher import Launcher
+from knit_core.launch.submission import submit as submit_body
+from knit_core.launch.submission import wait_accepted
 from knit_core.model.report import Report
 from knit_core.model.states import State
-from knit_core.spec import application_spec
 from tests.simulated_clock import SimulatedClock
 from tests.unit.test_master import ID, KEY, REPORT, signed
 
@@ -48,7 +48,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Cluster:
-    """Stands for `Knit`: an application in `report`, and an ApplicationMaster that holds long polls to their end."""
+    """Stands for a cluster: an application in `report`, and an ApplicationMaster that holds long polls to their end."""
 
     def __init__(self, report: Report = REPORT) -> None:
         self.clock = SimulatedClock()
@@ -71,7 +71,10 @@ class Cluster:
         self.clock.now += 5.0  # so that a week is not a million looks
         return self.report
 
-    def master_of(self, _application: Application) -> Any:
+    def application_folder(self, app_id: str) -> str:
+        return f"/s/apps/{app_id}"
+
+    def application_master(self, _app_id: str, _report: Any) -> Any:
         return SimpleNamespace(call=self._call, get=self._get)
 
     def _get(self, path: str, query: Any = None, wait: float = 0.0, patience: float | None = None) -> Any:
@@ -225,34 +228,34 @@ def test_a_client_of_a_week_follows_the_masters_clock_and_attempts() -> None:
 def test_a_submission_in_doubt_is_repeated_and_given_up() -> None:
     clock, tries, known = SimulatedClock(), 0, 0
 
-    def submit(_body: Any) -> None:
+    def submit(_body: Any, _retry: Any) -> None:
         nonlocal tries
         tries += 1
         clock.now += 45.0
         raise ConnectionFailed("no reply in time")
 
-    def app(_id: str) -> Report:
+    def app(_id: str, _retry: Any) -> Report:
         nonlocal known
         known += 1
         clock.now += 45.0
         raise ConnectionFailed("no reply in time")
 
-    def never_heard_of(app_id: str) -> Report:
+    def never_heard_of(app_id: str, _retry: Any) -> Report:
         raise ApplicationNotFound(app_id)
 
-    knit = SimpleNamespace(clock=clock, resourcemanager=SimpleNamespace(submit=submit, app=app))
-    launcher = Launcher(knit, application_spec("true"))  # type: ignore[arg-type]
+    cluster: Any = SimpleNamespace(clock=clock, resourcemanager=SimpleNamespace(submit=submit, app=app))
+    said: list[str] = []
     with pytest.raises(ConnectionFailed):
-        launcher._post({"application-id": ID})
+        submit_body(cluster, {"application-id": ID}, said.append)
     assert (tries, known) == (1, 1)  # what is not known to be unknown is not submitted again
-    knit.resourcemanager.app = never_heard_of
+    cluster.resourcemanager.app = never_heard_of
     tries = 0
     with pytest.raises(ConnectionFailed):
-        launcher._post({"application-id": ID})
+        submit_body(cluster, {"application-id": ID}, said.append)
     assert tries == 2
     begun = clock.now
-    knit.resourcemanager.app = lambda _id: replace(REPORT, state=State.NEW)
-    launcher._settle(ID)  # an application that never comes past its first state
+    cluster.resourcemanager.app = lambda _id: replace(REPORT, state=State.NEW)
+    wait_accepted(cluster, ID)  # an application that never comes past its first state
     assert 3.0 <= clock.now - begun < 4.0
 
 
@@ -313,7 +316,7 @@ OWN_CLOCK = {
     **dict.fromkeys(
         (
             "knit_core/model/clock.py",
-            "knit_core/client.py",
+            "knit_core/hadoop/cluster.py",
             "knit_core/hadoop/application_master.py",
             "knit_core/monitoring/wait.py",
             "knit_core/hadoop/webhdfs.py",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,8 +11,8 @@ import pytest
 from knit_core.config import HadoopConf, load_config
 from knit_core.errors import ConfigError, NotAuthorized, UnexpectedReply
 from knit_core.hadoop.resource_manager import ResourceManager
-from knit_core.launch.cluster_query import ask_cluster, switches_of
-from knit_core.model.cluster_facts import ClusterTotals, NewApplication, Switches
+from knit_core.launch.cluster_query import query_cluster, switches_of
+from knit_core.model.cluster_facts import ClusterFacts, ClusterTotals, NewApplication, Switches
 from knit_core.spec import application_spec
 
 DEFAULTS = {
@@ -113,7 +115,12 @@ CONFIG = load_config(
 
 def _ask(replies: dict[str, Any], **wish: Any) -> tuple[Any, _Manager]:
     rm = _Manager({"scheduler": QUEUES, **replies})
-    return ask_cluster(rm, CONFIG, application_spec("x", **wish)), rm
+    return _query(rm, **wish), rm
+
+
+def _query(rm: Any, config: Any = CONFIG, *, checks: bool = True, **wish: Any) -> ClusterFacts:
+    cluster: Any = SimpleNamespace(resourcemanager=rm, config=config, clock=time)
+    return query_cluster(cluster, application_spec("x", **wish), print, checks=checks)
 
 
 def test_nodes_and_labels_are_asked_for_only_when_something_depends_on_them() -> None:
@@ -138,10 +145,10 @@ def test_nodes_and_labels_are_asked_for_only_when_something_depends_on_them() ->
 
 def test_nothing_is_asked_without_checks() -> None:
     rm = _Manager({})
-    facts = ask_cluster(rm, CONFIG, application_spec("x", node_label="a"), app_id="application_1_0009", checks=False)
-    assert (rm.asked, facts.new.id, facts.queues) == ([], "application_1_0009", ())
+    facts = _query(rm, node_label="a", checks=False)
+    assert (rm.asked, facts.queues) == ([], ())
     rm = _Manager({"nodes": {"nodes": {"node": [NODE]}}})
-    facts = ask_cluster(rm, CONFIG, application_spec("x", racks="/r"), checks=False)  # the plan needs them
+    facts = _query(rm, racks="/r", checks=False)  # the plan needs them
     assert [node.host for node in facts.nodes or ()] == ["n1"]
 
 
@@ -304,7 +311,7 @@ def _classpath(conf: dict[str, str], version: str) -> str:
     )
     config.remote = HadoopConf({"yarn.application.classpath": HDP, **conf})
     rm = _Wire({"scheduler": QUEUES, "info": {"clusterInfo": {"hadoopVersion": version}}})
-    return ask_cluster(rm, config, application_spec("x")).classpath
+    return _query(rm, config).classpath
 
 
 def test_hadoops_variables_in_the_classpath_are_put_in() -> None:

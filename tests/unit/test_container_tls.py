@@ -12,7 +12,7 @@ import pytest
 
 from knit_container import hdfs, tls
 from knit_container.master import Master
-from knit_core.launch.launcher import _take_ca
+from knit_core.launch.checks import _add_certificates
 from knit_core.launch.plan import make_plan
 from knit_core.model.cluster_facts import ClusterFacts, NewApplication
 from knit_core.model.upload import Upload
@@ -110,11 +110,11 @@ def _script(ca: str, files: dict[str, Upload]) -> tuple[str, list[str]]:
 def test_what_the_client_sends_along(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("certificates")
     files: dict[str, Upload] = {}
-    assert _take_ca(str(tmp_path / "ca.pem"), files) == []
+    assert _add_certificates(str(tmp_path / "ca.pem"), files) == []
     text, links = _script(str(tmp_path / "ca.pem"), files)
     assert 'export KNIT_CA="$PWD/knit-ca.pem"\n' in text
     assert "knit-ca.pem" in links
     assert "export KNIT_CA=false\n" in _script("false", {})[0]
     assert "KNIT_CA" not in _script("", {})[0]
-    assert "is a folder" in _take_ca(str(tmp_path), {})[0]
-    assert "does not exist" in _take_ca(str(tmp_path / "none"), {})[0]
+    assert "is a folder" in _add_certificates(str(tmp_path), {})[0]
+    assert "does not exist" in _add_certificates(str(tmp_path / "none"), {})[0]

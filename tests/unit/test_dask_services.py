@@ -16,8 +16,8 @@ from knit_core.dask_yarn import DaskYARNCluster, launching, tls
 from knit_core.dask_yarn.services import Layout, WorkerGroup, layout_of, memory_limit_of, specification
 from knit_core.dask_yarn.versions import VersionMismatch, mismatch_message, mismatches
 from knit_core.environments import Environment
-from knit_core.environments.environment import PackageVersion
 from knit_core.errors import ConfigError, SpecError, StagingError
+from knit_core.model.environment import PackageVersion
 from knit_core.spec import application_spec
 
 GIB = 2**30

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from knit_core.errors import ApplicationNotFound, ConnectionFailed, RequestRefused, ServiceUnavailable
-from knit_core.launch.launcher import Launcher
+from knit_core.launch.submission import submit
 from tests.simulated_clock import SimulatedClock
 
 APP = "application_1_0001"
@@ -20,25 +20,24 @@ class ResourceManager:
     def __init__(self, words: str, known: bool) -> None:
         self.words, self.known = words, known
 
-    def submit(self, _body: Any) -> None:
+    def submit(self, _body: Any, _retry: Any) -> None:
         raise RequestRefused(self.words)
 
-    def app(self, app_id: str) -> str:
+    def app(self, app_id: str, _retry: Any) -> str:
         if not self.known:
             raise ApplicationNotFound(app_id)
         return app_id
 
 
-class Knit:
-    """No more than a launcher's submission needs."""
+class Cluster:
+    """No more than a submission needs."""
 
     def __init__(self, rm: ResourceManager) -> None:
         self.resourcemanager, self.clock = rm, SimulatedClock()
 
 
 def _post(words: str, known: bool) -> None:
-    launcher = Launcher(cast("Any", Knit(ResourceManager(words, known))), cast("Any", None))
-    launcher._post({"application-id": APP})
+    submit(cast("Any", Cluster(cast("Any", ResourceManager(words, known)))), {"application-id": APP}, print)
 
 
 def test_the_other_one_has_submitted_it() -> None:
@@ -69,7 +68,7 @@ class Restarting:
         if self._starting():
             raise ServiceUnavailable(f"{action}: it is starting")
 
-    def submit(self, _body: Any) -> None:
+    def submit(self, _body: Any, _retry: Any) -> None:
         assert not (self.stored and self._starting()), "it ended itself"
         self.submissions += 1
         if not self.stored:
@@ -77,7 +76,7 @@ class Restarting:
             raise ConnectionFailed("the reply was lost")
         raise RequestRefused(DUPLICATE)
 
-    def app(self, app_id: str) -> str:
+    def app(self, app_id: str, _retry: Any) -> str:
         self.check_active("ask")
         if not self.stored:
             raise ApplicationNotFound(app_id)
@@ -88,8 +87,8 @@ class Restarting:
 def test_a_resourcemanager_that_reads_its_records_gets_no_second_submission(dies: bool) -> None:
     clock = SimulatedClock()
     rm = Restarting(clock, dies=dies)
-    knit = Knit(cast("Any", rm))
-    knit.clock = clock
-    Launcher(cast("Any", knit), cast("Any", None))._post({"application-id": APP}, shared=True)
+    cluster = Cluster(cast("Any", rm))
+    cluster.clock = clock
+    submit(cast("Any", cluster), {"application-id": APP}, print, shared=True)
     assert rm.submissions == (1 if dies else 0)
     assert clock.now >= rm.starts_until

@@ -45,19 +45,27 @@ class Cluster:
         self.killed = False
         self.resourcemanager = SimpleNamespace(app=self.app, kill=self.kill, address="http://rm")
         self.hdfs = SimpleNamespace(
+            waiting=lambda retry: SimpleNamespace(
+                read=lambda path: retry.call(lambda: self.read(path), idempotent=True)
+            ),
             stream=self.stream,
             read=self.read,
             delete=self.delete,
-            http=SimpleNamespace(retry=RetryPolicy(clock=self.clock)),
+            retry=RetryPolicy(clock=self.clock),
         )
         self.deleted: list[str] = []
         self.unsigned = (0.0, 0.0)
         self.config = SimpleNamespace(staging="/s", user="alice")
-        self.staging = SimpleNamespace(check=lambda: True)
 
     @property
     def now(self) -> float:
         return self.clock.now - self.begun
+
+    def application_folder(self, app_id: str) -> str:
+        return f"/s/apps/{app_id}"
+
+    def check_staging(self) -> bool:
+        return True
 
     def submit(self, _spec: Mapping[str, Any]) -> Application:
         return Application(self, ID)  # type: ignore[arg-type]
@@ -78,7 +86,7 @@ class Cluster:
     def kill(self, _id: str, _reason: str = "") -> None:
         self.killed = True
 
-    def master_of(self, _application: Application) -> Any:
+    def application_master(self, _app_id: str, _report: Any) -> Any:
         return SimpleNamespace(call=self.call)
 
     def call(
@@ -126,13 +134,14 @@ class Cluster:
 def _run(cluster: Cluster, timeout: float | None = None) -> list[Any]:
     job = FunctionJob(len, [("seven",)])
     return run_job(
-        cluster,  # type: ignore[arg-type]
+        cluster.submit,
         job,
         workers=1,
         return_exceptions=False,
         timeout=timeout,
         progress=None,
         options={},
+        clock=cluster.clock,
     )
 
 

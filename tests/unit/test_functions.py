@@ -69,16 +69,16 @@ def yields(x: int) -> Iterator[int]:
     [
         (lambda knit: knit.map("text", [1]), r"a function is wanted, not 'text' \(str\)"),
         (lambda knit: knit.map(None, []), "a function is wanted, not None"),
-        (lambda knit: knit.run("echo hello"), r"a function is wanted.*Knit\.submit"),
+        (lambda knit: knit.call("echo hello"), r"a function is wanted.*Knit\.submit"),
         (lambda knit: knit.map(lambda: 1, [1]), r"cannot be called with 1 positional argument: too many"),
         (lambda knit: knit.map(lambda x, y: 1, [1]), r"\(x, y\) cannot be called with 1 .*missing .*'y'"),
-        (lambda knit: knit.run(lambda x: 1, 1, 2), "cannot be called with 2 positional arguments"),
+        (lambda knit: knit.call(lambda x: 1, 1, 2), "cannot be called with 2 positional arguments"),
         (lambda knit: knit.map(of_the_event_loop, [1]), "of_the_event_loop is async"),
         (lambda knit: knit.map(yields, [1]), "yields is a generator"),
         (lambda knit: knit.map(str, [1], workers="4"), "workers is at least 1, a whole number, not '4'"),
         (lambda knit: knit.map(str, [1], workers=0), "workers is at least 1"),
         (lambda knit: knit.map(str, [1], chunk=0), "chunk is at least 1"),
-        (lambda knit: knit.run(str, instances=0), "instances is at least 1"),
+        (lambda knit: knit.call(str, instances=0), "instances is at least 1"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_launched(call: Callable[[Knit], Any], said: str) -> None:
@@ -91,13 +91,13 @@ def test_what_cannot_work_is_refused_before_anything_is_launched(call: Callable[
     ("call", "said"),
     [
         (lambda knit: knit.map(str, [1], worker=2), "'worker' is no option of Knit.map; did you mean 'workers'?"),
-        (lambda knit: knit.run(str, 1, timout=2), "'timout' is no option of Knit.run; did you mean 'timeout'?"),
+        (lambda knit: knit.call(str, 1, timout=2), "'timout' is no option of Knit.call; did you mean 'timeout'?"),
         (
             lambda knit: knit.submit("x", instnces=2),
             "'instnces' is no option of Knit.submit; did you mean 'instances'?",
         ),
         (lambda knit: knit.submit("x", check=False), "'check' is no option of Knit.submit; did you mean 'checks'?"),
-        (lambda knit: knit.submit(len), "for a function there are run and map"),
+        (lambda knit: knit.submit(len), "for a function there are call and map"),
         (lambda knit: knit.plan("x", memry=2), "'memry' is no option of Knit.plan; did you mean 'memory'?"),
     ],
 )
@@ -109,7 +109,7 @@ def test_an_option_that_is_mistyped_is_told_the_nearest_one_of_the_call(call: Ca
 
 def test_functions_without_a_signature_are_left_to_the_container() -> None:
     assert FunctionJob.of_map(max, [[1, 2]], 1, None).calls == [([1, 2],)]
-    assert FunctionJob.of_run(dict, (), 2).calls == [(), ()]
+    assert FunctionJob.of_call(dict, (), 2).calls == [(), ()]
 
 
 @pytest.mark.parametrize(("items", "workers", "chunk", "chunks"), [(100, 5, None, 20), (3, 10, None, 3), (10, 1, 3, 4)])

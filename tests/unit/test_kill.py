@@ -19,10 +19,12 @@ def test_an_application_that_yarn_does_not_end_in_time_is_said_to_be_that() -> N
     clock, killed = SimulatedClock(), []
     report = Report(ID, "n", "u", "q", State.ACCEPTED, None)
     rm = SimpleNamespace(app=lambda _id: report, kill=lambda app_id, reason: killed.append((app_id, reason)))
-    knit = SimpleNamespace(resourcemanager=rm, clock=clock)
+    cluster = SimpleNamespace(
+        resourcemanager=rm, clock=clock, config=SimpleNamespace(user="alice"), application_master=lambda *_args: None
+    )
     begun = clock.now
     with pytest.raises(WaitTimeout, match="YARN was told to end it and had not done so 30 s later") as caught:
-        Application(knit, ID).kill("enough", grace="30 s")  # type: ignore[arg-type]
+        Application(cluster, ID).kill("enough", grace="30 s")  # type: ignore[arg-type]
     assert "attach" not in str(caught.value)
     assert killed == [(ID, "enough")]
     assert 30 <= clock.now - begun < 32

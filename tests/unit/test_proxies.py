@@ -82,7 +82,7 @@ def test_all_services_are_reached_through_it(kind: str, port: int, tmp_path: Pat
             node = NodeLogs(knit.nodes, f"nm.knit.invalid:{port}")
             assert node.listing("c").sizes == {"stdout": 3}
             node.close()
-            status, body = knit._direct.send("GET", f"http://am.knit.invalid:{port}/api", b"", (5.0, 5.0))
+            status, body = knit.cluster.direct.send("GET", f"http://am.knit.invalid:{port}/api", b"", (5.0, 5.0))
             assert (status, json.loads(body)) == (200, {"path": "/api"})
     finally:
         proxy.close()
@@ -107,7 +107,7 @@ def test_a_proxy_with_a_password_and_one_that_is_not_there(port: int, tmp_path: 
     try:
         with _knit(tmp_path, port, proxy=proxy.url) as knit:
             assert knit.resourcemanager.info()["state"] == "STARTED"
-            assert knit._direct.send("GET", f"http://am.knit.invalid:{port}/", b"", (5.0, 5.0))[0] == 200
+            assert knit.cluster.direct.send("GET", f"http://am.knit.invalid:{port}/", b"", (5.0, 5.0))[0] == 200
             assert "s3cret" not in f"{knit.config.describe()} {knit.config.proxies!r}"
             assert knit.config.describe()["proxy"]["value"] == f"http://{proxy.place}"
     finally:

@@ -28,6 +28,7 @@ from knit_core.spec import EnvironmentRef
 from tests.simulated_clock import SimulatedClock
 
 FOLDER = "/user/alice/.knit"
+CLUSTER: Any = SimpleNamespace(config=SimpleNamespace(filesystem=SimpleNamespace(value="hdfs://nn:8020")))
 APP = "application_1_0001"
 UPLOAD = Upload.of("data.tgz", b"content")
 ENTRY = UPLOAD.remote(FOLDER)
@@ -318,7 +319,7 @@ def test_temporary_files_of_killed_callers_are_removed_a_day_later() -> None:
 
 def _again(staging: Staging, how: str, folder: Path) -> None:
     if how == "push":
-        push(_client(staging), _environment(folder))
+        push(CLUSTER, staging, _environment(folder))
     else:
         staging.reserve(APP, [UPLOAD])
 
@@ -356,7 +357,7 @@ def test_what_was_pushed_is_kept_for_a_week_although_it_was_there_before(tmp_pat
     clock.now += 100 * 86400
     staging = Staging(cast("Any", tree), FOLDER)
     staging._ready = True
-    pushed = push(_client(staging), _environment(tmp_path))
+    pushed = push(CLUSTER, staging, _environment(tmp_path))
     assert (pushed.uploaded, pushed.url) == (0, f"hdfs://nn:8020{ENTRY}")
     assert not tree.rename_once(ENTRY.rpartition("/")[0], f"{FOLDER}/pruning/{UPLOAD.sha256}.0123/{UPLOAD.sha256}")
     pruner = HdfsPruner(cast("Any", tree), RM, f"{FOLDER}/cache", staging.leases, clock=clock.time)
@@ -368,7 +369,3 @@ def test_what_was_pushed_is_kept_for_a_week_although_it_was_there_before(tmp_pat
 def _environment(folder: Path) -> Any:
     (folder / UPLOAD.name).write_bytes(b"content")
     return EnvironmentRef(archive=str(folder / UPLOAD.name))
-
-
-def _client(staging: Staging) -> Any:
-    return SimpleNamespace(staging=staging, config=SimpleNamespace(filesystem=SimpleNamespace(value="hdfs://nn:8020")))

@@ -238,7 +238,7 @@ def test_a_client_with_a_password_shows_it_nowhere(knit: Knit) -> None:
     parts = [knit.resourcemanager, knit.hdfs, knit.staging, knit.ledger, knit.user_key, knit.nodes, app.master]
     assert knit.resourcemanager.http.session.auth is not None
     assert knit.config.get("password") == SECRET, "it is used all the same"
-    assert look(knit, knit.config, knit.config.settings, knit.config.hadoop, knit._auth, app, *parts) > 100
+    assert look(knit, knit.config, knit.config.settings, knit.config.hadoop, knit.cluster._auth, app, *parts) > 100
     assert len(repr(knit.config)) <= showing.LONGEST and "\n" not in repr(knit.config)
     assert f"{knit.config.settings['password']}" == "***"
 

@@ -5,7 +5,6 @@ As in test_client_clock: what lasts as long as it should, costs the same each ti
 
 from __future__ import annotations
 
-import asyncio
 import io
 import os
 import subprocess
@@ -38,7 +37,6 @@ from knit_core.model.clock import pause
 from knit_core.model.report import Report
 from knit_core.model.result import Container, Outcome, Result
 from knit_core.model.states import ContainerState, State
-from knit_core.monitoring.wait import Waiter, drive_async
 from tests.simulated_clock import SimulatedClock
 from tests.unit.follow_harness import Uploads
 from tests.unit.node_harness import http_service
@@ -69,8 +67,8 @@ class Application:
         self.clock = SimulatedClock()
         self.begun = self.clock.now
         config = SimpleNamespace(cluster_property=lambda name, default: default, user="alice")
-        self.knit = SimpleNamespace(clock=self.clock, nodes=http_service(), hdfs=None, config=config)
-        self.knit.resourcemanager = SimpleNamespace(nodes=lambda states: [], address="http://rm")
+        self.cluster = SimpleNamespace(clock=self.clock, nodes=http_service(), hdfs=None, config=config)
+        self.cluster.resourcemanager = SimpleNamespace(nodes=lambda states: [], address="http://rm")
 
     @property
     def passed(self) -> float:
@@ -89,19 +87,6 @@ class Application:
 
 def _of(app: Application) -> Any:
     return app
-
-
-def test_the_driver_for_event_loops() -> None:
-    app, waiter = Application(), Waiter(ID, poll=60.0)
-
-    async def look() -> Report:
-        return app.report()
-
-    async def sleep(seconds: float) -> None:
-        app.clock.sleep(seconds)
-
-    assert asyncio.run(drive_async(waiter, look, clock=app.clock, sleep=sleep)) is ENDED
-    assert WEEK / 75 < app.looks < WEEK / 55
 
 
 # -- logs ------------------------------------------------------------------
@@ -246,7 +231,7 @@ def test_a_read_of_hdfs_that_breaks_is_given_up_soon() -> None:
         yield b""
 
     hdfs: Any = SimpleNamespace(stream=stream)
-    logs = AggregatedLogs(hdfs, _of(app).knit.config, ID, "alice", app.clock)
+    logs = AggregatedLogs(hdfs, _of(app).cluster.config, ID, "alice", app.clock)
     with pytest.raises(ConnectionFailed):
         list(logs._fetch("/logs")(0, 10))
     assert (tries, app.passed) == (5, 0.2 * (2 + 4 + 8 + 16))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from knit_core.errors import ApplicationNotFound, ConnectionFailed, NotAuthorized, WaitTimeout
 from knit_core.model.report import Report
 from knit_core.model.states import Outcome, State
-from knit_core.monitoring.wait import Done, Sleep, Waiter, drive, drive_async
+from knit_core.monitoring.wait import Done, Sleep, Waiter, drive
 from tests.simulated_clock import SimulatedClock
 
 RUNS = Report("application_1_0001", "n", "u", "q", State.RUNNING, None, progress=0.25, diagnostics="busy")
@@ -81,24 +80,17 @@ def _script() -> list[Report | Exception]:
     return [RUNS, BROKEN, RUNS, ENDED]
 
 
-def test_both_drivers_see_the_same() -> None:
-    for kind in ("sync", "async"):
-        script, seen = iter(_script()), []
+def test_each_report_is_shown_and_faults_are_not() -> None:
+    script, seen = iter(_script()), list[Report]()
 
-        def look() -> Report:
-            step = next(script)  # noqa: B023
-            if isinstance(step, Exception):
-                raise step
-            return step
+    def look() -> Report:
+        step = next(script)
+        if isinstance(step, Exception):
+            raise step
+        return step
 
-        async def look_later() -> Report:
-            return look()
-
-        waiter = _waiter(poll=0.001)
-        found = drive(waiter, look, seen.append) if kind == "sync" else asyncio.run(drive_async(waiter, look_later))
-        assert found is ENDED
-        if kind == "sync":
-            assert seen == [RUNS, RUNS, ENDED]
+    assert drive(_waiter(poll=0.001), look, seen.append) is ENDED
+    assert seen == [RUNS, RUNS, ENDED]
 
 
 def test_a_simulated_year_passes_with_memory_and_cost_constant() -> None:

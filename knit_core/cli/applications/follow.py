@@ -176,7 +176,7 @@ def _stopped(app: Application, options: Launching, stop: BaseException) -> int:
 
 def _kill_now(app: Application, reason: str) -> None:
     try:
-        app.knit.resourcemanager.kill(app.id, reason)
+        app.cluster.resourcemanager.kill(app.id, reason)
     except KnitError as error:
         _say(f"✗ {app.id} could not be ended, and may go on: {error}", "red")
 

@@ -37,8 +37,7 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def push(ctx: click.Context, environment: str, cache_dir: Path | None, as_json: bool) -> int:
     """Bring an environment to HDFS ahead of time: one of this machine's cache by its name, or an archive."""
     from knit_core.environments import Environment, EnvironmentBuilder
-    from knit_core.environments.environment import ARCHIVE_SUFFIXES
-    from knit_core.hdfs_cache.environments import push as push_environment
+    from knit_core.model.environment import ARCHIVE_SUFFIXES
 
     found = (
         Environment.from_archive(environment)
@@ -50,7 +49,7 @@ def push(ctx: click.Context, environment: str, cache_dir: Path | None, as_json: 
     out = console(stderr=True)
     with client(ctx) as knit:
         with UploadBar(out) as bar:
-            pushed = push_environment(knit, found, bar)
+            pushed = knit.push_env(found, bar)
     if as_json:
         click.echo(json.dumps(asdict(pushed), indent=2))
         return 0
@@ -109,10 +108,8 @@ def prune(
 
         done["this machine"] = prune_local(cache_dir, older_than=older_than, keep_size=keep_size, dry_run=dry_run)
     if remote:
-        from knit_core.hdfs_cache.environments import prune as prune_hdfs
-
         with client(ctx) as knit:
-            done["HDFS"] = prune_hdfs(knit, older_than=older_than, keep_size=keep_size, dry_run=dry_run)
+            done["HDFS"] = knit.prune_envs(older_than=older_than, keep_size=keep_size, dry_run=dry_run)
     if as_json:
         document = {
             place: {**asdict(pruned), "freed": pruned.freed, "dry_run": dry_run} for place, pruned in done.items()

@@ -39,7 +39,7 @@ def named(text: str | None) -> str | Environment | None:
         KnitError: neither an archive nor a folder nor an environment that was made here.
     """
     from knit_core.environments import Environment, EnvironmentBuilder
-    from knit_core.environments.environment import ARCHIVE_SUFFIXES
+    from knit_core.model.environment import ARCHIVE_SUFFIXES
 
     if text is None or "://" in text or text.lower().endswith(ARCHIVE_SUFFIXES):
         return text

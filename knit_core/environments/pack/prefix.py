@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from knit_core.environments.errors import BadArchive, PrefixChanged
+from knit_core.environments.errors import BadArchive, PrefixChanged, SolverMissing
 from knit_core.environments.pack.bytecode import compile_bytecode
 from knit_core.environments.pack.compression import gzip_member
 from knit_core.environments.pack.file_filter import keeps_everything, needed
@@ -214,7 +214,10 @@ def _digest(prefix: Path, files: States, complete: bool) -> str:
 
 def _listed(prefix: Path, before: States) -> list[str]:
     """What conda-pack would pack, bytecode apart."""
-    from conda_pack import CondaEnv, CondaPackException
+    try:
+        from conda_pack import CondaEnv, CondaPackException
+    except ImportError:
+        raise SolverMissing.extra("conda-pack, which lists the files of a conda environment,") from None
 
     try:
         # A file that pip has replaced is missing to conda; as files are read from the prefix, that does no harm.

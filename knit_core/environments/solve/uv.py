@@ -60,7 +60,7 @@ def find_uv() -> str:
         return str(find_uv_bin())
     program = shutil.which("uv")
     if program is None:
-        raise SolverMissing("uv, which installs pip packages, is not here: pip install uv")
+        raise SolverMissing.extra("uv, which installs pip packages,", "have uv on the PATH")
     return program
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from knit_core.errors import ConnectionFailed, KnitError, ServiceUnavailable
 from knit_core.model.clock import Clock
 from knit_core.model.representation import shown
 
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
+
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 
 @shown
@@ -41,7 +46,7 @@ class RetryPolicy:
         """
         if self.budget <= 0:
             return action()
-        from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
+        from tenacity import Retrying, retry_if_exception, wait_random_exponential
 
         begun = self.clock.monotonic()
 
@@ -53,9 +58,16 @@ class RetryPolicy:
             stop=enough,
             wait=wait_random_exponential(multiplier=self.first, max=self.longest),
             sleep=self.clock.sleep,
+            before_sleep=_tell,
             reraise=True,
         )
         return retrying(action)
+
+
+def _tell(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome is not None else None
+    pause = state.next_action.sleep if state.next_action is not None else 0.0
+    log.info("try %d failed, the next one follows in %.1f s: %s", state.attempt_number, pause, error)
 
 
 def _again(error: BaseException, idempotent: bool) -> bool:

@@ -224,6 +224,7 @@ class HttpService:
                 untouched = getattr(error, "before_sending", False) or getattr(error, "not_carried_out", False)
                 if remaining == 1 or not (call.safe or untouched):
                     raise
+                log.info("%s: %s; the next address is %s", call.action, error, self.address)
         raise AssertionError("an endpoint has at least one address")
 
     def _send(self, base: str, call: _Call) -> requests.Response:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
 from knit_core.errors import KnitError, LogsUnavailable, MissingLog
 from knit_core.logs.aggregated.folders import Listing
 from knit_core.logs.aggregated.log_files import AggregatedLogs, Found, Unfinished
+from knit_core.logs.application import LoggedApplication
 from knit_core.logs.selection import MASTER, Selection
 from knit_core.model.ids import ContainerId
 from knit_core.model.result import Container, Result
 from knit_core.model.states import ContainerState
 from knit_core.model.units import counted
-
-if TYPE_CHECKING:
-    from knit_core.application import Application
 
 _SOONEST, _LATEST = 0.1, 0.5  # seconds between two looks: most uploads are done within the first
 _STATES_FRESH = 2.0  # seconds
@@ -79,9 +76,11 @@ class EndedLogs:
         timeout: seconds to wait for what is not there yet.
     """
 
-    def __init__(self, application: Application, logs: AggregatedLogs, expected: Expected, timeout: float) -> None:
+    def __init__(
+        self, application: LoggedApplication, logs: AggregatedLogs, expected: Expected, timeout: float
+    ) -> None:
         self._application, self._logs, self._expected, self._timeout = application, logs, expected, timeout
-        self._clock = application.knit.clock
+        self._clock = application.cluster.clock
         self._missing = dict(expected.rows)
         self._read: set[str] = set()
         self._unfinished: dict[str, str] = {}  # by node, its file
@@ -183,7 +182,7 @@ class EndedLogs:
         ended = (
             f"YARN says that log aggregation has ended ({self._status})" if self._status else "YARN has forgotten it"
         )
-        policy = self._application.knit.config.cluster_property(_POLICY, _ALL)
+        policy = self._application.cluster.config.cluster_property(_POLICY, _ALL)
         only = (
             ""
             if policy.endswith(_ALL)
@@ -202,7 +201,7 @@ class EndedLogs:
         """States of the nodes by `host:port`, as the ResourceManager sees them; asked for every other second at most."""
         if self._clock.monotonic() - self._states_at > _STATES_FRESH:
             try:
-                rows = self._application.knit.resourcemanager.nodes(_AWAY + _THERE)
+                rows = self._application.cluster.resourcemanager.nodes(_AWAY + _THERE)
             except KnitError:
                 rows = []
             # One that came back is told of twice.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from knit_core.errors import ApplicationNotFound, KnitError, NotAuthorized
@@ -13,6 +12,7 @@ from knit_core.launch.plan import APPLICATION_TYPE
 from knit_core.logs.aggregated.folders import Listing
 from knit_core.logs.aggregated.log_files import AggregatedLogs, Found, Unfinished
 from knit_core.logs.aggregated.rolled_parts import Mark
+from knit_core.logs.application import LoggedApplication
 from knit_core.logs.lines import Block, remark
 from knit_core.logs.live.follow_nodes import Follower
 from knit_core.logs.selection import MASTER, Selection
@@ -21,9 +21,6 @@ from knit_core.model.ids import ContainerId
 from knit_core.model.report import Report
 from knit_core.model.result import Container
 from knit_core.model.states import ContainerState
-
-if TYPE_CHECKING:
-    from knit_core.application import Application
 
 _SOONEST, _LATEST = 0.5, 2.0  # seconds between two looks at the application
 _PATIENCE = 300.0  # seconds of transient faults in a row that are forgiven
@@ -86,9 +83,9 @@ class Watcher:
         error: why watching is over although it has not ended.
     """
 
-    def __init__(self, application: Application, follower: Follower, selection: Selection) -> None:
+    def __init__(self, application: LoggedApplication, follower: Follower, selection: Selection) -> None:
         self._application, self._follower, self._selection = application, follower, selection
-        self._clock = application.knit.clock
+        self._clock = application.cluster.clock
         self._stop = threading.Event()
         self._faulty_since: float | None = None
         self._unknown_since: float | None = None
@@ -166,7 +163,7 @@ class Watcher:
 
 
 def follow(
-    application: Application, make: Callable[[], Follower], selection: Selection, rows: dict[str, Container]
+    application: LoggedApplication, make: Callable[[], Follower], selection: Selection, rows: dict[str, Container]
 ) -> Generator[Block, None, Report | None]:
     """What its containers write, until it ends; returns what the ResourceManager says of the end.
 
@@ -194,7 +191,7 @@ def follow(
 
 
 def once(
-    application: Application, make: Callable[[], Follower], selection: Selection, report: Report
+    application: LoggedApplication, make: Callable[[], Follower], selection: Selection, report: Report
 ) -> Iterator[Block]:
     """What its containers have written up to now."""
     if report.type != APPLICATION_TYPE:

@@ -17,6 +17,7 @@ from knit_core.hadoop.http import HttpService
 from knit_core.logs.lines import Block, LogCursor
 from knit_core.logs.live.follow_container import ContainerReader, Stopped, Uploads
 from knit_core.logs.live.nodemanager import NodeLogs
+from knit_core.logs.live.pace import Backoff, Pace
 from knit_core.logs.selection import Selection
 from knit_core.model.clock import Clock, pause
 from knit_core.model.result import Container
@@ -82,12 +83,10 @@ class Channel:
 
 @dataclass
 class _Target:
-    """One container: when it is looked at next, and how long the pause before was."""
+    """One container, and when it is polled next."""
 
     reader: ContainerReader
-    due: float = 0.0
-    pause: float = SOONEST
-    looked: bool = False
+    pace: Pace = field(default_factory=lambda: Pace(SOONEST, LATEST))
 
 
 @dataclass
@@ -97,14 +96,15 @@ class _Node:
     logs: NodeLogs
     targets: dict[str, _Target] = field(default_factory=dict)
     busy: bool = False
-    not_before: float = 0.0
+    backoff: Backoff = field(default_factory=lambda: Backoff(_LATEST_UNREACHABLE))
     failing_since: float | None = None
-    pause: float = 0.0
     said: bool = False
 
     def due(self) -> float:
         """When it is to be asked next."""
-        return max(self.not_before, min((target.due for target in self.targets.values()), default=float("inf")))
+        return max(
+            self.backoff.not_before, min((target.pace.due for target in self.targets.values()), default=float("inf"))
+        )
 
 
 class Follower:
@@ -183,7 +183,7 @@ class Follower:
         ended = row.state.ended and not target.reader.row.state.ended
         target.reader.row = row
         if ended:
-            target.due = self._clock.monotonic()
+            target.pace.due = self._clock.monotonic()
         return ended
 
     def close(self) -> None:
@@ -257,7 +257,7 @@ class Follower:
     def _ask(self, node: _Node) -> None:
         """Look at all of a node's containers that are due."""
         with self._changed:
-            due = [target for target in node.targets.values() if target.due <= self._clock.monotonic()]
+            due = [target for target in node.targets.values() if target.pace.due <= self._clock.monotonic()]
         for target in due:
             begun = self._clock.monotonic()
             try:
@@ -274,28 +274,29 @@ class Follower:
                 target.reader.remark(f"its logs cannot be read now: {error}")
             else:
                 self.failures.pop(target.reader.row.yarn, None)
-            node.failing_since, node.pause = None, 0.0
-            self._pace(target, came)
+            node.failing_since = None
+            node.backoff.answered()
+            self._plan(target, came)
             if self._closed:
                 return
 
-    def _pace(self, target: _Target, came: int) -> None:
+    def _plan(self, target: _Target, came: int) -> None:
+        now = self._clock.monotonic()
+        target.pace.polled(bool(came), now)
         if target.reader.complete or self._once:
-            target.due = float("inf")
-            return
-        target.pause = SOONEST if came else min(LATEST, target.pause * 1.5)
-        target.due = self._clock.monotonic() + (0.0 if came >= _BUSY else target.pause)
+            target.pace.due = float("inf")
+        elif came >= _BUSY:
+            target.pace.due = now
 
     def _unreachable(self, node: _Node, error: ConnectionFailed, begun: float) -> None:
         now = self._clock.monotonic()
         node.failing_since = node.failing_since or begun
-        node.pause = min(_LATEST_UNREACHABLE, max(2 * node.pause, SOONEST, now - begun))
         with self._changed:  # new containers may be added to the node meanwhile
-            node.not_before = now + node.pause
+            node.backoff.failed(now, max(SOONEST, now - begun))
             rows = [target.reader.row for target in node.targets.values() if not target.reader.complete]
             if self._once:
                 for target in node.targets.values():
-                    target.due = float("inf")
+                    target.pace.due = float("inf")
         for row in rows:
             self.failures[row.yarn] = error
         if rows and not node.said and (self._once or now - node.failing_since >= _GRACE):

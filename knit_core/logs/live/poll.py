@@ -10,22 +10,20 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from knit_core.errors import ConnectionFailed, KnitError, NotFound
+from knit_core.logs.application import LoggedApplication
 from knit_core.logs.lines import Block, LogCursor, LogLine
 from knit_core.logs.live.follow_application import RunningUploads
 from knit_core.logs.live.follow_container import ContainerReader
 from knit_core.logs.live.nodemanager import NodeLogs
+from knit_core.logs.live.pace import Backoff, Pace
 from knit_core.logs.reader import LogReader
 from knit_core.logs.selection import Selection
 from knit_core.model.result import Container
 
-if TYPE_CHECKING:
-    from knit_core.application import Application
-
 SOONEST, LATEST = 0.5, 10.0  # seconds between two looks at a container
-_LATEST_UNREACHABLE = 60.0  # seconds between two tries to reach a node
+_SOONEST_UNREACHABLE, _LATEST_UNREACHABLE = 2.0, 60.0  # seconds between two tries to reach a node
 _FRESH = 1.0  # seconds for which it is known which containers there are
 _PIECE = 1 << 16  # bytes of a log that are read at a time
 
@@ -33,8 +31,7 @@ _PIECE = 1 << 16  # bytes of a log that are read at a time
 @dataclass
 class _Node:
     logs: NodeLogs
-    not_before: float = 0.0
-    pause: float = 0.0
+    backoff: Backoff = field(default_factory=lambda: Backoff(_LATEST_UNREACHABLE))
 
 
 @dataclass
@@ -44,8 +41,7 @@ class _Target:
     node: _Node
     blocks: deque[Block] = field(default_factory=deque)
     lines: Iterator[LogLine] | None = None
-    due: float = 0.0
-    pause: float = SOONEST
+    pace: Pace = field(default_factory=lambda: Pace(SOONEST, LATEST))
     reader: ContainerReader = field(init=False)
 
     def keep(self, block: Block) -> bool:
@@ -76,9 +72,9 @@ class LogWatch:
         cursor: how far lines were handed out.
     """
 
-    def __init__(self, application: Application, cursor: LogCursor | None = None) -> None:
+    def __init__(self, application: LoggedApplication, cursor: LogCursor | None = None) -> None:
         self.cursor = LogCursor() if cursor is None else cursor
-        self._application, self._selection, self._clock = application, Selection(), application.knit.clock
+        self._application, self._selection, self._clock = application, Selection(), application.cluster.clock
         reader = LogReader(application, self._selection)
         self._scheme = reader.scheme
         self._uploads = RunningUploads(reader.aggregated(None), self._clock)
@@ -135,7 +131,7 @@ class LogWatch:
         if target is None:
             node = self._nodes.get(row.node_http)
             if node is None:
-                logs = NodeLogs(self._application.knit.nodes, row.node_http, self._scheme)
+                logs = NodeLogs(self._application.cluster.nodes, row.node_http, self._scheme)
                 node = self._nodes[row.node_http] = _Node(logs)
             target = self._targets[row.yarn] = _Target(node)
             target.reader = ContainerReader(
@@ -149,12 +145,12 @@ class LogWatch:
                 clock=self._clock,
             )
         elif row.state.ended and not target.reader.row.state.ended:
-            target.due = 0.0
+            target.pace.due = 0.0
         target.reader.row = row
 
     def _read(self, target: _Target) -> None:
         now, reader = self._clock.monotonic(), target.reader
-        if reader.complete or reader.left or now < max(target.due, target.node.not_before):
+        if reader.complete or reader.left or now < max(target.pace.due, target.node.backoff.not_before):
             return
         came = 0
         try:
@@ -162,17 +158,15 @@ class LogWatch:
         except NotFound:
             pass  # not started yet, or already on its way to HDFS
         except ConnectionFailed as error:
-            node = target.node
-            node.pause = min(_LATEST_UNREACHABLE, max(2 * node.pause, 2.0))
-            node.not_before = self._clock.monotonic() + node.pause
-            if node.pause > 2.0:  # not for the first time
+            backoff = target.node.backoff
+            backoff.failed(self._clock.monotonic(), _SOONEST_UNREACHABLE)
+            if backoff.pause > _SOONEST_UNREACHABLE:  # not for the first time
                 reader.remark(f"its node cannot be reached ({error.address}); its lines come later")
             return
         except KnitError as error:
             reader.remark(f"its logs cannot be read now: {error}")
-        target.node.pause = 0.0
-        target.pause = SOONEST if came else min(LATEST, target.pause * 1.5)
-        target.due = self._clock.monotonic() + target.pause
+        target.node.backoff.answered()
+        target.pace.polled(bool(came), self._clock.monotonic())
 
 
 __all__ = ["LogWatch"]

@@ -11,7 +11,7 @@ from typing import Any
 from airflow.sdk import DAG
 
 from knit_airflow import KnitOperator
-from knit_core.launch.launcher import Launcher
+from knit_core.launch.launcher import Launch
 
 CONF = {
     "command": "{{ dag_run.conf['command'] }}",
@@ -43,7 +43,7 @@ class Dying(KnitOperator):
 
     def submission(self, context: Any, knit: Any) -> dict[str, Any]:
         # The process is the task's own: what is patched here, nobody else sees.
-        Launcher._before = lambda launcher, step: self._die(step)  # type: ignore[method-assign]
+        Launch.before = lambda launch, step: self._die(step)  # type: ignore[method-assign]
         self._die("submission")
         return super().submission(context, knit)
 

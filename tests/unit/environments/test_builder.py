@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from knit_core.environments import Environment, EnvironmentBuilder, Progress, Stage
-from knit_core.environments.environment import file_sha256
+from knit_core.model.environment import file_sha256
 from tests.unit.environments.conftest import PACKAGES
 
 # Fails the process if anything but the fast path runs.

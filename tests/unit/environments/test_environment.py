@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from knit_core.environments import BadArchive, BadEnvironmentName, Environment, PackageVersion
-from knit_core.environments.environment import checked_name
+from knit_core.model.environment import checked_name
 
 _TEXTS = st.text(max_size=20)
 _PACKAGES = st.lists(st.builds(PackageVersion, _TEXTS, _TEXTS, _TEXTS), max_size=3).map(tuple)

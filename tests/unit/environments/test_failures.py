@@ -124,7 +124,7 @@ def test_missing_library_is_said(tmp_path: Path, channel: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path), channel], capture_output=True, text=True, check=True
     )
-    assert "pip install --upgrade knit-yarn" in done.stdout
+    assert "pip install 'knit-yarn[env]'" in done.stdout
 
 
 def test_full_disk_is_said(tmp_path: Path) -> None:

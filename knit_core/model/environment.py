@@ -15,7 +15,7 @@ from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from knit_core.environments.errors import BadArchive, BadEnvironmentName
+from knit_core.errors import BadArchive, BadEnvironmentName
 from knit_core.model.representation import html_facts, shown
 from knit_core.model.units import show_bytes
 
@@ -113,13 +113,6 @@ class Environment:
             raise BadArchive(f"{path!r} is not an absolute path: it must be the same folder on every node")
         name = checked_name(name) if name else _stem(path)
         return cls(name, path.rstrip("/") or "/", _digest(path), kind="path", platform=platform, python=python)
-
-    @classmethod
-    def from_prefix(cls, prefix: str | os.PathLike[str], *, name: str = "") -> Environment:
-        """A conda prefix of this machine, packed into the default cache: see `EnvironmentBuilder.pack_prefix`."""
-        from knit_core.environments.builder import EnvironmentBuilder
-
-        return EnvironmentBuilder().pack_prefix(prefix, name=name)
 
     def renamed(self, name: str) -> Environment:
         """The same environment under another label."""

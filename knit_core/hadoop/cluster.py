@@ -1,0 +1,164 @@
+"""Cluster: the connections to one YARN cluster, shared by `Knit`, its applications, launches, logs and functions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import cached_property
+
+from knit_core.config import Config, HadoopConf
+from knit_core.errors import RequestRefused, UnexpectedReply
+from knit_core.hadoop.application_master import ApplicationMasterClient
+from knit_core.hadoop.http import (
+    AuthStrategy,
+    BasicAuth,
+    DirectTransport,
+    Endpoint,
+    HttpService,
+    RetryPolicy,
+    SimpleAuth,
+)
+from knit_core.hadoop.ownership import check_staging
+from knit_core.hadoop.resource_manager import ResourceManager
+from knit_core.hadoop.user_key import UserKey
+from knit_core.hadoop.webhdfs import WebHdfs
+from knit_core.model.clock import Clock
+from knit_core.model.report import Report
+from knit_core.model.representation import one_line
+from knit_core.monitoring.wait import PATIENCE
+
+_NAMESERVICE = (
+    "{name} has no port in fs.defaultFS, so it probably is a nameservice (several NameNodes under one name), which only "
+    "Hadoop's hdfs-site.xml explains: put that beside core-site.xml (HADOOP_CONF_DIR), or set KNIT_NAMENODE to the web "
+    "addresses of its NameNodes (http://nn1.example.org:9870,http://nn2.example.org:9870)."
+)
+
+
+class Cluster:
+    """Clients of the services of one cluster, each made when it is first used; safe to share between threads.
+
+    Args:
+        config: where the services are, who acts, and how.
+
+    Attributes:
+        config: the same.
+        clock: what waits read and sleep by. For tests; set it before the first call.
+        patience: seconds after which a service that does not answer is given up, without another try; None: faults are
+            waited out within generous budgets. Set it before the first call.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.clock: Clock = time
+        self.patience: float | None = None
+        config.fetch, config.fetch_home = self._fetch_configuration, self._home_folder
+        self._services: list[HttpService] = []
+        self.direct = DirectTransport(config.proxies)
+        self._staging_checked = False
+
+    def __repr__(self) -> str:
+        return one_line("Cluster", [("", self.config.settings["resourcemanager"].value), ("user", self.config.user)])
+
+    def close(self) -> None:
+        """Close its connections; applications go on."""
+        for service in self._services:
+            service.close()
+        self.direct.close()
+
+    # -- services ----------------------------------------------------------
+
+    @cached_property
+    def resourcemanager(self) -> ResourceManager:
+        """The ResourceManager's API."""
+        return ResourceManager(self._service("ResourceManager", self.config.resourcemanagers))
+
+    @cached_property
+    def hdfs(self) -> WebHdfs:
+        """HDFS."""
+        service, name = self._service("NameNode", self.config.namenodes.value.split(",")), self.config.nameservice
+        if name:
+            service.endpoint = replace(service.endpoint, unknown=_NAMESERVICE.format(name=name))
+        return WebHdfs(service)
+
+    @cached_property
+    def nodes(self) -> HttpService:
+        """Requests to NodeManagers (their addresses differ by call)."""
+        return self._service("NodeManager", [self.resourcemanager.address])
+
+    @cached_property
+    def user_key(self) -> UserKey:
+        """The user's key."""
+        return UserKey(self.hdfs, self.config.staging)
+
+    @cached_property
+    def proxy(self) -> HttpService:
+        """Requests to ApplicationMasters through the ResourceManager's proxy."""
+        return self._service("ApplicationMaster", [self.resourcemanager.address])
+
+    def application_master(self, app_id: str, report: Callable[[], Report] | None = None) -> ApplicationMasterClient:
+        """The API of an application's ApplicationMaster.
+
+        Args:
+            app_id: which application.
+            report: returns the ResourceManager's present report of it; None: it is asked.
+        """
+        proxy = self.proxy
+        return ApplicationMasterClient(
+            app_id,
+            lambda: self.user_key.application_secret(app_id),
+            report or (lambda: self.resourcemanager.app(app_id)),
+            self.direct,
+            lambda: proxy.session,
+            self._auth,
+            PATIENCE if self.patience is None else self.patience,
+            self.clock,
+        )
+
+    # -- the staging folder ------------------------------------------------
+
+    def application_folder(self, app_id: str) -> str:
+        """An application's folder on HDFS."""
+        return f"{self.config.staging}/apps/{app_id}"
+
+    def check_staging(self) -> bool:
+        """Check, once, that the staging folder belongs to the user and that nobody else may write there; False: there is none.
+
+        Raises:
+            StagingError: it belongs to somebody else, or others may write there.
+        """
+        if not self._staging_checked:
+            self._staging_checked = check_staging(self.hdfs, self.config.staging)
+        return self._staging_checked
+
+    # -- inside ------------------------------------------------------------
+
+    @cached_property
+    def _auth(self) -> AuthStrategy:
+        if self.config.get("auth") == "basic":
+            return BasicAuth(self.config.user, self.config.get("password") or "")
+        return SimpleAuth(self.config.user)
+
+    def _service(self, name: str, addresses: Iterable[str]) -> HttpService:
+        ca = self.config.get("ca")
+        verify: bool | str = True if ca is None else (False if ca.lower() == "false" else ca)
+        endpoint, retry = Endpoint(name, tuple(addresses), self._auth, verify), RetryPolicy(clock=self.clock)
+        endpoint = replace(endpoint, proxies=self.config.proxies)
+        if self.patience is not None:
+            endpoint = replace(endpoint, timeout=(min(endpoint.timeout[0], self.patience), self.patience))
+            retry = replace(retry, budget=0)
+        service = HttpService(endpoint, retry)
+        self._services.append(service)
+        return service
+
+    def _fetch_configuration(self) -> HadoopConf | None:
+        return self.resourcemanager.conf()
+
+    def _home_folder(self) -> str:
+        try:
+            return self.hdfs.home()
+        except (RequestRefused, UnexpectedReply):  # a gateway that does not know the question
+            return ""
+
+
+__all__ = ["Cluster"]
