@@ -1,4 +1,4 @@
-"""The places that public names had before release 1.0; they work for one release, with a DeprecationWarning.
+"""The places that public names had before release 1.0; they work for one minor release, with a DeprecationWarning.
 
 Class paths of triggers lie in Airflow's database, so that a triggerer has to find a class by its old one, too. A package
 that has the name of an old module hands out the names itself (`hand_out`); other old modules are made when they are
@@ -8,7 +8,6 @@ imported (`OldModules`). Nothing is imported before somebody asks for it.
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.machinery import ModuleSpec
@@ -66,8 +65,10 @@ def hand_out(module: str) -> Callable[[str], Any]:
     def find(name: str) -> Any:
         if name not in names:
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        from knit_core.model.deprecation import warn_deprecated
+
         new = f"knit_airflow.{names[name]}"
-        warnings.warn(f"{module}.{name} is {new}.{name} now", DeprecationWarning, stacklevel=2)
+        warn_deprecated(f"{module}.{name}", f"{new}.{name}")
         return getattr(import_module(new), name)
 
     return find
