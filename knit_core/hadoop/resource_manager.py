@@ -26,7 +26,8 @@ from knit_core.hadoop.http.retry import NEVER, RetryPolicy
 from knit_core.model.cluster_facts import ClusterTotals, NewApplication, Node, Queue
 from knit_core.model.hadoop_json import inside, number, rows, texts
 from knit_core.model.ids import ApplicationId
-from knit_core.model.queue_headroom import QueueHeadroom, children_of, rooms_of
+from knit_core.model.queue_headroom import QueueHeadroom, rooms_of
+from knit_core.model.queue_tree import children_of, queue_tree
 from knit_core.model.report import Report, parse_report
 from knit_core.model.states import State
 
@@ -278,9 +279,8 @@ class ResourceManager:
         """All queues of the Capacity or Fair Scheduler; empty for schedulers without queues (FIFO)."""
         reply = self.http.get_json("/ws/v1/cluster/scheduler", action="ask for the scheduler's queues")
         info = _scheduler(reply)
-        found: list[Queue] = []
-        _walk_queues(info.get("rootQueue") or info, "", _type(info) == "fairScheduler", found)
-        return found if "rootQueue" in info or info.get("queues") else []
+        fair = _type(info) == "fairScheduler"
+        return [_queue(path, fair, row) for path, _parent, row in queue_tree(info)]
 
     def rooms(self) -> list[QueueHeadroom]:
         """What every queue could still give; empty for schedulers without queues (FIFO)."""
@@ -337,17 +337,9 @@ def _others(resource: Any) -> dict[str, int]:
     return {str(row["name"]): int(row["value"]) for row in found if row["name"] not in {"memory-mb", "vcores"}}
 
 
-def _walk_queues(node: Mapping[str, Any], parent: str, fair: bool, found: list[Queue]) -> None:
-    name = str(node.get("queueName") or "root")
-    path = str(node.get("queuePath") or (name if not parent or "." in name else f"{parent}.{name}"))
-    children = children_of(node)
-    leaf = not children and _type(node) not in {"", "capacityScheduler"}
-    found.append(_queue(name.rpartition(".")[2], path, leaf, fair, node))
-    for child in children:
-        _walk_queues(child, path, fair, found)
-
-
-def _queue(name: str, path: str, leaf: bool, fair: bool, row: Mapping[str, Any]) -> Queue:
+def _queue(path: str, fair: bool, row: Mapping[str, Any]) -> Queue:
+    name = path.rpartition(".")[2]
+    leaf = not children_of(row) and _type(row) not in {"", "capacityScheduler"}
     running = (row.get("state") or "RUNNING") == "RUNNING"
     if fair:
         return Queue(name, path, leaf, running, makes=not leaf, by_path=True)

@@ -10,9 +10,11 @@ from knit_core.hdfs_cache.leases import PUSHED, Leases
 from knit_core.hdfs_cache.pruning import HdfsPruner, Pruned, sweep_temporaries
 from knit_core.hdfs_cache.staging import Progress, Staging, inspect
 from knit_core.model.environment import Environment
+from knit_core.model.representation import shown
 from knit_core.spec import EnvironmentRef
 
 
+@shown
 @dataclass(frozen=True)
 class Pushed:
     """An environment on HDFS.

@@ -19,6 +19,7 @@ from knit_core.hadoop.resource_manager import ResourceManager
 from knit_core.hadoop.webhdfs import WebHdfs
 from knit_core.hdfs_cache.leases import PUSHED, Lease, Leases, announcement, announcements, holds
 from knit_core.model.cluster_facts import FileStatus
+from knit_core.model.representation import shown
 from knit_core.model.states import ACTIVE
 
 OLDER_THAN = 30 * 86400.0  # seconds
@@ -30,6 +31,7 @@ _PARALLEL = 6
 _OF_MASTER = re.compile(r"\.(journal-\d+-\d+|(master|result\.json)\.\d+)")
 
 
+@shown
 @dataclass(frozen=True)
 class Item:
     """Something that may be pruned.
@@ -49,6 +51,7 @@ class Item:
     name: str = ""
 
 
+@shown
 @dataclass(frozen=True)
 class Pruned:
     """What was deleted (or would be), and what stays."""

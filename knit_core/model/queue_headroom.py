@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from knit_core.model.hadoop_json import rows
+from knit_core.model.queue_tree import children_of, queue_tree
 from knit_core.model.representation import shown
 
 
@@ -39,10 +40,16 @@ def rooms_of(scheduler: Mapping[str, Any]) -> list[QueueHeadroom]:
     Args:
         scheduler: `schedulerInfo` of the ResourceManager's `/ws/v1/cluster/scheduler`.
     """
-    root = scheduler.get("rootQueue") or scheduler
     found: list[QueueHeadroom] = []
-    if root.get("queueName") or root.get("queues"):
-        _walk(root, "", None, found)
+    free: dict[str, tuple[int, int] | None] = {}  # by path
+    for path, parent, row in queue_tree(scheduler):
+        own, above = _free(row), free.get(parent)
+        least = own if above is None else above if own is None else (min(own[0], above[0]), min(own[1], above[1]))
+        free[path] = least
+        if least is not None:
+            waiting = (0, 0) if children_of(row) else _pending(row)
+            running = (row.get("state") or "RUNNING") == "RUNNING"
+            found.append(QueueHeadroom(path, max(0, least[0] - waiting[0]), max(0, least[1] - waiting[1]), running))
     return found
 
 
@@ -52,26 +59,6 @@ def room_in(rooms: list[QueueHeadroom], queue: str) -> QueueHeadroom | None:
     by_path = [each for each in rooms if each.queue == path]
     by_name = [each for each in rooms if each.name == queue]
     return next(iter(by_path or by_name), None)
-
-
-def _walk(row: Mapping[str, Any], parent: str, above: tuple[int, int] | None, found: list[QueueHeadroom]) -> None:
-    name = str(row.get("queueName") or "root")
-    path = str(row.get("queuePath") or (name if not parent or "." in name else f"{parent}.{name}"))
-    own = _free(row)
-    free = own if above is None else above if own is None else (min(own[0], above[0]), min(own[1], above[1]))
-    children = children_of(row)
-    if free is not None:
-        waiting = (0, 0) if children else _pending(row)
-        running = (row.get("state") or "RUNNING") == "RUNNING"
-        found.append(QueueHeadroom(path, max(0, free[0] - waiting[0]), max(0, free[1] - waiting[1]), running))
-    for child in children:
-        _walk(child, path, free, found)
-
-
-def children_of(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The queues below one, as either scheduler writes them."""
-    found = row.get("queues") or row.get("childQueues")
-    return rows(found) if isinstance(found, list) else rows(found, "queue")
 
 
 def _free(row: Mapping[str, Any]) -> tuple[int, int] | None:
