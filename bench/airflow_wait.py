@@ -55,7 +55,7 @@ class Alone:
 async def measure(side: str, base: str, ids: list[str], interval: float, intervals: int) -> dict[str, Any]:
     """One side's numbers; runs in a process of its own."""
     if side == "together":
-        from knit_airflow.triggers import KnitApplicationTrigger
+        from knit_airflow.triggers.application import KnitApplicationTrigger
 
         triggers: list[Any] = [KnitApplicationTrigger("bench", each, interval) for each in ids]
     else:

@@ -12,7 +12,8 @@ import os
 from airflow.sdk import dag, task
 
 from knit_airflow import KnitEnvironmentOperator
-from knit_airflow.dask import KnitDaskOperator, client, knit_dask_cluster
+from knit_airflow.hooks.dask import client
+from knit_airflow.operators.dask import KnitDaskOperator, knit_dask_cluster
 
 CHANNEL = os.environ.get("KNIT_EXAMPLE_CHANNEL", "conda-forge")
 

@@ -3,7 +3,7 @@
     from knit_airflow import KnitEnvironmentOperator, KnitHook, KnitOperator, KnitRetryPolicy, KnitSensor
     from knit_airflow import KnitApplicationEnded, KnitQueueHasRoom
 
-And `@task.knit`, which Airflow finds by itself (`knit_airflow.decorators`).
+And `@task.knit`, which Airflow finds by itself (`knit_airflow.decorators.knit`).
 
 The names are loaded on first use, so that a DAG file pays only for what it names.
 """
@@ -12,12 +12,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from knit_airflow import _deprecated_paths
+
 if TYPE_CHECKING:
-    from knit_airflow.hooks import KnitHook
-    from knit_airflow.operators import KnitEnvironmentOperator, KnitOperator
-    from knit_airflow.retries import KnitRetryPolicy
-    from knit_airflow.sensors import KnitSensor
-    from knit_airflow.watchers import KnitApplicationEnded, KnitQueueHasRoom
+    from knit_airflow.hooks.knit import KnitHook
+    from knit_airflow.operators.environment import KnitEnvironmentOperator
+    from knit_airflow.operators.knit import KnitOperator
+    from knit_airflow.retry_policy import KnitRetryPolicy
+    from knit_airflow.sensors.knit import KnitSensor
+    from knit_airflow.triggers.asset_watchers import KnitApplicationEnded, KnitQueueHasRoom
 
 __all__ = [
     "KnitApplicationEnded",
@@ -29,24 +32,26 @@ __all__ = [
     "KnitSensor",
 ]
 
-_HOMES = {
-    "KnitHook": "knit_airflow.hooks",
-    "KnitOperator": "knit_airflow.operators",
-    "KnitEnvironmentOperator": "knit_airflow.operators",
-    "KnitRetryPolicy": "knit_airflow.retries",
-    "KnitSensor": "knit_airflow.sensors",
-    "KnitApplicationEnded": "knit_airflow.watchers",
-    "KnitQueueHasRoom": "knit_airflow.watchers",
+_MODULES = {
+    "KnitHook": "knit_airflow.hooks.knit",
+    "KnitOperator": "knit_airflow.operators.knit",
+    "KnitEnvironmentOperator": "knit_airflow.operators.environment",
+    "KnitRetryPolicy": "knit_airflow.retry_policy",
+    "KnitSensor": "knit_airflow.sensors.knit",
+    "KnitApplicationEnded": "knit_airflow.triggers.asset_watchers",
+    "KnitQueueHasRoom": "knit_airflow.triggers.asset_watchers",
 }
+
+_deprecated_paths.install()
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    return sorted({*globals(), *_MODULES})

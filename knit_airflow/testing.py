@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from unittest.mock import patch
 
-from knit_airflow.hooks import KnitHook
+from knit_airflow.hooks.knit import KnitHook
 from knit_core.testing import FakeApplication, FakeKnit
 
 

@@ -278,6 +278,9 @@ class EndedResult(Protocol):
     """What errors tell of a `knit_core.Result`, which stands above this module."""
 
     @property
+    def complete(self) -> bool: ...
+
+    @property
     def outcome(self) -> Any: ...
 
     @property

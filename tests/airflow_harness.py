@@ -21,7 +21,7 @@ from tools.airflow_processes import PARTS, AirflowProcesses
 
 if TYPE_CHECKING:
     from knit_core.local import LocalCluster
-    from tests.observing_harness import Observers
+    from tests.observability_harness import Observers
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "dags_examples"

@@ -16,7 +16,7 @@ pytest_plugins = [
     "tests.channel_harness",
     "tests.wheel_harness",
     "tests.airflow_harness",
-    "tests.observing_harness",
+    "tests.observability_harness",
     "tests.dask_harness",
     "tests.browser_harness",
 ]

@@ -1,6 +1,7 @@
 """Knit's page in Airflow: the applications of this deployment, live, and what may be done to them.
 
-`board` and `detail` are pure: from what the cluster says to what the browser shows. `clusters` asks the cluster, once for
-all who watch; `owners` finds the task instance of an application; `access` asks Airflow's auth manager; `app` has the
-routes. `static/` is the browser's side, served as it is: no build step, nothing from other hosts.
+`app` has the routes, `service` what they do. `list_view` and `detail_view` are pure: from what the cluster says to what the
+browser shows. `cluster_cache` asks the cluster, once for all viewers (`single_flight`); `task_lookup` finds the task instance
+of an application; `auth` asks Airflow's auth manager. `static/` is the browser's side, served as it is: no build step,
+nothing from other hosts.
 """

@@ -1,6 +1,6 @@
 """The page's routes, mounted by the api-server below `/knit`. Every one asks who the user is; actions are POSTs.
 
-Calls to the cluster run in threads of the page's own (`flight`), those to Airflow's database where Airflow's own routes
+Calls to the cluster run in threads of the page's own (`single_flight`), those to Airflow's database where Airflow's own routes
 run theirs.
 """
 
@@ -15,13 +15,13 @@ from fastapi import Body, Depends, FastAPI, HTTPException, Query, Request
 from fastapi import Path as InPath
 from fastapi.responses import FileResponse, JSONResponse
 
-from knit_airflow.page.board import MOST_ROWS, ROWS, STATES, Owner, Wanted
-from knit_airflow.page.clusters import GRACE, Clusters
-from knit_airflow.page.desk import Desk
-from knit_airflow.page.flight import Busy, Late
-from knit_airflow.page.guards import Headers, from_here
-from knit_airflow.page.logs import checked_cursor
-from knit_airflow.page.owners import Owners
+from knit_airflow.page.cluster_cache import GRACE, ClusterCaches
+from knit_airflow.page.container_log import checked_cursor
+from knit_airflow.page.http_guards import SecurityHeaders, require_same_origin
+from knit_airflow.page.list_view import MOST_ROWS, ROWS, STATES, ListQuery, TaskKey
+from knit_airflow.page.service import PageService
+from knit_airflow.page.single_flight import Busy, Late
+from knit_airflow.page.task_lookup import TaskLookup
 
 if TYPE_CHECKING:
     from knit_core import Knit
@@ -52,22 +52,22 @@ def create_app(
     """
     # Global, so that no route can be public by oversight; no schema pages, which would be.
     app = FastAPI(title="Knit", dependencies=[Depends(get_user)], docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_middleware(Headers)
+    app.add_middleware(SecurityHeaders)
     app.add_exception_handler(Busy, _unavailable)
     app.add_exception_handler(Late, _unavailable)
     _add_files(app)
     if not deployment:
         _add_nothing(app)
         return app
-    desk = Desk(Clusters(connections, deployment, connect or _connect), Owners(deployment))
-    app.state.desk = desk
-    _add_reading(app, desk)
-    _add_acting(app, desk, base_url)
+    page_service = PageService(ClusterCaches(connections, deployment, connect or _connect), TaskLookup(deployment))
+    app.state.page_service = page_service
+    _add_reading(app, page_service)
+    _add_acting(app, page_service, base_url)
     return app
 
 
 def _connect(knit_conn_id: str) -> Knit:
-    from knit_airflow.hooks import KnitHook
+    from knit_airflow.hooks.knit import KnitHook
 
     return KnitHook(knit_conn_id).get_conn()
 
@@ -84,8 +84,8 @@ def _add_files(app: FastAPI) -> None:
         return FileResponse(path, media_type=_KINDS[path.suffix], headers={"Cache-Control": "no-cache"})
 
     @app.get("/")
-    def board() -> FileResponse:
-        return file("board.html")
+    def list_page() -> FileResponse:
+        return file("list.html")
 
     @app.get("/application")
     @app.get("/task")
@@ -105,7 +105,7 @@ def _add_nothing(app: FastAPI) -> None:
         raise HTTPException(409, NO_DEPLOYMENT)
 
 
-def _add_reading(app: FastAPI, desk: Desk) -> None:
+def _add_reading(app: FastAPI, page_service: PageService) -> None:
     @app.get("/api/applications")
     async def applications(
         user: User,
@@ -118,19 +118,19 @@ def _add_reading(app: FastAPI, desk: Desk) -> None:
         size: int = Query(ROWS, ge=1, le=MOST_ROWS),
     ) -> dict[str, Any]:
         """The list, as far as the user may see it."""
-        return await desk.board(user, Wanted(dag, state, queue, text, sort, page, size))
+        return await page_service.list_page(user, ListQuery(dag, state, queue, text, sort, page, size))
 
     @app.get("/api/task")
     async def task(user: User, dag_id: str, run_id: str, task_id: str, map_index: str = "-1") -> dict[str, Any]:
         """The applications of one task instance."""
         # Airflow leaves its placeholder as it is for a task that is not mapped.
         index = int(map_index) if map_index.isdecimal() else -1
-        return await desk.task(user, Owner(dag_id, run_id, task_id, index))
+        return await page_service.task(user, TaskKey(dag_id, run_id, task_id, index))
 
     @app.get("/api/applications/{app_id}")
     async def application(user: User, app_id: Name) -> dict[str, Any]:
         """One application."""
-        return await desk.application(user, app_id)
+        return await page_service.application(user, app_id)
 
     @app.post("/api/applications/{app_id}/log")
     async def log(user: User, app_id: Name, given: Annotated[dict[str, Any], Body()]) -> dict[str, Any]:
@@ -139,12 +139,12 @@ def _add_reading(app: FastAPI, desk: Desk) -> None:
             container, cursor = str(given["container"]), checked_cursor(given.get("cursor"))
         except (KeyError, ValueError) as error:
             raise HTTPException(422, str(error)) from None
-        return await desk.log(user, app_id, container, cursor)
+        return await page_service.log(user, app_id, container, cursor)
 
 
-def _add_acting(app: FastAPI, desk: Desk, base_url: str) -> None:
+def _add_acting(app: FastAPI, page_service: PageService, base_url: str) -> None:
     def guard(request: Request) -> None:
-        from_here(request, base_url)
+        require_same_origin(request, base_url)
 
     guarded = [Depends(guard)]
 
@@ -152,17 +152,21 @@ def _add_acting(app: FastAPI, desk: Desk, base_url: str) -> None:
     async def kill(user: User, app_id: Name) -> dict[str, Any]:
         """End an application."""
         reason = f"Ended by {user.get_name()} on Airflow's Knit page"
-        ended = await desk.act(user, app_id, "knit_kill", "", lambda it: it.kill(reason=reason, grace=GRACE))
+        ended = await page_service.act(user, app_id, "knit_kill", "", lambda it: it.kill(reason=reason, grace=GRACE))
         return {"ended": bool(ended)}
 
     @app.post("/api/applications/{app_id}/containers/{container}/kill", dependencies=guarded)
     async def kill_container(user: User, app_id: Name, container: Name) -> dict[str, Any]:
         """End one container."""
-        await desk.act(user, app_id, "knit_kill_container", container, lambda it: it.kill_container(container))
+        await page_service.act(user, app_id, "knit_kill_container", container, lambda it: it.kill_container(container))
         return {"ended": True}
 
     @app.post("/api/applications/{app_id}/services/{service}/scale", dependencies=guarded)
     async def scale(user: User, app_id: Name, service: Name, instances: Instances) -> dict[str, Any]:
         """Change how many instances a service has."""
         wish = f"{service} {instances}"
-        return {"instances": await desk.act(user, app_id, "knit_scale", wish, lambda it: it.scale(instances, service))}
+        return {
+            "instances": await page_service.act(
+                user, app_id, "knit_scale", wish, lambda it: it.scale(instances, service)
+            )
+        }

@@ -31,7 +31,7 @@ os.environ.update(
 @pytest.fixture
 def knit(monkeypatch: pytest.MonkeyPatch) -> FakeKnit:
     """What every connection leads to: a cluster in memory."""
-    from knit_airflow.hooks import KnitHook
+    from knit_airflow.hooks.knit import KnitHook
     from tests.airflow.fake_knit import FakeKnit
 
     fake = FakeKnit()

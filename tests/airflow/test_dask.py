@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from knit_airflow.reaper import tag_of
+from knit_airflow.tags import tag_of
 from knit_core import Knit
 from tests.airflow.bench import SOON, Scenario
 from tests.airflow.test_examples import finished

@@ -11,18 +11,17 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG, task
 
-from knit_airflow.compat import AirflowException, AirflowFailException, AirflowSkipException
-from knit_airflow.dask import (
+from knit_airflow.exceptions import ApplicationWasKilled, ClusterFailed, KnitRefused
+from knit_airflow.hooks.dask import attach, place_of
+from knit_airflow.operators.dask import (
     KnitDaskCloseOperator,
     KnitDaskClusterOperator,
     KnitDaskOperator,
-    KnitDaskTrigger,
-    attach,
     knit_dask_cluster,
 )
-from knit_airflow.dask_client import place_of
-from knit_airflow.failures import ApplicationWasKilled, ClusterFailed, KnitRefused
-from knit_airflow.reaper import deployment_tag, tag_of, tag_of_task
+from knit_airflow.tags import deployment_tag, tag_of, tag_of_task
+from knit_airflow.triggers.dask import KnitDaskTrigger
+from knit_airflow.version_compat import AirflowException, AirflowFailException, AirflowSkipException
 from knit_core.dask_yarn import launching
 from knit_core.errors import ConnectionFailed, MasterUnreachable
 from knit_core.spec import application_spec
@@ -112,7 +111,7 @@ def test_deferred_it_waits_for_the_first_container_only(knit: FakeKnit) -> None:
     knit.on_submit = lambda app: app.facts.update(containers=1)  # the ApplicationMaster's own
     trigger = deferral(lambda: opened(deferrable=True).execute(context.context())).trigger
     assert isinstance(trigger, KnitDaskTrigger) and trigger.owner
-    assert trigger.serialize()[0] == "knit_airflow.dask.KnitDaskTrigger"
+    assert trigger.serialize()[0] == "knit_airflow.triggers.dask.KnitDaskTrigger"
     event = {"kind": "reached", "text": "", "application": ID}
     assert opened(deferrable=True).execute_complete(context.context(), event)["application_id"] == ID
 

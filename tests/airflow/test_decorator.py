@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from knit_airflow.compat import AirflowFailException
-from knit_airflow.decorators import KnitDecoratedOperator
-from knit_airflow.failures import KnitRefused, ProgramFailed
-from knit_airflow.hooks import KnitHook
+from knit_airflow.decorators.knit import KnitDecoratedOperator
+from knit_airflow.exceptions import KnitRefused, ProgramFailed
+from knit_airflow.hooks.knit import KnitHook
+from knit_airflow.version_compat import AirflowFailException
 from knit_core import Environment, Knit
 from tests.airflow.fake_knit import FakeKnit
 from tests.airflow.fake_task import Task

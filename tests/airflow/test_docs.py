@@ -30,7 +30,7 @@ def page(name: str) -> str:
 
 
 def test_every_option_and_setting_is_on_the_configuration_page() -> None:
-    from knit_airflow.provider import get_provider_info
+    from knit_airflow.get_provider_info import get_provider_info
     from knit_core.config.settings import SETTINGS
 
     options = get_provider_info()["config"]["knit"]["options"]
@@ -40,7 +40,7 @@ def test_every_option_and_setting_is_on_the_configuration_page() -> None:
 
 
 def test_every_metric_is_on_the_observability_page() -> None:
-    from knit_airflow.metrics import METRICS
+    from knit_airflow.observability.metrics import METRICS
 
     rows = [f"| `{name}` | {kind} | {tags or '–'} | {what} |" for name, (kind, tags, what) in METRICS.items()]
     assert [row for row in rows if row not in page("observability")] == []

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from knit_airflow import KnitEnvironmentOperator
-from knit_airflow.operators import environment
+from knit_airflow.operators._inputs import environment
 from knit_core import Environment
 from knit_core.environments import EnvironmentBuilder
 from tests.airflow.fake_knit import FakeKnit

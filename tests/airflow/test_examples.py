@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.observing_harness import ask, pause
+from tests.observability_harness import ask, pause
 from tools.airflow_client import wait_for
 from tools.airflow_processes import AirflowProcesses
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from knit_airflow.reaper import tag_of
+from knit_airflow.tags import tag_of
 from knit_core import Knit, State
 from tests.airflow.bench import SOON, Scenario
 from tools.airflow_client import wait_for

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import pytest
 
-from knit_airflow.logbook import NOTE
+from knit_airflow.logs.worker import NOTE
 from knit_core import Knit
 from tests.airflow.bench import SOON, Scenario
 from tools.airflow_client import wait_for

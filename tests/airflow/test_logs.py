@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from knit_airflow import following, masks
-from knit_airflow.following import Following, Letter, SharedFollower
-from knit_airflow.hooks import KnitHook
-from knit_airflow.logbook import NOTE, Head, LogBook, Shown
-from knit_airflow.logbudget import LEAST, LINE, Budget, Tail, cost_of
+from knit_airflow.hooks.knit import KnitHook
+from knit_airflow.logs import masking, triggerer
+from knit_airflow.logs.limit import LEAST, LINE, Budget, Tail, cost_of
+from knit_airflow.logs.triggerer import LogBatch, LogFollower, SharedFollower
+from knit_airflow.logs.worker import NOTE, Head, LogPosition, LogWriter
 from knit_core.errors import ConnectionFailed
 from knit_core.logs import LogCursor, LogLine
 from knit_core.model.units import size
@@ -98,24 +98,24 @@ def test_sizes_that_make_no_sense(text: Any) -> None:
 
 def test_a_worker_writes_each_line_once_over_looks_and_the_end(knit: FakeKnit) -> None:
     app, log = app_of(knit, "a", "b"), Log()
-    book = LogBook(app, log, limit=10**5, rest="there")  # type: ignore[arg-type]
-    book.look()
+    writer = LogWriter(app, log, limit=10**5, rest="there")  # type: ignore[arg-type]
+    writer.write_new()
     app.lines += ["c"]
-    book.look()
+    writer.write_new()
     app.lines += ["d"]
-    book.finish()
+    writer.finish()
     assert log.said() == ["a", "b", "c", "d"]
 
 
 def test_another_process_goes_on_behind_what_was_noted(knit: FakeKnit) -> None:
     app, first, second = app_of(knit, "a", "b"), Log(), Log()
-    book = LogBook(app, first, limit=10**5, rest="there", by="me")  # type: ignore[arg-type]
-    book.look()
-    book.note()
+    writer = LogWriter(app, first, limit=10**5, rest="there", by="me")  # type: ignore[arg-type]
+    writer.write_new()
+    writer.note()
     app.lines += ["c"]
-    found = Shown.from_json(app.noted(NOTE))
+    found = LogPosition.from_json(app.noted(NOTE))
     assert found.by == "me"
-    LogBook(app, second, limit=10**5, rest="there", shown=found).finish()  # type: ignore[arg-type]
+    LogWriter(app, second, limit=10**5, rest="there", position=found).finish()  # type: ignore[arg-type]
     assert first.said() == ["a", "b"] and second.said() == ["c"]
 
 
@@ -123,10 +123,10 @@ def test_another_process_goes_on_behind_what_was_noted(knit: FakeKnit) -> None:
 def test_of_a_flood_the_beginning_and_the_end_are_written(knit: FakeKnit, length: int) -> None:
     """The fake counts a line as one byte, so a real log's numbers are those of the live tests."""
     app, log = app_of(knit, *(f"{number:0{length}d}" for number in range(10_000))), Log()
-    book = LogBook(app, log, limit=10**5, rest="there")  # type: ignore[arg-type]
-    book.look()
+    writer = LogWriter(app, log, limit=10**5, rest="there")  # type: ignore[arg-type]
+    writer.write_new()
     live = len(log.said())
-    book.finish()
+    writer.finish()
     numbers = [int(text) for text in log.said()]
     assert numbers[:live] == list(range(live)) and numbers[-1] == 9_999
     assert numbers[live:] == list(range(10_000 - len(numbers) + live, 10_000))
@@ -149,12 +149,12 @@ class _Drawing:
 
 
 def test_of_a_progress_bar_a_line_is_written_now_and_then_and_the_last() -> None:
-    shown = Shown.nothing()
+    position = LogPosition.nothing()
     watch = _Drawing(*(f"\r{percent}%" for percent in range(100)), "\r100%\n", "done\n", "\r7%", "\n")
-    head = Head(watch, 10**5, shown, "there")  # type: ignore[arg-type]
+    head = Head(watch, 10**5, position, "there")  # type: ignore[arg-type]
     assert list(head.lines(1.0)) == [f"0 n | {text}" for text in ("0%", "100%", "done", "7%")]
-    assert shown.cursor.offsets == watch.cursor.offsets
-    assert shown.spent == {"c/stderr": cost_of("0%") + cost_of("100%") + cost_of("done") + cost_of("7%")}
+    assert position.cursor.offsets == watch.cursor.offsets
+    assert position.spent == {"c/stderr": cost_of("0%") + cost_of("100%") + cost_of("done") + cost_of("7%")}
 
 
 # -- secrets
@@ -163,11 +163,11 @@ def test_of_a_progress_bar_a_line_is_written_now_and_then_and_the_last() -> None
 def test_what_is_masked_travels_sealed_and_only_for_this_application(
     knit: FakeKnit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(masks, "masked_values", lambda: {"correct horse", "correct horse battery", "a.b*c[d"})
+    monkeypatch.setattr(masking, "masked_values", lambda: {"correct horse", "correct horse battery", "a.b*c[d"})
     app: Any = app_of(knit)
-    sealed = masks.seal(app)
+    sealed = masking.seal(app)
     assert sealed is not None and "horse" not in sealed
-    hide = masks.unseal(app, sealed)
+    hide = masking.unseal(app, sealed)
     assert hide("correct horse battery and correct horse") == "*** and ***"
     assert hide("a.b*c[d axb") == "*** axb"
     hide.renew()
@@ -175,14 +175,14 @@ def test_what_is_masked_travels_sealed_and_only_for_this_application(
     assert hide(f"my secret is {own.hex()}") == "my secret is ***"
     other: Any = FakeApplication("application_1_0099", knit=knit)
     with pytest.raises(ValueError, match="another key"):
-        masks.unseal(other, sealed)
+        masking.unseal(other, sealed)
 
 
 def test_containers_are_asked_for_again_after_days(knit: FakeKnit, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that were replaced have tokens of their own, which must not wait for as long again to be hidden."""
     asked: list[int] = []
-    monkeypatch.setattr(masks, "own_secrets", lambda _application: asked.append(looks) or set())
-    hide, looks = masks.Hiding(app_of(knit), set()), 0
+    monkeypatch.setattr(masking, "own_secrets", lambda _application: asked.append(looks) or set())
+    hide, looks = masking.Masker(app_of(knit), set()), 0
     while looks < 10_000:
         hide.renew()
         looks += 1
@@ -192,16 +192,16 @@ def test_containers_are_asked_for_again_after_days(knit: FakeKnit, monkeypatch: 
 
 def test_too_much_to_mask_is_not_passed_on(knit: FakeKnit, monkeypatch: pytest.MonkeyPatch) -> None:
     app: Any = app_of(knit)
-    monkeypatch.setattr(masks, "masked_values", lambda: {f"{number:090d}" for number in range(1000)})
-    assert masks.seal(app) is None
-    monkeypatch.setattr(masks, "masked_values", lambda: None)
-    assert masks.seal(app) is None
+    monkeypatch.setattr(masking, "masked_values", lambda: {f"{number:090d}" for number in range(1000)})
+    assert masking.seal(app) is None
+    monkeypatch.setattr(masking, "masked_values", lambda: None)
+    assert masking.seal(app) is None
 
 
 def test_what_airflow_masks_is_found_but_for_its_own_configuration() -> None:
     from airflow.sdk.log import mask_secret
 
-    from knit_airflow.compat import conf, masked_values
+    from knit_airflow.version_compat import conf, masked_values
 
     mask_secret("pass (word) 17.*")
     mask_secret(conf.get("core", "fernet_key"))
@@ -223,14 +223,14 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         await asyncio.sleep(0)
         return 0
 
-    monkeypatch.setattr(following, "until_logged", until_logged)
+    monkeypatch.setattr(triggerer, "until_logged", until_logged)
     for name, value in {"SOON": 0.02, "LATE": 0.05, "NOTE_EVERY": 0.1, "BEHIND": 0.3, "AGAIN": 0.05}.items():
-        monkeypatch.setattr(following, name, value)
+        monkeypatch.setattr(triggerer, name, value)
     return asked
 
 
 def arguments(app: Any, **more: Any) -> dict[str, Any]:
-    return {"by": "me", "limit": 10**6, "rest": "there", "sealed": masks.seal(app), "begun": {}, **more}
+    return {"by": "me", "limit": 10**6, "rest": "there", "sealed": masking.seal(app), "begun": {}, **more}
 
 
 async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
@@ -244,7 +244,7 @@ def test_a_trigger_writes_while_it_waits_and_tells_the_task_how_far(knit: FakeKn
     app, log = app_of(knit, "a", "b"), Log()
 
     async def run() -> dict[str, Any]:
-        mine = Following("c", app.id, arguments(app), log)
+        mine = LogFollower("c", app.id, arguments(app), log)
         await until(lambda: len(log.said()) == 2)
         app.lines += ["c"]
         await until(lambda: len(log.said()) == 3)
@@ -254,7 +254,9 @@ def test_a_trigger_writes_while_it_waits_and_tells_the_task_how_far(knit: FakeKn
     told = asyncio.run(run())
     app.lines += ["d"]
     rest = Log()
-    LogBook(app, rest, limit=10**6, rest="there", shown=Shown.from_json(json.loads(json.dumps(told)))).finish()  # type: ignore[arg-type]
+    LogWriter(
+        app, rest, limit=10**6, rest="there", position=LogPosition.from_json(json.loads(json.dumps(told)))
+    ).finish()  # type: ignore[arg-type]
     assert log.said() + rest.said() == ["a", "b", "c", "d"]
 
 
@@ -265,12 +267,12 @@ def test_lines_that_airflow_has_not_taken_are_written_again(
         await asyncio.sleep(60)
         return 0
 
-    monkeypatch.setattr(following, "until_logged", never)
-    monkeypatch.setattr(following, "FAREWELL", 0.1)
+    monkeypatch.setattr(triggerer, "until_logged", never)
+    monkeypatch.setattr(triggerer, "FLUSH_TIMEOUT", 0.1)
     app, log = app_of(knit, "a"), Log()
 
     async def run() -> dict[str, Any]:
-        mine = Following("c", app.id, arguments(app), log)
+        mine = LogFollower("c", app.id, arguments(app), log)
         await until(lambda: bool(log.said()))
         return await mine.stop()
 
@@ -280,13 +282,13 @@ def test_lines_that_airflow_has_not_taken_are_written_again(
 def test_only_so_many_are_followed_and_the_next_takes_over(
     knit: FakeKnit, quick: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(following, "setting", lambda name, default: 1)
+    monkeypatch.setattr(triggerer, "setting", lambda name, default: 1)
     app, first, second = app_of(knit, "a"), Log(), Log()
 
     async def run() -> None:
-        one = Following("c", app.id, arguments(app), first)
+        one = LogFollower("c", app.id, arguments(app), first)
         await until(lambda: first.said() == ["a"])
-        two = Following("c", app.id, arguments(app, by="another"), second)
+        two = LogFollower("c", app.id, arguments(app, by="another"), second)
         await until(lambda: any("live_logs_tasks" in line for line in second.lines))
         assert second.said() == []
         await one.stop()
@@ -304,8 +306,8 @@ def test_a_flood_is_followed_no_more_and_others_are(knit: FakeKnit, quick: list[
     other = Log()
 
     async def run() -> None:
-        mine = Following("c", flooding.id, arguments(flooding, limit=10**9), log)
-        theirs = Following("c", calm.id, arguments(calm), other)
+        mine = LogFollower("c", flooding.id, arguments(flooding, limit=10**9), log)
+        theirs = LogFollower("c", calm.id, arguments(calm), other)
         await until(lambda: other.said() == ["calm"])
         await until(lambda: any("followed here" in line for line in log.lines))
         calm.lines += ["calm again"]
@@ -316,14 +318,14 @@ def test_a_flood_is_followed_no_more_and_others_are(knit: FakeKnit, quick: list[
 
     asyncio.run(run())
     assert len(log.said()) < 1000
-    assert max(quick) < 6 * following.CHUNK, "Airflow's socket never holds more"
+    assert max(quick) < 6 * triggerer.CHUNK, "Airflow's socket never holds more"
 
 
 def test_what_cannot_be_unmasked_is_not_written(knit: FakeKnit, quick: list[int]) -> None:
     app, log = app_of(knit, "a"), Log()
 
     async def run() -> None:
-        mine = Following("c", app.id, arguments(app, sealed="gAAAA"), log)
+        mine = LogFollower("c", app.id, arguments(app, sealed="gAAAA"), log)
         await until(lambda: any("come when the task resumes" in line for line in log.lines))
         await mine.stop()
 
@@ -337,7 +339,7 @@ def test_a_fault_of_the_cluster_does_not_end_the_following(knit: FakeKnit, quick
     app.noted = lambda name: _raise(faults.pop()) if faults else None  # type: ignore[method-assign]
 
     async def run() -> None:
-        mine = Following("c", app.id, arguments(app), log)
+        mine = LogFollower("c", app.id, arguments(app), log)
         await until(lambda: log.said() == ["a"])
         await mine.stop()
 
@@ -370,7 +372,7 @@ def test_lines_before_a_fault_are_not_lost(knit: FakeKnit, quick: list[int]) -> 
     app.watch_logs = breaking  # type: ignore[method-assign]
 
     async def run() -> None:
-        mine = Following("c", app.id, arguments(app), log)
+        mine = LogFollower("c", app.id, arguments(app), log)
         await until(lambda: "c" in log.said())
         await mine.stop()
 
@@ -381,27 +383,27 @@ def test_lines_before_a_fault_are_not_lost(knit: FakeKnit, quick: list[int]) -> 
 def test_a_long_line_leaves_in_pieces() -> None:
     async def run() -> list[str]:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        letter = Letter(["a" * 10_000, "b"], lambda line: None, lambda: None, contextvars.copy_context(), done)
-        return list(letter.pieces())
+        batch = LogBatch(["a" * 10_000, "b"], lambda line: None, lambda: None, contextvars.copy_context(), done)
+        return list(batch.pieces())
 
     pieces = asyncio.run(run())
-    assert max(map(len, pieces)) <= following.PIECE + 2 and pieces[-1] == "b"
+    assert max(map(len, pieces)) <= triggerer.PIECE + 2 and pieces[-1] == "b"
     assert "".join(piece.removeprefix("… ") for piece in pieces[:-1]) == "a" * 10_000
 
 
 def test_no_live_logs_where_they_are_switched_off(knit: FakeKnit, monkeypatch: pytest.MonkeyPatch) -> None:
-    from knit_airflow import tasklogs
+    from knit_airflow.logs import handover
 
-    monkeypatch.setattr(tasklogs, "setting", lambda name, default: 0)
+    monkeypatch.setattr(handover, "setting", lambda name, default: 0)
     app: Any = app_of(knit)
     ti = SimpleNamespace(try_number=1)
-    assert tasklogs.TaskLogs(app, ti, Log(), None, "").for_trigger() is None
+    assert handover.TaskLogs(app, ti, Log(), None, "").for_trigger() is None
 
 
 def test_a_trigger_whose_log_stays_on_its_machine_counts_for_nothing(
     knit: FakeKnit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from knit_airflow import tasklogs
+    from knit_airflow.logs import handover
 
     app: Any = app_of(knit, "a", "b")
     told = {"by": "x", "offsets": {"container_1/stdout": 1}, "spent": {}}
@@ -416,10 +418,10 @@ def test_a_trigger_whose_log_stays_on_its_machine_counts_for_nothing(
         (True, False, {**unsure, "begun": told["offsets"]}, ["b"]),
         (True, False, {"by": "x", "noted": True}, ["b"]),
     ):
-        monkeypatch.setattr(tasklogs, "trigger_log_is_kept", lambda ti, kept=kept: kept)
-        monkeypatch.setattr(tasklogs, "triggerer_before_is_read", lambda ti, since, before=before: before)
+        monkeypatch.setattr(handover, "trigger_log_is_kept", lambda ti, kept=kept: kept)
+        monkeypatch.setattr(handover, "triggerer_before_is_read", lambda ti, since, before=before: before)
         log = Log()
-        logs = tasklogs.TaskLogs(app, ti, log, None, "")
+        logs = handover.TaskLogs(app, ti, log, None, "")
         logs.resume(handed)
         logs.finish()
         assert log.said() == expected
@@ -429,12 +431,12 @@ def test_a_trigger_whose_log_stays_on_its_machine_counts_for_nothing(
 def test_another_triggerer_goes_on_only_where_the_log_of_the_first_is_read(
     knit: FakeKnit, quick: list[int], monkeypatch: pytest.MonkeyPatch, read: bool
 ) -> None:
-    monkeypatch.setattr(following, "triggerer_before_is_read", lambda ti, since: read)
+    monkeypatch.setattr(triggerer, "triggerer_before_is_read", lambda ti, since: read)
     app, log = app_of(knit, "a", "b"), Log()
     app.note(NOTE, {"by": "me", "offsets": {"container_1/stdout": 1}, "spent": {}})
 
     async def run() -> dict[str, Any]:
-        mine = Following("c", app.id, arguments(app), log)
+        mine = LogFollower("c", app.id, arguments(app), log)
         await until(lambda: "b" in log.said())
         return await mine.stop()
 
@@ -447,7 +449,7 @@ def test_another_triggerer_goes_on_only_where_the_log_of_the_first_is_read(
 def test_the_file_of_a_triggerer_before_is_told_from_the_own_one(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
-    from knit_airflow.compat import triggerer_before_is_read
+    from knit_airflow.version_compat import triggerer_before_is_read
 
     monkeypatch.setenv("AIRFLOW__LOGGING__BASE_LOG_FOLDER", str(tmp_path))
     ti = SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=3, try_number=1)
@@ -465,7 +467,7 @@ def test_the_file_of_a_triggerer_before_is_told_from_the_own_one(
 
 
 def test_the_file_of_a_trigger_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    from knit_airflow.compat import trigger_log_is_kept
+    from knit_airflow.version_compat import trigger_log_is_kept
 
     monkeypatch.setenv("AIRFLOW__LOGGING__BASE_LOG_FOLDER", str(tmp_path))
     ti = SimpleNamespace(

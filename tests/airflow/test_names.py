@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from knit_airflow.names import application_name, environment_name
+from knit_airflow.operators._names import application_name, environment_name
 from knit_core.model.environment import checked_name
 from knit_core.spec import application_spec
 

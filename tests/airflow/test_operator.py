@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 
 from knit_airflow import KnitOperator
-from knit_airflow.compat import (
+from knit_airflow.operators._kill_policy import goes_on, is_left
+from knit_airflow.state.task_state import TaskState
+from knit_airflow.triggers._wait_state import Done
+from knit_airflow.version_compat import (
     AirflowException,
     AirflowFailException,
     AirflowTaskTimeout,
     TaskDeferralError,
 )
-from knit_airflow.stopping import Standing, goes_on, is_left
-from knit_airflow.waiting import Done
 from knit_core.errors import ConnectionFailed, PreflightError
 from tests.airflow.fake_knit import FakeApplication, FakeKnit
 from tests.airflow.fake_task import Task, deferral
@@ -115,20 +116,20 @@ def test_refusal_fails_at_once_and_a_passing_fault_may_be_retried(knit: FakeKnit
 def test_a_lost_cluster_leaves_the_application_only_to_a_retry(
     knit: FakeKnit, monkeypatch: pytest.MonkeyPatch, retries: int, killed: bool
 ) -> None:
-    monkeypatch.setattr("knit_airflow.applications.drive", lambda *a, **k: Done("unreachable", "gone"))
+    monkeypatch.setattr("knit_airflow.operators.base.wait_blocking", lambda *a, **k: Done("unreachable", "gone"))
     with pytest.raises(AirflowException, match="gone"):
         operator().execute(Task(retries=retries).context())
     assert bool(knit.apps["application_1_0001"].kills) is killed
 
 
 @pytest.mark.parametrize(
-    ("standing", "retries", "killed"), [(Standing("failed"), 1, True), (Standing("running", mine=False), 0, False)]
+    ("state", "retries", "killed"), [(TaskState("failed"), 1, True), (TaskState("running", mine=False), 0, False)]
 )
 def test_a_try_that_fails_after_its_task_was_marked_or_given_to_another_worker(
-    knit: FakeKnit, monkeypatch: pytest.MonkeyPatch, standing: Standing, retries: int, killed: bool
+    knit: FakeKnit, monkeypatch: pytest.MonkeyPatch, state: TaskState, retries: int, killed: bool
 ) -> None:
-    monkeypatch.setattr("knit_airflow.applications.drive", lambda *a, **k: Done("unreachable", "gone"))
-    monkeypatch.setattr("knit_airflow.compat.standing", lambda context: standing)
+    monkeypatch.setattr("knit_airflow.operators.base.wait_blocking", lambda *a, **k: Done("unreachable", "gone"))
+    monkeypatch.setattr("knit_airflow.version_compat.read_task_state", lambda context: state)
     with pytest.raises(AirflowException, match="gone"):
         operator().execute(Task(retries=retries).context())
     assert bool(knit.apps["application_1_0001"].kills) is killed
@@ -159,7 +160,7 @@ def test_on_kill_of_a_marked_or_cleared_task_ends_the_application(
     knit: FakeKnit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = Task(retries=1)
-    monkeypatch.setattr("knit_airflow.compat.standing", lambda context: Standing("restarting"))
+    monkeypatch.setattr("knit_airflow.version_compat.read_task_state", lambda context: TaskState("restarting"))
     killed_while_it_waits(knit, task, "The task was killed, and with it application_1_0001")
     assert knit.apps["application_1_0001"].kills == ["The Airflow task was killed"]
     assert knit.claims == {}, "superseded: the retry must not attach to an application on its way out"
@@ -183,31 +184,31 @@ def test_on_kill_that_nobody_wished_leaves_the_application_to_the_retry(knit: Fa
 @pytest.mark.parametrize("retries", [1, 0])
 def test_an_answer_that_does_not_come_counts_as_none(monkeypatch: pytest.MonkeyPatch, retries: int) -> None:
     """While the api-server is away the supervisor passes nothing on, and every blocking task is told to stop."""
-    monkeypatch.setattr("knit_airflow.stopping.PATIENCE", 0.05)
-    monkeypatch.setattr("knit_airflow.stopping.LONG_PATIENCE", 0.05)
-    monkeypatch.setattr("knit_airflow.compat.standing", lambda context: threading.Event().wait(1))
+    monkeypatch.setattr("knit_airflow.operators._kill_policy.ANSWER_TIMEOUT", 0.05)
+    monkeypatch.setattr("knit_airflow.operators._kill_policy.RETRY_ANSWER_TIMEOUT", 0.05)
+    monkeypatch.setattr("knit_airflow.version_compat.read_task_state", lambda context: threading.Event().wait(1))
     assert is_left(Task(retries=retries).context()) is bool(retries)
 
 
 @pytest.mark.parametrize(
-    ("standing", "with_retry", "without"),
+    ("state", "with_retry", "without"),
     [
         (None, True, False),
-        (Standing("running"), True, False),  # the worker is drained, or its heartbeats failed
-        (Standing("running", mine=False), True, True),  # a scheduler came back and gave the task to another worker
-        (Standing("scheduled"), True, True),
-        (Standing(None), True, True),
-        (Standing("deferred", mine=False), True, True),
-        (Standing("failed"), False, False),
-        (Standing("success"), False, False),
-        (Standing("restarting"), False, False),
-        (Standing("running", same_run=False), False, False),  # deleted and made again
-        (Standing("running", same_run=False, mine=False), False, False),
+        (TaskState("running"), True, False),  # the worker is drained, or its heartbeats failed
+        (TaskState("running", mine=False), True, True),  # a scheduler came back and gave the task to another worker
+        (TaskState("scheduled"), True, True),
+        (TaskState(None), True, True),
+        (TaskState("deferred", mine=False), True, True),
+        (TaskState("failed"), False, False),
+        (TaskState("success"), False, False),
+        (TaskState("restarting"), False, False),
+        (TaskState("running", same_run=False), False, False),  # deleted and made again
+        (TaskState("running", same_run=False, mine=False), False, False),
     ],
 )
-def test_who_is_told_to_stop_for_what(standing: Standing | None, with_retry: bool, without: bool) -> None:
-    assert goes_on(standing, retry_follows=True) is with_retry
-    assert goes_on(standing, retry_follows=False) is without
+def test_who_is_told_to_stop_for_what(state: TaskState | None, with_retry: bool, without: bool) -> None:
+    assert goes_on(state, retry_follows=True) is with_retry
+    assert goes_on(state, retry_follows=False) is without
 
 
 def test_on_kill_does_not_need_execute_to_go_on(knit: FakeKnit) -> None:
@@ -229,7 +230,7 @@ def test_execution_timeout_ends_the_application_in_both_modes(knit: FakeKnit, mo
     def alarm(*args: Any, **kwargs: Any) -> None:
         raise AirflowTaskTimeout("Timeout")
 
-    monkeypatch.setattr("knit_airflow.applications.drive", alarm)
+    monkeypatch.setattr("knit_airflow.operators.base.wait_blocking", alarm)
     with pytest.raises(AirflowTaskTimeout):
         operator().execute(Task().context())
     assert "execution_timeout" in knit.apps["application_1_0001"].kills[0]

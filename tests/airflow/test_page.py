@@ -17,8 +17,8 @@ from urllib.parse import quote
 
 import pytest
 
-from knit_airflow.page.board import Owner
-from knit_airflow.reaper import deployment_tag, tag_of
+from knit_airflow.page.list_view import TaskKey
+from knit_airflow.tags import deployment_tag, tag_of
 from knit_airflow.testing import fake_cluster
 from knit_core.errors import ConnectionFailed
 from knit_core.testing import FakeApplication, FakeKnit
@@ -34,12 +34,12 @@ class Bed:
 
     server: Any
     cluster: FakeKnit
-    etl: Owner
-    shop: Owner
+    etl: TaskKey
+    shop: TaskKey
 
-    def launch(self, owner: Owner, **options: Any) -> FakeApplication:
+    def launch(self, task: TaskKey, **options: Any) -> FakeApplication:
         """An application that runs, launched by a task instance."""
-        tags = (deployment_tag("bed"), tag_of("bed", owner.dag_id, owner.run_id, owner.task_id, owner.map_index))
+        tags = (deployment_tag("bed"), tag_of("bed", task.dag_id, task.run_id, task.task_id, task.map_index))
         return self.cluster.submit("sleep 9", tags=list(tags), **options)
 
     def ask(self, user: str | None, path: str, body: Any = None, method: str | None = None, **headers: str) -> Any:
@@ -114,7 +114,7 @@ def bed() -> Iterator[Bed]:
             purge_cached_app()
 
 
-def _run(dag_id: str) -> Owner:
+def _run(dag_id: str) -> TaskKey:
     """Run a DAG of one task to its end; its task instance."""
     from airflow.dag_processing.bundles.manager import DagBundlesManager
     from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
@@ -131,7 +131,7 @@ def _run(dag_id: str) -> Owner:
         sync_bag_to_db(bag, "dags-folder", None)
     run = dag.test()
     assert run.state == "success"
-    return Owner(dag_id, run.run_id, "run")
+    return TaskKey(dag_id, run.run_id, "run")
 
 
 def _give_to_teams(teams: dict[str, str]) -> None:
@@ -153,7 +153,7 @@ def _give_to_teams(teams: dict[str, str]) -> None:
 @pytest.fixture(autouse=True)
 def quiet(bed: Bed) -> Iterator[None]:
     """Each test begins with the two applications that have ended, and a list that is asked for anew."""
-    bed.page().state.desk.clusters.forget()
+    bed.page().state.page_service.clusters.forget()
     yield
     for submission in bed.cluster.submitted[2:]:
         bed.cluster.forget(submission.app_id)
@@ -163,9 +163,7 @@ def quiet(bed: Bed) -> Iterator[None]:
 def test_nobody_gets_anything_without_a_session(bed: Bed) -> None:
     asked = 0
     for route in bed.page().routes:
-        path = route.path.format(
-            name="board.js", app_id="application_1_0001", container="main_0", service="main", _="x"
-        )
+        path = route.path.format(name="list.js", app_id="application_1_0001", container="main_0", service="main", _="x")
         for method in route.methods - {"HEAD"}:
             reply = bed.ask(None, path, {} if method == "POST" else None, method)
             assert reply.status_code == 401, (method, path, reply.text)
@@ -211,7 +209,7 @@ def test_what_is_not_for_somebody_is_403_and_what_is_not_there_404(bed: Bed) -> 
 
 
 def test_an_application_without_a_task_is_for_those_who_may_edit_the_connection(bed: Bed) -> None:
-    orphan = bed.launch(Owner("page_etl", "deleted", "run"))
+    orphan = bed.launch(TaskKey("page_etl", "deleted", "run"))
     assert orphan.id not in bed.listed("ursel") and orphan.id in bed.listed("otto")
     assert bed.ask("ursel", f"/api/applications/{orphan.id}/kill", {}).status_code == 403
     assert bed.ask("otto", f"/api/applications/{orphan.id}/kill", {}).json() == {"ended": True}
@@ -282,7 +280,7 @@ def test_no_other_site_acts_with_a_users_session(bed: Bed, headers: dict[str, st
 def test_where_an_action_comes_from_without_fetch_metadata(headers: dict[str, str], passes: bool) -> None:
     from fastapi import HTTPException, Request
 
-    from knit_airflow.page.guards import from_here
+    from knit_airflow.page.http_guards import require_same_origin
 
     raw = [(b"content-type", b"application/json; charset=utf-8"), (b"host", b"inner:8080")]
     raw += [(name.encode(), value.encode()) for name, value in headers.items()]
@@ -290,10 +288,10 @@ def test_where_an_action_comes_from_without_fetch_metadata(headers: dict[str, st
         {"type": "http", "method": "POST", "scheme": "http", "path": "/", "query_string": b"", "headers": raw}
     )
     if passes:
-        from_here(request, "https://airflow.test/airflow")
+        require_same_origin(request, "https://airflow.test/airflow")
     else:
         with pytest.raises(HTTPException, match="Airflow's own page"):
-            from_here(request, "https://airflow.test/airflow")
+            require_same_origin(request, "https://airflow.test/airflow")
 
 
 def test_a_task_instance_leads_to_its_newest_application(bed: Bed) -> None:
@@ -335,7 +333,7 @@ def test_a_resourcemanager_that_is_away_leaves_the_last_list_and_says_so(
         raise ConnectionFailed("list applications: no answer from the ResourceManager at http://fake")
 
     monkeypatch.setattr(bed.cluster.resourcemanager, "apps", away)
-    bed.page().state.desk.clusters.forget()
+    bed.page().state.page_service.clusters.forget()
     after = bed.ask("vera", "/api/applications").json()
     assert [row["id"] for row in after["rows"]] == [row["id"] for row in before["rows"]]
     assert after["errors"] == ["knit_default: list applications: no answer from the ResourceManager at http://fake"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from knit_airflow.plugin import KnitPlugin, LazyApp
+from knit_airflow.plugins.page import KnitPlugin, LazyApp
 
 
 def test_airflow_finds_it() -> None:
@@ -21,12 +21,12 @@ def test_airflow_finds_it() -> None:
 def test_loading_it_imports_neither_the_page_nor_the_launcher() -> None:
     code = (
         "import sys, json; from airflow.plugins_manager import AirflowPlugin; before = set(sys.modules)\n"
-        "from knit_airflow.plugin import KnitPlugin; it = KnitPlugin(); it.fastapi_apps, it.external_views\n"
+        "from knit_airflow.plugins.page import KnitPlugin; it = KnitPlugin(); it.fastapi_apps, it.external_views\n"
         "print(json.dumps(sorted(set(sys.modules) - before)))"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=120)
     loaded = json.loads(done.stdout.splitlines()[-1])
-    assert "knit_airflow.plugin" in loaded
+    assert "knit_airflow.plugins.page" in loaded
     assert not [name for name in loaded if name.partition(".")[0] in ("knit_core", "fastapi", "requests", "pydantic")]
     assert "knit_airflow.page.app" not in loaded
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from knit_airflow import KnitOperator
-from knit_airflow.failures import airflow_error
+from knit_airflow.exceptions import airflow_error
 from knit_core.errors import ApplicationNotFound, ConnectionFailed, NotAuthorized, PreflightError
 from tests.airflow.fake_knit import FakeApplication, FakeKnit
 from tests.airflow.fake_task import Task

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from knit_airflow import KnitOperator
-from knit_airflow.compat import AirflowException, AirflowSkipException
-from knit_airflow.metrics import METRICS, leaf, polled, quietly
-from knit_airflow.phases import TOLD, Phase, phases_of
+from knit_airflow.observability.metrics import METRICS, leaf, polled, quietly
+from knit_airflow.observability.phases import TOLD, Phase, phases_of
+from knit_airflow.version_compat import AirflowException, AirflowSkipException
 from knit_core.model.result import Container, Result
 from knit_core.model.states import ContainerState, Outcome
 from tests.airflow.fake_knit import FakeKnit
 from tests.airflow.fake_task import Task, deferral
-from tests.airflow.test_crowd import report
+from tests.airflow.test_poll_state import report
 
 
 def container(number: int, started: int | None, finished: int | None = None) -> Container:
@@ -77,8 +77,8 @@ class Recorder:
 @pytest.fixture
 def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     found = Recorder()
-    monkeypatch.setattr("knit_airflow.metrics.task_stats", lambda: found)
-    monkeypatch.setattr("knit_airflow.metrics.triggerer_stats", lambda: found)
+    monkeypatch.setattr("knit_airflow.observability.metrics.task_stats", lambda: found)
+    monkeypatch.setattr("knit_airflow.observability.metrics.triggerer_stats", lambda: found)
     return found
 
 
@@ -89,7 +89,7 @@ def test_a_kill_is_counted_in_both_modes(knit: FakeKnit, recorder: Recorder, mod
         trigger: Any = deferral(lambda: operator.execute(Task().context())).trigger
         trigger.task_instance = Task().ti
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("knit_airflow.triggers.task_state", lambda ti: "failed")
+            patch.setattr("knit_airflow.triggers.application.task_state", lambda ti: "failed")
             asyncio.run(trigger.on_kill())
     else:
         knit.on_submit = lambda app: operator.on_kill()
@@ -117,8 +117,8 @@ def test_what_observes_a_task_cannot_fail_it(knit: FakeKnit, monkeypatch: pytest
         raise RuntimeError("the metrics server is on fire")
 
     asked, times = list[int](), {"started_at": 1000, "finished_at": 9000}
-    monkeypatch.setattr("knit_airflow.metrics.task_stats", broken)
-    monkeypatch.setattr("knit_airflow.metrics.triggerer_stats", broken)
+    monkeypatch.setattr("knit_airflow.observability.metrics.task_stats", broken)
+    monkeypatch.setattr("knit_airflow.observability.metrics.triggerer_stats", broken)
     monkeypatch.setattr("opentelemetry.trace.get_tracer", broken)
     task = Task()
 

@@ -14,9 +14,9 @@ import jsonschema
 import pytest
 
 import knit_airflow
-from knit_airflow.hooks import KnitHook
-from knit_airflow.provider import get_provider_info
-from knit_airflow.triggers import KnitApplicationTrigger
+from knit_airflow.get_provider_info import get_provider_info
+from knit_airflow.hooks.knit import KnitHook
+from knit_airflow.triggers.application import KnitApplicationTrigger
 
 
 def schema(name: str) -> dict[str, object]:
@@ -50,7 +50,7 @@ def test_airflow_discovers_provider_connection_and_form() -> None:
 
     manager = ProvidersManager()
     assert manager.providers["knit-yarn"].version == distribution("knit-yarn").version
-    assert ProvidersManagerTaskRuntime().hooks["knit"].hook_class_name == "knit_airflow.hooks.KnitHook"
+    assert ProvidersManagerTaskRuntime().hooks["knit"].hook_class_name == "knit_airflow.hooks.knit.KnitHook"
     assert "extra__knit__queue" in manager.connection_form_widgets
     assert manager.field_behaviours["knit"]["hidden_fields"] == ["schema"]
 
@@ -61,11 +61,11 @@ def test_airflows_own_command_shows_the_provider(capsys: pytest.CaptureFixture[s
     arguments = get_parser().parse_args(["providers", "get", "knit-yarn", "--full", "--output", "json"])
     arguments.func(arguments)
     shown = capsys.readouterr().out
-    assert "knit_airflow.watchers" in shown and "Settings of the Knit provider." in shown
+    assert "knit_airflow.triggers.asset_watchers" in shown and "Settings of the Knit provider." in shown
 
 
 def test_importing_the_package_loads_no_airflow() -> None:
-    code = "import sys, knit_airflow.provider; sys.exit(bool({'airflow', 'knit_core'} & set(sys.modules)))"
+    code = "import sys, knit_airflow.get_provider_info; sys.exit(bool({'airflow', 'knit_core'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

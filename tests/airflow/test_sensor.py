@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from knit_airflow import KnitSensor
-from knit_airflow.compat import AirflowException, AirflowFailException, AirflowSensorTimeout, TaskSuccessEvent
-from knit_airflow.triggers import KnitSensorTrigger
-from knit_airflow.waiting import Done
+from knit_airflow.triggers._wait_state import Done
+from knit_airflow.triggers.sensor import KnitSensorTrigger
+from knit_airflow.version_compat import AirflowException, AirflowFailException, AirflowSensorTimeout, TaskSuccessEvent
 from knit_core.errors import ConnectionFailed
 from tests.airflow.fake_knit import FakeApplication, FakeKnit
 from tests.airflow.fake_task import Task, deferral
@@ -54,7 +54,7 @@ class Modes:
         trigger.task_instance = context["ti"]
         pushed: list[Any] = []
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("knit_airflow.triggers.push_xcom", lambda ti, value: pushed.append(value))
+            patch.setattr("knit_airflow.triggers.sensor.push_xcom", lambda ti, value: pushed.append(value))
             event = asyncio.run(asyncio.wait_for(_first(trigger), 20))
         if isinstance(event, TaskSuccessEvent):
             assert self.mode == "trigger", "only what began there ends there"
@@ -107,8 +107,8 @@ def test_another_tasks_launch_is_waited_for_before_it_has_begun(
             raise OSError("Airflow's API is away")
         return ID if len(asked) > 2 else None
 
-    monkeypatch.setattr("knit_airflow.sensors.launched_id", launched_id)
-    monkeypatch.setattr("knit_airflow.triggers.launched_id", launched_id)
+    monkeypatch.setattr("knit_airflow.sensors.knit.launched_id", launched_id)
+    monkeypatch.setattr("knit_airflow.triggers.sensor.launched_id", launched_id)
     app.end("SUCCEEDED")
     assert run(launched_by={"task_id": "export", "dag_id": "other"})["application_id"] == ID
     assert asked[0] == {"dag_id": "other", "run_id": "r", "task_id": "export", "map_index": -1}
@@ -203,7 +203,7 @@ def test_a_result_that_the_triggerer_cannot_leave_is_left_by_a_worker(
     def broken(ti: Any, value: Any) -> None:
         raise OSError("Airflow's API is away")
 
-    monkeypatch.setattr("knit_airflow.triggers.push_xcom", broken)
+    monkeypatch.setattr("knit_airflow.triggers.sensor.push_xcom", broken)
     app.end("SUCCEEDED")
     made = sensor(application_id=ID, deferrable=True)
     trigger = KnitSensorTrigger(**made.start_trigger_args.trigger_kwargs)

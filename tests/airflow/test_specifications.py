@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from knit_airflow import KnitOperator
-from knit_airflow.failures import KnitRefused
+from knit_airflow.exceptions import KnitRefused
 from knit_core import Environment
 from knit_core.spec import application_spec
 from tests.airflow.fake_knit import FakeKnit
@@ -26,7 +26,7 @@ services:
 def submitted(knit: FakeKnit, folder: Path, monkeypatch: pytest.MonkeyPatch, **arguments: Any) -> Any:
     """The ApplicationSpec that the cluster would get."""
     knit.on_submit = lambda app: app.end("SUCCEEDED")
-    monkeypatch.setattr("knit_airflow.operators.folder_of", lambda operator: folder)
+    monkeypatch.setattr("knit_airflow.operators.knit.folder_of", lambda operator: folder)
     KnitOperator(task_id="t", **arguments).execute(Task().context())
     given = knit.submitted[-1]
     return application_spec(given.pop("spec"), **given)

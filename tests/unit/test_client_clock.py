@@ -360,8 +360,8 @@ def test_no_other_file_reads_a_clock_of_its_own() -> None:
     """A new wait takes the client's clock, and comes into this file or into test_simulated_weeks.
 
     `knit_airflow` is not looked at: triggers pause by the triggerer's event loop and tasks by Airflow's own time-outs,
-    which no clock of ours turns. What decides there (`waiting`, `crowd`, `watching`, `knit_core.monitoring.wait`) is
-    given the time.
+    which no clock of ours turns. What decides there (`_wait_state`, `_poll_state`, `_watch_state`,
+    `knit_core.monitoring.wait`) is given the time.
     """
     users = {
         str(path.relative_to(ROOT))

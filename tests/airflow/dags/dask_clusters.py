@@ -7,7 +7,8 @@ from datetime import timedelta
 
 from airflow.sdk import DAG, task
 
-from knit_airflow.dask import client, knit_dask_cluster
+from knit_airflow.hooks.dask import client
+from knit_airflow.operators.dask import knit_dask_cluster
 from knit_core.environments import Environment
 
 

@@ -1,0 +1,15 @@
+"""`knit airflow`: commands that need Airflow's own database; run them where the scheduler runs."""
+
+from __future__ import annotations
+
+import click
+
+from knit_airflow.cli.reap import reap
+
+
+@click.group()
+def command() -> None:
+    """What Airflow's tasks have launched."""
+
+
+command.add_command(reap)

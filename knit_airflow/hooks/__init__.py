@@ -1,0 +1,5 @@
+"""Connections to a cluster: `KnitHook`, and Dask clusters that a task has launched."""
+
+from knit_airflow._deprecated_paths import hand_out
+
+__getattr__ = hand_out(__name__)

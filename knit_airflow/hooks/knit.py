@@ -1,0 +1,88 @@
+"""KnitHook: an Airflow connection of type `knit`, turned into a `knit_core.Knit`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from knit_airflow.version_compat import BaseHook
+
+if TYPE_CHECKING:
+    from knit_core import Knit
+
+
+class KnitHook(BaseHook):
+    """A YARN cluster, as a connection describes it.
+
+    The connection's host (with a port, or a whole `http://…` address) is the ResourceManager; without a host Knit
+    finds the cluster as it does in a script. Login is the acting user, the password serves a gateway. Every field of
+    Extra is a setting of Knit by its name (`namenode`, `staging`, `queue`, `auth`, `gateway_path` …).
+
+    Parameters:
+        knit_conn_id: id of the connection.
+    """
+
+    conn_name_attr = "knit_conn_id"
+    default_conn_name = "knit_default"
+    conn_type = "knit"
+    hook_name = "Knit (Hadoop YARN)"
+
+    def __init__(self, knit_conn_id: str = default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.knit_conn_id = knit_conn_id
+        self._knit: Knit | None = None
+
+    def get_conn(self) -> Knit:
+        """The cluster's client; made once per hook, without asking the cluster anything.
+
+        Raises:
+            AirflowNotFoundException: there is no such connection.
+            knit_core.errors.ConfigError: a field of it is unknown or makes no sense.
+        """
+        if self._knit is None:
+            self._knit = _knit(self.get_connection(self.knit_conn_id))
+        return self._knit
+
+    async def aget_conn(self) -> Knit:
+        """The same for triggers: nothing blocks the event loop."""
+        if self._knit is None:
+            connection = await self.aget_connection(self.knit_conn_id)
+            self._knit = await asyncio.to_thread(_knit, connection)
+        return self._knit
+
+    def test_connection(self) -> tuple[bool, str]:
+        """The form's test button: asks the ResourceManager and HDFS as the connection's user."""
+        from knit_core.errors import KnitError
+
+        try:
+            return True, "; ".join(str(line) for line in self.get_conn().check())
+        except KnitError as error:
+            return False, str(error)
+
+
+def _knit(connection: Any) -> Knit:
+    from knit_core import Knit
+    from knit_core.errors import ConfigError
+
+    # It tells of each file it writes, which is nobody's business in a task's log.
+    logging.getLogger("hdfs").setLevel(logging.WARNING)
+    extra = connection.extra_dejson
+    if not isinstance(extra, dict):
+        raise ConfigError(
+            f"Connection {connection.conn_id}: Extra is a JSON object of Knit's settings, not a list or text"
+        )
+    options = {name: value for name, value in extra.items() if value not in (None, "")}
+    if connection.password:
+        options["password"] = connection.password
+    return Knit(_address(connection), user=connection.login or None, options=options)
+
+
+def _address(connection: Any) -> str | None:
+    host = (connection.host or "").strip()
+    if not host:
+        return None
+    # A connection given as a URI keeps the protocol in its schema field: knit://rm:8088/https
+    if "://" not in host and connection.schema in ("http", "https"):
+        host = f"{connection.schema}://{host}"
+    return f"{host}:{connection.port}" if connection.port else host

@@ -1,0 +1,147 @@
+"""An operator's container logs: in a worker by `worker`, in the triggerer by `triggerer`, and handed from one to the other."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from knit_airflow.logs.masking import Masker, seal
+from knit_airflow.logs.triggerer import TASKS
+from knit_airflow.logs.worker import NOTE, LogPosition, LogWriter, read_note
+from knit_airflow.version_compat import (
+    log_limit,
+    masked_values,
+    setting,
+    trigger_log_is_kept,
+    triggerer_before_is_read,
+)
+
+if TYPE_CHECKING:
+    from knit_core import Application
+
+
+class TaskLogs:
+    """The logs of one task's application, for one process of the task.
+
+    Parameters:
+        application: whose.
+        ti: the task instance.
+        log: the task's log.
+        limit: what they may take there, as `log_limit` says; None: what `[knit] log_limit` says.
+        page: where all of them can be read.
+    """
+
+    def __init__(self, application: Application, ti: Any, log: Any, limit: int | str | None, page: str) -> None:
+        from knit_core.model.units import size
+
+        self._application, self._ti, self._log = application, ti, log
+        self._limit = size(log_limit() if limit is None else limit)
+        self._rest = " or ".join([*([page] if page else []), f"knit logs {application.id}"])
+        self._by = secrets.token_hex(8)
+        self._position: LogPosition | None = None
+        self._writer: LogWriter | None = None
+        self._said = ""
+
+    def resume(self, handed: Mapping[str, Any] | None) -> None:
+        """Go on behind what the trigger has written.
+
+        Parameters:
+            handed: what its event says of it: how far it is (`offsets`), that this was noted (`noted`), or, when it has
+                written nothing, where it began (`begun`). A note that goes further is of a triggerer before it then.
+        """
+        if handed is None:
+            return
+        found = LogPosition.from_json(handed) if "offsets" in handed else self._read_note(str(handed.get("by", "")))
+        kept = trigger_log_is_kept(self._ti)
+        if "begun" in handed and found.cursor.dump() != handed["begun"]:
+            kept = triggerer_before_is_read(self._ti, since=0.0)
+        if found.cursor.offsets and not kept:
+            self._log.info("What the triggerer wrote of container logs stays on its machine: here they are again")
+            found = LogPosition.nothing()
+        self._position = found
+
+    def begin_anew(self) -> None:
+        """For another deferral in the same try: Airflow overwrites what the trigger of the first one has logged."""
+        self._position = LogPosition.nothing()
+
+    def write_new(self, seconds: float = 5.0) -> None:
+        """Write what is there now; a hole in it is said, and is no failure."""
+        from knit_core.errors import KnitError
+
+        try:
+            self._open().write_new(seconds)
+        except KnitError as error:
+            self._complain(error)
+
+    def finish(self) -> None:
+        """Write the rest, now that the application has ended."""
+        from knit_core.errors import KnitError
+
+        try:
+            self._open().finish()
+        except KnitError as error:
+            self._complain(error)
+
+    def leave(self) -> None:
+        """This try is over and the application is not: leave word for the next one."""
+        if self._writer is not None:
+            self._writer.note()
+
+    def for_trigger(self) -> dict[str, Any] | None:
+        """The trigger's argument `logs`: what it needs to follow them; None: it is not to."""
+        from knit_core.errors import KnitError
+
+        if not self._limit or setting("live_logs_tasks", TASKS) < 1:
+            return None
+        position = self._earlier()
+        try:
+            sealed = seal(self._application)
+            if sealed is not None and position.cursor.offsets:
+                position.by = self._by
+                self._application.note(NOTE, position.to_json())
+        except KnitError as error:
+            self._log.warning("Container logs come when the task resumes; now: %s", error)
+            return None
+        if sealed is None:
+            self._log.info("Container logs come when the task resumes: a trigger cannot be told what to mask in them")
+            return None
+        begun = position.cursor.dump()
+        return {"by": self._by, "limit": self._limit, "rest": self._rest, "sealed": sealed, "begun": begun}
+
+    def _open(self) -> LogWriter:
+        if self._writer is None:
+            self._writer = LogWriter(
+                self._application,
+                self._log,
+                limit=self._limit,
+                rest=self._rest,
+                position=self._earlier(),
+                by=self._by,
+                # Airflow masks the task's log itself, but not what a worker prints of it at the same time.
+                hide=Masker(self._application, masked_values() or ()),
+            )
+        return self._writer
+
+    def _earlier(self) -> LogPosition:
+        """What an earlier try has written of the same application."""
+        if self._position is None:
+            first = getattr(self._ti, "try_number", 1) <= 1
+            self._position = LogPosition.nothing() if first else self._read_note(None)
+            if self._position.cursor.offsets:
+                self._log.info("Container logs up to here are in the log of an earlier try of this task")
+        return self._position
+
+    def _read_note(self, by: str | None) -> LogPosition:
+        from knit_core.errors import KnitError
+
+        try:
+            return read_note(self._application, by)
+        except KnitError as error:
+            self._log.warning("How far container logs were written is not known, they come again: %s", error)
+            return LogPosition.nothing()
+
+    def _complain(self, error: Exception) -> None:
+        if str(error) != self._said:
+            self._said = str(error)
+            self._log.warning("Container logs: %s", error)

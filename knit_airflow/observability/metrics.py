@@ -1,0 +1,130 @@
+"""Knit's metrics, through Airflow's own (`[metrics]`: StatsD, Datadog or OpenTelemetry). None of them can fail a task.
+
+A task's process and the triggerer have a metrics client each; `version_compat` knows which is which.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from knit_airflow.version_compat import task_stats, triggerer_stats
+
+if TYPE_CHECKING:
+    from knit_airflow.observability.phases import Phase
+    from knit_core.model.report import Report
+
+#: Name -> (kind, tags, meaning), as docs/airflow-observability.md has them.
+METRICS = {
+    "knit.submitted": ("counter", "queue", "applications that a task has submitted, or attached to"),
+    "knit.ended": ("counter", "queue, outcome", "applications of tasks that have ended"),
+    "knit.failed": ("counter", "kind", "tries that failed, by whose fault it was"),
+    "knit.killed": ("counter", "", "applications that were ended because their task was"),
+    "knit.submit.duration": ("timer", "queue", "the submission: checks, uploads, YARN's answer"),
+    "knit.wait.duration": ("timer", "queue, outcome", "from the submission until the first container was given"),
+    "knit.start.duration": ("timer", "queue, outcome", "until its node had begun to start that container"),
+    "knit.run.duration": ("timer", "queue, outcome", "until the application's end"),
+    "knit.memory_mib_seconds": (
+        "counter",
+        "queue, outcome",
+        "memory that ended applications have held, MiB times seconds",
+    ),
+    "knit.vcore_seconds": ("counter", "queue, outcome", "cores that ended applications have held, times seconds"),
+    "knit.poll.requests": ("counter", "connection, list", "requests of the triggerer's shared polls"),
+    "knit.poll.errors": ("counter", "connection, list", "those of them that failed"),
+    "knit.poll.applications": ("gauge", "connection, list", "waits and watchers that the last request was for"),
+    "knit.poll.seconds": ("gauge", "connection, list", "how long the last request took"),
+    "knit.watcher.events": ("counter", "watcher", "events that asset watchers have fired"),
+}
+
+P = ParamSpec("P")
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+
+def quietly(function: Callable[P, None]) -> Callable[P, None]:
+    """The function, its errors told only to those who debug: what observes a task must not fail it."""
+
+    @wraps(function)
+    def quiet(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            function(*args, **kwargs)
+        except Exception as error:
+            log.debug("%s: %s: %s", function.__name__, type(error).__name__, error)
+
+    return quiet
+
+
+def leaf(queue: str) -> str:
+    """A queue as tags name it: tasks may name it with its path or without."""
+    return queue.rpartition(".")[2] or "default"
+
+
+@quietly
+def submitted(queue: str, seconds: float) -> None:
+    """A task has its application."""
+    tags = {"queue": leaf(queue)}
+    task_stats().incr("knit.submitted", tags=tags)
+    task_stats().timing("knit.submit.duration", timedelta(seconds=seconds), tags=tags)
+
+
+@quietly
+def ended(queue: str, outcome: str, phases: list[Phase], report: Report | None) -> None:
+    """A task's application has ended, and the task knows how."""
+    stats, tags = task_stats(), {"queue": leaf(queue), "outcome": outcome}
+    stats.incr("knit.ended", tags=tags)
+    for phase in phases:
+        stats.timing(f"knit.{phase.name}.duration", timedelta(seconds=phase.seconds), tags=tags)
+    if report is not None:
+        stats.incr("knit.memory_mib_seconds", report.memory_seconds, tags=tags)
+        stats.incr("knit.vcore_seconds", report.vcore_seconds, tags=tags)
+
+
+@quietly
+def failed(kind: str) -> None:
+    """A try failed."""
+    task_stats().incr("knit.failed", tags={"kind": kind})
+
+
+@quietly
+def killed(deferred: bool = False) -> None:
+    """An application was ended with its task, which was deferred or not."""
+    (triggerer_stats() if deferred else task_stats()).incr("knit.killed")
+
+
+def polled(connection: str, waiting: int, kind: str, ask: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """One request of a shared poll, measured. For a thread: the metrics' client may look up its host's name.
+
+    Parameters:
+        connection: id of the Airflow connection.
+        waiting: how many it is for.
+        kind: of what: "applications" or "queues".
+        ask, args, kwargs: the request.
+    """
+    began, failed = time.monotonic(), True
+    try:
+        found = ask(*args, **kwargs)
+        failed = False
+        return found
+    finally:
+        _polled({"connection": connection, "list": kind}, waiting, time.monotonic() - began, failed)
+
+
+@quietly
+def _polled(tags: dict[str, Any], waiting: int, seconds: float, failed: bool) -> None:
+    stats = triggerer_stats()
+    stats.incr("knit.poll.requests", tags=tags)
+    if failed:
+        stats.incr("knit.poll.errors", tags=tags)
+    stats.gauge("knit.poll.applications", waiting, tags=tags)
+    stats.gauge("knit.poll.seconds", round(seconds, 4), tags=tags)
+
+
+@quietly
+def fired(watcher: str) -> None:
+    """An asset watcher fired an event."""
+    triggerer_stats().incr("knit.watcher.events", tags={"watcher": watcher})

@@ -1,0 +1,1 @@
+"""What OpenLineage is told about a task, where its provider is installed."""

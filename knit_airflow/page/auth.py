@@ -1,0 +1,77 @@
+"""What a user of Airflow may see and do: Airflow's own auth manager is asked what its own pages ask it.
+
+An application is its task instance's: who may read the DAG's task instances sees it, who may read their logs reads its
+containers' logs, who may change them (mark one as failed, say) may end and scale it. An application whose task instance is
+gone belongs to no DAG; it is shown to those who may edit the connection, as they act with its rights anyway.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.auth.managers.models.resource_details import ConnectionDetails, DagAccessEntity, DagDetails
+from airflow.models import Connection
+from airflow.models.dag import DagModel
+
+from knit_airflow.page.list_view import TaskKey
+
+SEE, READ_LOGS, ACT = "see", "read logs", "act"
+_ASKED: dict[str, tuple[Any, DagAccessEntity]] = {
+    SEE: ("GET", DagAccessEntity.TASK_INSTANCE),
+    READ_LOGS: ("GET", DagAccessEntity.TASK_LOGS),
+    ACT: ("PUT", DagAccessEntity.TASK_INSTANCE),
+}
+
+
+def visible_dags(user: Any) -> set[str] | None:
+    """The DAGs whose applications the user sees; None: he may not look at task instances at all. Blocks."""
+    manager = get_auth_manager()
+    if not manager.is_authorized_dag(
+        method="GET", access_entity=DagAccessEntity.TASK_INSTANCE, details=DagDetails(), user=user
+    ):
+        return None
+    return set(manager.get_authorized_dag_ids(user=user, method="GET"))
+
+
+def may(user: Any, what: str, dag_id: str) -> bool:
+    """Whether the user may do this (SEE, READ_LOGS, ACT) with a DAG's applications. Blocks."""
+    method, entity = _ASKED[what]
+    details = DagDetails(id=dag_id, team_name=DagModel.get_team_name(dag_id))
+    return get_auth_manager().is_authorized_dag(method=method, access_entity=entity, details=details, user=user)
+
+
+def may_use(user: Any, knit_conn_id: str) -> bool:
+    """Whether the user may edit the connection. Blocks."""
+    details = ConnectionDetails(conn_id=knit_conn_id, team_name=Connection.get_team_name(knit_conn_id))
+    return get_auth_manager().is_authorized_connection(method="PUT", details=details, user=user)
+
+
+def may_with(user: Any, what: str, task: TaskKey | None, knit_conn_id: str) -> bool:
+    """Whether the user may do this with an application. Blocks.
+
+    Parameters:
+        task: its task instance; None: that is gone.
+        knit_conn_id: the connection of its cluster.
+    """
+    return may_use(user, knit_conn_id) if task is None else may(user, what, task.dag_id)
+
+
+def audit(user: Any, event: str, task: TaskKey | None, extra: str) -> None:
+    """Leave a line in Airflow's audit log. Blocks."""
+    from airflow.models import Log
+    from airflow.utils.session import create_session
+
+    place: dict[str, Any] = (
+        {}
+        if task is None
+        else {
+            "dag_id": task.dag_id,
+            "run_id": task.run_id,
+            "task_id": task.task_id,
+            "map_index": task.map_index,
+        }
+    )
+    name = user.get_name()
+    with create_session() as session:
+        session.add(Log(event=event, owner=name, owner_display_name=name, extra=extra, **place))

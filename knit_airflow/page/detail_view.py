@@ -1,0 +1,111 @@
+"""One application in detail: what its ApplicationMaster says while it runs, what its result says after the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from knit_airflow.page.list_view import row_of
+
+if TYPE_CHECKING:
+    from knit_core import Application, Container, Report
+    from knit_core.model.service_status import ServiceStatus
+    from knit_core.monitoring.diagnosis import Why
+
+#: Containers that are shown; the states that are shown first when there are more.
+MOST_CONTAINERS = 300
+_FIRST = {"FAILED": 0, "STOPPING": 1, "RUNNING": 2, "STARTING": 3}
+
+
+def view_of(application: Application, nodes_and_queues: Any | Callable[[], Any]) -> dict[str, Any]:
+    """Everything about an application that its page shows. Blocks.
+
+    Parameters:
+        application: which.
+        nodes_and_queues: a `cluster_cache.NodesAndQueues`, or what makes one (called only when it is needed).
+
+    Raises:
+        knit_core.errors.KnitError: the ResourceManager does not tell.
+    """
+    from knit_core.errors import KnitError
+    from knit_core.model.states import State
+    from knit_core.monitoring.diagnosis import Pending, why_ended, why_no_master, why_running
+
+    report, now = application.report(), int(time.time() * 1000)
+    services: dict[str, ServiceStatus] = {}
+    containers: list[Container] = []
+    problem = ""
+    why: Why | None = None
+    if report.ended:
+        result = application.conclude(report)
+        containers, why = list(result.containers), why_ended(result, report)
+    elif report.state is State.RUNNING:
+        try:
+            services, containers = application.services(), application.containers()
+            pending = [Pending.parse(row) for row in application.cluster.resourcemanager.pending(application.id)]
+            nodes = _made(nodes_and_queues).nodes if any(each.count for each in pending) else ()
+            why = why_running(report, services, containers, pending if nodes else (), nodes, now)
+        except KnitError as error:  # its ApplicationMaster restarts, say; the rest is known all the same
+            problem = str(error)
+    else:
+        nodes_and_queues = _made(nodes_and_queues)
+        why = why_no_master(report, now, nodes_and_queues.nodes, nodes_and_queues.queues)
+    return {
+        **row_of(report, None),
+        "why": str(why) if why is not None else problem,
+        "problem": problem,
+        "services": [_service(each) for each in services.values()],
+        "rows": containers_of(containers),
+        "found": len(containers),
+        "master": report.master_logs != "",
+        "scalable": report.state is State.RUNNING and bool(services),
+    }
+
+
+def containers_of(containers: list[Container]) -> list[dict[str, Any]]:
+    """Rows of the containers, in the order of services and ranks; of very many those that failed or run."""
+    chosen = sorted(containers, key=lambda each: (each.service, each.instance, each.attempt))
+    if len(chosen) > MOST_CONTAINERS:
+        chosen = sorted(chosen, key=lambda each: _FIRST.get(str(each.state), 9))[:MOST_CONTAINERS]
+    return [
+        {
+            "id": each.id,
+            "service": each.service,
+            "instance": each.instance,
+            "attempt": each.attempt,
+            "state": str(each.state).lower(),
+            "ended": each.state.ended,
+            "ready": each.ready,
+            "yarn": each.yarn,
+            "host": each.host,
+            "exit_code": each.exit_code,
+            "progress": each.progress,
+            "metrics": {str(key): str(value)[:60] for key, value in list(each.metrics.items())[:8]},
+            "started_at": each.started_at,
+            "finished_at": each.finished_at,
+            "diagnostics": " ".join(each.diagnostics.split())[:400],
+        }
+        for each in chosen
+    ]
+
+
+def with_report(view: dict[str, Any], report: Report) -> dict[str, Any]:
+    """A view with what only the list tells: how much is asked for and not there yet."""
+    if view["state"] != "running":
+        return view
+    return {
+        **view,
+        "pending": report.pending_containers,
+        "memory_asked": view["memory"] + report.pending_memory,
+        "vcores_asked": view["vcores"] + report.pending_vcores,
+    }
+
+
+def _service(status: ServiceStatus) -> dict[str, Any]:
+    names = ("name", "state", "instances", "running", "ready", "pending", "succeeded", "failed", "restarts")
+    return {name: getattr(status, name) for name in names}
+
+
+def _made(nodes_and_queues: Any | Callable[[], Any]) -> Any:
+    return nodes_and_queues() if callable(nodes_and_queues) else nodes_and_queues

@@ -1,0 +1,1 @@
+"""The Airflow plugins: Knit's page, and the links of every try."""

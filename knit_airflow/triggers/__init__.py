@@ -1,0 +1,5 @@
+"""What waits in the triggerer: for deferred tasks, for sensors, for asset watchers."""
+
+from knit_airflow._deprecated_paths import hand_out
+
+__getattr__ = hand_out(__name__)
