@@ -25,7 +25,7 @@ from typing import IO, Any
 import probes
 from trial import HERE, Bed, Failed, Peer
 
-PATIENCE = 300.0  # seconds for one command, or for a number of containers
+RETRY_TIMEOUT = 300.0  # seconds for one command, or for a number of containers
 
 
 class Driver:
@@ -58,7 +58,7 @@ class Driver:
         """The answer to the command before."""
         out = self.process.stdout
         assert out is not None
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + RETRY_TIMEOUT
         while time.monotonic() < deadline:
             if select.select([out], [], [], 1.0)[0]:
                 line = out.readline()
@@ -67,7 +67,7 @@ class Driver:
                 if line.startswith(b'{"begun"'):
                     found: dict[str, Any] = json.loads(line)
                     return found
-        raise Failed(f"no answer within {PATIENCE:.0f} s: {self._last_words()}")
+        raise Failed(f"no answer within {RETRY_TIMEOUT:.0f} s: {self._last_words()}")
 
     def marks(self, folder: Path, count: int) -> list[float]:
         """When each container began (what it wrote itself), once there are `count` of them."""
@@ -83,10 +83,10 @@ class Driver:
 
     def until(self, condition: Callable[[], bool], what: str, poll: float = 0.02) -> float:
         """When (seconds of the epoch) the condition held first; looked at every `poll` seconds."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + RETRY_TIMEOUT
         while not condition():
             if time.monotonic() > deadline:
-                raise Failed(f"not within {PATIENCE:.0f} s: {what}; {self._last_words()}")
+                raise Failed(f"not within {RETRY_TIMEOUT:.0f} s: {what}; {self._last_words()}")
             time.sleep(poll)
         return time.time()
 

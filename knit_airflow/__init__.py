@@ -50,6 +50,10 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
+    from knit_airflow._airflow_version import problem
+
+    if problem():
+        raise ImportError(problem())
     return getattr(import_module(_MODULES[name]), name)
 
 

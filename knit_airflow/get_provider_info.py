@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from knit_airflow._airflow_version import problem, warn_once
+
 
 def get_provider_info() -> dict[str, Any]:
     """Entry point `apache_airflow_provider`: connection type and form, operators, sensors, hooks, triggers, links."""
@@ -13,14 +15,21 @@ def get_provider_info() -> dict[str, Any]:
     except PackageNotFoundError:
         versions = []
 
-    def modules(*names: str) -> list[dict[str, Any]]:
-        return [{"integration-name": "Knit", "python-modules": list(names)}]
-
-    return {
+    about = {
         "package-name": "knit-yarn",
         "name": "Knit",
         "description": "Distributed Python programs on Hadoop YARN.",
         "versions": versions,
+    }
+    if problem():  # an older Airflow would import what is named here
+        warn_once()
+        return about
+
+    def modules(*names: str) -> list[dict[str, Any]]:
+        return [{"integration-name": "Knit", "python-modules": list(names)}]
+
+    return {
+        **about,
         "integrations": [{"integration-name": "Knit", "tags": ["hadoop", "yarn"]}],
         "operators": modules(
             "knit_airflow.operators.knit", "knit_airflow.operators.environment", "knit_airflow.operators.dask"

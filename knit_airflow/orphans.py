@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from knit_airflow.tags import tag_of, task_tag_pattern
 
 if TYPE_CHECKING:
-    from knit_core.model.report import Report
+    from knit_core.model.report import ApplicationReport
 
 
 def orphans(
-    reports: Iterable[Report], unfinished: Collection[str], deployment: str, now: float, age: float
-) -> list[Report]:
+    reports: Iterable[ApplicationReport], unfinished: Collection[str], deployment: str, now: float, age: float
+) -> list[ApplicationReport]:
     """The applications of a deployment that belong to no unfinished task instance.
 
     Parameters:
@@ -54,7 +54,7 @@ def unfinished_tags(deployment: str) -> set[str]:
         return {tag_of(deployment, *row) for row in session.execute(unfinished)}
 
 
-def find(knit: Any, deployment: str, age: float) -> list[Report]:
+def find(knit: Any, deployment: str, age: float) -> list[ApplicationReport]:
     """The orphans of a deployment on one cluster, now."""
     reports = list(knit.list())  # first: what is launched after this is not looked at
     return orphans(reports, unfinished_tags(deployment), deployment, time.time(), age)

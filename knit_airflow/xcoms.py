@@ -6,11 +6,11 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from knit_core.model.report import Report
+    from knit_core.model.report import ApplicationReport
     from knit_core.model.result import Result
 
 
-def xcoms_of(result: Result | None, report: Report | None) -> dict[str, Any]:
+def xcoms_of(result: Result | None, report: ApplicationReport | None) -> dict[str, Any]:
     """XComs by name: `exit_codes` (container -> code) and `resources_used`; what is not known is left out.
 
     `resources_used` has `memory_mib_seconds`, `vcore_seconds`, and `seconds` from start to end.

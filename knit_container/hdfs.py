@@ -19,7 +19,7 @@ from urllib.parse import quote, unquote, urlencode, urlsplit
 from knit_container.tls import connect
 
 _TIMEOUT = 60.0  # seconds for one reply
-_PATIENCE = 300.0  # seconds for HDFS to come back
+_RETRY_TIMEOUT = 300.0  # seconds for HDFS to come back
 _TRIES = 3  # at least: one of a large result may take longer than that
 # A server's words for what passes: it is a standby, it restarts, what stands behind it does not answer.
 _PASSING = {
@@ -48,7 +48,7 @@ def write(name: str, data: BinaryIO, clock: Any = time) -> None:
     folder, _, last = name.rpartition("/")
     # a name of this call's own: a container may be started again while another attempt of it still writes
     temporary = f"{folder}/.{last}.{secrets.token_hex(8)}.tmp".lstrip("/")
-    deadline, pause, tries = clock.monotonic() + _PATIENCE, 0.5, 0
+    deadline, pause, tries = clock.monotonic() + _RETRY_TIMEOUT, 0.5, 0
     try:
         while True:
             tries += 1

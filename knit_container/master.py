@@ -22,7 +22,7 @@ from knit_container.hidden import Hidden
 from knit_container.signing import BadReply, encode_body, open_reply, query_string, sign
 from knit_container.tls import connect, context
 
-PATIENCE = 300.0  # seconds a call waits for an ApplicationMaster that restarts
+RETRY_TIMEOUT = 300.0  # seconds a call waits for an ApplicationMaster that restarts
 _CONNECT, _TIMEOUT = 3.0, 10.0  # seconds for a connection, and for a reply beside its own time
 _SOON, _EARLY, _LATER = 30.0, 1.0, 3.0  # seconds: pauses are short at first; a thousand containers ask HDFS meanwhile
 
@@ -76,7 +76,7 @@ class Master:
             ConnectionError: it could not be reached for `PATIENCE` seconds.
         """
         raw = b"" if body is None else encode_body(body)
-        deadline, pause, stale = self._clock.monotonic() + PATIENCE + wait, 0.1, 0
+        deadline, pause, stale = self._clock.monotonic() + RETRY_TIMEOUT + wait, 0.1, 0
         failing_since: float | None = None
         while True:
             with self._lock:
@@ -90,7 +90,9 @@ class Master:
                 now = self._clock.monotonic()
                 failing_since = now if failing_since is None else failing_since
                 if now > deadline:
-                    raise ConnectionError(f"no ApplicationMaster at {address} for {PATIENCE:.0f} s: {error}") from None
+                    raise ConnectionError(
+                        f"no ApplicationMaster at {address} for {RETRY_TIMEOUT:.0f} s: {error}"
+                    ) from None
                 self._clock.sleep(pause * random.uniform(0.5, 1.0))  # not all containers at once
                 pause = min(2 * pause, _EARLY if now - failing_since < _SOON else _LATER)
                 self._look_again()

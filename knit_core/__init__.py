@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from knit_core.launch.plan import LaunchPlan
     from knit_core.logs import LogCursor, LogFile, LogLine, LogWatch
     from knit_core.model.environment import Environment, PackageVersion
-    from knit_core.model.report import Report
+    from knit_core.model.report import ApplicationReport
     from knit_core.model.result import Container, Result
     from knit_core.model.service_status import Event, ServiceStatus
     from knit_core.model.states import ContainerState, Outcome, State
@@ -55,7 +55,7 @@ _HOME = {
     "PackageVersion": "model.environment",
     "Pruned": "hdfs_cache.pruning",
     "Pushed": "hdfs_cache.environments",
-    "Report": "model.report",
+    "ApplicationReport": "model.report",
     "Result": "model.result",
     "Service": "spec",
     "ServiceStatus": "model.service_status",
@@ -66,6 +66,7 @@ _HOME = {
 
 __all__ = [
     "Application",
+    "ApplicationReport",
     "ApplicationSpec",
     "CallOptions",
     "Cluster",
@@ -85,7 +86,6 @@ __all__ = [
     "PackageVersion",
     "Pruned",
     "Pushed",
-    "Report",
     "Result",
     "Service",
     "ServiceStatus",

@@ -27,7 +27,7 @@ from knit_core.hadoop.cluster import Cluster
 from knit_core.hadoop.http import RetryPolicy
 from knit_core.hadoop.resource_manager import or_empty
 from knit_core.model.ids import ApplicationId
-from knit_core.model.report import Report
+from knit_core.model.report import ApplicationReport
 from knit_core.model.representation import Rows, html_facts
 from knit_core.model.result import Container, Result
 from knit_core.model.service_status import Event, ServiceStatus
@@ -66,7 +66,7 @@ class Application:
 
     # -- what is it doing --------------------------------------------------
 
-    def report(self) -> Report:
+    def report(self) -> ApplicationReport:
         """What the ResourceManager says now.
 
         Raises:
@@ -74,17 +74,17 @@ class Application:
         """
         return self.cluster.resourcemanager.app(self.id)
 
-    def containers(self, *, patience: float | None = None) -> list[Container]:
+    def containers(self, *, retry_timeout: float | None = None) -> list[Container]:
         """All its containers: live from the ApplicationMaster, after the end from the result.
 
         Args:
-            patience: seconds for an ApplicationMaster that is being restarted to come back; None: the client's.
+            retry_timeout: seconds for an ApplicationMaster that is being restarted to come back; None: the client's.
 
         Raises:
             MasterUnreachable: it does not run (yet), and there is no result.
         """
         try:
-            rows = self.master.get("/containers", patience=patience)["containers"]
+            rows = self.master.get("/containers", retry_timeout=retry_timeout)["containers"]
             return Rows(Container.parse(row) for row in rows)
         except MasterUnreachable:
             result = self._read_result()
@@ -154,7 +154,7 @@ class Application:
         timeout: float | str | None = None,
         *,
         poll: float = 1.0,
-        on_report: Callable[[Report], None] | None = None,
+        on_report: Callable[[ApplicationReport], None] | None = None,
         check: bool = True,
     ) -> Result:
         """Wait for the end.
@@ -173,11 +173,13 @@ class Application:
         report = drive(waiter, self.report, on_report, clock=clock)
         # the NameNode may be away just now: that is forgiven as long as the ResourceManager's faults are
         left = math.inf if waiter.deadline is None else waiter.deadline - (clock.monotonic() - waiter.started)
-        reading = RetryPolicy(max(_SHORTEST, min(waiter.patience, left)), clock=clock)
+        reading = RetryPolicy(max(_SHORTEST, min(waiter.retry_timeout, left)), clock=clock)
         result = lifecycle.final_result(self.cluster, self.id, report, reading)
         return result.raise_for_outcome() if check else result
 
-    def wait_until(self, condition: Callable[[Report], bool], timeout: float | str | None = 60.0) -> Report:
+    def wait_until(
+        self, condition: Callable[[ApplicationReport], bool], timeout: float | str | None = 60.0
+    ) -> ApplicationReport:
         """Wait until `condition` holds for a report, or it ended; the report.
 
         Args:
@@ -257,9 +259,9 @@ class Application:
             if found is None:
                 raise
             return found
-        return self.conclude(report) if report.ended else None
+        return self.final_result(report) if report.ended else None
 
-    def conclude(self, report: Report | None) -> Result:
+    def final_result(self, report: ApplicationReport | None) -> Result:
         """The result that belongs to a final report (None: YARN has forgotten it).
 
         A result counts only once YARN says that the application has ended, and only the last attempt's: an attempt
@@ -298,7 +300,7 @@ class Application:
             assert result is not None
             return why_ended(result, None)
         if report.ended:
-            return why_ended(self.conclude(report), report)
+            return why_ended(self.final_result(report), report)
         nodes = [node for node in or_empty(rm.nodes) if node.running]
         if report.state is State.RUNNING:
             try:
@@ -443,10 +445,10 @@ class Application:
 
     # -- notes -------------------------------------------------------------
 
-    def note(self, name: str, value: Any) -> None:
-        """Leave a note in its folder on HDFS, over an earlier one; `noted` gives the one or the other, never half of it.
+    def write_note(self, name: str, value: Any) -> None:
+        """Leave a note in its folder on HDFS, over an earlier one; `read_note` gives the one or the other, never half of it.
 
-        Behind HttpFS, a writer that is killed in the very moment of replacing leaves no note: `noted` gives None then.
+        Behind HttpFS, a writer that is killed in the very moment of replacing leaves no note: `read_note` gives None then.
 
         Args:
             name: of the note, a file name.
@@ -454,7 +456,7 @@ class Application:
         """
         self.cluster.hdfs.replace(f"{self.folder}/{name}.json", json.dumps(value).encode())
 
-    def noted(self, name: str) -> Any:
+    def read_note(self, name: str) -> Any:
         """The note of this name; None when there is none, or none that can be understood."""
         raw = self.cluster.hdfs.read_replaced(f"{self.folder}/{name}.json")
         try:

@@ -29,7 +29,7 @@ from knit_core.launch.plan import APPLICATION_TYPE, LaunchPlan
 from knit_core.launch.storage import LaunchStorage
 from knit_core.model.clock import Clock
 from knit_core.model.deprecation import warn_deprecated
-from knit_core.model.report import Report
+from knit_core.model.report import ApplicationReport
 from knit_core.model.representation import Rows, html_facts, one_line
 from knit_core.model.states import ACTIVE, State
 from knit_core.model.units import seconds
@@ -457,7 +457,7 @@ class Knit:
         user: str | None = None,
         queue: str | None = None,
         types: Iterable[str] | None = (APPLICATION_TYPE,),
-    ) -> Sequence[Report]:
+    ) -> Sequence[ApplicationReport]:
         """Applications, oldest first.
 
         Args:
@@ -529,14 +529,14 @@ class Knit:
         self.cluster.clock = clock
 
     @property
-    def patience(self) -> float | None:
+    def retry_timeout(self) -> float | None:
         """Seconds after which a service that does not answer is given up, without another try; None: faults are waited
         out within generous budgets. For programs that people watch; set it before the first call."""
-        return self.cluster.patience
+        return self.cluster.retry_timeout
 
-    @patience.setter
-    def patience(self, seconds: float | None) -> None:
-        self.cluster.patience = seconds
+    @retry_timeout.setter
+    def retry_timeout(self, seconds: float | None) -> None:
+        self.cluster.retry_timeout = seconds
 
     @property
     def resourcemanager(self) -> ResourceManager:

@@ -27,7 +27,7 @@ from typing import Any
 from knit_core.errors import ApplicationNotFound, KnitError, NotFound, WaitTimeout
 from knit_core.logs import LogCursor, LogLine
 from knit_core.model.ids import ApplicationId
-from knit_core.model.report import Report
+from knit_core.model.report import ApplicationReport
 from knit_core.model.representation import shown
 from knit_core.model.result import Container, Result
 from knit_core.model.service_status import ServiceStatus
@@ -62,7 +62,7 @@ class FakeApplication:
         spec: what it runs.
         kills: reasons of the calls of `kill` that found it running.
         lines: what `logs` gives.
-        notes: what was left by `note`.
+        notes: what was left by `write_note`.
     """
 
     def __init__(self, knit: FakeKnit, app_id: str, spec: ApplicationSpec, tags: Sequence[str]) -> None:
@@ -131,12 +131,12 @@ class FakeApplication:
 
     # -- what the program under test calls ----------------------------------
 
-    def report(self) -> Report:
+    def report(self) -> ApplicationReport:
         """What the ResourceManager would say now."""
         ended = self._result
         asked = sum(map(len, self._ranks.values()))
         state = State.RUNNING if ended is None else State.KILLED if ended.outcome is Outcome.KILLED else State.FINISHED
-        return Report(
+        return ApplicationReport(
             self.id,
             self.spec.name,
             "fake",
@@ -157,7 +157,7 @@ class FakeApplication:
         """How it ended; None while it runs."""
         return self._result
 
-    def conclude(self, report: Report | None) -> Result:
+    def final_result(self, report: ApplicationReport | None) -> Result:
         """The result that belongs to a final report."""
         return self._result or Result(self.id, Outcome.LOST, complete=False)
 
@@ -166,7 +166,7 @@ class FakeApplication:
         timeout: float | str | None = None,
         *,
         poll: float = 0.01,
-        on_report: Callable[[Report], None] | None = None,
+        on_report: Callable[[ApplicationReport], None] | None = None,
         check: bool = True,
     ) -> Result:
         """Wait for the end, as the real one does; a wait that nothing in this process can end fails after a minute."""
@@ -236,11 +236,11 @@ class FakeApplication:
         """The same; one log of one container has them all."""
         yield FakeLogs(self, None)
 
-    def note(self, name: str, value: Any) -> None:
+    def write_note(self, name: str, value: Any) -> None:
         """Leave a note beside it."""
         self.notes[name] = json.loads(json.dumps(value))
 
-    def noted(self, name: str) -> Any:
+    def read_note(self, name: str) -> Any:
         """The note of this name; None when there is none."""
         return self.notes.get(name)
 
@@ -372,7 +372,7 @@ class FakeKnit:
         name: str | None = None,
         queue: str | None = None,
         **_options: Any,
-    ) -> Sequence[Report]:
+    ) -> Sequence[ApplicationReport]:
         """Applications that fit, oldest first; by default those that run."""
         chosen = ACTIVE if states is None else {State(str(state).upper()) for state in states}
         wanted = {tag.lower() for tag in tags or ()}
@@ -386,6 +386,6 @@ class FakeKnit:
         """Always good."""
         return ["a fake cluster"]
 
-    def _listed(self, states: Iterable[State] | None = None, **_filters: Any) -> Sequence[Report]:
+    def _listed(self, states: Iterable[State] | None = None, **_filters: Any) -> Sequence[ApplicationReport]:
         reports = [app.report() for app in self._apps.values()]
         return [each for each in reports if states is None or each.state in {*states}]

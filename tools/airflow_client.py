@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 #: Seconds for which calls are repeated: the api-server may be restarted, and SQLite busy, for that long.
-PATIENCE = 45.0
+RETRY_TIMEOUT = 45.0
 
 
 class NotInTime(AssertionError):
@@ -73,7 +73,7 @@ class AirflowClient:
             RuntimeError: the answer's status is none of `ok`; the message has its text.
             requests.ConnectionError: there is no server.
         """
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + RETRY_TIMEOUT
         while True:
             try:
                 reply = self._once(method, path, **arguments)

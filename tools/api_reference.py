@@ -18,7 +18,7 @@ SECTIONS = {
     "What comes back": (
         "knit_core.Result",
         "knit_core.Container",
-        "knit_core.Report",
+        "knit_core.ApplicationReport",
         "knit_core.ServiceStatus",
         "knit_core.Event",
         "knit_core.Why",

@@ -14,7 +14,7 @@ from knit_airflow.orphans import find
 from knit_airflow.tags import checked
 
 if TYPE_CHECKING:
-    from knit_core.model.report import Report
+    from knit_core.model.report import ApplicationReport
 
 
 @click.command()
@@ -38,7 +38,7 @@ def reap(conn_id: str, deployment: str | None, age: float, end: bool, as_json: b
     return 0
 
 
-def _reap(conn_id: str, deployment: str | None, age: float, end: bool) -> list[Report]:
+def _reap(conn_id: str, deployment: str | None, age: float, end: bool) -> list[ApplicationReport]:
     try:
         from knit_airflow.hooks.knit import KnitHook
         from knit_airflow.version_compat import deployment as configured

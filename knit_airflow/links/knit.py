@@ -129,7 +129,7 @@ def _kept_logs(application: Application) -> str:
     server = application.cluster.config.cluster_property("yarn.log.server.url", "")
     if not server:
         return ""
-    rows = [row for row in application.containers(patience=0) if row.yarn and row.started_at]
+    rows = [row for row in application.containers(retry_timeout=0) if row.yarn and row.started_at]
     if len(rows) != 1:
         return ""
     row, user = rows[0], application.cluster.config.user

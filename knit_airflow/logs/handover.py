@@ -47,7 +47,7 @@ class TaskLogs:
         """Go on behind what the trigger has written.
 
         Parameters:
-            handed: what its event says of it: how far it is (`offsets`), that this was noted (`noted`), or, when it has
+            handed: what its event says of it: how far it is (`offsets`), that this was noted (`read_note`), or, when it has
                 written nothing, where it began (`begun`). A note that goes further is of a triggerer before it then.
         """
         if handed is None:
@@ -99,7 +99,7 @@ class TaskLogs:
             sealed = seal(self._application)
             if sealed is not None and position.cursor.offsets:
                 position.by = self._by
-                self._application.note(NOTE, position.to_json())
+                self._application.write_note(NOTE, position.to_json())
         except KnitError as error:
             self._log.warning("Container logs come when the task resumes; now: %s", error)
             return None

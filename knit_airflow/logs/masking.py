@@ -91,7 +91,7 @@ class Masker:
 def own_secrets(application: Application) -> set[str]:
     """How the application's secret and its containers' tokens look when a program prints them."""
     secret = _secret(application)
-    containers = [each.yarn for each in application.containers(patience=0) if each.yarn]
+    containers = [each.yarn for each in application.containers(retry_timeout=0) if each.yarn]
     tokens = [hmac.new(secret, f"container:{yarn}".encode(), hashlib.sha256).digest() for yarn in containers]
     return {text for raw in (secret, *tokens) for text in _spellings(raw)}
 

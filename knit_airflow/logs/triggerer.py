@@ -301,7 +301,7 @@ class LogFollower:
     async def _note(self) -> None:
         taken = self._taken
         assert self._application is not None
-        await self._ask(self._application.note, NOTE, taken)
+        await self._ask(self._application.write_note, NOTE, taken)
         self._noted, self._noted_at = taken, time.monotonic()
 
     async def _ask(self, call: Callable[..., T], *arguments: Any) -> T:

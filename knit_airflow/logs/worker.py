@@ -70,7 +70,7 @@ def read_note(application: Application, by: str | None = None) -> LogPosition:
     Raises:
         KnitError: HDFS does not answer.
     """
-    position = LogPosition.from_json(application.noted(NOTE))
+    position = LogPosition.from_json(application.read_note(NOTE))
     return position if by is None or position.by == by else LogPosition.nothing()
 
 
@@ -207,7 +207,7 @@ def _leave_note(application: Application, position: dict[str, Any]) -> None:
     from knit_core.errors import KnitError
 
     with contextlib.suppress(KnitError):  # the next try writes some lines again then
-        application.note(NOTE, position)
+        application.write_note(NOTE, position)
 
 
 @dataclass
@@ -251,7 +251,7 @@ class _Rest:
 
         error: KnitError | None = None
         with contextlib.suppress(KnitError):
-            self._budget.expect(2 * len(self._application.containers(patience=0)))
+            self._budget.expect(2 * len(self._application.containers(retry_timeout=0)))
         for read in (self._read_beginnings, self._read_ends):
             try:
                 read()

@@ -16,7 +16,7 @@ from knit_airflow.version_compat import task_stats, triggerer_stats
 
 if TYPE_CHECKING:
     from knit_airflow.observability.phases import Phase
-    from knit_core.model.report import Report
+    from knit_core.model.report import ApplicationReport
 
 #: Name -> (kind, tags, meaning), as docs/airflow-observability.md has them.
 METRICS = {
@@ -73,7 +73,7 @@ def submitted(queue: str, seconds: float) -> None:
 
 
 @quietly
-def ended(queue: str, outcome: str, phases: list[Phase], report: Report | None) -> None:
+def ended(queue: str, outcome: str, phases: list[Phase], report: ApplicationReport | None) -> None:
     """A task's application has ended, and the task knows how."""
     stats, tags = task_stats(), {"queue": leaf(queue), "outcome": outcome}
     stats.incr("knit.ended", tags=tags)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from knit_core.model.report import Report
+    from knit_core.model.report import ApplicationReport
     from knit_core.model.result import Result
 
 #: Containers whose start and end are told one by one.
@@ -40,7 +40,7 @@ class Phase:
         return (self.ended - self.began) / 1000
 
 
-def phases_of(result: Result | None, report: Report | None) -> list[Phase]:
+def phases_of(result: Result | None, report: ApplicationReport | None) -> list[Phase]:
     """The phases of an application that has ended, in their order; those that it did not reach are left out.
 
     The clocks of several machines are in it, so that each phase begins no earlier than the one before ended.

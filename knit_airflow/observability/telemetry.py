@@ -11,7 +11,7 @@ from knit_airflow.observability import metrics, tracing
 from knit_airflow.observability.phases import phases_of
 
 if TYPE_CHECKING:
-    from knit_core.model.report import Report
+    from knit_core.model.report import ApplicationReport
     from knit_core.model.result import Result
 
 
@@ -26,7 +26,7 @@ def submitting(ti: Any, knit: Any, given: dict[str, Any]) -> Iterator[dict[str, 
 
 
 @metrics.quietly
-def ended(ti: Any, result: Result | None, report: Report | None) -> None:
+def ended(ti: Any, result: Result | None, report: ApplicationReport | None) -> None:
     """The task's application has ended, and how is known."""
     outcome = str((result.outcome if result is not None else None) or (report.outcome if report else None) or "LOST")
     queue = report.queue if report is not None else ""

@@ -12,13 +12,13 @@ from knit_airflow.openlineage.hdfs_names import hdfs_files
 
 if TYPE_CHECKING:
     from knit_core import Application
-    from knit_core.model.report import Report
+    from knit_core.model.report import ApplicationReport
 
 #: What an application is asked for, of the operator's arguments.
 _ASKED = ("instances", "num_containers", "memory", "vcores", "gpus", "yarn_resources")
 
 
-def facets(operator: Any, application: Application | None = None, report: Report | None = None) -> Any:
+def facets(operator: Any, application: Application | None = None, report: ApplicationReport | None = None) -> Any:
     """An `OperatorLineage`; None where Airflow's OpenLineage provider is not installed.
 
     Parameters:

@@ -37,7 +37,7 @@ from knit_airflow.xcoms import skips, xcoms_of
 
 if TYPE_CHECKING:
     from knit_core import Application, Knit
-    from knit_core.model.report import Report
+    from knit_core.model.report import ApplicationReport
 
 #: XCom that holds the application's id from the moment it is known.
 ID_KEY = "application_id"
@@ -93,7 +93,7 @@ class ApplicationOperator(OnKillMixin, BaseOperator):
         self._logs: TaskLogs | None = None
         self._context: Any = None
         self._said = ""
-        self._report: Report | None = None
+        self._report: ApplicationReport | None = None
         self._scratch = contextlib.ExitStack()
 
     def submission(self, context: Any, knit: Knit) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from knit_airflow.page.single_flight import Answer, Busy, Late, Pool, SingleFlig
 from knit_airflow.tags import deployment_tag
 
 if TYPE_CHECKING:
-    from knit_core import Knit, Report
+    from knit_core import ApplicationReport, Knit
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class ApplicationList:
         error: why there is no newer one; empty when there is.
     """
 
-    reports: Sequence[Report]
+    reports: Sequence[ApplicationReport]
     at: float | None
     error: str = ""
 
@@ -149,10 +149,10 @@ class ClusterCache:
             client = self._client
             if client is None:
                 client = self._client = self._connect(self.knit_conn_id)
-                client.patience = REPLY_TIMEOUT
+                client.retry_timeout = REPLY_TIMEOUT
             return client
 
-    def _ask_list(self) -> Sequence[Report]:
+    def _ask_list(self) -> Sequence[ApplicationReport]:
         from knit_core.launch.plan import APPLICATION_TYPE
         from knit_core.model.states import State
 
@@ -208,7 +208,7 @@ class ClusterCaches:
         for cluster in self._clusters.values():
             cluster.close()
 
-    async def find(self, app_id: str) -> tuple[ClusterCache, Report] | None:
+    async def find(self, app_id: str) -> tuple[ClusterCache, ApplicationReport] | None:
         """An application and its cluster; None: it is not one of this deployment."""
         for fresh in (None, 1.0):
             for cluster, seen in await self.applications(fresh):

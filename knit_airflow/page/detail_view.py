@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from knit_airflow.page.list_view import row_of
 
 if TYPE_CHECKING:
-    from knit_core import Application, Container, Report
+    from knit_core import Application, ApplicationReport, Container
     from knit_core.model.service_status import ServiceStatus
     from knit_core.monitoring.diagnosis import Why
 
@@ -38,7 +38,7 @@ def view_of(application: Application, nodes_and_queues: Any | Callable[[], Any])
     problem = ""
     why: Why | None = None
     if report.ended:
-        result = application.conclude(report)
+        result = application.final_result(report)
         containers, why = list(result.containers), why_ended(result, report)
     elif report.state is State.RUNNING:
         try:
@@ -90,7 +90,7 @@ def containers_of(containers: list[Container]) -> list[dict[str, Any]]:
     ]
 
 
-def with_report(view: dict[str, Any], report: Report) -> dict[str, Any]:
+def with_report(view: dict[str, Any], report: ApplicationReport) -> dict[str, Any]:
     """A view with what only the list tells: how much is asked for and not there yet."""
     if view["state"] != "running":
         return view

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlsplit
 from knit_core.model.states import Outcome, State
 
 if TYPE_CHECKING:
-    from knit_core.model.report import Report
+    from knit_core.model.report import ApplicationReport
 
 #: Rows on a page, and at most so many.
 ROWS, MOST_ROWS = 50, 200
@@ -66,7 +66,7 @@ class ListQuery:
     size: int = ROWS
 
 
-def state_of(report: Report) -> str:
+def state_of(report: ApplicationReport) -> str:
     """One word for people: waiting (it has no ApplicationMaster), running, succeeded, failed or killed."""
     if report.outcome is not None:
         return "failed" if report.outcome is Outcome.LOST else str(report.outcome).lower()
@@ -82,7 +82,7 @@ def safe_link(address: str) -> str:
     return address if parts.scheme in ("http", "https") and parts.netloc else ""
 
 
-def row_of(report: Report, task: TaskKey | None, why: str = "") -> dict[str, Any]:
+def row_of(report: ApplicationReport, task: TaskKey | None, why: str = "") -> dict[str, Any]:
     """One application as the browser gets it: memory in MiB, times in ms since the epoch, cost in GiB-hours.
 
     `memory` and `vcores` are what it holds, `memory_asked` and `vcores_asked` that and what it still waits for. `why` is
@@ -117,7 +117,7 @@ def row_of(report: Report, task: TaskKey | None, why: str = "") -> dict[str, Any
     }
 
 
-def waits_for(report: Report) -> str:
+def waits_for(report: ApplicationReport) -> str:
     """What a report by itself says of a wait: YARN's words, or how many containers are missing; how it failed, too."""
     words = " ".join(report.diagnostics.split())
     if report.ended:

@@ -17,7 +17,7 @@ from knit_airflow.page.task_lookup import TaskLookup
 from knit_airflow.page.wait_reasons import reasons
 
 if TYPE_CHECKING:
-    from knit_core import Report
+    from knit_core import ApplicationReport
 
 _TASK = frozenset({"dag_id", "run_id", "task_id", "map_index", "task"})
 
@@ -38,7 +38,7 @@ class PageService:
         if dags is None:
             raise HTTPException(403, "Forbidden")
         lists, tasks = await self._everything()
-        known: dict[str, tuple[ClusterCache, Report]] = {}
+        known: dict[str, tuple[ClusterCache, ApplicationReport]] = {}
         rows: list[dict[str, Any]] = []
         for cluster, seen in lists:
             mine = [each for each in seen.reports if each.id in tasks]
@@ -111,7 +111,7 @@ class PageService:
         reports = [report for _, seen in lists for report in seen.reports]
         return lists, await run_in_threadpool(self.tasks.of, reports)
 
-    async def _one(self, user: Any, app_id: str, what: str) -> tuple[ClusterCache, Report, TaskKey | None]:
+    async def _one(self, user: Any, app_id: str, what: str) -> tuple[ClusterCache, ApplicationReport, TaskKey | None]:
         found = await self.clusters.find(app_id)
         if found is None:
             raise HTTPException(404, f"{app_id} is not among this deployment's applications (any more)")

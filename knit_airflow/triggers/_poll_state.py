@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from knit_airflow.triggers._wait_state import Done, Status, WaitState, status_of
 
 if TYPE_CHECKING:
-    from knit_core.model.report import Report
+    from knit_core.model.report import ApplicationReport
 
 #: Seconds between two whole lists when short ones would do.
 WHOLE_EVERY = 60.0
@@ -47,7 +47,7 @@ class Target:
     def __str__(self) -> str:
         return self.app_id or (f"name {self.name!r}" if self.name else f"tag {self.tag!r}")
 
-    def fits(self, report: Report) -> bool:
+    def fits(self, report: ApplicationReport) -> bool:
         """Whether a report may be of this application."""
         if self.app_id:
             return report.id == self.app_id
@@ -172,7 +172,7 @@ class PollState:
         since = max(0, self._clock - (LATE if stale else OVERLAP))
         return Query(False, finished_since=since, types=types, late=stale)
 
-    def on_list(self, query: Query, reports: Iterable[Report], now: float) -> Answers:
+    def on_list(self, query: Query, reports: Iterable[ApplicationReport], now: float) -> Answers:
         """Take a list in that was asked for by `query`; waiters that joined meanwhile are answered by the next one."""
         answers = Answers()
         rows = list(reports)
@@ -226,7 +226,7 @@ class PollState:
                 self._done(token, Done("timeout", text), answers)
         return answers
 
-    def _resolve(self, rows: list[Report]) -> None:
+    def _resolve(self, rows: list[ApplicationReport]) -> None:
         """Give the waiters for a name or tag the newest application that fits."""
         for waiter in self._waiters.values():
             if waiter.app_id is None:

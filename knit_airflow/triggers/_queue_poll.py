@@ -82,7 +82,7 @@ class QueuePoll:
             try:
                 knit = knit or await self._connect()
                 said = await asyncio.to_thread(
-                    metrics.polled, self._name, len(self._listeners), "queues", knit.resourcemanager.rooms
+                    metrics.polled, self._name, len(self._listeners), "queues", knit.resourcemanager.queue_headroom
                 )
                 faults = 0
             except Exception as error:  # the cluster's, or Airflow's own when it is out of reach: both may pass

@@ -26,7 +26,7 @@ from knit_airflow.triggers._wait_state import Done, Status, WaitState, read_stat
 
 if TYPE_CHECKING:
     from knit_core import Knit
-    from knit_core.model.report import Report
+    from knit_core.model.report import ApplicationReport
 
 #: Applications that are looked up at the same time.
 ABREAST = 4
@@ -62,7 +62,7 @@ class SharedPoll:
         self._name = name
         self._state = PollState()
         self._messages: dict[object, asyncio.Queue[Status | tuple[str, Done]]] = {}
-        self._lists: dict[object, asyncio.Queue[Status | list[Report]]] = {}
+        self._lists: dict[object, asyncio.Queue[Status | list[ApplicationReport]]] = {}
         self._task: asyncio.Task[None] | None = None
         self._woken = asyncio.Event()
         self._knit: Knit | None = None
@@ -99,7 +99,7 @@ class SharedPoll:
             self._state.leave(token)
             del self._messages[token]
 
-    async def listen(self, poll: float) -> AsyncIterator[Status | list[Report]]:
+    async def listen(self, poll: float) -> AsyncIterator[Status | list[ApplicationReport]]:
         """Every list from now on, and a `Status` for a fault; the first list is whole.
 
         Parameters:
@@ -208,7 +208,7 @@ class SharedPoll:
             self._messages[token].put_nowait(done)
 
 
-def _list(knit: Knit, query: Query) -> list[Report]:
+def _list(knit: Knit, query: Query) -> list[ApplicationReport]:
     from knit_core.model.states import ENDED, State
 
     return knit.resourcemanager.apps(

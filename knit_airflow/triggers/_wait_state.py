@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from knit_core import Application
-    from knit_core.model.report import Report
+    from knit_core.model.report import ApplicationReport
 
 #: Seconds for which a cluster may be out of reach before a wait gives up; the application is left alone then.
 FAULT_TIMEOUT = 600.0
@@ -181,7 +181,7 @@ def read_status(application: Application) -> Status:
         try:
             return status_of(application.report())
         except ApplicationNotFound as unknown:
-            left = application.conclude(None)
+            left = application.final_result(None)
             if not left.complete:
                 return Status(str(unknown), known=False)
             return Status(f"{left.outcome}: {left.diagnostics}".rstrip(": "), outcome=str(left.outcome))
@@ -189,7 +189,7 @@ def read_status(application: Application) -> Status:
         return Status(str(fault), seen=False, refused=not fault.transient)
 
 
-def status_of(report: Report) -> Status:
+def status_of(report: ApplicationReport) -> Status:
     """The status that a report of the ResourceManager tells."""
     text = f"{report.state}, {report.progress:.0%}" if report.outcome is None else f"{report.outcome}"
     if report.diagnostics:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from knit_core.model.queue_headroom import QueueHeadroom
-    from knit_core.model.report import Report
+    from knit_core.model.report import ApplicationReport
 
 #: Milliseconds for which an end may be shown late, by the times of other ends; what is older than that is over.
 LATE = 600_000
@@ -29,7 +29,7 @@ class EndedApplications:
         memory: what `state()` gave, in whichever triggerer; None: the watcher is new.
     """
 
-    def __init__(self, fits: Callable[[Report], bool], memory: Any = None) -> None:
+    def __init__(self, fits: Callable[[ApplicationReport], bool], memory: Any = None) -> None:
         self._fits = fits
         kept = memory if isinstance(memory, Mapping) else {}
         since = kept.get("since")
@@ -38,7 +38,7 @@ class EndedApplications:
         self._doubtful: dict[str, int] = {str(key): int(at) for key, at in (kept.get("firing") or {}).items()}
         self._firing: dict[str, int] = {}
 
-    def on_list(self, reports: Iterable[Report]) -> list[dict[str, Any]]:
+    def on_list(self, reports: Iterable[ApplicationReport]) -> list[dict[str, Any]]:
         """Take a list in (the first one whole); returns the events that it means, in the order of the ends."""
         rows = list(reports)
         ended = [each for each in rows if each.ended and each.finished_at is not None and self._fits(each)]
@@ -143,7 +143,7 @@ class HeadroomEdge:
         return {"full": self.full, "told_at": self.told_at, "firing": self._firing or self._doubtful}
 
 
-def _facts(report: Report) -> dict[str, Any]:
+def _facts(report: ApplicationReport) -> dict[str, Any]:
     """What an event tells of an application."""
     return {
         "application_id": report.id,

@@ -31,7 +31,7 @@ from knit_airflow.version_compat import BaseEventTrigger, SharedStreamProducer, 
 
 if TYPE_CHECKING:
     from knit_core.model.queue_headroom import QueueHeadroom
-    from knit_core.model.report import Report
+    from knit_core.model.report import ApplicationReport
 
 OUTCOMES = ("SUCCEEDED", "FAILED", "KILLED")
 
@@ -155,7 +155,7 @@ class KnitApplicationEnded(_Watcher):
         return {name: getattr(self, name) for name in names}
 
     @classmethod
-    async def _source(cls, kwargs: Mapping[str, Any]) -> AsyncIterator[list[Report] | str]:
+    async def _source(cls, kwargs: Mapping[str, Any]) -> AsyncIterator[list[ApplicationReport] | str]:
         async for seen in shared_poll(kwargs["knit_conn_id"]).listen(kwargs["poll_interval"]):
             yield seen.text if isinstance(seen, Status) else seen
 
@@ -163,7 +163,7 @@ class KnitApplicationEnded(_Watcher):
         target = Target(name=self.name, tag=self.tag)
         return EndedApplications(lambda report: target.fits(report) and str(report.outcome) in self.outcomes, memory)
 
-    def _take(self, machine: EndedApplications, seen: list[Report]) -> list[dict[str, Any]]:
+    def _take(self, machine: EndedApplications, seen: list[ApplicationReport]) -> list[dict[str, Any]]:
         return machine.on_list(seen)
 
 
@@ -246,9 +246,9 @@ class KnitQueueHasRoom(_Watcher):
         return edge
 
     def _take(self, machine: HeadroomEdge, seen: list[QueueHeadroom]) -> list[dict[str, Any]]:
-        from knit_core.model.queue_headroom import room_in
+        from knit_core.model.queue_headroom import headroom_in
 
-        return machine.on_headroom(room_in(seen, self.queue), time.time())
+        return machine.on_headroom(headroom_in(seen, self.queue), time.time())
 
 
 _STORED = "stored in Airflow"

@@ -19,7 +19,7 @@ from knit_core.errors import ApplicationEnded, ApplicationNotFound, KnitError, W
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from knit_core import Application, Knit, Report
+    from knit_core import Application, ApplicationReport, Knit
 
 FAILED, USAGE, ENDED_BADLY, TIMED_OUT, INTERRUPTED = 1, 2, 3, 4, 130
 
@@ -124,7 +124,7 @@ def application(knit: Knit, text: str) -> Application:
     return knit.attach(chosen.id)
 
 
-def _only(found: Sequence[Report], what: str) -> Report:
+def _only(found: Sequence[ApplicationReport], what: str) -> ApplicationReport:
     if len(found) == 1:
         return found[0]
     rows = "\n".join(f"  {row.id}  {row.name}  {row.user}  {row.outcome or row.state}" for row in found)

@@ -213,7 +213,7 @@ class DaskYARNCluster(Sizing, Cluster):  # type: ignore[misc]
         """An application that has ended, or is no Dask cluster, is said to be so at once."""
         report = app.report()
         if report.ended:
-            self._result = app.conclude(report)
+            self._result = app.final_result(report)
             self._raise_ended()
         if TAG not in report.tags:
             raise NotFound(f"{app.id} ({report.name}) is no Dask cluster of Knit's: it has not the tag {TAG!r}")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from knit_core.dask_yarn.services import Layout
 
 T = TypeVar("T")
-_PATIENCE = 5.0  # seconds for an ApplicationMaster that is being restarted, when containers are counted
+_RETRY_TIMEOUT = 5.0  # seconds for an ApplicationMaster that is being restarted, when containers are counted
 
 
 class Sizing:
@@ -102,7 +102,7 @@ class Sizing:
         """
         if self.app is None or self.scheduler_comm is None:
             raise ValueError("The Dask cluster has not been started")
-        rows = await in_thread(functools.partial(self.app.containers, patience=_PATIENCE))
+        rows = await in_thread(functools.partial(self.app.containers, retry_timeout=_RETRY_TIMEOUT))
         self._census = Census.of(rows, self.groups)
         now = (await self.scheduler_comm.identity())["workers"]
         known = self.scheduler_info["workers"]

@@ -8,7 +8,7 @@ Importing this is cheap: neither a solver nor conda-pack is loaded before someth
 """
 
 from knit_core.environments.builder import EnvironmentBuilder
-from knit_core.environments.environment_input import Wanted
+from knit_core.environments.environment_input import EnvironmentInput
 from knit_core.environments.errors import (
     BadArchive,
     BadEnvironmentFile,
@@ -38,6 +38,7 @@ __all__ = [
     "Environment",
     "EnvironmentBuilder",
     "EnvironmentFailed",
+    "EnvironmentInput",
     "EnvironmentPlan",
     "PackageVersion",
     "PlatformMismatch",
@@ -46,5 +47,4 @@ __all__ = [
     "SolveError",
     "SolverMissing",
     "Stage",
-    "Wanted",
 ]

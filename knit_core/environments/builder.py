@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from knit_core.environments.cache import ARCHIVE_NAME, LOCK_FILE, Cache, default_cache_dir
-from knit_core.environments.environment_input import StrPath, Wanted, Wish
+from knit_core.environments.environment_input import BuildRequest, EnvironmentInput, StrPath
 from knit_core.environments.errors import BadArchive, BadLock, BadPackageSpec, DiskFull, EnvironmentFailed
 from knit_core.environments.plan import EnvironmentPlan
 from knit_core.environments.progress import Progress, ProgressCallback, Stage, silent
@@ -101,10 +101,10 @@ class EnvironmentBuilder:
             EnvironmentFailed: anything else that stopped the build; its base class.
         """
         checked_name(name)
-        wanted = Wanted(packages, channels, pip, file, venv, python, platform, variables or {})
+        wanted = EnvironmentInput(packages, channels, pip, file, venv, python, platform, variables or {})
         others = {"prefix": prefix, "archive": archive, "path": path}
         if given := [key for key, value in others.items() if value is not None]:
-            if len(given) > 1 or wanted.says_something:
+            if len(given) > 1 or wanted.describes_packages:
                 raise BadPackageSpec(
                     f"{given[0]}= is an environment already: give nothing else that says what is in it"
                 )
@@ -115,9 +115,9 @@ class EnvironmentBuilder:
             return Environment.from_archive(archive or "", name=name, platform=platform or "")
         return self._create(wanted, name, progress or silent, refresh)
 
-    def _create(self, wanted: Wanted, name: str, emit: ProgressCallback, refresh: bool) -> Environment:
-        wish = wanted.wish(self._cache, self._solver)
-        key = self._request_key(wish)
+    def _create(self, wanted: EnvironmentInput, name: str, emit: ProgressCallback, refresh: bool) -> Environment:
+        build_request = wanted.to_request(self._cache, self._solver)
+        key = self._request_key(build_request)
         if not refresh and (known := self._cache.find(key)):
             return self._finished(known, name, emit, "in the cache")
         with disk_errors(self._cache.root):
@@ -125,39 +125,39 @@ class EnvironmentBuilder:
                 # Whoever held the lock may have built it.
                 if not refresh and (known := self._cache.find(key)):
                     return self._finished(known, name, emit, "in the cache")
-                environment = self._solve_and_build(wish, name, emit)
-                self._cache.remember(key, wish.document(), environment)
+                environment = self._solve_and_build(build_request, name, emit)
+                self._cache.remember(key, build_request.document(), environment)
             return self._finished(environment, name, emit, f"{environment.size / 1e6:.0f} MB")
 
-    def plan(self, wanted: Wanted, *, progress: ProgressCallback | None = None) -> EnvironmentPlan:
+    def plan(self, wanted: EnvironmentInput, *, progress: ProgressCallback | None = None) -> EnvironmentPlan:
         """What `create` would build: solves and downloads descriptions, builds nothing.
 
         Where pip packages go on top of conda's, those are downloaded and unpacked to see what they bring.
 
         Raises what `create` does.
         """
-        wish = wanted.wish(self._cache, self._solver)
-        solution = self._solve(wish, progress or silent)
+        build_request = wanted.to_request(self._cache, self._solver)
+        solution = self._solve(build_request, progress or silent)
         known = self._cache.find_built(self._key_of(solution))
-        return EnvironmentPlan(wish.key, solution, known)
+        return EnvironmentPlan(build_request.key, solution, known)
 
-    def lock(self, wanted: Wanted, *, progress: ProgressCallback | None = None) -> str:
+    def lock(self, wanted: EnvironmentInput, *, progress: ProgressCallback | None = None) -> str:
         """The text of a lock file for what is wanted: conda-lock's YAML, or pylock.toml without conda packages.
 
         Credentials are not in it. Raises what `create` does; `BadLock` for what cannot be locked.
         """
         from knit_core.environments.inputs.locks import Lock, lock_text
 
-        wish = wanted.wish(self._cache, self._solver)
-        if not isinstance(wish, Request):
+        build_request = wanted.to_request(self._cache, self._solver)
+        if not isinstance(build_request, Request):
             raise BadLock("Only packages, an environment.yml or requirements can be locked: this says it all already")
-        return lock_text(Lock.of(self._solve(wish, progress or silent), wish.key))
+        return lock_text(Lock.of(self._solve(build_request, progress or silent), build_request.key))
 
-    def check_lock(self, lock: StrPath, wanted: Wanted) -> None:
+    def check_lock(self, lock: StrPath, wanted: EnvironmentInput) -> None:
         """Raises `BadLock` when the lock file is not the answer to what is wanted now. Needs no network."""
-        wish = wanted.wish(self._cache, self._solver)
-        found = Wanted(file=lock, platform=wanted.platform).wish(self._cache, self._solver)
-        if getattr(found, "request_key", "") != wish.key:
+        build_request = wanted.to_request(self._cache, self._solver)
+        found = EnvironmentInput(file=lock, platform=wanted.platform).to_request(self._cache, self._solver)
+        if getattr(found, "request_key", "") != build_request.key:
             raise BadLock(
                 f"{lock} does not answer the request any more, which was changed after it: knit env lock … again"
             )
@@ -174,15 +174,15 @@ class EnvironmentBuilder:
                 f"{environment.name} ({environment.archive}) was not built here: no lock is known"
             ) from error
 
-    def _solve(self, wish: Wish, emit: ProgressCallback) -> Solution:
+    def _solve(self, build_request: BuildRequest, emit: ProgressCallback) -> Solution:
         from knit_core.environments.solve.sessions import open_session
 
         with disk_errors(self._cache.root), self._cache.work_folder() as work:
-            with open_session(wish, self._cache, work, emit) as session:
+            with open_session(build_request, self._cache, work, emit) as session:
                 return session.solve()
 
-    def _request_key(self, wish: Wish) -> str:
-        return f"{wish.key}-complete" if self._complete else wish.key
+    def _request_key(self, build_request: BuildRequest) -> str:
+        return f"{build_request.key}-complete" if self._complete else build_request.key
 
     def _key_of(self, solution: Solution) -> str:
         from knit_core.environments.pack.packing import packing
@@ -232,11 +232,11 @@ class EnvironmentBuilder:
         """The newest environment with this name, if its archive is in the cache."""
         return next((environment for environment in self._cache.named() if environment.name == name), None)
 
-    def _solve_and_build(self, wish: Wish, name: str, emit: ProgressCallback) -> Environment:
+    def _solve_and_build(self, build_request: BuildRequest, name: str, emit: ProgressCallback) -> Environment:
         from knit_core.environments.pack.packing import Packer
         from knit_core.environments.solve.sessions import open_session
 
-        with self._cache.work_folder() as work, open_session(wish, self._cache, work, emit) as session:
+        with self._cache.work_folder() as work, open_session(build_request, self._cache, work, emit) as session:
             solution = session.solve()
             bytecode = runs_here(solution.platform)
             key = self._key_of(solution)

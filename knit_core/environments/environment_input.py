@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from knit_core.environments.inputs.locks import Lock
     from knit_core.environments.solve.venv import Venv
 
-Wish = Union[Request, "Lock", "Venv"]
+BuildRequest = Union[Request, "Lock", "Venv"]
 StrPath = Union[str, "os.PathLike[str]"]
 
 _FILES = (
@@ -34,7 +34,7 @@ _FILES += "uv.lock, pixi.lock (pixi.lock:NAME for another environment than defau
 
 @shown
 @dataclass(frozen=True)
-class Wanted:
+class EnvironmentInput:
     """What a caller of `create_env` says about the packages; see `EnvironmentBuilder.create`."""
 
     packages: Sequence[str] = ()
@@ -47,12 +47,12 @@ class Wanted:
     variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def says_something(self) -> bool:
+    def describes_packages(self) -> bool:
         """Whether it says what is in an environment."""
         said = (self.packages, self.channels, self.pip, self.file, self.venv, self.python, self.variables)
         return any(bool(each) for each in said)
 
-    def wish(self, cache: Cache, solver: str) -> Wish:
+    def to_request(self, cache: Cache, solver: str) -> BuildRequest:
         """Checks what was said and reads the file that it names. Raises what `EnvironmentBuilder.create` does."""
         if self.venv not in {None, False}:
             return self._venv()

@@ -22,7 +22,7 @@ from knit_core.errors import (
 )
 from knit_core.functions.job import FunctionJob, exception_of, outcome
 from knit_core.model.clock import Clock
-from knit_core.monitoring.wait import PATIENCE, Done, Waiter
+from knit_core.monitoring.wait import RETRY_TIMEOUT, Done, Waiter
 
 if TYPE_CHECKING:
     from knit_core.application import Application
@@ -241,7 +241,7 @@ def _values_of(app: Application, chunk: int, return_exceptions: bool) -> list[An
 
         # what is lost here is the work of all containers: HDFS may be away for as long as the ResourceManager
         retry = app.cluster.hdfs.retry
-        replace(retry, budget=PATIENCE if retry.budget else 0.0).call(fetch, idempotent=True)
+        replace(retry, budget=RETRY_TIMEOUT if retry.budget else 0.0).call(fetch, idempotent=True)
         size = file.tell()
         file.seek(0)
         while file.tell() < size:

@@ -20,8 +20,8 @@ from knit_container.signing import BadReply, encode_body, open_reply, query_stri
 from knit_core.errors import KnitError, MasterUnreachable, NotAuthorized, NotFound, RequestRefused, ServiceUnavailable
 from knit_core.hadoop.http import AuthStrategy, DirectTransport
 from knit_core.model.clock import Clock
-from knit_core.model.report import Report
-from knit_core.monitoring.wait import PATIENCE
+from knit_core.model.report import ApplicationReport
+from knit_core.monitoring.wait import RETRY_TIMEOUT
 
 log = logging.getLogger(__name__)
 _CONNECT, _READ = 3.0, 30.0  # seconds
@@ -44,7 +44,7 @@ class ApplicationMasterClient:
         direct: for calls to its own address, which get no identity but the signature.
         session: for calls through the ResourceManager's proxy.
         auth: what that proxy wants.
-        patience: seconds for an ApplicationMaster that was there before to come back, where a call does not say.
+        retry_timeout: seconds for an ApplicationMaster that was there before to come back, where a call does not say.
         clock: what its waits read and sleep by.
         connect: seconds for a connection to come about.
     """
@@ -53,17 +53,17 @@ class ApplicationMasterClient:
         self,
         app_id: str,
         secret: Callable[[], bytes],
-        locate: Callable[[], Report],
+        locate: Callable[[], ApplicationReport],
         direct: DirectTransport,
         session: Callable[[], requests.Session],
         auth: AuthStrategy,
-        patience: float = PATIENCE,
+        retry_timeout: float = RETRY_TIMEOUT,
         clock: Clock = time,
         connect: float = _CONNECT,
     ) -> None:
         self.app_id = app_id
         self._secret, self._locate, self._direct, self._session, self._auth = secret, locate, direct, session, auth
-        self._patience, self._clock, self._connect = patience, clock, connect
+        self._retry_timeout, self._clock, self._connect = retry_timeout, clock, connect
         self._routes: list[str] = []
         self._failed: dict[str, tuple[float, float]] = {}  # by way: until when it comes last, and for how long that was
         self._attempt = 1
@@ -73,10 +73,10 @@ class ApplicationMasterClient:
         self._lock = threading.Lock()
 
     def get(
-        self, path: str, query: dict[str, str] | None = None, wait: float = 0.0, patience: float | None = None
+        self, path: str, query: dict[str, str] | None = None, wait: float = 0.0, retry_timeout: float | None = None
     ) -> Any:
         """GET `/api/v1` + path."""
-        return self.call("GET", path, None, query, wait, patience)
+        return self.call("GET", path, None, query, wait, retry_timeout)
 
     def put(self, path: str, body: Any) -> Any:
         """PUT JSON to `/api/v1` + path."""
@@ -89,14 +89,14 @@ class ApplicationMasterClient:
         body: Any = None,
         query: dict[str, str] | None = None,
         wait: float = 0.0,
-        patience: float | None = None,
+        retry_timeout: float | None = None,
     ) -> Any:
         """One call, over the ways that there are; a restart of the ApplicationMaster is waited out.
 
         Args:
             method, path, body, query: the request; path below `/api/v1`. A repetition must be harmless.
             wait: seconds that the reply may take by itself (a long poll).
-            patience: seconds for an ApplicationMaster that was there before to come back, from the first failure on; None:
+            retry_timeout: seconds for an ApplicationMaster that was there before to come back, from the first failure on; None:
                 as it was made.
 
         Raises:
@@ -105,7 +105,7 @@ class ApplicationMasterClient:
         """
         raw = b"" if body is None else encode_body(body)
         failing_since, pause, known = None, _SOONEST, True
-        limit = self._patience if patience is None else patience
+        limit = self._retry_timeout if retry_timeout is None else retry_timeout
         while True:
             stages: list[str] = []
             found, reply = self._over_routes(stages, known, method, f"/api/v1{path}", query or {}, raw, wait)
@@ -211,7 +211,7 @@ class ApplicationMasterClient:
         secret = self._secret()
         now = int(self._clock.time() * 1000) + self._skew
         signed = sign(secret, "client", self._attempt, method, path, query, raw, now_ms=now)
-        timeout = (self._connect, min(_READ, self._patience) + wait)
+        timeout = (self._connect, min(_READ, self._retry_timeout) + wait)
         if _is_direct(route):
             status, content = self._direct.send(method, f"{route}{path}?{query_string(signed)}", raw, timeout)
         else:

@@ -24,9 +24,9 @@ from knit_core.hadoop.resource_manager import ResourceManager
 from knit_core.hadoop.user_key import UserKey
 from knit_core.hadoop.webhdfs import WebHdfs
 from knit_core.model.clock import Clock
-from knit_core.model.report import Report
+from knit_core.model.report import ApplicationReport
 from knit_core.model.representation import one_line
-from knit_core.monitoring.wait import PATIENCE
+from knit_core.monitoring.wait import RETRY_TIMEOUT
 
 _NAMESERVICE = (
     "{name} has no port in fs.defaultFS, so it probably is a nameservice (several NameNodes under one name), which only "
@@ -44,14 +44,14 @@ class Cluster:
     Attributes:
         config: the same.
         clock: what waits read and sleep by. For tests; set it before the first call.
-        patience: seconds after which a service that does not answer is given up, without another try; None: faults are
+        retry_timeout: seconds after which a service that does not answer is given up, without another try; None: faults are
             waited out within generous budgets. Set it before the first call.
     """
 
     def __init__(self, config: Config) -> None:
         self.config = config
         self.clock: Clock = time
-        self.patience: float | None = None
+        self.retry_timeout: float | None = None
         config.fetch, config.fetch_home = self._fetch_configuration, self._home_folder
         self._services: list[HttpService] = []
         self.direct = DirectTransport(config.proxies)
@@ -96,7 +96,9 @@ class Cluster:
         """Requests to ApplicationMasters through the ResourceManager's proxy."""
         return self._service("ApplicationMaster", [self.resourcemanager.address])
 
-    def application_master(self, app_id: str, report: Callable[[], Report] | None = None) -> ApplicationMasterClient:
+    def application_master(
+        self, app_id: str, report: Callable[[], ApplicationReport] | None = None
+    ) -> ApplicationMasterClient:
         """The API of an application's ApplicationMaster.
 
         Args:
@@ -111,7 +113,7 @@ class Cluster:
             self.direct,
             lambda: proxy.session,
             self._auth,
-            PATIENCE if self.patience is None else self.patience,
+            RETRY_TIMEOUT if self.retry_timeout is None else self.retry_timeout,
             self.clock,
         )
 
@@ -144,8 +146,8 @@ class Cluster:
         verify: bool | str = True if ca is None else (False if ca.lower() == "false" else ca)
         endpoint, retry = Endpoint(name, tuple(addresses), self._auth, verify), RetryPolicy(clock=self.clock)
         endpoint = replace(endpoint, proxies=self.config.proxies)
-        if self.patience is not None:
-            endpoint = replace(endpoint, timeout=(min(endpoint.timeout[0], self.patience), self.patience))
+        if self.retry_timeout is not None:
+            endpoint = replace(endpoint, timeout=(min(endpoint.timeout[0], self.retry_timeout), self.retry_timeout))
             retry = replace(retry, budget=0)
         service = HttpService(endpoint, retry)
         self._services.append(service)

@@ -12,7 +12,7 @@ from knit_core.errors import ApplicationNotFound, KnitError, NotFound, WaitTimeo
 from knit_core.hadoop.application_master import ApplicationMasterClient
 from knit_core.hadoop.cluster import Cluster
 from knit_core.hadoop.http import RetryPolicy
-from knit_core.model.report import Report
+from knit_core.model.report import ApplicationReport
 from knit_core.model.result import Result
 from knit_core.model.states import Outcome, State
 from knit_core.monitoring.wait import Waiter
@@ -23,10 +23,10 @@ _LEAST_KILL = 10.0  # seconds that YARN has to end an application
 def wait_until(
     cluster: Cluster,
     app_id: str,
-    condition: Callable[[Report], bool],
+    condition: Callable[[ApplicationReport], bool],
     timeout: float | None,
-    report: Callable[[], Report] | None = None,
-) -> Report:
+    report: Callable[[], ApplicationReport] | None = None,
+) -> ApplicationReport:
     """Wait until `condition` holds for a report, or the application ended; the report.
 
     Args:
@@ -81,7 +81,9 @@ def read_result(cluster: Cluster, app_id: str, retry: RetryPolicy | None = None)
         raise KnitError(f"{path} on HDFS cannot be read: {error!r}") from None
 
 
-def final_result(cluster: Cluster, app_id: str, report: Report | None, retry: RetryPolicy | None = None) -> Result:
+def final_result(
+    cluster: Cluster, app_id: str, report: ApplicationReport | None, retry: RetryPolicy | None = None
+) -> Result:
     """The result that belongs to a final report.
 
     A result counts only once YARN says that the application has ended, and only the last attempt's: an attempt that was
@@ -161,7 +163,7 @@ def end(
 
 def _shut_down(master: ApplicationMasterClient, reason: str) -> bool:
     try:
-        master.call("PUT", "/shutdown", {"outcome": "KILLED", "diagnostics": reason}, patience=0)
+        master.call("PUT", "/shutdown", {"outcome": "KILLED", "diagnostics": reason}, retry_timeout=0)
     except KnitError:
         return False
     return True

@@ -26,9 +26,9 @@ from knit_core.hadoop.http.retry import NEVER, RetryPolicy
 from knit_core.model.cluster_facts import ClusterTotals, NewApplication, Node, Queue
 from knit_core.model.hadoop_json import inside, number, rows, texts
 from knit_core.model.ids import ApplicationId
-from knit_core.model.queue_headroom import QueueHeadroom, rooms_of
+from knit_core.model.queue_headroom import QueueHeadroom, headroom_of
 from knit_core.model.queue_tree import children_of, queue_tree
-from knit_core.model.report import Report, parse_report
+from knit_core.model.report import ApplicationReport, parse_report
 from knit_core.model.states import State
 
 T = TypeVar("T")
@@ -133,7 +133,7 @@ class ResourceManager:
             retry=retry,
         )
 
-    def app(self, app_id: str, retry: RetryPolicy | None = None) -> Report:
+    def app(self, app_id: str, retry: RetryPolicy | None = None) -> ApplicationReport:
         """One application.
 
         A ResourceManager that restarts answers before it has read its own records, and knows no application then: that
@@ -146,7 +146,7 @@ class ResourceManager:
         # waited out within the budget, as every fault that passes; so the requests themselves are not tried again
         return self.http.policy(retry).call(lambda: self._app(app_id), idempotent=True)
 
-    def _app(self, app_id: str) -> Report:
+    def _app(self, app_id: str) -> ApplicationReport:
         action = f"ask for {app_id}"
         for again in (False, True):
             try:
@@ -184,7 +184,7 @@ class ResourceManager:
         started_since: int | None = None,
         finished_since: int | None = None,
         pending: bool = False,
-    ) -> list[Report]:
+    ) -> list[ApplicationReport]:
         """Applications that fit all filters, oldest first.
 
         Args:
@@ -282,10 +282,10 @@ class ResourceManager:
         fair = _type(info) == "fairScheduler"
         return [_queue(path, fair, row) for path, _parent, row in queue_tree(info)]
 
-    def rooms(self) -> list[QueueHeadroom]:
+    def queue_headroom(self) -> list[QueueHeadroom]:
         """What every queue could still give; empty for schedulers without queues (FIFO)."""
         reply = self.http.get_json("/ws/v1/cluster/scheduler", action="ask for the scheduler's queues")
-        return rooms_of(_scheduler(reply))
+        return headroom_of(_scheduler(reply))
 
     def totals(self) -> ClusterTotals:
         """What the active nodes have together."""

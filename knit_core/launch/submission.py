@@ -17,7 +17,7 @@ from knit_core.errors import (
 from knit_core.hadoop.cluster import Cluster
 from knit_core.hadoop.http.retry import NEVER
 from knit_core.hadoop.resource_manager import UNLIMITED, ResourceManager
-from knit_core.model.report import Report
+from knit_core.model.report import ApplicationReport
 from knit_core.model.states import State
 from knit_core.spec import ApplicationSpec
 
@@ -82,7 +82,7 @@ def wait_accepted(cluster: Cluster, app_id: str) -> None:
         clock.sleep(0.02)
 
 
-def _raise_refusal(report: Report, address: str) -> None:
+def _raise_refusal(report: ApplicationReport, address: str) -> None:
     if report.state is not State.FAILED or report.attempt:
         return
     words = report.diagnostics

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from knit_core.hadoop.cluster import Cluster
-from knit_core.model.report import Report
+from knit_core.model.report import ApplicationReport
 from knit_core.model.result import Container, Result
 
 
@@ -20,16 +20,16 @@ class LoggedApplication(Protocol):
     def cluster(self) -> Cluster:
         """Where it runs."""
 
-    def report(self) -> Report:
+    def report(self) -> ApplicationReport:
         """What the ResourceManager says now."""
 
-    def containers(self, *, patience: float | None = None) -> list[Container]:
+    def containers(self, *, retry_timeout: float | None = None) -> list[Container]:
         """Its containers."""
 
     def result(self) -> Result | None:
         """How it ended; None while it runs."""
 
-    def conclude(self, report: Report | None) -> Result:
+    def final_result(self, report: ApplicationReport | None) -> Result:
         """The result that belongs to a final report."""
 
 

@@ -14,7 +14,7 @@ from knit_core.logs.live.follow_application import ITSELF, RunningUploads, drain
 from knit_core.logs.live.follow_container import Uploads
 from knit_core.logs.live.follow_nodes import Follower
 from knit_core.logs.selection import Selection
-from knit_core.model.report import Report
+from knit_core.model.report import ApplicationReport
 from knit_core.model.result import Container, Result
 from knit_core.model.states import ContainerState
 
@@ -72,23 +72,23 @@ class LogReader:
             self._selection = dataclasses.replace(self._selection, tail=None)
         yield from self._ended(report)
 
-    def report(self) -> Report | None:
+    def report(self) -> ApplicationReport | None:
         """What the ResourceManager says; None when it has forgotten the application."""
         try:
             return self._application.report()
         except ApplicationNotFound:
             return None
 
-    def ended(self, report: Report | None) -> tuple[AggregatedLogs, Expected]:
+    def ended(self, report: ApplicationReport | None) -> tuple[AggregatedLogs, Expected]:
         """Where the logs of the ended application are, and what belongs to them.
 
         Raises:
             ApplicationNotFound: nobody knows it.
         """
-        result = self._application.conclude(report) if report is not None else self._application.result()
+        result = self._application.final_result(report) if report is not None else self._application.result()
         return self.aggregated(report, result), Expected(result, self._seen, self._selection)
 
-    def _ended(self, report: Report | None) -> Iterator[Block]:
+    def _ended(self, report: ApplicationReport | None) -> Iterator[Block]:
         logs, expected = self.ended(report)
         if not logs.enabled:
             yield from self._from_nodes(expected)
@@ -131,7 +131,7 @@ class LogReader:
             said=OFF,
         )
 
-    def aggregated(self, report: Report | None, result: Result | None = None) -> AggregatedLogs:
+    def aggregated(self, report: ApplicationReport | None, result: Result | None = None) -> AggregatedLogs:
         """The application's aggregated logs."""
         if self._logs is None:
             owner = (report.user if report else "") or (result.user if result else "") or self._cluster.config.user

@@ -34,7 +34,7 @@ class QueueHeadroom:
         return self.queue.rpartition(".")[2]
 
 
-def rooms_of(scheduler: Mapping[str, Any]) -> list[QueueHeadroom]:
+def headroom_of(scheduler: Mapping[str, Any]) -> list[QueueHeadroom]:
     """The room of every queue of the Capacity or Fair Scheduler.
 
     Args:
@@ -53,7 +53,7 @@ def rooms_of(scheduler: Mapping[str, Any]) -> list[QueueHeadroom]:
     return found
 
 
-def room_in(rooms: list[QueueHeadroom], queue: str) -> QueueHeadroom | None:
+def headroom_in(rooms: list[QueueHeadroom], queue: str) -> QueueHeadroom | None:
     """The room of one queue, named as applications name it: by its path or its last part; None: there is none."""
     path = queue if queue == "root" or queue.startswith("root.") else f"root.{queue}"
     by_path = [each for each in rooms if each.queue == path]

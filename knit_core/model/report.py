@@ -1,4 +1,4 @@
-"""Report: what the ResourceManager says of one application, as an immutable value."""
+"""ApplicationReport: what the ResourceManager says of one application, as an immutable value."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from knit_core.model.states import Outcome, State, outcome_of
 
 @shown
 @dataclass(frozen=True)
-class Report:
+class ApplicationReport:
     """One application as the ResourceManager sees it.
 
     Attributes:
@@ -84,8 +84,8 @@ class Report:
         return {**asdict(self), "state": str(self.state), "outcome": str(self.outcome) if self.outcome else None}
 
 
-def parse_report(app: Mapping[str, Any], base: str) -> Report:
-    """A Report from an `app` object of the ResourceManager's REST API.
+def parse_report(app: Mapping[str, Any], base: str) -> ApplicationReport:
+    """An ApplicationReport from an `app` object of the ResourceManager's REST API.
 
     Args:
         app: the object.
@@ -100,7 +100,7 @@ def parse_report(app: Mapping[str, Any], base: str) -> Report:
     asked = [] if ended else [row for row in rows(app, "resourceRequests") if row.get("resourceName") == "*"]
     counts = [max(0, number(row.get("numContainers"))) for row in asked]
     sizes = [row.get("capability") or {} for row in asked]
-    return Report(
+    return ApplicationReport(
         id=app["id"],
         name=app.get("name") or "",
         user=app.get("user") or "",

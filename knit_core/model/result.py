@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from knit_core.errors import ApplicationEnded, ApplicationFailed, ApplicationKilled, ApplicationLost
-from knit_core.model.report import Report
+from knit_core.model.report import ApplicationReport
 from knit_core.model.representation import html_facts, html_rows, shown
 from knit_core.model.states import ContainerState, Outcome
 from knit_core.model.units import counted
@@ -167,7 +167,7 @@ class Result:
         )
 
     @classmethod
-    def from_report(cls, report: Report) -> Result:
+    def from_report(cls, report: ApplicationReport) -> Result:
         """What YARN alone knows of an application that left no result."""
         return cls(
             id=report.id,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from knit_core.model.cluster_facts import Node
-from knit_core.model.report import Report
+from knit_core.model.report import ApplicationReport
 from knit_core.model.representation import html_facts, shown
 from knit_core.model.result import Container, Result
 from knit_core.model.service_status import ServiceStatus
@@ -82,7 +82,7 @@ def _same(queue: str, other: str) -> bool:
     return queue.rpartition(".")[2] == other.rpartition(".")[2]
 
 
-def why_no_master(report: Report, now: int, nodes: Sequence[Node], queues: Iterable[str]) -> Why:
+def why_no_master(report: ApplicationReport, now: int, nodes: Sequence[Node], queues: Iterable[str]) -> Why:
     """Why an application has no ApplicationMaster yet.
 
     Args:
@@ -123,7 +123,7 @@ def why_no_master(report: Report, now: int, nodes: Sequence[Node], queues: Itera
 
 
 def why_running(
-    report: Report,
+    report: ApplicationReport,
     services: Mapping[str, ServiceStatus],
     containers: Sequence[Container],
     pending: Sequence[Pending],
@@ -206,7 +206,7 @@ def _last_failure(waiting: Container, containers: Sequence[Container]) -> str:
     return f"{waiting.id} {earlier[0].diagnostics}" if earlier else waiting.id
 
 
-def why_ended(result: Result, report: Report | None) -> Why:
+def why_ended(result: Result, report: ApplicationReport | None) -> Why:
     """How an application ended, and what to change.
 
     Args:

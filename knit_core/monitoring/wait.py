@@ -1,7 +1,7 @@
 """Waiting for an application: one pure machine, two drivers (sync here, async for triggers).
 
 The machine gets what was seen and says what to do: `Sleep(seconds)` or `Done(report)`. It holds the deadline, the
-pace and the patience with faults; it does no I/O and reads no clock but the one it is given.
+pace and how long faults are waited out; it does no I/O and reads no clock but the one it is given.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 
 from knit_core.errors import ApplicationNotFound, KnitError, WaitTimeout
 from knit_core.model.clock import Clock
-from knit_core.model.report import Report
+from knit_core.model.report import ApplicationReport
 from knit_core.model.representation import shown
 from knit_core.model.units import show_seconds
 
 #: Seconds of transient faults in a row that a wait forgives, whatever is waited for.
-PATIENCE = 300.0
+RETRY_TIMEOUT = 300.0
 _SOONEST = 0.1  # seconds between the first looks
 _SHORTEST = 0.001  # seconds; a pause always moves the clock
 
@@ -36,7 +36,7 @@ class Sleep:
 class Done:
     """It has ended; `report` is None when YARN no longer knows it (its result.json may)."""
 
-    report: Report | None
+    report: ApplicationReport | None
 
 
 @shown
@@ -48,7 +48,7 @@ class Waiter:
         app_id: for messages.
         deadline: seconds of waiting allowed; None: no end.
         poll: seconds between looks once it runs for a while; the first looks come sooner.
-        patience: seconds of transient faults in a row that are forgiven.
+        retry_timeout: seconds of transient faults in a row that are forgiven.
         started: clock reading at the start.
         pace: seconds of the pause before; it grows up to `poll`.
     """
@@ -56,14 +56,14 @@ class Waiter:
     app_id: str
     deadline: float | None = None
     poll: float = 1.0
-    patience: float = PATIENCE
+    retry_timeout: float = RETRY_TIMEOUT
     started: float = 0.0
-    last: Report | None = None
+    last: ApplicationReport | None = None
     faulty_since: float | None = None
     pace: float = _SOONEST
     jitter: Callable[[], float] = field(default=random.random, repr=False)
 
-    def on_report(self, report: Report, now: float) -> Sleep | Done:
+    def on_report(self, report: ApplicationReport, now: float) -> Sleep | Done:
         """A look succeeded.
 
         Raises:
@@ -75,7 +75,7 @@ class Waiter:
         return self._pause(now)
 
     def on_error(self, error: KnitError, now: float) -> Sleep | Done:
-        """A look failed; transient faults are forgiven for `patience`.
+        """A look failed; transient faults are forgiven for `retry_timeout`.
 
         Raises:
             KnitError: the error itself, when it is not transient or lasts too long.
@@ -86,7 +86,7 @@ class Waiter:
         if not error.transient:
             raise error
         self.faulty_since = now if self.faulty_since is None else self.faulty_since
-        if now - self.faulty_since > self.patience:
+        if now - self.faulty_since > self.retry_timeout:
             raise error
         return self._pause(now)
 
@@ -113,11 +113,11 @@ class Waiter:
 
 def drive(
     waiter: Waiter,
-    look: Callable[[], Report],
-    on_report: Callable[[Report], None] | None = None,
+    look: Callable[[], ApplicationReport],
+    on_report: Callable[[ApplicationReport], None] | None = None,
     *,
     clock: Clock = time,
-) -> Report | None:
+) -> ApplicationReport | None:
     """Wait synchronously; the final report, or None when YARN has forgotten it."""
     waiter.started = clock.monotonic()
     while True:

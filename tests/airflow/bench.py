@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from knit_core import Knit, Report, State
+from knit_core import ApplicationReport, Knit, State
 from tools.airflow_client import AirflowClient, wait_for
 from tools.airflow_processes import AirflowProcesses
 
@@ -71,24 +71,24 @@ class Scenario:
         log = self.airflow.log_of("scheduler")
         wait_for(f"{ends} ends of workers", lambda: len(pattern.findall(log.read_text(errors="replace"))) >= ends, SOON)
 
-    def applications(self) -> list[Report]:
+    def applications(self) -> list[ApplicationReport]:
         """All applications that this scenario ever launched, oldest first."""
         return list(self.knit.list(name=self.name, states=list(State)))
 
-    def wait_running(self, count: int = 1) -> Report:
+    def wait_running(self, count: int = 1) -> ApplicationReport:
         """Wait until its newest application, number `count`, runs; more than that is an error."""
 
-        def running() -> Report | None:
+        def running() -> ApplicationReport | None:
             found = self.applications()
             assert len(found) <= count, [each.id for each in found]
             return found[-1] if len(found) == count and found[-1].state is State.RUNNING else None
 
         return wait_for(f"{self.dag_id}: application {count} of {self.name} running", running, SOON)
 
-    def wait_launched(self) -> Report:
+    def wait_launched(self) -> ApplicationReport:
         """Wait until it has an application, in whatever state; more than one is an error."""
 
-        def launched() -> Report | None:
+        def launched() -> ApplicationReport | None:
             found = self.applications()
             assert len(found) <= 1, [each.id for each in found]
             return found[0] if found else None
@@ -133,6 +133,6 @@ class Scenario:
         return int(json.loads(str(pid)))
 
 
-def _ended(knit: Knit, app_id: str) -> Report | None:
+def _ended(knit: Knit, app_id: str) -> ApplicationReport | None:
     report = knit.attach(app_id).report()
     return report if report.ended else None

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from knit_core.errors import ApplicationFailed, ApplicationKilled, ApplicationNotFound, WaitTimeout
-from knit_core.model.report import Report
+from knit_core.model.report import ApplicationReport
 from knit_core.model.result import Container, Result
 from knit_core.model.states import ContainerState, Outcome, State
 from knit_core.testing import FakeLogs
@@ -52,7 +52,7 @@ class FakeApplication:
         self.outcome, self.text = outcome, text
         self.ended.set()
 
-    def report(self) -> Report:
+    def report(self) -> ApplicationReport:
         self.looks += 1
         self.fails += self.fails_at.pop(self.looks, [])
         if self.fails:
@@ -67,9 +67,9 @@ class FakeApplication:
         facts = {**self.facts, "diagnostics": self.text if over else "", "page": f"http://rm/cluster/app/{self.id}"}
         if over:
             facts["containers"] = 0
-        return Report(id=self.id, user="me", queue="default", state=state, outcome=outcome, **facts)
+        return ApplicationReport(id=self.id, user="me", queue="default", state=state, outcome=outcome, **facts)
 
-    def conclude(self, report: Any) -> FakeResult:
+    def final_result(self, report: Any) -> FakeResult:
         found = FakeResult(self.outcome or "LOST", self.value)
         found.complete = self.left_result
         return found
@@ -89,7 +89,7 @@ class FakeApplication:
         result = Result(self.id, Outcome.FAILED, exit_code=code, containers=(failed,))
         raise ApplicationFailed(f"{self.id}: {self.text}", result)
 
-    def containers(self, patience: float = 0.0) -> list[Container]:
+    def containers(self, retry_timeout: float = 0.0) -> list[Container]:
         return []
 
     def watch_logs(self, cursor: Any = None) -> FakeLogs:
@@ -101,10 +101,10 @@ class FakeApplication:
     def logs(self, cursor: Any, timeout: float = 60.0) -> Iterator[Any]:
         return FakeLogs(self, cursor).lines(cursor)  # type: ignore[arg-type]
 
-    def note(self, name: str, value: Any) -> None:
+    def write_note(self, name: str, value: Any) -> None:
         self.notes[name] = json.loads(json.dumps(value))
 
-    def noted(self, name: str) -> Any:
+    def read_note(self, name: str) -> Any:
         return self.notes.get(name)
 
     def kill(self, reason: str = "", grace: float = 10.0) -> bool:
@@ -149,7 +149,7 @@ class FakeKnit:
     def supersede(self, key: str) -> None:
         self.claims.pop(key, None)
 
-    def _listed(self, **_filters: Any) -> list[Report]:
+    def _listed(self, **_filters: Any) -> list[ApplicationReport]:
         """All that it has not forgotten: filters only make lists shorter."""
         found = []
         for app in self.apps.values():
@@ -157,7 +157,7 @@ class FakeKnit:
                 found.append(app.report())
         return found
 
-    def list(self, *, states: Any, types: Any, name: str | None = None, tags: Any = None) -> list[Report]:
+    def list(self, *, states: Any, types: Any, name: str | None = None, tags: Any = None) -> list[ApplicationReport]:
         fitting = [each for each in self._listed() if name is None or each.name == name]
         return [each for each in fitting if not tags or set(tags) <= set(each.tags)]
 

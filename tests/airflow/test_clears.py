@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from knit_core import Knit, Report, State
+from knit_core import ApplicationReport, Knit, State
 from tests.airflow.bench import SOON, Scenario
 from tools.airflow_client import wait_for
 from tools.airflow_processes import AirflowProcesses
@@ -162,7 +162,7 @@ def test_neighbours_of_a_cleared_mapped_task_go_on(
         Scenario(airflow, alice, flags, whole.dag_id, task_id=f"run/{index}", name=f"{whole.name}-{index}")
         for index in range(3)
     ]
-    first: list[Report] = []
+    first: list[ApplicationReport] = []
     for scenario in each:
         scenario.run_id = whole.run_id
         first.append(scenario.wait_running())

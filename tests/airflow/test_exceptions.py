@@ -31,7 +31,7 @@ from knit_core.errors import (
     SpecError,
     WaitTimeout,
 )
-from knit_core.model.report import Report
+from knit_core.model.report import ApplicationReport
 from knit_core.model.result import Container, Result
 from knit_core.model.states import ContainerState, Outcome, State
 
@@ -130,7 +130,7 @@ def test_skip(code: int | None, codes: Any, skip: bool) -> None:
 
 def test_facts() -> None:
     result = Result("a", Outcome.FAILED, containers=(container("main_0", 0), container("main_1", 3)))
-    report = Report(
+    report = ApplicationReport(
         "a",
         "n",
         "u",

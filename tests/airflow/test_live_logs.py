@@ -188,4 +188,4 @@ def test_a_killed_triggerer_repeats_nothing_that_was_noted(
 def wait_noted(scenario: Scenario, app_id: str, logs: int) -> None:
     """Wait until it lies beside the application how far so many logs are."""
     app = scenario.knit.attach(app_id)
-    wait_for("a note", lambda: len((app.noted(NOTE) or {}).get("offsets", {})) >= logs, SOON)
+    wait_for("a note", lambda: len((app.read_note(NOTE) or {}).get("offsets", {})) >= logs, SOON)

@@ -113,7 +113,7 @@ def test_another_process_goes_on_behind_what_was_noted(knit: FakeKnit) -> None:
     writer.write_new()
     writer.note()
     app.lines += ["c"]
-    found = LogPosition.from_json(app.noted(NOTE))
+    found = LogPosition.from_json(app.read_note(NOTE))
     assert found.by == "me"
     LogWriter(app, second, limit=10**5, rest="there", position=found).finish()  # type: ignore[arg-type]
     assert first.said() == ["a", "b"] and second.said() == ["c"]
@@ -248,7 +248,7 @@ def test_a_trigger_writes_while_it_waits_and_tells_the_task_how_far(knit: FakeKn
         await until(lambda: len(log.said()) == 2)
         app.lines += ["c"]
         await until(lambda: len(log.said()) == 3)
-        await until(lambda: (app.noted(NOTE) or {}).get("offsets") == {"container_1/stdout": 3})
+        await until(lambda: (app.read_note(NOTE) or {}).get("offsets") == {"container_1/stdout": 3})
         return await mine.stop()
 
     told = asyncio.run(run())
@@ -409,7 +409,7 @@ def test_a_trigger_whose_log_stays_on_its_machine_counts_for_nothing(
     told = {"by": "x", "offsets": {"container_1/stdout": 1}, "spent": {}}
     ti = SimpleNamespace(dag_id="d", run_id="r", task_id="t", map_index=-1, try_number=1)
     unsure = {"by": "x", "begun": {}}  # by a trigger that has written nothing, after one that had
-    app.note(NOTE, told)
+    app.write_note(NOTE, told)
     for kept, before, handed, expected in (
         (True, False, told, ["b"]),
         (False, False, told, ["a", "b"]),
@@ -433,7 +433,7 @@ def test_another_triggerer_goes_on_only_where_the_log_of_the_first_is_read(
 ) -> None:
     monkeypatch.setattr(triggerer, "triggerer_before_is_read", lambda ti, since: read)
     app, log = app_of(knit, "a", "b"), Log()
-    app.note(NOTE, {"by": "me", "offsets": {"container_1/stdout": 1}, "spent": {}})
+    app.write_note(NOTE, {"by": "me", "offsets": {"container_1/stdout": 1}, "spent": {}})
 
     async def run() -> dict[str, Any]:
         mine = LogFollower("c", app.id, arguments(app), log)

@@ -13,7 +13,7 @@ from knit_airflow import KnitOperator
 from knit_airflow.orphans import orphans
 from knit_airflow.tags import checked, deployment_tag, tag_in, tag_of, tag_of_task
 from knit_core.cli import knit as knit_command
-from knit_core.model.report import Report
+from knit_core.model.report import ApplicationReport
 from knit_core.model.states import Outcome, State
 from knit_core.spec import application_spec
 from tests.airflow.fake_knit import FakeKnit
@@ -22,10 +22,10 @@ from tests.airflow.fake_task import Task
 MINE = tag_of("prod", "d", "r", "t", -1)
 
 
-def report(*tags: str, started: float | None = 0, outcome: Outcome | None = None) -> Report:
+def report(*tags: str, started: float | None = 0, outcome: Outcome | None = None) -> ApplicationReport:
     state = State.RUNNING if outcome is None else State.FINISHED
     at = None if started is None else int(started * 1000)
-    return Report("application_1_0001", "n", "u", "q", state, outcome, tags=tags, started_at=at)
+    return ApplicationReport("application_1_0001", "n", "u", "q", state, outcome, tags=tags, started_at=at)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def report(*tags: str, started: float | None = 0, outcome: Outcome | None = None
     ],
     ids=["gone", "living", "no task", "other deployment", "own tag of a user", "young", "not started", "ended"],
 )
-def test_only_what_belongs_to_nobody(row: Report, living: set[str], found: bool) -> None:
+def test_only_what_belongs_to_nobody(row: ApplicationReport, living: set[str], found: bool) -> None:
     assert bool(orphans([row], living, "prod", now=1000, age=60)) is found
 
 

@@ -14,7 +14,7 @@ from knit_airflow.get_provider_info import get_provider_info
 from knit_airflow.page.container_log import checked_cursor
 from knit_airflow.page.detail_view import MOST_CONTAINERS, containers_of, with_report
 from knit_airflow.page.list_view import ListQuery, TaskKey, page_of, row_of, safe_link, state_of
-from knit_core.model.report import Report, parse_report
+from knit_core.model.report import ApplicationReport, parse_report
 from knit_core.model.result import Container
 from knit_core.model.states import ContainerState, Outcome, State
 
@@ -22,9 +22,13 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 TASK = TaskKey("etl", "manual__2026-03-01T00:00:00+00:00", "train", 3)
 
 
-def report(number: int = 1, state: State = State.RUNNING, outcome: Outcome | None = None, **facts: Any) -> Report:
+def report(
+    number: int = 1, state: State = State.RUNNING, outcome: Outcome | None = None, **facts: Any
+) -> ApplicationReport:
     given = {"started_at": number * 1000, "page": f"http://rm:8088/cluster/app/{number}", **facts}
-    return Report(f"application_1_{number:04d}", f"app-{number}", "alice", "root.default", state, outcome, **given)
+    return ApplicationReport(
+        f"application_1_{number:04d}", f"app-{number}", "alice", "root.default", state, outcome, **given
+    )
 
 
 def rows() -> list[dict[str, Any]]:

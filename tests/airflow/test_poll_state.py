@@ -16,16 +16,18 @@ from knit_airflow.triggers._poll_state import WHOLE_EVERY, PollState, Query, Tar
 from knit_airflow.triggers._shared_poll import SharedPoll
 from knit_airflow.triggers._wait_state import FORGOTTEN_AFTER, Done, Goal, Status, WaitState, status_of
 from knit_core.errors import ApplicationNotFound, ConnectionFailed, NotAuthorized
-from knit_core.model.report import Report
+from knit_core.model.report import ApplicationReport
 from knit_core.model.states import Outcome, State
 
 POLL = 5.0
 FAULT = Status("connection refused", seen=False)
 
 
-def report(number: int, started: int, finished: int | None = None, outcome: str = "SUCCEEDED", **more: Any) -> Report:
+def report(
+    number: int, started: int, finished: int | None = None, outcome: str = "SUCCEEDED", **more: Any
+) -> ApplicationReport:
     """An application as a list has it; times in seconds."""
-    return Report(
+    return ApplicationReport(
         f"application_1_{number:04d}",
         more.pop("name", f"app-{number}"),
         "me",
@@ -39,7 +41,7 @@ def report(number: int, started: int, finished: int | None = None, outcome: str 
     )
 
 
-def answer(query: Query, reports: Iterable[Report]) -> list[Report]:
+def answer(query: Query, reports: Iterable[ApplicationReport]) -> list[ApplicationReport]:
     """What a ResourceManager gives for a query."""
     return [
         each
@@ -57,7 +59,7 @@ class World:
     def __init__(self, plan: dict[int, tuple[int, int, int, str]]) -> None:
         self.plan = plan  # number -> (start, run for, shown after, outcome)
 
-    def at(self, now: float, forgotten: set[int]) -> list[Report]:
+    def at(self, now: float, forgotten: set[int]) -> list[ApplicationReport]:
         rows = []
         for number, (start, span, late, outcome) in self.plan.items():
             if number in forgotten or now < start:
@@ -237,14 +239,14 @@ def test_faults_reach_every_waiter_with_its_own_time_limit_and_slow_the_poll_dow
 class Cluster:
     """Only what the poll asks for."""
 
-    def __init__(self, rows: list[Report]) -> None:
+    def __init__(self, rows: list[ApplicationReport]) -> None:
         self.rows, self.lists, self.looks = rows, 0, []
         self.breaks: list[Exception] = []
         self.left: dict[str, str] = {}
         self.slow = 0.0
         self.resourcemanager = self
 
-    def apps(self, *, states: Any, types: Any, started_since: Any, finished_since: Any) -> list[Report]:
+    def apps(self, *, states: Any, types: Any, started_since: Any, finished_since: Any) -> list[ApplicationReport]:
         self.lists += 1
         time.sleep(self.slow)
         if self.breaks:
@@ -252,13 +254,13 @@ class Cluster:
         return answer(Query(State.RUNNING in states, started_since, finished_since, tuple(types or ())), self.rows)
 
     def attach(self, app_id: str) -> Any:
-        def gone() -> Report:
+        def gone() -> ApplicationReport:
             self.looks.append(app_id)
             raise ApplicationNotFound("404", status=404)
 
         outcome = self.left.get(app_id)
         left = SimpleNamespace(complete=outcome is not None, outcome=outcome, diagnostics="")
-        return SimpleNamespace(report=gone, conclude=lambda _report: left)
+        return SimpleNamespace(report=gone, final_result=lambda _report: left)
 
 
 def shared(cluster: Cluster) -> SharedPoll:

@@ -16,8 +16,8 @@ from knit_airflow.triggers._queue_poll import queue_poll
 from knit_airflow.triggers._shared_poll import shared_poll
 from knit_airflow.triggers._watch_state import LATE, EndedApplications, HeadroomEdge
 from knit_airflow.triggers.asset_watchers import KnitApplicationEnded, KnitQueueHasRoom, _Memory
-from knit_core.model.queue_headroom import QueueHeadroom, room_in, rooms_of
-from knit_core.model.report import Report
+from knit_core.model.queue_headroom import QueueHeadroom, headroom_in, headroom_of
+from knit_core.model.report import ApplicationReport
 from tests.airflow.fake_knit import FakeKnit
 from tests.airflow.test_poll_state import World, answer, report
 
@@ -153,7 +153,7 @@ def test_room_of_capacity_and_fair_schedulers() -> None:
             ]
         },
     }
-    assert rooms_of(capacity) == [
+    assert headroom_of(capacity) == [
         QueueHeadroom("root", 2048, 2),
         QueueHeadroom("root.a", 2048 - 256, 1),
         QueueHeadroom("root.b", 1024, 1, running=False),
@@ -169,10 +169,10 @@ def test_room_of_capacity_and_fair_schedulers() -> None:
             },
         }
     }
-    found = rooms_of(fair)
+    found = headroom_of(fair)
     assert found == [QueueHeadroom("root", 3072, 3), QueueHeadroom("root.x", 1536, 1)]
-    assert room_in(found, "x") == room_in(found, "root.x") == found[1] and room_in(found, "y") is None
-    assert rooms_of({"type": "fifoScheduler"}) == []
+    assert headroom_in(found, "x") == headroom_in(found, "root.x") == found[1] and headroom_in(found, "y") is None
+    assert headroom_of({"type": "fifoScheduler"}) == []
 
 
 class Store:
@@ -236,7 +236,7 @@ async def _until(condition: Any) -> None:
 
 def test_fifty_watchers_ask_once_an_interval(knit: FakeKnit) -> None:
     asked = list[int]()
-    knit.resourcemanager.rooms = lambda: asked.append(1) or [room(1)]
+    knit.resourcemanager.queue_headroom = lambda: asked.append(1) or [room(1)]
 
     async def main() -> None:
         async def watch(trigger: Any) -> None:
@@ -261,14 +261,14 @@ def test_fifty_watchers_ask_once_an_interval(knit: FakeKnit) -> None:
 
 
 def test_a_cluster_that_is_away_ends_no_watch(knit: FakeKnit, monkeypatch: pytest.MonkeyPatch) -> None:
-    def rooms() -> list[QueueHeadroom]:
+    def queue_headroom() -> list[QueueHeadroom]:
         looks.append(1)
         if len(looks) in (2, 3):
             raise OSError("refused")
         return [room(0 if len(looks) == 1 else 500)]
 
     looks = list[int]()
-    knit.resourcemanager.rooms = rooms
+    knit.resourcemanager.queue_headroom = queue_headroom
     trigger = KnitQueueHasRoom("q", memory=100, poll_interval=0.01)
 
     async def main() -> Any:
@@ -318,5 +318,5 @@ def test_triggers_come_back_and_keep_their_memory(monkeypatch: pytest.MonkeyPatc
     assert made[1].memory == 2048 and Target(tag=made[0].tag).fits(_tagged(str(made[0].tag)))
 
 
-def _tagged(tag: str) -> Report:
+def _tagged(tag: str) -> ApplicationReport:
     return report(1, 0, 1, tags=(tag,))

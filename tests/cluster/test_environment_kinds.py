@@ -11,7 +11,7 @@ import pytest
 from uv import find_uv_bin
 
 from knit_core import ApplicationSpec, Knit
-from knit_core.environments import Environment, EnvironmentBuilder, Wanted
+from knit_core.environments import Environment, EnvironmentBuilder, EnvironmentInput
 
 pytestmark = pytest.mark.cluster
 
@@ -42,7 +42,7 @@ def kinds(channel: str, wheels: Path, index: Path, tmp_path: Path) -> dict[str, 
     requirements = tmp_path / "requirements.txt"
     requirements.write_text("bed-old\n")
     lock = tmp_path / "conda-lock.yml"
-    lock.write_text(EnvironmentBuilder().lock(Wanted(["python"], [channel], ["bed-alpha<2"])))
+    lock.write_text(EnvironmentBuilder().lock(EnvironmentInput(["python"], [channel], ["bed-alpha<2"])))
     mine = tmp_path / "venv"
     venv.create(mine)
     install = [find_uv_bin(), "pip", "install", "--quiet", "--no-index", "--find-links", str(wheels)]

@@ -58,8 +58,8 @@ def test_each_line_once_however_little_is_taken_at_a_time(knit: Knit, tmp_path: 
 
 
 def note_is_kept(app: Application) -> None:
-    assert app.noted("mine") is None
+    assert app.read_note("mine") is None
     for value in ({"a": [1]}, {"b": "ü"}):
-        app.note("mine", value)
-        assert Application(app.cluster, app.id).noted("mine") == value
+        app.write_note("mine", value)
+        assert Application(app.cluster, app.id).read_note("mine") == value
     assert [entry.name for entry in app.cluster.hdfs.list(app.folder) if "mine" in entry.name] == ["mine.json"]

@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from knit_container.signing import encode_body, query_string, sign
-from knit_core import Application, Knit, Outcome, Report, State
+from knit_core import Application, ApplicationReport, Knit, Outcome, State
 from knit_core.errors import ApplicationFailed
 from knit_core.local import LocalCluster
 from tests.cluster_harness import client_of, eventually, own_cluster
@@ -252,7 +252,7 @@ def test_the_resourcemanager_restarts(knit: Knit, own: LocalCluster, tmp_path: P
 def test_waiting_goes_on_over_a_restart_of_the_resourcemanager(knit: Knit, own: LocalCluster) -> None:
     app = knit.submit("sleep 12", **SMALL)
     app.wait_for_containers(1)
-    seen: list[Report] = []
+    seen: list[ApplicationReport] = []
     import threading
 
     restart = threading.Thread(target=lambda: own.restart(only=["resourcemanager"]))

@@ -112,7 +112,7 @@ class Launch(Job):
 
     def _known(self) -> bool:
         with contextlib.suppress(KnitError):
-            return any(c.started_at for c in self.bench.direct.attach(self.app.id).containers(patience=0))
+            return any(c.started_at for c in self.bench.direct.attach(self.app.id).containers(retry_timeout=0))
         return self.bench.direct.attach(self.app.id).report().ended
 
     def check(self) -> None:

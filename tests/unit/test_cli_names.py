@@ -10,13 +10,13 @@ import pytest
 
 from knit_core.cli.shared import application
 from knit_core.errors import ApplicationNotFound, BadApplicationId, KnitError
-from knit_core.model.report import Report
+from knit_core.model.report import ApplicationReport
 from knit_core.model.states import Outcome, State
 
 
-def row(number: int, name: str, *, user: str = "alice", ended: bool = True) -> Report:
+def row(number: int, name: str, *, user: str = "alice", ended: bool = True) -> ApplicationReport:
     state, outcome = (State.FINISHED, Outcome.SUCCEEDED) if ended else (State.RUNNING, None)
-    return Report(f"application_17_{number:04}", name, user, "default", state, outcome, type="KNIT")
+    return ApplicationReport(f"application_17_{number:04}", name, user, "default", state, outcome, type="KNIT")
 
 
 class Client:
@@ -24,10 +24,10 @@ class Client:
 
     config = SimpleNamespace(user="alice")
 
-    def __init__(self, *rows: Report) -> None:
+    def __init__(self, *rows: ApplicationReport) -> None:
         self.rows = rows
 
-    def list(self, *, states: Any, types: Any = ("KNIT",), name: str | None = None) -> Sequence[Report]:
+    def list(self, *, states: Any, types: Any = ("KNIT",), name: str | None = None) -> Sequence[ApplicationReport]:
         assert list(states) == list(State)
         return [each for each in self.rows if name is None or each.name == name]
 
@@ -37,7 +37,7 @@ class Client:
         return SimpleNamespace(id=text)
 
 
-def named(text: str, *rows: Report) -> str:
+def named(text: str, *rows: ApplicationReport) -> str:
     return str(application(Client(*rows), text).id)  # type: ignore[arg-type]
 
 

@@ -37,7 +37,7 @@ from knit_core.hadoop.application_master import ApplicationMasterClient
 from knit_core.hadoop.http import SimpleAuth
 from knit_core.launch.submission import submit as submit_body
 from knit_core.launch.submission import wait_accepted
-from knit_core.model.report import Report
+from knit_core.model.report import ApplicationReport
 from knit_core.model.states import State
 from tests.simulated_clock import SimulatedClock
 from tests.unit.test_master import ID, KEY, REPORT, signed
@@ -50,7 +50,7 @@ ROOT = Path(__file__).resolve().parents[2]
 class Cluster:
     """Stands for a cluster: an application in `report`, and an ApplicationMaster that holds long polls to their end."""
 
-    def __init__(self, report: Report = REPORT) -> None:
+    def __init__(self, report: ApplicationReport = REPORT) -> None:
         self.clock = SimulatedClock()
         self.begun, self.report, self.looks, self.polls = self.clock.now, report, 0, 0
         self.resourcemanager = SimpleNamespace(app=self._app, address="http://rm")
@@ -66,7 +66,7 @@ class Cluster:
     def application(self) -> Application:
         return Application(self, ID)  # type: ignore[arg-type]
 
-    def _app(self, _id: str) -> Report:
+    def _app(self, _id: str) -> ApplicationReport:
         self.looks += 1
         self.clock.now += 5.0  # so that a week is not a million looks
         return self.report
@@ -77,11 +77,17 @@ class Cluster:
     def application_master(self, _app_id: str, _report: Any) -> Any:
         return SimpleNamespace(call=self._call, get=self._get)
 
-    def _get(self, path: str, query: Any = None, wait: float = 0.0, patience: float | None = None) -> Any:
-        return self._call("GET", path, None, query, wait, patience)
+    def _get(self, path: str, query: Any = None, wait: float = 0.0, retry_timeout: float | None = None) -> Any:
+        return self._call("GET", path, None, query, wait, retry_timeout)
 
     def _call(
-        self, _method: str, path: str, _body: Any, query: Any = None, wait: float = 0.0, _patience: float | None = None
+        self,
+        _method: str,
+        path: str,
+        _body: Any,
+        query: Any = None,
+        wait: float = 0.0,
+        _retry_timeout: float | None = None,
     ) -> Any:
         if path == "/application":
             return {"services": self.services}
@@ -234,13 +240,13 @@ def test_a_submission_in_doubt_is_repeated_and_given_up() -> None:
         clock.now += 45.0
         raise ConnectionFailed("no reply in time")
 
-    def app(_id: str, _retry: Any) -> Report:
+    def app(_id: str, _retry: Any) -> ApplicationReport:
         nonlocal known
         known += 1
         clock.now += 45.0
         raise ConnectionFailed("no reply in time")
 
-    def never_heard_of(app_id: str, _retry: Any) -> Report:
+    def never_heard_of(app_id: str, _retry: Any) -> ApplicationReport:
         raise ApplicationNotFound(app_id)
 
     cluster: Any = SimpleNamespace(clock=clock, resourcemanager=SimpleNamespace(submit=submit, app=app))

@@ -260,7 +260,7 @@ CALLS: dict[str, Any] = {
     "application_1_0001": lambda rm: [(row["resourceName"], int(row["numContainers"])) for row in rm.pending("application_1_0001")],
     "appattempts": lambda rm: [int(row["id"]) for row in rm.attempts("application_1_0001")],
     "metrics": lambda rm: [rm.totals()],
-    "scheduler": lambda rm: [*rm.queues(), *rm.rooms()],
+    "scheduler": lambda rm: [*rm.queues(), *rm.queue_headroom()],
 }  # fmt: skip
 
 
@@ -297,7 +297,7 @@ def test_the_router_of_a_federation_stands_for_its_cluster() -> None:
     assert [queue.path for queue in rm.queues()] == ["root", "root.a", "root.b"]
     several = _Wire({"info": {"subCluster": [info["subCluster"], {}]}, "scheduler": {"subCluster": [{}, {}]}})
     assert several.info()["state"] == "STARTED"
-    assert (several.queues(), several.rooms()) == ([], [])
+    assert (several.queues(), several.queue_headroom()) == ([], [])
     with pytest.raises(UnexpectedReply, match="is not a YARN ResourceManager"):
         _Wire({"info": {"about": "something else"}}).info()
 

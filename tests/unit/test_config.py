@@ -404,6 +404,6 @@ def test_the_home_folder_is_hdfs_to_name(tmp_path: Path) -> None:
 def test_a_nameservice_that_nothing_explains_is_called_one(tmp_path: Path) -> None:
     folder = _xml(tmp_path / "conf", yarn_resourcemanager_hostname="rm", fs_defaultFS="hdfs://knit-ns.invalid")
     knit = Knit(config=_load(tmp_path, HADOOP_CONF_DIR=str(folder)))
-    knit.patience, knit.config.remote = 1.0, HadoopConf()
+    knit.retry_timeout, knit.config.remote = 1.0, HadoopConf()
     with pytest.raises(ConnectionFailed, match=r"knit-ns.invalid has no port in fs.defaultFS.*KNIT_NAMENODE"):
         knit.hdfs.status("/")

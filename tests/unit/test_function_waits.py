@@ -13,7 +13,7 @@ from knit_core.application import Application
 from knit_core.errors import ConnectionFailed, MasterUnreachable, NotFound
 from knit_core.functions import FunctionJob, run_job
 from knit_core.hadoop.http import RetryPolicy
-from knit_core.model.report import Report
+from knit_core.model.report import ApplicationReport
 from knit_core.model.states import Outcome, State
 from tests.simulated_clock import SimulatedClock
 
@@ -70,18 +70,18 @@ class Cluster:
     def submit(self, _spec: Mapping[str, Any]) -> Application:
         return Application(self, ID)  # type: ignore[arg-type]
 
-    def app(self, _id: str) -> Report:
+    def app(self, _id: str) -> ApplicationReport:
         self.clock.now += 60.0 if self.now > 2000 else 0.1  # a slow answer, so that a week is not a million looks
         if self.away[0] <= self.now < self.away[1]:
             self.clock.now += 20.0
             raise ConnectionFailed("the ResourceManager is away")
         if self.killed:
-            return Report(ID, "n", "u", "q", State.KILLED, Outcome.KILLED)
+            return ApplicationReport(ID, "n", "u", "q", State.KILLED, Outcome.KILLED)
         if self.now >= self.ends:
-            return Report(ID, "n", "u", "q", State.FINISHED, Outcome.SUCCEEDED)
+            return ApplicationReport(ID, "n", "u", "q", State.FINISHED, Outcome.SUCCEEDED)
         if self.now >= self.starts:
-            return Report(ID, "n", "u", "q", State.RUNNING, None, master="h:1")
-        return Report(ID, "n", "u", "q", State.ACCEPTED, None)
+            return ApplicationReport(ID, "n", "u", "q", State.RUNNING, None, master="h:1")
+        return ApplicationReport(ID, "n", "u", "q", State.ACCEPTED, None)
 
     def kill(self, _id: str, _reason: str = "") -> None:
         self.killed = True
@@ -96,7 +96,7 @@ class Cluster:
         _body: Any,
         query: Mapping[str, str] | None = None,
         _wait: float = 0.0,
-        patience: float | None = None,
+        retry_timeout: float | None = None,
     ) -> Any:
         """The key-value store: one chunk is done when the application has ended."""
         if self.unsigned[0] <= self.now < self.unsigned[1]:

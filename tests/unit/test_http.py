@@ -29,7 +29,7 @@ from knit_core.errors import (
 from knit_core.hadoop.application_master import ApplicationMasterClient
 from knit_core.hadoop.http import BasicAuth, DirectTransport, Endpoint, HttpService, RetryPolicy, SimpleAuth, recognise
 from knit_core.hadoop.resource_manager import ResourceManager
-from knit_core.model.report import Report
+from knit_core.model.report import ApplicationReport
 from knit_core.model.states import State
 from tests.simulated_clock import SimulatedClock
 
@@ -274,7 +274,7 @@ def test_another_server_than_the_namenode_is_told(
     monkeypatch.setattr(recognise, "_start_of", lambda _session, url: jmx if "/jmx" in url else "")
     for reply in ((404, "text/html", "<html>"), (200, "text/html", "<html>")):
         with Knit("http://127.0.0.1:9", user="alice", options={"namenode": serve(reply).address}) as knit:
-            knit.patience = 1
+            knit.retry_timeout = 1
             with pytest.raises(KnitError, match=r"This is a DataNode: the NameNode's web port is 9870"):
                 knit.hdfs.home()
 
@@ -370,7 +370,7 @@ def test_a_client_that_people_watch_gives_up_soon() -> None:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         knit = Knit(f"http://127.0.0.1:{silent.getsockname()[1]}", user="alice")
-        knit.patience = 0.3
+        knit.retry_timeout = 0.3
         began = time.monotonic()
         with knit, pytest.raises(ConnectionFailed, match="no reply in time"):
             knit.resourcemanager.apps()
@@ -385,7 +385,7 @@ def _master(talk: Callable[..., HttpService], direct: str, proxied: str = "") ->
         "master": direct.removeprefix("http://"),
         "tracking_url": proxied and f"{proxied}/proxy/application_1_0001/",
     }
-    report = Report("application_1_0001", "x", "alice", "default", State.RUNNING, None, **where)
+    report = ApplicationReport("application_1_0001", "x", "alice", "default", State.RUNNING, None, **where)
     return ApplicationMasterClient(
         report.id, lambda: b"k" * 32, lambda: report, DirectTransport(), lambda: service.session, auth, 0.5
     )

@@ -8,7 +8,7 @@ import pytest
 
 from knit_core.application import Application
 from knit_core.errors import WaitTimeout
-from knit_core.model.report import Report
+from knit_core.model.report import ApplicationReport
 from knit_core.model.states import State
 from tests.simulated_clock import SimulatedClock
 
@@ -17,7 +17,7 @@ ID = "application_1_0001"
 
 def test_an_application_that_yarn_does_not_end_in_time_is_said_to_be_that() -> None:
     clock, killed = SimulatedClock(), []
-    report = Report(ID, "n", "u", "q", State.ACCEPTED, None)
+    report = ApplicationReport(ID, "n", "u", "q", State.ACCEPTED, None)
     rm = SimpleNamespace(app=lambda _id: report, kill=lambda app_id, reason: killed.append((app_id, reason)))
     cluster = SimpleNamespace(
         resourcemanager=rm, clock=clock, config=SimpleNamespace(user="alice"), application_master=lambda *_args: None

@@ -21,13 +21,13 @@ import requests
 from knit_core.errors import ConnectionFailed, MasterUnreachable
 from knit_core.hadoop.application_master import ApplicationMasterClient
 from knit_core.hadoop.http import DirectTransport, SimpleAuth
-from knit_core.model.report import Report
+from knit_core.model.report import ApplicationReport
 from knit_core.model.states import State
 from tests.simulated_clock import SimulatedClock
 
 KEY = b"k" * 32
 ID = "application_1_0001"
-REPORT = Report(ID, "x", "alice", "default", State.RUNNING, None, attempt=1)
+REPORT = ApplicationReport(ID, "x", "alice", "default", State.RUNNING, None, attempt=1)
 
 
 class FakeMaster:
@@ -100,21 +100,21 @@ class Bed:
 
     def __init__(self, direct: str, proxied: str = "", **options: Any) -> None:
         tracking = proxied and f"http://{proxied}/proxy/{ID}/"
-        self.report: Report | Exception = replace(REPORT, master=direct, tracking_url=tracking)
+        self.report: ApplicationReport | Exception = replace(REPORT, master=direct, tracking_url=tracking)
         self.asked, self.direct, self.session = 0, DirectTransport(), requests.Session()
         auth = SimpleAuth("alice")
         self.master = ApplicationMasterClient(
             ID, lambda: KEY, self._locate, self.direct, lambda: self.session, auth, **options
         )
 
-    def _locate(self) -> Report:
+    def _locate(self) -> ApplicationReport:
         self.asked += 1
         if isinstance(self.report, Exception):
             raise self.report
         return self.report
 
     def moved(self, direct: str, attempt: int) -> None:
-        assert isinstance(self.report, Report)
+        assert isinstance(self.report, ApplicationReport)
         self.report = replace(self.report, master=direct, attempt=attempt)
 
     def close(self) -> None:

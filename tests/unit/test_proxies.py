@@ -68,7 +68,7 @@ def _knit(tmp_path: Path, port: int, **settings: str) -> Knit:
     environ = {"HOME": str(tmp_path), "HTTP_PROXY": "http://127.0.0.1:1", "HADOOP_USER_NAME": "alice"}
     options = {"namenode": f"http://nn.knit.invalid:{port}", **settings}
     knit = Knit(config=load_config(f"http://rm.knit.invalid:{port}", options, environ, local=False))
-    knit.patience = 5.0
+    knit.retry_timeout = 5.0
     return knit
 
 

@@ -177,7 +177,7 @@ def knit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Knit:
     }
     config = load_config(f"http://alice:{SECRET}@127.0.0.1:9", options)
     client = Knit(config=config)
-    client.patience = 0.5
+    client.retry_timeout = 0.5
     return client
 
 

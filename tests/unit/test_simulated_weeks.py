@@ -34,7 +34,7 @@ from knit_core.logs.lines import LogCursor
 from knit_core.logs.live.follow_application import RunningUploads, Watcher
 from knit_core.logs.live.follow_nodes import Follower
 from knit_core.model.clock import pause
-from knit_core.model.report import Report
+from knit_core.model.report import ApplicationReport
 from knit_core.model.result import Container, Outcome, Result
 from knit_core.model.states import ContainerState, State
 from tests.simulated_clock import SimulatedClock
@@ -74,7 +74,7 @@ class Application:
     def passed(self) -> float:
         return self.clock.now - self.begun
 
-    def report(self) -> Report:
+    def report(self) -> ApplicationReport:
         self.looks += 1
         self.clock.now += 5.0
         if self.passed >= WEEK:
@@ -104,7 +104,7 @@ def test_containers_are_watched_and_faults_of_the_resourcemanager_forgiven() -> 
     away = [(DAY, DAY + 280.0, ConnectionFailed("away")), (2 * DAY, 2 * DAY + 14.0, ApplicationNotFound("new here"))]
     report = app.report
 
-    def faulty() -> Report:
+    def faulty() -> ApplicationReport:
         found = report()
         for begins, ends, error in away:
             if begins <= app.passed < ends:

@@ -18,7 +18,7 @@ from knit_container import master as inside
 from knit_container.signing import encode_body
 from knit_core.hadoop.application_master import ApplicationMasterClient
 from knit_core.hadoop.http import DirectTransport, SimpleAuth
-from knit_core.model.report import Report
+from knit_core.model.report import ApplicationReport
 from knit_core.model.states import State
 
 KEY, VALID = b"k" * 32, 60_000
@@ -67,7 +67,7 @@ def gate() -> Iterator[Gate]:
 
 
 def _client(gate: Gate) -> ApplicationMasterClient:
-    report = Report(
+    report = ApplicationReport(
         "application_1_0001", "x", "alice", "default", State.RUNNING, None, master=f"127.0.0.1:{gate.server_port}"
     )
     return ApplicationMasterClient(

@@ -7,13 +7,13 @@ import sys
 import pytest
 
 from knit_core.errors import ApplicationNotFound, ConnectionFailed, NotAuthorized, WaitTimeout
-from knit_core.model.report import Report
+from knit_core.model.report import ApplicationReport
 from knit_core.model.states import Outcome, State
 from knit_core.monitoring.wait import Done, Sleep, Waiter, drive
 from tests.simulated_clock import SimulatedClock
 
-RUNS = Report("application_1_0001", "n", "u", "q", State.RUNNING, None, progress=0.25, diagnostics="busy")
-ENDED = Report("application_1_0001", "n", "u", "q", State.FINISHED, Outcome.SUCCEEDED)
+RUNS = ApplicationReport("application_1_0001", "n", "u", "q", State.RUNNING, None, progress=0.25, diagnostics="busy")
+ENDED = ApplicationReport("application_1_0001", "n", "u", "q", State.FINISHED, Outcome.SUCCEEDED)
 BROKEN = ConnectionFailed("broken")
 
 
@@ -60,7 +60,7 @@ def test_a_deadline_without_any_look() -> None:
 
 
 def test_transient_faults_are_forgiven_for_so_long() -> None:
-    waiter = _waiter(patience=100.0)
+    waiter = _waiter(retry_timeout=100.0)
     assert isinstance(waiter.on_error(BROKEN, 0.0), Sleep)
     assert isinstance(waiter.on_error(BROKEN, 100.0), Sleep)
     waiter.on_report(RUNS, 101.0)  # patience begins anew
@@ -76,14 +76,14 @@ def test_other_faults_are_raised_at_once_and_not_found_is_an_end() -> None:
     assert _waiter(deadline=0.0).on_error(ApplicationNotFound("gone"), 9.0) == Done(None)
 
 
-def _script() -> list[Report | Exception]:
+def _script() -> list[ApplicationReport | Exception]:
     return [RUNS, BROKEN, RUNS, ENDED]
 
 
 def test_each_report_is_shown_and_faults_are_not() -> None:
-    script, seen = iter(_script()), list[Report]()
+    script, seen = iter(_script()), list[ApplicationReport]()
 
-    def look() -> Report:
+    def look() -> ApplicationReport:
         step = next(script)
         if isinstance(step, Exception):
             raise step
@@ -95,10 +95,10 @@ def test_each_report_is_shown_and_faults_are_not() -> None:
 
 def test_a_simulated_year_passes_with_memory_and_cost_constant() -> None:
     clock, year = SimulatedClock(), 365 * 86_400
-    waiter, first = Waiter("application_1_0001", patience=10.0), clock.now
+    waiter, first = Waiter("application_1_0001", retry_timeout=10.0), clock.now
     settled = 0
 
-    def look() -> Report:
+    def look() -> ApplicationReport:
         nonlocal settled
         clock.now += 99.0  # a slow ResourceManager; so a year is 315,000 looks
         if clock.count == 20_000:  # the clock itself has stopped to remember
@@ -118,9 +118,9 @@ def test_faults_of_a_year_are_forgiven_where_so_much_is_allowed() -> None:
     clock = SimulatedClock()
     ends = clock.now + 365 * 86_400
 
-    def look() -> Report:
+    def look() -> ApplicationReport:
         if clock.now < ends:
             raise BROKEN
         return ENDED
 
-    assert drive(Waiter("application_1_0001", poll=600.0, patience=366 * 86_400.0), look, clock=clock) is ENDED
+    assert drive(Waiter("application_1_0001", poll=600.0, retry_timeout=366 * 86_400.0), look, clock=clock) is ENDED

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from knit_core.model.cluster_facts import Node
-from knit_core.model.report import Report
+from knit_core.model.report import ApplicationReport
 from knit_core.model.result import Container, Result
 from knit_core.model.service_status import ServiceStatus
 from knit_core.model.states import ContainerState, Outcome, State
@@ -25,8 +25,8 @@ AM_LIMIT = (
 )
 
 
-def report(diagnostics: str = "", state: State = State.ACCEPTED, **more: Any) -> Report:
-    return Report(
+def report(diagnostics: str = "", state: State = State.ACCEPTED, **more: Any) -> ApplicationReport:
+    return ApplicationReport(
         "application_1_0001", "x", "me", "root.science", state, None, 0.25, diagnostics, started_at=1000, **more
     )
 

@@ -16,7 +16,7 @@ from rich.table import Table
 from knit_core.cli.environments.cache import prune, push
 from knit_core.cli.environments.display import Shown, date, facts, fails_in_words, megabytes, plain, plan_text
 from knit_core.cli.environments.named import find
-from knit_core.environments import Environment, EnvironmentBuilder, Wanted
+from knit_core.environments import Environment, EnvironmentBuilder, EnvironmentInput
 from knit_core.environments.request import PLATFORMS, SOLVERS
 
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
@@ -107,7 +107,7 @@ def create(
             "--venv, --refresh or --dry-run."
         )
     builder = EnvironmentBuilder(cache_dir, solver=solver, complete=complete)
-    wanted = Wanted(packages, channels, pip, file, venv, python, platform)
+    wanted = EnvironmentInput(packages, channels, pip, file, venv, python, platform)
     with Shown() as shown:
         if dry_run:
             plan = builder.plan(wanted, progress=shown)
@@ -166,11 +166,11 @@ def lock(name: str, output: Path | None, check: bool, solver: str, cache_dir: Pa
     if check:
         if output is None:
             raise click.UsageError("--check looks at the file that -o names.")
-        builder.check_lock(output, Wanted(**wanted))
+        builder.check_lock(output, EnvironmentInput(**wanted))
         click.echo(f"{output} answers the request.")
         return
     with Shown() as shown:
-        text = builder.lock(Wanted(**wanted), progress=shown)
+        text = builder.lock(EnvironmentInput(**wanted), progress=shown)
     if output is None:
         click.echo(text, nl=False)
         return

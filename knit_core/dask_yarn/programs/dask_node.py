@@ -222,15 +222,15 @@ async def _still(record: dict[str, Any]) -> bool:
     )
 
 
-async def _scheduler(stop: asyncio.Future[int], patience: float) -> dict[str, Any] | None:
-    """What is known of a scheduler that listens; None when there is none for `patience` seconds, or at a signal."""
-    deadline = time.monotonic() + patience
+async def _scheduler(stop: asyncio.Future[int], retry_timeout: float) -> dict[str, Any] | None:
+    """What is known of a scheduler that listens; None when there is none for `retry_timeout` seconds, or at a signal."""
+    deadline = time.monotonic() + retry_timeout
     while not stop.done():
         record = await asyncio.to_thread(knit.kv.get, SCHEDULER_KEY)
         if record and await asyncio.to_thread(_listens, record["address"]):
             return dict(record)
         if time.monotonic() > deadline:
-            print(f"knit: no Dask scheduler for {patience:g} s (last known: {record})", file=sys.stderr)
+            print(f"knit: no Dask scheduler for {retry_timeout:g} s (last known: {record})", file=sys.stderr)
             return None
         await asyncio.wait({stop}, timeout=0.2)
     return None

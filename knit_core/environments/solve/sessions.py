@@ -35,17 +35,17 @@ class Session(Protocol):
     ) -> None: ...
 
 
-def open_session(wish: Request | Lock | Venv, cache: Cache, work: Path, progress: ProgressCallback) -> Session:
+def open_session(build_request: Request | Lock | Venv, cache: Cache, work: Path, progress: ProgressCallback) -> Session:
     """A session of what answers the wish: a solver, a lock file's packages, a virtual environment's."""
-    if isinstance(wish, Request):
-        return _request_session(wish, cache, work, progress)
+    if isinstance(build_request, Request):
+        return _request_session(build_request, cache, work, progress)
     from knit_core.environments.inputs.locks import Lock
 
-    if isinstance(wish, Lock):
-        return _lock_session(wish, cache, work, progress)
+    if isinstance(build_request, Lock):
+        return _lock_session(build_request, cache, work, progress)
     from knit_core.environments.solve.venv import VenvSession
 
-    return VenvSession(wish, cache, work, progress)
+    return VenvSession(build_request, cache, work, progress)
 
 
 def _request_session(request: Request, cache: Cache, work: Path, progress: ProgressCallback) -> Session:

@@ -46,7 +46,7 @@ class Found(NamedTuple):
     uploads: int = 1
 
 
-Wanted = Callable[[str, str], bool]  # YARN's container id, stream ("": any)
+EnvironmentInput = Callable[[str, str], bool]  # YARN's container id, stream ("": any)
 
 
 class AggregatedLogs:
@@ -90,7 +90,7 @@ class AggregatedLogs:
         """
         return listing(self._app, (entry for folder in self.folders() for entry in self._hdfs.list(folder)))
 
-    def read(self, there: Listing, node: str, wanted: Wanted) -> Iterator[Found]:
+    def read(self, there: Listing, node: str, wanted: EnvironmentInput) -> Iterator[Found]:
         """The logs from one node, in bounded memory. What cannot be read goes to `problems`.
 
         Raises:
@@ -186,7 +186,7 @@ class AggregatedLogs:
         if seen < part.size:
             self.problem(part.path, _about(part, f"the node could copy only {seen} of {part.size} bytes"))
 
-    def _in_order(self, file: NodeFile, ranges: Ranges, wanted: Wanted) -> Iterator[Found]:
+    def _in_order(self, file: NodeFile, ranges: Ranges, wanted: EnvironmentInput) -> Iterator[Found]:
         """A TFile from its beginning to its end."""
         try:
             for key, value in tfile.entries(file.size, ranges.pieces, lambda key: _any_wanted(wanted, key)):
@@ -287,7 +287,7 @@ class AggregatedLogs:
         return fetch
 
 
-def _any_wanted(wanted: Wanted, key: str) -> bool:
+def _any_wanted(wanted: EnvironmentInput, key: str) -> bool:
     return key.startswith("container_") and wanted(key, "")
 
 

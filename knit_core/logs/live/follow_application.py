@@ -18,12 +18,12 @@ from knit_core.logs.live.follow_nodes import Follower
 from knit_core.logs.selection import MASTER, Selection
 from knit_core.model.clock import Clock, pause
 from knit_core.model.ids import ContainerId
-from knit_core.model.report import Report
+from knit_core.model.report import ApplicationReport
 from knit_core.model.result import Container
 from knit_core.model.states import ContainerState
 
 _SOONEST, _LATEST = 0.5, 2.0  # seconds between two looks at the application
-_PATIENCE = 300.0  # seconds of transient faults in a row that are forgiven
+_RETRY_TIMEOUT = 300.0  # seconds of transient faults in a row that are forgiven
 _FORGOTTEN = 15.0  # seconds for which the ResourceManager may not know an application that ran a moment ago
 _FRESH = 0.5  # seconds for which a look at HDFS counts
 FOREIGN = "it was not launched by Knit, so nobody says which containers it has; their logs come after its end"
@@ -63,7 +63,7 @@ class RunningUploads:
             return self._seen
 
 
-def master_row(report: Report) -> Container | None:
+def master_row(report: ApplicationReport) -> Container | None:
     """The ApplicationMaster's container as a row; None before there is one."""
     found = ContainerId.search(report.master_logs)
     if found is None:
@@ -92,7 +92,7 @@ class Watcher:
         self._said = ""
         self.rows: dict[str, Container] = {}
         self.ended = False
-        self.report: Report | None = None
+        self.report: ApplicationReport | None = None
         self.error: Exception | None = None
         self._thread = threading.Thread(target=self._watch, name="knit-logs-watch", daemon=True)
 
@@ -131,7 +131,7 @@ class Watcher:
         except KnitError as error:
             now = self._clock.monotonic()
             self._faulty_since = self._faulty_since or now
-            if not error.transient or now - self._faulty_since > _PATIENCE:
+            if not error.transient or now - self._faulty_since > _RETRY_TIMEOUT:
                 raise
             self._say(f"{error} Following goes on.")
         else:
@@ -145,7 +145,7 @@ class Watcher:
         if self.report is not None and self.report.type != APPLICATION_TYPE:
             self._say(FOREIGN)
         try:
-            rows = self._application.containers(patience=0)
+            rows = self._application.containers(retry_timeout=0)
         except NotAuthorized as error:
             self._say(f"which containers there are cannot be asked: {error}")
         except KnitError:
@@ -164,7 +164,7 @@ class Watcher:
 
 def follow(
     application: LoggedApplication, make: Callable[[], Follower], selection: Selection, rows: dict[str, Container]
-) -> Generator[Block, None, Report | None]:
+) -> Generator[Block, None, ApplicationReport | None]:
     """What its containers write, until it ends; returns what the ResourceManager says of the end.
 
     Args:
@@ -191,13 +191,13 @@ def follow(
 
 
 def once(
-    application: LoggedApplication, make: Callable[[], Follower], selection: Selection, report: Report
+    application: LoggedApplication, make: Callable[[], Follower], selection: Selection, report: ApplicationReport
 ) -> Iterator[Block]:
     """What its containers have written up to now."""
     if report.type != APPLICATION_TYPE:
         yield remark(ITSELF, FOREIGN)
     try:
-        rows = application.containers(patience=0)
+        rows = application.containers(retry_timeout=0)
     except NotAuthorized:
         raise
     except KnitError:

@@ -192,10 +192,10 @@ class Follower:
             self._closed = True
             self._changed.notify_all()
         self.channel.close()
-        patience = self._clock.monotonic() + _FAREWELL
+        retry_timeout = self._clock.monotonic() + _FAREWELL
         for thread in self._threads:
             if thread is not threading.current_thread():
-                thread.join(max(0.0, patience - self._clock.monotonic()))
+                thread.join(max(0.0, retry_timeout - self._clock.monotonic()))
 
     def unread(self) -> list[Container]:
         """Containers of which not everything, or nothing, could be read."""

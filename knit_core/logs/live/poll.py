@@ -118,7 +118,7 @@ class LogWatch:
         if self._clock.monotonic() - self._rows_at < _FRESH:
             return
         try:
-            rows = self._application.containers(patience=0)
+            rows = self._application.containers(retry_timeout=0)
         except KnitError:
             rows = []  # before the first ApplicationMaster, or between two: those that are known are read meanwhile
         self._rows_at = self._clock.monotonic()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from knit_core.environments import BadEnvironmentFile, EnvironmentBuilder, Wanted
+from knit_core.environments import BadEnvironmentFile, EnvironmentBuilder, EnvironmentInput
 from knit_core.environments.cache import Cache
 from knit_core.environments.inputs.environment_file import read_description
 from knit_core.environments.request import Request
@@ -49,9 +49,9 @@ def test_everything_in_it_counts(tmp_path: Path) -> None:
 
 
 def test_it_is_the_request_that_the_same_words_are(tmp_path: Path) -> None:
-    wish = Wanted(file=written(tmp_path, GOOD)).wish(Cache(tmp_path / "cache"), "rattler")
+    wish = EnvironmentInput(file=written(tmp_path, GOOD)).wish(Cache(tmp_path / "cache"), "rattler")
     assert isinstance(wish, Request)
-    said = Wanted(
+    said = EnvironmentInput(
         ["numpy >=1.26,<3", "python=3.11"],
         [f"{tmp_path}/here", "conda-forge"],
         ["six", f"{tmp_path}/mine.whl"],
@@ -149,19 +149,23 @@ def test_keys_without_a_value_say_nothing(tmp_path: Path) -> None:
     found = read_description(written(tmp_path, text))
     assert (found.name, found.channels, found.packages, found.pip, found.variables) == ("", (), ("numpy",), (), {})
     with pytest.raises(BadEnvironmentFile, match="has no dependencies"):
-        Wanted(file=written(tmp_path, "dependencies:\n")).wish(Cache(tmp_path / "cache"), "rattler")
+        EnvironmentInput(file=written(tmp_path, "dependencies:\n")).wish(Cache(tmp_path / "cache"), "rattler")
 
 
 def test_the_channels_of_condas_distribution_have_their_own_address(tmp_path: Path) -> None:
     path = written(tmp_path, "channels: [conda-forge, defaults, nodefaults]\ndependencies: [numpy, defaults::scipy]\n")
-    wish = Wanted(file=path).wish(Cache(tmp_path / "cache"), "rattler")
+    wish = EnvironmentInput(file=path).wish(Cache(tmp_path / "cache"), "rattler")
     anaconda = "https://repo.anaconda.com/pkgs"
     assert isinstance(wish, Request)
     assert wish.channels == ("conda-forge", f"{anaconda}/main", f"{anaconda}/r")
     assert wish.specs == (f"{anaconda}/main::scipy", "numpy")
-    same = Wanted(["numpy", "pkgs/main::scipy"], ["conda-forge", "pkgs/main", "pkgs/r"])
+    same = EnvironmentInput(["numpy", "pkgs/main::scipy"], ["conda-forge", "pkgs/main", "pkgs/r"])
     assert same.wish(Cache(tmp_path / "cache"), "rattler") == wish
-    programs = Wanted(file=path).wish(Cache(tmp_path / "cache"), "conda")  # it knows, and may be configured otherwise
+    programs = EnvironmentInput(file=path).wish(
+        Cache(tmp_path / "cache"), "conda"
+    )  # it knows, and may be configured otherwise
     assert isinstance(programs, Request)
     assert programs.channels == ("conda-forge", "defaults")
-    assert Wanted(["numpy"], ["nodefaults"]).wish(Cache(tmp_path / "cache"), "rattler").channels == ("conda-forge",)  # type: ignore[union-attr]
+    assert EnvironmentInput(["numpy"], ["nodefaults"]).wish(Cache(tmp_path / "cache"), "rattler").channels == (
+        "conda-forge",
+    )  # type: ignore[union-attr]

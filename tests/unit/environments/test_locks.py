@@ -19,8 +19,8 @@ from knit_core.environments import (
     Environment,
     EnvironmentBuilder,
     EnvironmentFailed,
+    EnvironmentInput,
     PlatformMismatch,
-    Wanted,
 )
 from knit_core.environments.inputs.locks import Lock, conda_record
 from tests.wheel_harness import served_folder
@@ -33,7 +33,7 @@ def locked(difficult_channel: str, wheels: Path, tmp_path_factory: pytest.TempPa
     """The lock of a request with conda and pip packages, and what the request gave."""
     builder = EnvironmentBuilder(tmp_path_factory.mktemp("first"))
     path = tmp_path_factory.mktemp("locks") / "conda-lock.yml"
-    wanted = Wanted(PACKAGES, [difficult_channel], ["bed-beta"])
+    wanted = EnvironmentInput(PACKAGES, [difficult_channel], ["bed-beta"])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("UV_NO_INDEX", "1")
         patch.setenv("UV_FIND_LINKS", str(wheels))
@@ -69,11 +69,11 @@ def test_the_check_needs_no_network_and_sees_a_changed_request(
     locked: tuple[Path, Environment], difficult_channel: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     builder = EnvironmentBuilder(tmp_path)
-    builder.check_lock(locked[0], Wanted(PACKAGES[::-1], [difficult_channel], ["bed-beta"]))
+    builder.check_lock(locked[0], EnvironmentInput(PACKAGES[::-1], [difficult_channel], ["bed-beta"]))
     for changed in (
-        Wanted([*PACKAGES, "numpy"], [difficult_channel], ["bed-beta"]),
-        Wanted(PACKAGES, [difficult_channel], ["bed-beta", "six"]),
-        Wanted(PACKAGES, None, ["bed-beta"]),
+        EnvironmentInput([*PACKAGES, "numpy"], [difficult_channel], ["bed-beta"]),
+        EnvironmentInput(PACKAGES, [difficult_channel], ["bed-beta", "six"]),
+        EnvironmentInput(PACKAGES, None, ["bed-beta"]),
     ):
         with pytest.raises(BadLock, match="does not answer the request any more"):
             builder.check_lock(locked[0], changed)
@@ -193,7 +193,7 @@ def test_lock_for_another_platform(locked: tuple[Path, Environment], tmp_path: P
 def test_lock_of_another_python_of_the_machine(tmp_path: Path, index: Path) -> None:
     builder = EnvironmentBuilder(tmp_path / "cache")
     path = tmp_path / "pylock.toml"
-    text = builder.lock(Wanted(pip=["bed-alpha"]))
+    text = builder.lock(EnvironmentInput(pip=["bed-alpha"]))
     path.write_text(re.sub('python-digest = ".*"', f'python-digest = "{"0" * 64}"', text))
     with pytest.raises(BadLock, match="another build of it"):
         builder.create("x", file=path)

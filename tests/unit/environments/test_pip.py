@@ -19,11 +19,11 @@ from knit_core.environments import (
     Environment,
     EnvironmentBuilder,
     EnvironmentFailed,
+    EnvironmentInput,
     PlatformMismatch,
     Progress,
     SolveError,
     Stage,
-    Wanted,
 )
 from knit_core.environments.solve.uv import indexes
 from tests.unit.environments.unpacking import run, unpacked
@@ -221,7 +221,7 @@ def test_credentials_are_used_and_never_kept(
     builder = EnvironmentBuilder(shared)
     with served(wheels, "user:s3cret") as (url, _):
         monkeypatch.setenv("UV_DEFAULT_INDEX", url)
-        lock = builder.lock(Wanted(pip=["bed-beta"]))
+        lock = builder.lock(EnvironmentInput(pip=["bed-beta"]))
         environment = builder.create("secret", pip=["bed-beta"], refresh=True)
         address = url.replace("/simple", "/files/bed_old-1.0-py3-none-any.whl")
         direct = builder.create("direct", pip=[f"bed-old @ {address}"])
@@ -245,7 +245,7 @@ def test_file_that_is_another_one_now_is_refused(shared: Path, tmp_path: Path, m
     monkeypatch.setenv("UV_NO_INDEX", "1")
     monkeypatch.setenv("UV_FIND_LINKS", str(tmp_path / "wheels"))
     lock = tmp_path / "pylock.toml"
-    lock.write_text(EnvironmentBuilder(shared).lock(Wanted(pip=["bed-gamma"])))
+    lock.write_text(EnvironmentBuilder(shared).lock(EnvironmentInput(pip=["bed-gamma"])))
     make_wheel(tmp_path / "wheels", "bed-gamma", "1.0", {"bed_gamma.py": "evil = True\n"})
     with pytest.raises(BadLock, match=r"(?s)bed-gamma.*Expected.*Computed"):
         EnvironmentBuilder(tmp_path / "cache").create("x", file=lock)
