@@ -336,7 +336,7 @@ def test_what_cannot_be_unmasked_is_not_written(knit: FakeKnit, quick: list[int]
 def test_a_fault_of_the_cluster_does_not_end_the_following(knit: FakeKnit, quick: list[int]) -> None:
     app, log = app_of(knit, "a"), Log()
     faults = [ConnectionFailed("HDFS does not answer")] * 2
-    app.noted = lambda name: _raise(faults.pop()) if faults else None  # type: ignore[method-assign]
+    app.read_note = lambda name: _raise(faults.pop()) if faults else None  # type: ignore[method-assign]
 
     async def run() -> None:
         mine = LogFollower("c", app.id, arguments(app), log)
