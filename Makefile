@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST_FLAGS ?=
 # Tests on clusters and under Airflow wait half of the time. Three processes keep two processors busy all the time, and what is timed then misses its time.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadscope
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadscope --durations=10
 
 # The oldest release of distributed that the extra `dask` allows: about a year old.
 DASK_OLD ?= 2025.9.1

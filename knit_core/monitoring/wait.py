@@ -1,4 +1,4 @@
-"""Waiting for an application: one pure machine, two drivers (sync here, async for triggers).
+"""Waiting for an application: one pure machine, and a driver for it.
 
 The machine gets what was seen and says what to do: `Sleep(seconds)` or `Done(report)`. It holds the deadline, the
 pace and how long faults are waited out; it does no I/O and reads no clock but the one it is given.
