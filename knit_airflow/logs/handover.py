@@ -47,7 +47,7 @@ class TaskLogs:
         """Go on behind what the trigger has written.
 
         Parameters:
-            handed: what its event says of it: how far it is (`offsets`), that this was noted (`read_note`), or, when it has
+            handed: what its event says of it: how far it is (`offsets`), that this was noted (`noted`), or, when it has
                 written nothing, where it began (`begun`). A note that goes further is of a triggerer before it then.
         """
         if handed is None:

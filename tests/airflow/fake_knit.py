@@ -32,8 +32,8 @@ class FakeResult:
 class FakeApplication:
     """Runs until `end` is called, or for `ends_after` looks."""
 
-    def __init__(self, app_id: str, value: Any = None, knit: Any = None) -> None:
-        self.id, self.value, self.knit = app_id, value, knit
+    def __init__(self, app_id: str, value: Any = None, cluster: Any = None) -> None:
+        self.id, self.value, self.cluster = app_id, value, cluster
         self.lines: list[str] = []
         self.notes: dict[str, Any] = {}
         self.outcome: str | None = None
@@ -164,5 +164,5 @@ class FakeKnit:
     def attach(self, app_id: str) -> FakeApplication:
         if app_id not in self.apps:
             raise ApplicationNotFound(f"{app_id} is not known", status=404)
-        self.apps[app_id].knit = self
+        self.apps[app_id].cluster = self
         return self.apps[app_id]

@@ -173,7 +173,7 @@ def test_what_is_masked_travels_sealed_and_only_for_this_application(
     hide.renew()
     own = knit.user_key.application_secret(app.id)
     assert hide(f"my secret is {own.hex()}") == "my secret is ***"
-    other: Any = FakeApplication("application_1_0099", knit=knit)
+    other: Any = FakeApplication("application_1_0099", cluster=knit)
     with pytest.raises(ValueError, match="another key"):
         masking.unseal(other, sealed)
 
@@ -299,7 +299,7 @@ def test_only_so_many_are_followed_and_the_next_takes_over(
 
 
 def test_a_flood_is_followed_no_more_and_others_are(knit: FakeKnit, quick: list[int]) -> None:
-    flooding, calm, log = app_of(knit), FakeApplication("application_1_0099", knit=knit), Log()
+    flooding, calm, log = app_of(knit), FakeApplication("application_1_0099", cluster=knit), Log()
     knit.apps[calm.id] = calm
     flooding.lines += ["x" * 200] * 50_000
     calm.lines += ["calm"]
@@ -336,7 +336,7 @@ def test_what_cannot_be_unmasked_is_not_written(knit: FakeKnit, quick: list[int]
 def test_a_fault_of_the_cluster_does_not_end_the_following(knit: FakeKnit, quick: list[int]) -> None:
     app, log = app_of(knit, "a"), Log()
     faults = [ConnectionFailed("HDFS does not answer")] * 2
-    app.noted = lambda name: _raise(faults.pop()) if faults else None  # type: ignore[method-assign]
+    app.read_note = lambda name: _raise(faults.pop()) if faults else None  # type: ignore[method-assign]
 
     async def run() -> None:
         mine = LogFollower("c", app.id, arguments(app), log)
