@@ -42,7 +42,7 @@ public final class Main {
   private static final long WATCHDOG = 15_000;
   /** Milliseconds at the end for files that are being written. */
   private static final long WRITING = 1_000;
-  private static volatile Master master;
+  private static volatile EventLoop master;
 
   private Main() {}
 
@@ -55,21 +55,21 @@ public final class Main {
     } catch (Throwable error) {
       error.printStackTrace();
       // Last, because YARN shows the last lines in the application's diagnostics.
-      Log.say(Exits.ATTEMPT_ENDS + (error instanceof Master.Died ? error.getMessage() : Log.reason(error)));
+      Log.say(Exits.ATTEMPT_ENDS + (error instanceof EventLoop.Died ? error.getMessage() : Log.reason(error)));
     }
-    Master.daemon(Main::watch, "watchdog").start();
+    EventLoop.daemon(Main::watch, "watchdog").start();
     Log.phase("exit " + code);
     System.exit(code);
   }
 
   /** A thread has died, whoever made it: nobody does what it did, so this attempt ends. */
   private static void died(Thread thread, Throwable error) {
-    Master.daemon(Main::watch, "watchdog").start();
+    EventLoop.daemon(Main::watch, "watchdog").start();
     if (master != null) {
       master.died(thread.getName(), error);
       return;
     }
-    Log.say(Exits.ATTEMPT_ENDS + new Master.Died(thread.getName(), error).getMessage());
+    Log.say(Exits.ATTEMPT_ENDS + new EventLoop.Died(thread.getName(), error).getMessage());
     Runtime.getRuntime().halt(1);
   }
 
@@ -87,7 +87,7 @@ public final class Main {
       Log.phase("listening");
       return api;
     });
-    Master.daemon(listening, "listen").start();
+    EventLoop.daemon(listening, "listen").start();
 
     ApplicationAttemptId attempt = ContainerId.fromString(env.get("CONTAINER_ID")).getApplicationAttemptId();
     String user = env.containsKey("USER") ? env.get("USER") : spec.user;
@@ -105,9 +105,9 @@ public final class Main {
     Log.phase("client made");
     YarnNodeManagers nodes = new YarnNodeManagers(configuration, containers, credentials,
         yarn -> Signatures.containerToken(secret, yarn), acls(spec));
-    Master.daemon(() -> warmUp(nodes, spec), "warm-up").start();
+    EventLoop.daemon(() -> warmUp(nodes, spec), "warm-up").start();
     HdfsStore store = new HdfsStore(configuration, spec.staging, identity.application, identity.attempt);
-    master = new Master(identity, spec, CLOCK, manager, nodes, new NetworkProbes(), store);
+    master = new EventLoop(identity, spec, CLOCK, manager, nodes, new NetworkProbes(), store);
     if (identity.attempt > 1) {
       try {
         master.recover();

@@ -19,11 +19,11 @@ final class NodeCalls {
     void failed(Exception error);
   }
 
-  private final Lanes lanes;
+  private final KeyedExecutor lanes;
 
   /** @param threads as many as {@link #THREADS} */
   NodeCalls(Executor threads) {
-    lanes = new Lanes(threads, WIDTH);
+    lanes = new KeyedExecutor(threads, WIDTH);
   }
 
   /** Make a call as soon as its node and the threads allow. */

@@ -122,7 +122,7 @@ public final class Full {
     System.out.println("refused result " + results + " and key " + keys);
     Journal journal = new Journal(store, () -> { }, () -> false, () -> { });
     journal.begin(core.dump());
-    Thread writer = Master.daemon(journal, "journal");
+    Thread writer = EventLoop.daemon(journal, "journal");
     writer.start();
     while (!journal.isDurable()) {
       Thread.sleep(5);

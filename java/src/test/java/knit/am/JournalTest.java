@@ -186,7 +186,7 @@ class JournalTest {
     IOException error = assertThrows(IOException.class, () -> new Running(1, prepared -> {
       made[0] = prepared;
       prepared.useStoreOf(store);
-      Master.daemon(() -> {
+      EventLoop.daemon(() -> {
         while (store.hdfs.readFaults.get() > 0) {
           prepared.clock.advance(1_000);
         }

@@ -22,7 +22,7 @@ public final class Running implements AutoCloseable {
   final FakeResourceManager manager = new FakeResourceManager(clock);
   final FakeNodes nodes = new FakeNodes(manager);
   FakeStore store = new FakeStore();
-  Master master;
+  EventLoop master;
   private final FutureTask<Integer> end;
 
   public Running(int instances) throws Exception {
@@ -37,11 +37,11 @@ public final class Running implements AutoCloseable {
   Running(int instances, Preparation preparation) throws Exception {
     api = new Api("127.0.0.1", 0, 0);
     preparation.prepare(this);
-    master = new Master(IDENTITY, Specs.of(instances, 0), clock, manager, nodes, (host, readiness, answer) -> answer.accept(true), store);
+    master = new EventLoop(IDENTITY, Specs.of(instances, 0), clock, manager, nodes, (host, readiness, answer) -> answer.accept(true), store);
     master.recover();
     api.open(IDENTITY, SECRET, master::post, clock, null);
     end = new FutureTask<>(() -> master.run("node01", api.port()));
-    Master.daemon(end, "test").start();
+    EventLoop.daemon(end, "test").start();
   }
 
   void useStoreOf(FakeStore other) {

@@ -19,7 +19,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Consumer;
-import knit.am.Lanes;
+import knit.am.KeyedExecutor;
 import knit.am.Log;
 import knit.am.core.Action;
 import knit.am.core.Event;
@@ -27,7 +27,7 @@ import knit.am.core.Identity;
 import knit.am.gateway.Clock;
 import knit.am.json.Json;
 
-/** The HTTP side: bytes in and out, limits, the signed envelope. Who may pass is Gate's, what is answered is Calls'. */
+/** The HTTP side: bytes in and out, limits, the signed envelope. Who may pass is Authenticator's, what is answered is Calls'. */
 public final class Api {
   /** Each half-sent request holds one until it is given up, after 10 s or as soon as others wait for it; idle ones go. */
   private static final int THREADS = 256;
@@ -54,13 +54,13 @@ public final class Api {
   private final HttpServer server;
   private final Readers readers;
   private final ScheduledThreadPoolExecutor timer;
-  private final Lanes toContainers = new Lanes(pool(SENDERS, "to-containers"), EACH);
+  private final KeyedExecutor toContainers = new KeyedExecutor(pool(SENDERS, "to-containers"), EACH);
   private final ThreadPoolExecutor toClient = pool(SENDERS, "to-client");
   private final Semaphore pages = new Semaphore(PAGES);
   final OpenCalls open = new OpenCalls(Runtime.getRuntime().maxMemory());
   private final AtomicInteger busy = new AtomicInteger();
   final Bodies bodies = new Bodies();
-  private volatile Gate gate;
+  private volatile Authenticator gate;
   private volatile Calls calls;
   private volatile Site site;
 
@@ -127,7 +127,7 @@ public final class Api {
   public void open(Identity identity, byte[] secret, Consumer<Event> events, Clock clock, Site pages) {
     calls = new Calls(events, clock);
     site = pages;
-    gate = new Gate(secret, identity.attempt, clock);
+    gate = new Authenticator(secret, identity.attempt, clock);
   }
 
   /** Answer the call that an event came from. */
@@ -154,14 +154,14 @@ public final class Api {
     final HttpExchange exchange;
     private final AtomicBoolean over = new AtomicBoolean();
     /** Whose open call this is, null if it is nobody's. */
-    private volatile Gate.Signer signer;
+    private volatile Authenticator.Signer signer;
 
     Turn(HttpExchange exchange) {
       this.exchange = exchange;
       busy.incrementAndGet();
     }
 
-    void open(Gate.Signer caller) throws Reply {
+    void open(Authenticator.Signer caller) throws Reply {
       if (!open.begin(caller.container, caller.ends)) {
         throw Reply.error(503, "busy", "more open calls than this caller's share");
       }
@@ -208,12 +208,12 @@ public final class Api {
       turn.end();
       return;
     }
-    Gate.Signer signer = null;
+    Authenticator.Signer signer = null;
     try {
       if (!method.equals("GET") && !method.equals("PUT")) {
         throw Reply.error(405, "method-not-allowed", "only GET and PUT are possible");
       }
-      Gate present = gate;
+      Authenticator present = gate;
       if (present == null) {
         throw Reply.error(503, "starting", "the ApplicationMaster is starting");
       }
@@ -223,7 +223,7 @@ public final class Api {
         if (signer.refusal != null) {
           throw signer.refusal;
         }
-        Gate.Signer known = signer;
+        Authenticator.Signer known = signer;
         turn.open(signer);
         answered(known, calls.start(method, path, signer.query, signer.container, body.bytes,
             open.longest(signer.container)),
@@ -235,7 +235,7 @@ public final class Api {
   }
 
   /** No thread waits for the answer; one that does not come is an answer, too. */
-  private void answered(Gate.Signer signer, CompletableFuture<Reply> ticket, Consumer<Reply> send) {
+  private void answered(Authenticator.Signer signer, CompletableFuture<Reply> ticket, Consumer<Reply> send) {
     ScheduledFuture<?> late = timer.schedule(() -> ticket.complete(Reply.error(503, "busy",
         "no answer from the ApplicationMaster's owner thread within " + PATIENCE + " s")),
         PATIENCE + Calls.MAX_WAIT, TimeUnit.SECONDS);
@@ -250,7 +250,7 @@ public final class Api {
     }, senders);
   }
 
-  private void reply(Turn turn, Reply reply, Gate.Signer signer) {
+  private void reply(Turn turn, Reply reply, Authenticator.Signer signer) {
     try {
       send(turn.exchange, reply.status, "application/json", envelope(reply, signer));
     } catch (IOException error) {
@@ -275,7 +275,7 @@ public final class Api {
     }
   }
 
-  private static byte[] envelope(Reply reply, Gate.Signer signer) {
+  private static byte[] envelope(Reply reply, Authenticator.Signer signer) {
     String text = Json.write(reply.body);
     String signature = signer == null ? "" : Signatures.sign(signer.key,
         Signatures.replyText(signer.nonce, reply.status, text.getBytes(StandardCharsets.US_ASCII)));

@@ -24,8 +24,8 @@ public final class Nonces {
   private static final long SLOT = 5_000;
 
   private static final class Slot {
-    final Longs client = new Longs(false);
-    final Longs containers = new Longs(false);
+    final LongHashSet client = new LongHashSet(false);
+    final LongHashSet containers = new LongHashSet(false);
   }
 
   private final long valid;
@@ -35,15 +35,15 @@ public final class Nonces {
   private int ofClient;
   private int ofContainers;
   /** How many requests of each container passed in this period, which is as long as a time is valid, and the last. */
-  private Longs counts = new Longs(true);
-  private Longs before = new Longs(true);
+  private LongHashSet counts = new LongHashSet(true);
+  private LongHashSet before = new LongHashSet(true);
   private long period;
 
   /** What became of a nonce. */
   public enum Answer {
     NEW,
     SEEN,
-    /** So old that it would have been forgotten; with a clock that is never set back, Gate has refused it before. */
+    /** So old that it would have been forgotten; with a clock that is never set back, the Authenticator has refused it before. */
     STALE,
     FULL
   }
@@ -97,8 +97,8 @@ public final class Nonces {
   /** Whether a container has asked for less than its share within about as long as a time is valid. */
   private boolean mayAsk(long container, long now) {
     if (Math.abs(now - period) >= valid) {
-      before = Math.abs(now - period) < 2 * valid ? counts : new Longs(true);
-      counts = new Longs(true);
+      before = Math.abs(now - period) < 2 * valid ? counts : new LongHashSet(true);
+      counts = new LongHashSet(true);
       period = now - Math.floorMod(now, valid);
     }
     double rest = 1 - (double) Math.max(0, now - period) / valid;

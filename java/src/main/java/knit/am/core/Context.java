@@ -12,10 +12,10 @@ final class Context {
   final Alarms alarms = new Alarms();
   final Changes changes = new Changes(alarms);
   final EventLog log = new EventLog(changes);
-  final Roster roster;
+  final ContainerRegistry roster;
   final Instances instances;
   final Services services;
-  final Ending ending;
+  final Lifecycle ending;
   final Results results = new Results(changes);
   final Tokens tokens = new Tokens(changes);
   final Waiters waiters;
@@ -25,11 +25,11 @@ final class Context {
   Context(Identity identity, Spec spec) {
     this.identity = identity;
     this.spec = spec;
-    roster = new Roster(spec, changes);
+    roster = new ContainerRegistry(spec, changes);
     waiters = new Waiters(this);
     pages = new Pages(this);
     services = new Services(this);
-    ending = new Ending(this);
+    ending = new Lifecycle(this);
     instances = new Instances(this);
   }
 

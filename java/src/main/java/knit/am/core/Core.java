@@ -39,7 +39,7 @@ public final class Core {
       String key = entry.getKey();
       Object record = entry.getValue();
       String rest = key.substring(key.indexOf(' ') + 1);
-      if (key.equals(Ending.RECORD)) {
+      if (key.equals(Lifecycle.RECORD)) {
         context.ending.restore(new Fields(record, key));
       } else if (key.startsWith("e ")) {
         events.put(Long.valueOf(rest), record);
@@ -180,7 +180,7 @@ public final class Core {
   // The life of the application
 
   private void life(Event event) {
-    Ending ending = context.ending;
+    Lifecycle ending = context.ending;
     if (event instanceof Event.Started) {
       started(event.at);
     } else if (event instanceof Event.Registered) {
@@ -253,7 +253,7 @@ public final class Core {
 
   /** A container that has ended, or that another has replaced, changes nothing any more. */
   private void refuseGone(Event.Call event) {
-    if (context.identity.attempt > 1 && context.ending.phase() == Ending.Phase.STARTING) {
+    if (context.identity.attempt > 1 && context.ending.phase() == Lifecycle.Phase.STARTING) {
       // The attempt before may have started it in the moment in which its journal ended.
       context.refuse(event, 503, "starting", "the ApplicationMaster does not yet know which containers run");
     } else {

@@ -18,7 +18,7 @@ final class Group {
   final Spec.Service spec;
   private final TreeMap<Integer, Container> slots = new TreeMap<>();
   private final Map<Integer, History> histories = new HashMap<>();
-  private final Tally tally = new Tally();
+  private final InstanceCounts tally = new InstanceCounts();
   /** Whether what it depends on is there. */
   boolean released;
   /** Whether all were started together, or need not be. */
@@ -133,7 +133,7 @@ final class Group {
     return slots.values();
   }
 
-  Tally tally() {
+  InstanceCounts tally() {
     return tally;
   }
 

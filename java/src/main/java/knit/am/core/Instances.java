@@ -23,16 +23,16 @@ final class Instances {
 
   private final Context context;
   private final NodeHealth health;
-  private final Spread spread;
-  private final Readying readying;
+  private final AntiAffinity spread;
+  private final ReadinessChecks readying;
   private final Takeover takeover;
   private long nextRequest;
 
   Instances(Context context) {
     this.context = context;
     health = new NodeHealth(context);
-    spread = new Spread(context);
-    readying = new Readying(context, this);
+    spread = new AntiAffinity(context);
+    readying = new ReadinessChecks(context, this);
     takeover = new Takeover(context, this, readying);
     // An attempt never uses the numbers of the one before: what that one asked for may still be given.
     nextRequest = (context.identity.attempt - 1) * 1_000_000_000L + 1;
@@ -42,7 +42,7 @@ final class Instances {
     return health;
   }
 
-  Readying readying() {
+  ReadinessChecks readying() {
     return readying;
   }
 
@@ -62,7 +62,7 @@ final class Instances {
   }
 
   void request(Group group, Container container, long at) {
-    Spread.Choice choice = group.spec.spread ? spread.choose(group, at) : Spread.ANYWHERE;
+    AntiAffinity.Choice choice = group.spec.spread ? spread.choose(group, at) : AntiAffinity.ANYWHERE;
     if (choice == null) {
       context.roster.update(container.waiting()); // until the nodes are known
       return;
@@ -382,7 +382,7 @@ final class Instances {
     context.roster.forget(ended);
     spread.given(ended);
     if (ended.yarn() != null) {
-      for (String kind : new String[] {TERM, KILL, Readying.PROBE, Readying.UNREADY, LOST}) {
+      for (String kind : new String[] {TERM, KILL, ReadinessChecks.PROBE, ReadinessChecks.UNREADY, LOST}) {
         context.alarms.cancel(kind + ended.yarn());
       }
       context.ending.stopped(ended.yarn());
@@ -454,9 +454,9 @@ final class Instances {
       // Its NodeManager did not say that it ended it: the ResourceManager can.
       context.act(new Action.Release(rest));
       context.ending.stopped(rest);
-    } else if (key.startsWith(Readying.PROBE)) {
+    } else if (key.startsWith(ReadinessChecks.PROBE)) {
       readying.probe(rest);
-    } else if (key.startsWith(Readying.UNREADY)) {
+    } else if (key.startsWith(ReadinessChecks.UNREADY)) {
       readying.unready(rest, at);
     } else if (key.startsWith(LOST)) {
       completed(new Event.Completed(at, rest, Exits.LOST, "lost while no ApplicationMaster was there"));

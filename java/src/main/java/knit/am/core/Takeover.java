@@ -14,9 +14,9 @@ final class Takeover {
 
   private final Context context;
   private final Instances instances;
-  private final Readying readying;
+  private final ReadinessChecks readying;
 
-  Takeover(Context context, Instances instances, Readying readying) {
+  Takeover(Context context, Instances instances, ReadinessChecks readying) {
     this.context = context;
     this.instances = instances;
     this.readying = readying;

@@ -58,14 +58,14 @@ final class Views {
   }
 
   private static Map<String, Object> service(Group group) {
-    Tally tally = group.tally();
+    InstanceCounts tally = group.tally();
     return Json.map("state", serviceState(group), "instances", tally.members, "running", tally.running, "ready",
         tally.ready, "pending", tally.pending, "waiting", tally.waiting, "succeeded", tally.succeeded, "failed",
         tally.failed, "restarts", group.restarts);
   }
 
   private static String serviceState(Group group) {
-    Tally tally = group.tally();
+    InstanceCounts tally = group.tally();
     if (!group.released) {
       return "WAITING";
     }
@@ -115,7 +115,7 @@ final class Views {
   Map<String, Object> result(Outcome outcome, Integer exitCode, String diagnostics, long finishedAt) {
     Map<String, Object> services = new LinkedHashMap<>();
     for (Group group : context.roster.groups()) {
-      Tally tally = group.tally();
+      InstanceCounts tally = group.tally();
       services.put(group.spec.name, Json.map("instances", tally.members, "succeeded", tally.succeeded, "failed",
           tally.failed, "killed", group.killed, "restarts", group.restarts));
     }

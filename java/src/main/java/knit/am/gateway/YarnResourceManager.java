@@ -65,7 +65,7 @@ public final class YarnResourceManager implements ResourceManager {
   private static final long UNREGISTER_PAUSE = 100;
 
   private final ApplicationMasterProtocol protocol;
-  private final Wishes wishes = new Wishes();
+  private final UnsentRequests wishes = new UnsentRequests();
   private final Map<String, Container> containers;
   private final Clock clock;
   private final Configuration configuration;
@@ -158,7 +158,7 @@ public final class YarnResourceManager implements ResourceManager {
       any.setNodeLabelExpression(service.label);
     }
     parts.add(any);
-    wishes.want(new Wishes.Ask(request, service.index, parts));
+    wishes.want(new UnsentRequests.Ask(request, service.index, parts));
   }
 
   private static ResourceRequest part(long request, Spec.Service service, Resource size, String place, boolean relax) {
@@ -244,13 +244,13 @@ public final class YarnResourceManager implements ResourceManager {
   }
 
   private void tell(double progress) throws YarnException, IOException {
-    Wishes.Batch batch = wishes.take();
+    UnsentRequests.Batch batch = wishes.take();
     try {
       hear(allocate(progress, batch));
     } catch (InvalidResourceRequestException error) {
       // Nothing of it was done. Which kind of request is it?
       for (int kind : batch.kinds()) {
-        Wishes.Batch some = wishes.take(kind);
+        UnsentRequests.Batch some = wishes.take(kind);
         try {
           hear(allocate(progress, some));
         } catch (InvalidResourceRequestException refusal) {
@@ -260,7 +260,7 @@ public final class YarnResourceManager implements ResourceManager {
     }
   }
 
-  private AllocateResponse allocate(double progress, Wishes.Batch batch) throws YarnException, IOException {
+  private AllocateResponse allocate(double progress, UnsentRequests.Batch batch) throws YarnException, IOException {
     AllocateResponse response = null;
     try {
       response = protocol.allocate(AllocateRequest.newInstance(responseId, (float) progress, batch.parts(), batch.releases,
@@ -274,9 +274,9 @@ public final class YarnResourceManager implements ResourceManager {
     return response;
   }
 
-  private void refused(Wishes.Batch kind, InvalidResourceRequestException refusal) {
+  private void refused(UnsentRequests.Batch kind, InvalidResourceRequestException refusal) {
     List<Long> requests = new ArrayList<>();
-    for (Wishes.Ask ask : kind.asks) {
+    for (UnsentRequests.Ask ask : kind.asks) {
       requests.add(ask.request);
       wishes.over(ask.request);
     }

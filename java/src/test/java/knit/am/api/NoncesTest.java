@@ -9,7 +9,7 @@ import java.util.Set;
 import org.junit.jupiter.api.Test;
 
 class NoncesTest {
-  private static final long VALID = Gate.VALID;
+  private static final long VALID = Authenticator.VALID;
   private static final long BEGIN = 1_700_000_000_000L;
   private final Nonces nonces = new Nonces(VALID);
   private long number;

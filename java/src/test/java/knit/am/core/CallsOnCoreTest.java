@@ -165,7 +165,7 @@ class CallsOnCoreTest {
     for (int request = 1; request <= 3000; request++) {
       bench.completed(request, -102).grant(request + 1).launched(request + 1);
     }
-    assertEquals(Roster.NEWEST_ENDED + 1, bench.containers().size());
+    assertEquals(ContainerRegistry.NEWEST_ENDED + 1, bench.containers().size());
     bench.completed(3001, 0);
     assertEquals(EventLog.LIMIT, ((java.util.List<?>) bench.result().get("timeline")).size());
     assertTrue(Json.write(bench.result()).contains("\"event\":\"started\""));

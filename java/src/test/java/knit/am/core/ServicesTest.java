@@ -472,7 +472,7 @@ class ServicesTest {
     assertEquals(Bench.list("Request 1 on a", "Request 2 on b"), bench.names());
     bench.granted(Bench.on(1, "a"));
     // Its node is full: any that is free will do.
-    assertEquals(Bench.list("Cancel 2", "Request 3 on b,c"), bench.tick(Spread.PATIENCE).names());
+    assertEquals(Bench.list("Cancel 2", "Request 3 on b,c"), bench.tick(AntiAffinity.PATIENCE).names());
     // YARN gives one on a node that is taken (it may, between two requests): it goes back.
     bench.granted(Bench.on(3, "a"));
     assertEquals(Bench.list("Release container_3", "Request 4 on b,c"), bench.names());

@@ -1,13 +1,13 @@
 package knit.am.api;
 
 /** A set of hashes in an array, with a count for each if wanted: a twentieth of what objects would take. */
-final class Longs {
+final class LongHashSet {
   /** 0 where there is none. */
   private long[] keys = new long[64];
   private int[] counts;
   private int size;
 
-  Longs(boolean counting) {
+  LongHashSet(boolean counting) {
     counts = counting ? new int[keys.length] : null;
   }
 

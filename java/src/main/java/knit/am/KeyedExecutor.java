@@ -9,7 +9,7 @@ import java.util.Map;
 import java.util.concurrent.Executor;
 
 /** Tasks that may block, with a queue for each name: the tasks of one that blocks delay no other's. */
-public final class Lanes {
+public final class KeyedExecutor {
   private static final class Lane {
     final Deque<Runnable> waiting = new ArrayDeque<>();
     int running;
@@ -23,7 +23,7 @@ public final class Lanes {
    * @param threads bounded, for all together
    * @param width how many tasks of one name run at a time
    */
-  public Lanes(Executor threads, int width) {
+  public KeyedExecutor(Executor threads, int width) {
     this.threads = threads;
     this.width = width;
   }

@@ -11,7 +11,7 @@ import java.util.Map;
 import knit.am.json.Json;
 
 /** All containers there are and were, found by service, request or id; every change goes to the journal from here. */
-final class Roster {
+final class ContainerRegistry {
   /** Ended containers without a place in their service that are kept: the first failures and the newest. */
   static final int FIRST_FAILURES = 100;
   static final int NEWEST_ENDED = 900;
@@ -23,7 +23,7 @@ final class Roster {
   private final List<Container> failures = new ArrayList<>();
   private final Deque<Container> past = new ArrayDeque<>();
 
-  Roster(Spec spec, Changes changes) {
+  ContainerRegistry(Spec spec, Changes changes) {
     this.changes = changes;
     for (Spec.Service service : spec.services.values()) {
       groups.put(service.name, new Group(service));

@@ -30,7 +30,7 @@ import knit.am.gateway.Store;
 import knit.am.json.Json;
 
 /** The owner thread: takes events from a queue, gives them to the reducer and has the gateways do what it decides. */
-public final class Master {
+public final class EventLoop {
   /** Threads for what is asked of the ResourceManager now and then. */
   private static final int ASKERS = 4;
   /** Milliseconds for the journal to take up what a heartbeat brought. */
@@ -63,7 +63,7 @@ public final class Master {
   /** Why this attempt cannot go on, null while it can. */
   private volatile Died death;
 
-  public Master(Identity identity, Spec spec, Clock clock, ResourceManager manager, NodeManagers nodes, Probes probes,
+  public EventLoop(Identity identity, Spec spec, Clock clock, ResourceManager manager, NodeManagers nodes, Probes probes,
       Store store) {
     this.identity = identity;
     this.spec = spec;

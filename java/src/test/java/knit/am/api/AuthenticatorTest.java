@@ -14,10 +14,10 @@ import knit.am.gateway.SteadyClock;
 import org.junit.jupiter.api.Test;
 
 /** What one signer's requests do to the others'. */
-class GateTest {
+class AuthenticatorTest {
   private static final byte[] SECRET = new byte[32];
   private final ManualClock clock = new ManualClock();
-  private final Gate gate = new Gate(SECRET, 2, clock);
+  private final Authenticator gate = new Authenticator(SECRET, 2, clock);
   private long number;
 
   /** The query of a new request, signed. */
@@ -55,9 +55,9 @@ class GateTest {
     assertNull(ask("container_2", "/api/v1/application"));
     assertNull(ask("client", "/api/v1/shutdown"));
     assertEquals("replay", ask("GET", "/api/v1/application", replayed).body.get("error"));
-    clock.advance(Gate.VALID);
+    clock.advance(Authenticator.VALID);
     assertEquals("replay", ask("GET", "/api/v1/application", replayed).body.get("error"));
-    clock.advance(Gate.VALID);
+    clock.advance(Authenticator.VALID);
     assertNull(ask("container_1", "/api/v1/application"));
     assertEquals("stale", ask("GET", "/api/v1/application", replayed).body.get("error"));
   }
@@ -67,7 +67,7 @@ class GateTest {
   void aMachinesClockThatJumpsRefusesNobody() throws Exception {
     long[] wall = {clock.now()};
     long[] nanoseconds = {0};
-    Gate jumping = new Gate(SECRET, 2, new SteadyClock(() -> wall[0], () -> nanoseconds[0]));
+    Authenticator jumping = new Authenticator(SECRET, 2, new SteadyClock(() -> wall[0], () -> nanoseconds[0]));
     List<String> passed = new ArrayList<>();
     for (int second = 0; second < 900; second += 10) {
       String query = query("client", "GET", "/api/v1/application");

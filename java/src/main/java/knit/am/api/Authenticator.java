@@ -18,7 +18,7 @@ import knit.am.json.Json;
  * signed time by this clock, the clock passes each time once, and each nonce is remembered until its time is over. What was
  * signed for an earlier attempt, whose clock was another one, is refused by the attempt's number.
  */
-final class Gate {
+final class Authenticator {
   static final long VALID = 60_000;
   static final String CLIENT = "client";
   private static final Pattern SAFE = Pattern.compile("[A-Za-z0-9._~-]+");
@@ -35,7 +35,7 @@ final class Gate {
   private final Clock clock;
   private final Nonces nonces = new Nonces(VALID);
 
-  Gate(byte[] secret, int attempt, Clock clock) {
+  Authenticator(byte[] secret, int attempt, Clock clock) {
     this.secret = secret;
     this.attempt = attempt;
     this.clock = clock;

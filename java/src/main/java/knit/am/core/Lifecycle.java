@@ -7,7 +7,7 @@ import knit.am.json.Fields;
 import knit.am.json.Json;
 
 /** How the application ends: when, as what, and in which order. The rules are those of docs/protocol.md, section 7. */
-final class Ending {
+final class Lifecycle {
   static final long WRITE_PATIENCE = 90_000;
   static final String RECORD = "a";
   private static final String WRITE = "write";
@@ -35,7 +35,7 @@ final class Ending {
   private Integer exitCode;
   private String diagnostics = "";
 
-  Ending(Context context) {
+  Lifecycle(Context context) {
     this.context = context;
   }
 
@@ -120,7 +120,7 @@ final class Ending {
     int members = 0;
     int failed = 0;
     for (Group group : context.roster.groups()) {
-      Tally tally = group.tally();
+      InstanceCounts tally = group.tally();
       members += tally.members;
       failed += tally.failed;
       over &= tally.live == 0;

@@ -18,7 +18,7 @@ import knit.am.gateway.ResourceManager;
 import org.junit.jupiter.api.Test;
 
 /** The owner thread, the heartbeat and the gateways together. */
-class MasterTest {
+class EventLoopTest {
   private static Event completed(Running running, long request, int exit) {
     return new Event.Completed(running.clock.now(), Running.yarn(request), exit, "");
   }
@@ -142,7 +142,7 @@ class MasterTest {
 
   private static void assertDied(Running running, String thread, String error) {
     Exception end = assertThrows(Exception.class, running::end);
-    assertTrue(end.getCause() instanceof Master.Died, end.toString());
+    assertTrue(end.getCause() instanceof EventLoop.Died, end.toString());
     assertEquals("the thread " + thread + " died: " + error, end.getCause().getMessage());
     assertTrue(running.manager.unregistered.isEmpty());
     assertNull(running.store.files.get("result.json"));
@@ -258,7 +258,7 @@ class MasterTest {
     Heartbeat heartbeat = new Heartbeat(manager, clock, event -> heard.add(event.getClass().getSimpleName()), () -> 0,
         () -> heard.add("written down"));
     manager.news.add(new Event.ClusterSize(clock.now(), 2));
-    Master.daemon(heartbeat, "test").start();
+    EventLoop.daemon(heartbeat, "test").start();
     assertEquals("ClusterSize", heard.poll(20, TimeUnit.SECONDS));
     manager.news.add(new Event.Completed(clock.now(), Running.yarn(1), 0, ""));
     assertEquals("Completed", heard.poll(20, TimeUnit.SECONDS));

@@ -5,7 +5,7 @@ import java.util.Map;
 import knit.am.json.Json;
 
 /** How running containers become ready: asked from here, or said by them, within a deadline. */
-final class Readying {
+final class ReadinessChecks {
   static final String PROBE = "probe ";
   static final String UNREADY = "unready ";
 
@@ -25,7 +25,7 @@ final class Readying {
     boolean overdue;
   }
 
-  Readying(Context context, Instances instances) {
+  ReadinessChecks(Context context, Instances instances) {
     this.context = context;
     this.instances = instances;
   }

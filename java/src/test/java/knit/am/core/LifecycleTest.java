@@ -13,7 +13,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** How an application ends: docs/protocol.md, sections 6 and 7. */
-class EndingTest {
+class LifecycleTest {
   @Test
   void containersAreAskedForAtOnce() {
     Bench bench = new Bench(2, 0);
@@ -231,7 +231,7 @@ class EndingTest {
     assertEquals(" (result.json could not be written: no NameNode)".trim(), bench.one(Action.Unregister.class).diagnostics);
     Bench silent = Bench.running(1);
     silent.completed(1, 0);
-    assertEquals(Bench.list(), silent.tick(Ending.WRITE_PATIENCE - 1).names());
+    assertEquals(Bench.list(), silent.tick(Lifecycle.WRITE_PATIENCE - 1).names());
     assertEquals(Bench.list("Unregister"), silent.tick(1).names());
     assertEquals(Bench.list(), silent.on(new Event.ResultWritten(silent.clock.now(), null)).names());
   }

@@ -16,7 +16,7 @@ import org.apache.hadoop.yarn.api.records.ResourceRequest;
  * What the ResourceManager is to be told. It is kept until the ResourceManager has taken it, and no longer: nothing here grows
  * with the containers that there ever were.
  */
-final class Wishes {
+final class UnsentRequests {
   /** Releases that are repeated to a ResourceManager that has restarted. */
   private static final int MOST_RELEASED = 10_000;
 

@@ -1,7 +1,7 @@
 package knit.am.core;
 
 /** How many members of a service stand where; those that are leaving are not counted, but live ones are in `live`. */
-final class Tally {
+final class InstanceCounts {
   int members;
   int waiting;
   /** Asked for, held or starting. */

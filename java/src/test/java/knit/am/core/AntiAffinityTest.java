@@ -9,7 +9,7 @@ import knit.am.Specs;
 import org.junit.jupiter.api.Test;
 
 /** Anti-affinity while the cluster's nodes cannot be had. */
-class SpreadTest {
+class AntiAffinityTest {
   @Test
   void nodesThatCannotBeHadAreAskedForAgain() {
     Bench bench = new Bench(Specs.of("[\"main\"]", new String[] {Specs.service("main", 2, "spread", "true")})).registered();
@@ -19,9 +19,9 @@ class SpreadTest {
       bench.on(new Event.Nodes(bench.clock.now(), answer.problem));
       assertEquals(Bench.list(), bench.names());
       assertEquals("RUNNING", bench.application().get("state"));
-      assertEquals(Bench.list(), bench.tick(Spread.ASK_AGAIN - 1).names());
+      assertEquals(Bench.list(), bench.tick(AntiAffinity.ASK_AGAIN - 1).names());
       assertEquals(Bench.list("AskNodes"), bench.tick(1).names());
-      assertEquals(Bench.list(), bench.tick(Spread.ASK_AGAIN).names()); // not while there is no answer
+      assertEquals(Bench.list(), bench.tick(AntiAffinity.ASK_AGAIN).names()); // not while there is no answer
     }
     assertEquals(1, told(bench));
     bench.on(new Event.Nodes(bench.clock.now(), Arrays.asList("a", "b")));

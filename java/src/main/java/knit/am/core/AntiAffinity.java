@@ -12,7 +12,7 @@ import java.util.Set;
  * Anti-affinity: no two instances of a service on one node. YARN's own placement constraints are off by default, so each
  * container is asked for on a node of its own choice here; one that is full is given up for all free ones after a while.
  */
-final class Spread {
+final class AntiAffinity {
   static final long PATIENCE = 5_000;
   private static final long NODES_AGE = 30_000;
   /** Milliseconds before nodes that could not be had are asked for again. */
@@ -43,7 +43,7 @@ final class Spread {
   /** The last answer was that they cannot be had. */
   private boolean failing;
 
-  Spread(Context context) {
+  AntiAffinity(Context context) {
     this.context = context;
   }
 
