@@ -43,6 +43,7 @@ ROWS = {
     "script_to_containers": ("cold script: process start → 2 containers running", "s"),
     "script_to_submit": ("· process start → ready to submit", "s"),
     "submit_to_master": ("· submit → ApplicationMaster running", "s"),
+    "master_cpu": ("· ApplicationMaster: processor time until it registers", "s"),
     "master_to_containers": ("· ApplicationMaster running → 2 containers", "s"),
     "client_mib": ("client, resident (its JVM included)", "MiB"),
     "master_mib": ("ApplicationMaster, resident", "MiB"),

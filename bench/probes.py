@@ -8,6 +8,7 @@ import platform
 import re
 import threading
 import time
+from pathlib import Path
 from typing import Any
 from urllib.request import ProxyHandler, Request, build_opener
 
@@ -91,6 +92,14 @@ def master_pid(app_id: str) -> int | None:
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
     return None
+
+
+def registered(master: int) -> float | None:
+    """Seconds of processor time that Knit's ApplicationMaster took until it registered, as it writes itself."""
+    found = re.search(
+        r"registered at \d+ ms, (\d+) ms of processor", Path(f"/proc/{master}/fd/2").read_text(errors="replace")
+    )
+    return int(found[1]) / 1000 if found else None
 
 
 def machine(java: str, hadoop: str) -> dict[str, Any]:

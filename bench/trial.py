@@ -64,7 +64,9 @@ def cold(peer: Peer, bed: Bed) -> dict[str, float]:
         master = probes.master_pid(told["id"])
         if launch.watch.seen is None or master is None:
             raise Failed("its ApplicationMaster was not seen")
+        processor = probes.registered(master)
         return {
+            **({} if processor is None else {"master_cpu": processor}),
             "script_to_containers": last - launch.begun,
             "script_to_submit": told["submitting"] - launch.begun,
             "submit_to_master": launch.watch.seen - told["submitting"],

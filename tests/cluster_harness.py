@@ -108,9 +108,12 @@ def _add_users(cluster: LocalCluster) -> None:
 
 @contextmanager
 def own_cluster(
-    purpose: str, settings: Mapping[str, str] | Callable[[Path], Mapping[str, str]], queues: tuple[str, ...] = QUEUES
+    purpose: str,
+    settings: Mapping[str, str] | Callable[[Path], Mapping[str, str]],
+    queues: tuple[str, ...] = QUEUES,
+    nodes: int = 2,
 ) -> Iterator[LocalCluster]:
-    """A cluster for one file of tests: two nodes, a ResourceManager that keeps its state, homes of alice and bob.
+    """A cluster for one file of tests: two nodes by default, a ResourceManager that keeps its state, homes of alice and bob.
 
     Args:
         purpose: part of its folder's name.
@@ -120,7 +123,7 @@ def own_cluster(
         cluster = LocalCluster(Path(folder) / "state")
         try:
             chosen = settings(Path(folder)) if callable(settings) else settings
-            cluster.up(nodes=2, recovery=True, queues=queues, settings=chosen)
+            cluster.up(nodes=nodes, recovery=True, queues=queues, settings=chosen)
             _add_users(cluster)
             yield cluster
         finally:

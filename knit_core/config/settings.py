@@ -40,6 +40,7 @@ SETTINGS: Mapping[str, str] = {
     "api_ports": "ports for the ApplicationMaster's API, for example 40000-40100",
     "java": "java command for the ApplicationMaster on the nodes, default $JAVA_HOME/bin/java, else java",
     "application_classpath": "classpath of Hadoop's jars on the nodes, when the cluster does not say",
+    "class_sharing": "false: ApplicationMasters keep no archive of their classes on the nodes, and start more slowly",
 }
 _FILESYSTEM = "fs.defaultFS"
 _SECRET = frozenset({"password"})
@@ -216,6 +217,11 @@ class Config:
                 "Set KNIT_FILESYSTEM to the URL that the nodes use (hdfs://nn.example.org:8020)."
             )
         return Value(found.value.rstrip("/"), found.source)
+
+    @property
+    def class_sharing(self) -> bool:
+        """Whether ApplicationMasters may keep an archive of their classes on the nodes."""
+        return (self.get("class_sharing") or "true").lower() == "true"
 
     @property
     def staging(self) -> str:
@@ -431,6 +437,9 @@ def _normalise(config: Config) -> None:
     span = config.get("api_ports")
     if span and not re.fullmatch(r"\d{1,5}(-\d{1,5})?", span):
         raise ConfigError(f"api_ports {span!r} ({config.settings['api_ports'].source}) is not like 40000-40100")
+    sharing = config.get("class_sharing")
+    if sharing and sharing.lower() not in {"true", "false"}:
+        raise ConfigError(f"class_sharing {sharing!r} ({config.settings['class_sharing'].source}) is not true or false")
 
 
 def _gateway(config: Config) -> bool:

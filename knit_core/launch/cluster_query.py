@@ -172,6 +172,7 @@ def cluster_facts(
         java=config.get("java") or "",
         api_ports=(int(ports[0]), int(ports[-1])),
         ca=_ca(config),
+        class_sharing=config.class_sharing,
     )
 
 

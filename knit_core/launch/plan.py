@@ -16,6 +16,7 @@ from typing import Any
 
 from knit_container.hidden import Hidden
 from knit_core.launch import container_script as script
+from knit_core.launch.class_sharing import archive_name, can_share, sharing_options, split_classpath
 from knit_core.launch.environment_unpacking import ENVIRONMENT_LINK, PACKED_LINK, unpacked_by_container
 from knit_core.model.cluster_facts import ClusterFacts, FileStatus
 from knit_core.model.representation import shown
@@ -179,7 +180,7 @@ class LaunchPlan:
             "resource": {"memory": spec.memory_of_master, "vCores": 1},
             "am-container-spec": {
                 "local-resources": {"entry": local_resources},
-                "commands": {"command": master_command(facts, spec.memory_of_master)},
+                "commands": {"command": master_command(facts, spec.memory_of_master, self.jar)},
                 "environment": {"entry": _entries(environment)},
             },
         }
@@ -255,22 +256,27 @@ def master_heap(memory: int) -> int:
     return max(memory - BESIDE_HEAP, memory // 2)
 
 
-def master_command(facts: ClusterFacts, memory: int) -> str:
+def master_command(facts: ClusterFacts, memory: int, jar: Upload) -> str:
     """The ApplicationMaster's command line; YARN puts it into double quotes in a bash script, which expands `$`.
 
     Args:
         facts: about the cluster.
         memory: MiB that its container has.
+        jar: the ApplicationMaster's.
     """
     heap = master_heap(memory)
     java = facts.java or "${JAVA_HOME:+$JAVA_HOME/bin/}java"
+    jars, folders = split_classpath(facts.classpath)
     classpath = ":".join([JAR_LINK, *(part.strip() for part in facts.classpath.split(",") if part.strip())])
     options = (
         f"-Xmx{heap}m -Xms16m -Xmn{max(4, heap // 32)}m -Xss256k -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto "
         "-XX:-UsePerfData -XX:+ExitOnOutOfMemoryError -XX:+DisplayVMOutputToStderr "
-        "-Dsun.net.httpserver.maxReqTime=10 -Dsun.net.httpserver.maxRspTime=60"
+        f"-Dsun.net.httpserver.maxReqTime=10 -Dsun.net.httpserver.maxRspTime=60 -cp {classpath}"
     )
-    return f"exec {java} {options} -cp {classpath} knit.am.Main 1><LOG_DIR>/stdout 2><LOG_DIR>/stderr"
+    if facts.class_sharing and can_share(facts.java, memory):
+        name = archive_name(jar.sha256, facts.java, facts.classpath)
+        options = f"{options} {sharing_options(name, [JAR_LINK, *jars], folders)}"
+    return f"exec {java} {options} knit.am.Main 1><LOG_DIR>/stdout 2><LOG_DIR>/stderr"
 
 
 def make_plan(

@@ -174,6 +174,7 @@ class ClusterFacts:
         switches: what the configuration allows.
         nodes: all nodes; None: not asked for, or not told.
         labels: the cluster's node labels; None: not asked for, or not told.
+        class_sharing: ApplicationMasters may keep an archive of their classes on the nodes.
         ca: local file of certificates that containers need for HDFS's https address; "false": they check none; empty: they
             need none, or have it on their nodes.
     """
@@ -196,6 +197,7 @@ class ClusterFacts:
     nodes: tuple[Node, ...] | None = None
     labels: tuple[str, ...] | None = None
     ca: str = ""
+    class_sharing: bool = True
 
     def attempts(self, wanted: int) -> int:
         """How many attempts an ApplicationMaster really gets of those that were asked for."""

@@ -159,6 +159,7 @@ def test_expansion_and_final(tmp_path: Path) -> None:
         ({"resourcemanager": "rm:port"}, "is not an address for resourcemanager"),
         ({"resourcemanager": "rm", "auth": "kerberos5"}, "auth 'kerberos5' .* is unknown"),
         ({"resourcemanager": "rm", "api_ports": "many"}, "is not like 40000-40100"),
+        ({"resourcemanager": "rm", "class_sharing": "maybe"}, "class_sharing 'maybe' .* is not true or false"),
         ({"resourcemanager": "rm", "user": "a b"}, "is not a user name"),
     ],
 )

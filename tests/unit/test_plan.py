@@ -27,6 +27,7 @@ FACTS = ClusterFacts(
     "/user/alice/.knit",
     classpath="/a/*, /b/*",
 )
+JAR = Upload.of("knit-am.jar", b"jar")
 SPEC: dict[str, Any] = {
     "name": "train",
     "lifetime": "1 h",
@@ -41,9 +42,9 @@ SPEC: dict[str, Any] = {
 def _plan(app_id: str = "application_1_0001", **changes: Any) -> LaunchPlan:
     facts = ClusterFacts(**{**FACTS.__dict__, "new": NewApplication(app_id, 8192, 4, {})})
     files = {"/d/a.txt": Upload.of("a.txt", b"a"), "/d/env.zip": Upload.of("env.zip", b"zip")}
-    jar, zipped = Upload.of("knit-am.jar", b"jar"), Upload.of("knit-container.zip", b"c")
+    zipped = Upload.of("knit-container.zip", b"c")
     return make_plan(
-        application_spec({**SPEC, **changes}), facts, jar=jar, container_zip=zipped, files=files, tags=("knit",)
+        application_spec({**SPEC, **changes}), facts, jar=JAR, container_zip=zipped, files=files, tags=("knit",)
     )
 
 
@@ -136,7 +137,8 @@ def test_the_submission() -> None:
     container = body["am-container-spec"]
     assert [entry["key"] for entry in container["local-resources"]["entry"]] == ["knit-am.jar", "knit-app.json"]
     command = container["commands"]["command"]
-    assert "-cp knit-am.jar:/a/*:/b/* knit.am.Main 1><LOG_DIR>/stdout 2><LOG_DIR>/stderr" in command
+    assert " -cp knit-am.jar:/a/*:/b/* " in command
+    assert command.endswith(" knit.am.Main 1><LOG_DIR>/stdout 2><LOG_DIR>/stderr")
     assert {"key": "HADOOP_USER_NAME", "value": "alice"} in container["environment"]["entry"]
     secret = base64.b64encode(SECRET).decode()
     (entry,) = container["credentials"]["secrets"]["entry"]
@@ -249,4 +251,4 @@ def test_the_memory_of_the_application_master_follows_its_instances(instances: i
 def test_the_heap_follows_the_memory_that_is_given(memory: int, heap: int) -> None:
     spec = application_spec({"services": {"main": {"command": "x"}}, "master_memory": memory})
     assert spec.memory_of_master == memory
-    assert f"-Xmx{heap}m" in master_command(FACTS, spec.memory_of_master)
+    assert f"-Xmx{heap}m" in master_command(FACTS, spec.memory_of_master, JAR)

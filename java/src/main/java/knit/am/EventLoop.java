@@ -122,18 +122,20 @@ public final class EventLoop {
   /**
    * The state of an earlier attempt is taken up. Before {@link #run}.
    *
+   * @return whether it left one
    * @throws IOException if it cannot be read: nothing may begin without it
    * @throws RuntimeException if it makes no sense
    */
-  public void recover() throws IOException {
+  public boolean recover() throws IOException {
     if (journal == null) {
-      return;
+      return false;
     }
     Map<String, Object> records = read(clock.now() + Math.max(LEAST_READING, manager.expiry() / 2));
     if (records != null) {
       core.restore(records);
     }
     Log.phase(records == null ? "no journal to take up" : "journal taken up, " + records.size() + " records");
+    return records != null;
   }
 
   /** Until it succeeds or the deadline has passed: another attempt may not be allowed. */

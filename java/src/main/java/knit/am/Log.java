@@ -15,23 +15,36 @@ public final class Log {
     System.err.println("knit: " + text);
   }
 
-  /** A phase was reached, with the milliseconds since the JVM's start. */
+  /** A phase was reached, with the milliseconds since the process began and those of processor time that it took. */
   public static void phase(String name) {
-    say(name + " at " + (System.currentTimeMillis() - BORN) + " ms");
+    say(name + " at " + (System.currentTimeMillis() - BORN) + " ms" + processor());
   }
 
   /** When the process began; the JVM's own bean for this would cost a tenth of a second. */
   private static long born() {
     long now = System.currentTimeMillis();
     try {
-      String stat = new String(Files.readAllBytes(Paths.get("/proc/self/stat")), StandardCharsets.US_ASCII);
       String uptime = new String(Files.readAllBytes(Paths.get("/proc/uptime")), StandardCharsets.US_ASCII);
-      // The 22nd field, in hundredths of a second since the machine's start; the second may hold spaces.
-      double began = Long.parseLong(stat.substring(stat.lastIndexOf(')') + 2).split(" ")[19]) / 100.0;
+      double began = Long.parseLong(stat()[19]) / 100.0; // since the machine's start
       return now - Math.round((Double.parseDouble(uptime.split(" ")[0]) - began) * 1000);
     } catch (IOException | RuntimeException notLinux) {
       return now;
     }
+  }
+
+  private static String processor() {
+    try {
+      String[] fields = stat();
+      return ", " + (Long.parseLong(fields[11]) + Long.parseLong(fields[12])) * 10 + " ms of processor time";
+    } catch (IOException | RuntimeException notLinux) {
+      return "";
+    }
+  }
+
+  /** What Linux says of this process, from the third field on (the second may hold spaces); times in hundredths of a second. */
+  private static String[] stat() throws IOException {
+    String stat = new String(Files.readAllBytes(Paths.get("/proc/self/stat")), StandardCharsets.US_ASCII);
+    return stat.substring(stat.lastIndexOf(')') + 2).split(" ");
   }
 
   /** An error in one line, causes included. */

@@ -36,19 +36,32 @@ import org.apache.hadoop.yarn.conf.YarnConfiguration;
 
 /** The process: reads what YARN gives it, connects the parts and ends without fail. */
 public final class Main {
+  static {
+    if (System.getProperty("knit.archive.given") != null) { // then the class path has no folders
+      ConfLoader.install(System.getProperty("knit.conf", "")); // before Hadoop's classes, which the next fields load
+    }
+  }
+
   private static final Text SECRET = new Text("knit.secret");
   private static final Clock CLOCK = new SteadyClock();
   private static final long SIGTERM_PATIENCE = 200;
   private static final long WATCHDOG = 15_000;
   /** Milliseconds at the end for files that are being written. */
   private static final long WRITING = 1_000;
+  private static final ClassArchive ARCHIVE = ClassArchive.ofProcess();
   private static volatile EventLoop master;
+  /** The watchdog's exit code. */
+  private static volatile int exit = 1;
+  private static boolean finished;
 
   private Main() {}
 
   public static void main(String[] arguments) {
     Log.phase("main");
     Thread.setDefaultUncaughtExceptionHandler(Main::died);
+    if (ARCHIVE != null) {
+      ARCHIVE.began();
+    }
     int code = 1;
     try {
       code = run();
@@ -57,8 +70,12 @@ public final class Main {
       // Last, because YARN shows the last lines in the application's diagnostics.
       Log.say(Exits.ATTEMPT_ENDS + (error instanceof EventLoop.Died ? error.getMessage() : Log.reason(error)));
     }
+    exit = code;
     EventLoop.daemon(Main::watch, "watchdog").start();
     Log.phase("exit " + code);
+    if (finished && ARCHIVE != null) {
+      ARCHIVE.finish(CLOCK.now());
+    }
     System.exit(code);
   }
 
@@ -110,7 +127,9 @@ public final class Main {
     master = new EventLoop(identity, spec, CLOCK, manager, nodes, new NetworkProbes(), store);
     if (identity.attempt > 1) {
       try {
-        master.recover();
+        if (!master.recover() && ARCHIVE != null) {
+          ARCHIVE.distrust();
+        }
       } catch (RuntimeException error) {
         return giveUp(host, "the journal of an earlier attempt makes no sense: " + Log.reason(error));
       }
@@ -128,6 +147,7 @@ public final class Main {
     int code = master.run(host, api.port());
     api.drain(1000);
     store.close(WRITING);
+    finished = code == 0;
     return code;
   }
 
@@ -175,6 +195,6 @@ public final class Main {
     } catch (InterruptedException error) {
       Log.say("the watchdog was interrupted");
     }
-    Runtime.getRuntime().halt(1);
+    Runtime.getRuntime().halt(exit);
   }
 }
