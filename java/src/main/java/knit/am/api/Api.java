@@ -27,7 +27,7 @@ import knit.am.core.Identity;
 import knit.am.gateway.Clock;
 import knit.am.json.Json;
 
-/** The HTTP side: bytes in and out, limits, the signed envelope. Who may pass is Authenticator's, what is answered is Calls'. */
+/** The HTTP side: bytes in and out, limits, the signed envelope. The Authenticator decides who may pass, Calls what is answered. */
 public final class Api {
   /** Each half-sent request holds one until it is given up, after 10 s or as soon as others wait for it; idle ones go. */
   private static final int THREADS = 256;
