@@ -49,7 +49,7 @@ def test_everything_in_it_counts(tmp_path: Path) -> None:
 
 
 def test_it_is_the_request_that_the_same_words_are(tmp_path: Path) -> None:
-    wish = EnvironmentInput(file=written(tmp_path, GOOD)).wish(Cache(tmp_path / "cache"), "rattler")
+    wish = EnvironmentInput(file=written(tmp_path, GOOD)).to_request(Cache(tmp_path / "cache"), "rattler")
     assert isinstance(wish, Request)
     said = EnvironmentInput(
         ["numpy >=1.26,<3", "python=3.11"],
@@ -57,7 +57,7 @@ def test_it_is_the_request_that_the_same_words_are(tmp_path: Path) -> None:
         ["six", f"{tmp_path}/mine.whl"],
         variables={"LEVEL": "3", "MODE": "fast"},
     )
-    assert wish.key == said.wish(Cache(tmp_path / "cache"), "rattler").key
+    assert wish.key == said.to_request(Cache(tmp_path / "cache"), "rattler").key
     assert not (tmp_path / "cache").exists()
 
 
@@ -149,23 +149,23 @@ def test_keys_without_a_value_say_nothing(tmp_path: Path) -> None:
     found = read_description(written(tmp_path, text))
     assert (found.name, found.channels, found.packages, found.pip, found.variables) == ("", (), ("numpy",), (), {})
     with pytest.raises(BadEnvironmentFile, match="has no dependencies"):
-        EnvironmentInput(file=written(tmp_path, "dependencies:\n")).wish(Cache(tmp_path / "cache"), "rattler")
+        EnvironmentInput(file=written(tmp_path, "dependencies:\n")).to_request(Cache(tmp_path / "cache"), "rattler")
 
 
 def test_the_channels_of_condas_distribution_have_their_own_address(tmp_path: Path) -> None:
     path = written(tmp_path, "channels: [conda-forge, defaults, nodefaults]\ndependencies: [numpy, defaults::scipy]\n")
-    wish = EnvironmentInput(file=path).wish(Cache(tmp_path / "cache"), "rattler")
+    wish = EnvironmentInput(file=path).to_request(Cache(tmp_path / "cache"), "rattler")
     anaconda = "https://repo.anaconda.com/pkgs"
     assert isinstance(wish, Request)
     assert wish.channels == ("conda-forge", f"{anaconda}/main", f"{anaconda}/r")
     assert wish.specs == (f"{anaconda}/main::scipy", "numpy")
     same = EnvironmentInput(["numpy", "pkgs/main::scipy"], ["conda-forge", "pkgs/main", "pkgs/r"])
-    assert same.wish(Cache(tmp_path / "cache"), "rattler") == wish
-    programs = EnvironmentInput(file=path).wish(
+    assert same.to_request(Cache(tmp_path / "cache"), "rattler") == wish
+    programs = EnvironmentInput(file=path).to_request(
         Cache(tmp_path / "cache"), "conda"
     )  # it knows, and may be configured otherwise
     assert isinstance(programs, Request)
     assert programs.channels == ("conda-forge", "defaults")
-    assert EnvironmentInput(["numpy"], ["nodefaults"]).wish(Cache(tmp_path / "cache"), "rattler").channels == (
+    assert EnvironmentInput(["numpy"], ["nodefaults"]).to_request(Cache(tmp_path / "cache"), "rattler").channels == (
         "conda-forge",
     )  # type: ignore[union-attr]
