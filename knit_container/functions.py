@@ -60,7 +60,7 @@ def main() -> int:
         if knit.instance < total:
             return _ended(job, _work(job, function, knit.instance))
         return 0
-    for chunk in _unfinished():
+    for chunk in _unfinished(total):
         if _ended(job, _work(job, function, chunk)):
             return RAISED
     while True:
@@ -76,13 +76,13 @@ def _ended(job: Job, failures: int) -> int:
     return RAISED if failures and job.header.get("fatal") else 0
 
 
-def _unfinished() -> list[int]:
-    """What an earlier attempt of this rank has taken and not finished."""
+def _unfinished(total: int) -> list[int]:
+    """What an earlier attempt of this rank has taken and not finished; its last claim may have been for no chunk at all."""
     if knit.attempt == 1:
         return []
     done = {key.rpartition("/")[2] for key in knit.kv.keys("done/")}
-    mine = [key.rpartition("/")[2] for key, rank in knit.kv.prefix("claims/").items() if rank == knit.instance]
-    return [int(number) for number in mine if str(int(number)) not in done]
+    mine = [int(key.rpartition("/")[2]) for key, rank in knit.kv.prefix("claims/").items() if rank == knit.instance]
+    return [chunk for chunk in mine if chunk < total and str(chunk) not in done]
 
 
 def _work(job: Job, function: Any, chunk: int) -> int:

@@ -147,3 +147,20 @@ def test_a_remote_exception_keeps_its_traceback() -> None:
     assert isinstance(error, ValueError)
     assert isinstance(error.__cause__, RemoteTraceback)
     assert "in f" in str(error.__cause__)
+
+
+def test_a_replaced_worker_takes_up_its_chunks_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The claim that told its earlier attempt that nothing is left is no chunk."""
+    from knit_container import functions as inside
+
+    class Store:
+        def keys(self, _prefix: str) -> list[str]:
+            return ["done/0", "done/3"]
+
+        def prefix(self, _prefix: str) -> dict[str, int]:
+            return {f"claims/{number:010}": rank for number, rank in enumerate([0, 1, 0, 0, 1, 1, 0, 1])}
+
+    monkeypatch.setattr(inside.knit, "kv", Store())
+    monkeypatch.setattr(inside.knit, "instance", 0)
+    monkeypatch.setattr(inside.knit, "attempt", 2)
+    assert inside._unfinished(6) == [2]  # 0 and 3 are done; 6 is beyond the last
