@@ -208,10 +208,10 @@ def complete(it: Launch, plan: LaunchPlan, staged: Mapping[str, FileStatus]) -> 
 
 
 def submit_claimed(it: Launch, body: Mapping[str, Any], claim: Claim | None) -> None:
-    """Submit, mark the claim, and wait until YARN has accepted the application.
+    """Submit, wait until YARN has stored and accepted the application, and mark the claim.
 
-    A crash before the 202 leaves a claim without an application. A crash after it: the ResourceManager knows the id, or the
-    application left traces, or the marker is there.
+    A crash before YARN has stored it leaves a claim without an application. A crash after it: the ResourceManager knows the
+    id, or the application left traces, or the marker is there.
     """
     app_id = str(body["application-id"])
     if claim is not None:
@@ -219,11 +219,11 @@ def submit_claimed(it: Launch, body: Mapping[str, Any], claim: Claim | None) -> 
     it.before("submit")
     try:
         submit(it.cluster, body, it.say, shared=claim is not None)
+        it.before("settle")
+        stored = wait_accepted(it.cluster, body, it.say)
         it.before("accepted")
         if claim is not None:
-            _accept(it, claim)
-        it.before("settle")
-        wait_accepted(it.cluster, app_id)
+            _accept(it, claim, stored)
         it.before("lifetime")
         set_lifetime(it.cluster, it.spec, app_id, it.say)
     except (KeyboardInterrupt, SystemExit):
@@ -236,9 +236,9 @@ def submit_claimed(it: Launch, body: Mapping[str, Any], claim: Claim | None) -> 
 # -- the ledger ----------------------------------------------------------------
 
 
-def _accept(it: Launch, claim: Claim) -> None:
+def _accept(it: Launch, claim: Claim, stored: bool) -> None:
     assert it.key is not None
-    if not claim.accepted:
+    if stored and not claim.accepted:
         it.storage.ledger.mark_accepted(it.key, claim)
     try:
         _check_wanted(it, claim)

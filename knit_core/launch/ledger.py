@@ -125,7 +125,7 @@ class Ledger:
         return None
 
     def mark_accepted(self, key: str, claim: Claim) -> None:
-        """Remember the ResourceManager's 202."""
+        """Remember that YARN has stored and accepted its application."""
         self._mark(key, claim, "accepted")
 
     def supersede(self, key: str, claim: Claim) -> None:

@@ -21,6 +21,7 @@ from knit_core.model.report import ApplicationReport
 from knit_core.model.states import State
 from knit_core.spec import ApplicationSpec
 
+_BEFORE_STORED = {State.NEW, State.NEW_SAVING}
 _SETTLE = 3.0  # seconds in which a submission that YARN refuses late (queue, ACL) shows it
 _BUDGET, _TRIES = 60.0, 2  # seconds, and at least so often: one try may take longer
 _LIFETIME_MARGIN = 60.0  # seconds that the ApplicationMaster has for an orderly end before YARN ends the application
@@ -63,23 +64,54 @@ def submit(cluster: Cluster, body: Mapping[str, Any], say: Callable[[str], None]
             pause = min(2 * pause, 5.0)
 
 
-def wait_accepted(cluster: Cluster, app_id: str) -> None:
-    """YARN answers 202 to what it refuses a moment later: wait until the application is past that point.
+def wait_accepted(cluster: Cluster, body: Mapping[str, Any], say: Callable[[str], None]) -> bool:
+    """Wait until YARN has stored and accepted the application.
+
+    The 202 promises neither: YARN stores the application after it (NEW_SAVING), so one that the ResourceManager had not
+    stored when it died is unknown to its successor and is submitted once more, as Hadoop's own YarnClient does. And YARN
+    refuses some (queue, ACL) a moment later.
+
+    Args:
+        cluster: where.
+        body: of the submission.
+        say: gets a line when it is submitted again, or when the ResourceManager does not answer for a minute.
+
+    Returns:
+        Whether it is known to be stored. False: the ResourceManager did not answer, or had not stored it, for a minute.
 
     Raises:
         QueueRefused, NotAuthorized, RequestRefused: YARN refused it.
+        ConnectionFailed, ServiceUnavailable: it was lost, and could not be submitted again.
+        ApplicationNotFound: the ResourceManager took it and lost it again and again for a minute.
     """
-    rm, clock = cluster.resourcemanager, cluster.clock
-    deadline = clock.monotonic() + _SETTLE
-    while clock.monotonic() < deadline:
+    rm, clock, app_id = cluster.resourcemanager, cluster.clock, str(body["application-id"])
+    deadline = clock.monotonic() + _BUDGET
+    seen: float | None = None  # since when YARN shows it
+    while True:
         try:
             report = rm.app(app_id)
-        except (ConnectionFailed, ServiceUnavailable):
-            return  # it was accepted; `Application.wait` waits out what passes
-        if report.state not in {State.NEW, State.NEW_SAVING, State.SUBMITTED}:
-            _raise_refusal(report, rm.address)
-            return
-        clock.sleep(0.02)
+        except ApplicationNotFound:
+            if clock.monotonic() > deadline:
+                raise
+            say(f"the ResourceManager was restarted before it had stored {app_id}: submitting it again")
+            submit(cluster, body, say, shared=True)
+            seen, pause = None, 1.0
+        except (ConnectionFailed, ServiceUnavailable) as error:
+            if clock.monotonic() > deadline:
+                say(f"warning: whether {app_id} is stored is not known: {error}")
+                return False
+            pause = 0.3
+        else:
+            now = clock.monotonic()
+            seen = now if seen is None else seen
+            stored = report.state not in _BEFORE_STORED
+            if stored and report.state is not State.SUBMITTED:
+                _raise_refusal(report, rm.address)
+                return True
+            if now > deadline or (stored and now - seen > _SETTLE):
+                return stored
+            pause = 0.02
+        clock.sleep(pause)
 
 
 def _raise_refusal(report: ApplicationReport, address: str) -> None:

@@ -37,12 +37,15 @@ from knit_core.local import LocalCluster, LocalClusterError
 from knit_core.model.states import State
 from tests.cluster_harness import kill_application, living_applications, rm_get
 from tests.fault_proxy import paused
+from tests.faults.evidence import about
 
+# While the NameNode is away, YARN starts attempts that cannot fetch their files, several a second.
+ATTEMPTS = 100  # the most that a specification may ask for
 SETTINGS = {
     "yarn.nm.liveness-monitor.expiry-interval-ms": "6000",
     "yarn.resourcemanager.nm.liveness-monitor.interval-ms": "500",
     "yarn.am.liveness-monitor.expiry-interval-ms": "20000",
-    "yarn.resourcemanager.am.max-attempts": "50",
+    "yarn.resourcemanager.am.max-attempts": str(ATTEMPTS),
     "yarn.resourcemanager.max-completed-applications": "20000",  # the check at the end asks for old ones
 }
 SMALL = {"memory": 128, "vcores": 1}
@@ -66,9 +69,9 @@ k.result([i for tried, i in rows if tried == attempt])
 _CALLER = """
 import sys
 from knit_core import Knit
-address, key = sys.argv[1:]
+address, key, attempts = sys.argv[1:]
 with Knit(address, user="alice") as knit:
-    knit.submit("sleep 1", key=key, tags=["soak-" + key], memory=128, attempts=50)
+    knit.submit("sleep 1", key=key, tags=["soak-" + key], memory=128, attempts=int(attempts))
 """
 
 
@@ -112,6 +115,7 @@ class Soak:
     def __init__(self, minutes: float, seed: int, say: Callable[[str], None] = print) -> None:
         self.seconds, self.seed, self.say = minutes * 60, seed, say
         self.tally = Tally()
+        self.evidence: Callable[[str], list[str]] = lambda problem: []
         self._over = threading.Event()
         self._lock = threading.Lock()
 
@@ -124,6 +128,7 @@ class Soak:
                 self.cluster.up(nodes=2, recovery=True, settings=SETTINGS)
                 self.cluster.add_user("alice")
                 with Knit(self.cluster.resourcemanager_url, user="alice") as self.knit:
+                    self.evidence = lambda problem: about(self.knit, self.cluster, problem)
                     self._churn()
                     self._leftovers()
             finally:
@@ -171,6 +176,9 @@ class Soak:
             self.tally.applications[kind] += 1
             if problem:
                 self.tally.wrong.append(f"{kind}: {problem}")
+                self.say(f"soak: WRONG: {kind}: {problem}")
+        for line in self.evidence(problem or ""):
+            self.say(line)
 
     def again(self, action: Callable[[], Any], seconds: float = DRAIN) -> Any:
         """The action's value; after a transient error it is done again, as a user would."""
@@ -188,7 +196,7 @@ class Soak:
     def submit(self, command: Any, **options: Any) -> Application:
         """Launch with a key, until it is accepted."""
         key = uuid.uuid4().hex
-        return self.again(lambda: self.knit.submit(command, key=key, attempts=50, **{**SMALL, **options}))  # type: ignore[no-any-return]
+        return self.again(lambda: self.knit.submit(command, key=key, attempts=ATTEMPTS, **{**SMALL, **options}))  # type: ignore[no-any-return]
 
     # -- faults ------------------------------------------------------------
 
@@ -321,7 +329,7 @@ def restarts(soak: Soak, rng: random.Random) -> str | None:
         **SMALL,
     }
     after = {"command": "true", "depends_on": {"main": "succeeded"}, **SMALL}
-    spec, key = {"services": {"main": main, "after": after}, "attempts": 50}, uuid.uuid4().hex
+    spec, key = {"services": {"main": main, "after": after}, "attempts": ATTEMPTS}, uuid.uuid4().hex
     app = soak.again(lambda: soak.knit.submit(spec, key=key))
     outcome = soak.again(app.wait).outcome
     return None if outcome is Outcome.SUCCEEDED else f"{app.id} ended {outcome}"
@@ -335,7 +343,7 @@ def store(soak: Soak, rng: random.Random) -> str | None:
 
 def mapped(soak: Soak, rng: random.Random) -> str | None:
     values = soak.again(
-        lambda: list(soak.knit.map(lambda x: x * x, range(12), workers=2, attempts=50, timeout=DRAIN, **SMALL))
+        lambda: list(soak.knit.map(lambda x: x * x, range(12), workers=2, attempts=ATTEMPTS, timeout=DRAIN, **SMALL))
     )
     return None if values == [x * x for x in range(12)] else f"map gave {values}"
 
@@ -344,7 +352,7 @@ def two_callers(soak: Soak, rng: random.Random) -> str | None:
     """One of them is killed at any moment; both mean the same application."""
     key = uuid.uuid4().hex
     caller = subprocess.Popen(
-        [sys.executable, "-c", _CALLER, soak.cluster.resourcemanager_url, key],
+        [sys.executable, "-c", _CALLER, soak.cluster.resourcemanager_url, key, str(ATTEMPTS)],
         stderr=subprocess.DEVNULL,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
@@ -352,7 +360,9 @@ def two_callers(soak: Soak, rng: random.Random) -> str | None:
         time.sleep(rng.uniform(0.3, 2.5))
         if rng.random() < 0.5:
             caller.kill()
-        app = soak.again(lambda: soak.knit.submit("sleep 1", key=key, tags=[f"soak-{key}"], memory=128, attempts=50))
+        app = soak.again(
+            lambda: soak.knit.submit("sleep 1", key=key, tags=[f"soak-{key}"], memory=128, attempts=ATTEMPTS)
+        )
         outcome = soak.again(app.wait).outcome
     finally:
         with contextlib.suppress(subprocess.TimeoutExpired):

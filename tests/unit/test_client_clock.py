@@ -260,9 +260,13 @@ def test_a_submission_in_doubt_is_repeated_and_given_up() -> None:
         submit_body(cluster, {"application-id": ID}, said.append)
     assert tries == 2
     begun = clock.now
-    cluster.resourcemanager.app = lambda _id: replace(REPORT, state=State.NEW)
-    wait_accepted(cluster, ID)  # an application that never comes past its first state
+    cluster.resourcemanager.app = lambda _id: replace(REPORT, state=State.SUBMITTED)
+    assert wait_accepted(cluster, {"application-id": ID}, said.append)  # the scheduler does not come to it
     assert 3.0 <= clock.now - begun < 4.0
+    begun = clock.now
+    cluster.resourcemanager.app = lambda _id: replace(REPORT, state=State.NEW_SAVING)
+    assert not wait_accepted(cluster, {"application-id": ID}, said.append)  # it is never stored
+    assert 60.0 <= clock.now - begun < 61.0
 
 
 def test_a_container_waits_for_its_master_and_no_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,16 @@
-"""Two processes that hold one claim submit one application id at the same moment: neither has failed."""
+"""Submissions in doubt: two processes with one claim submit one id at the same moment, a ResourceManager dies between its
+202 and storing the application."""
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from knit_core.errors import ApplicationNotFound, ConnectionFailed, RequestRefused, ServiceUnavailable
-from knit_core.launch.submission import submit
+from knit_core.launch.submission import submit, wait_accepted
+from knit_core.model.states import State
 from tests.simulated_clock import SimulatedClock
 
 APP = "application_1_0001"
@@ -92,3 +95,50 @@ def test_a_resourcemanager_that_reads_its_records_gets_no_second_submission(dies
     submit(cast("Any", cluster), {"application-id": APP}, print, shared=True)
     assert rm.submissions == (1 if dies else 0)
     assert clock.now >= rm.starts_until
+
+
+class Forgetting:
+    """A ResourceManager that answers 202 and dies before it has stored the application, so many times."""
+
+    address = "http://rm:8088"
+
+    def __init__(self, clock: SimulatedClock, deaths: int, restart: float = 10.0) -> None:
+        self.clock, self.deaths, self.restart = clock, deaths, restart
+        self.submissions, self.stored, self.starts_until = 0, False, clock.now
+
+    def check_active(self, action: str) -> None:
+        if self.clock.now < self.starts_until:
+            raise ServiceUnavailable(f"{action}: it is starting")
+
+    def submit(self, _body: Any, _retry: Any) -> None:
+        self.check_active("submit")
+        self.submissions += 1
+        self.stored = self.submissions > self.deaths
+        self.starts_until = self.clock.now + (0.0 if self.stored else self.restart)
+
+    def app(self, app_id: str, _retry: Any = None) -> Any:
+        self.check_active("ask")
+        if not self.stored:
+            raise ApplicationNotFound(app_id)
+        return SimpleNamespace(state=State.ACCEPTED, attempt=1)
+
+
+def test_what_was_lost_after_its_202_is_submitted_again() -> None:
+    clock = SimulatedClock()
+    cluster: Any = SimpleNamespace(clock=clock, resourcemanager=Forgetting(clock, deaths=2))
+    body, said = {"application-id": APP}, list[str]()
+    submit(cluster, body, said.append)
+    assert wait_accepted(cluster, body, said.append)
+    assert cluster.resourcemanager.submissions == 3
+    assert said.count(f"the ResourceManager was restarted before it had stored {APP}: submitting it again") == 2
+
+
+def test_what_is_lost_each_time_is_told_after_a_minute() -> None:
+    clock = SimulatedClock()
+    cluster: Any = SimpleNamespace(clock=clock, resourcemanager=Forgetting(clock, deaths=1_000_000, restart=0.0))
+    body, begun = {"application-id": APP}, clock.now
+    submit(cluster, body, print)
+    with pytest.raises(ApplicationNotFound):
+        wait_accepted(cluster, body, print)
+    assert clock.now - begun < 65
+    assert cluster.resourcemanager.submissions < 70
