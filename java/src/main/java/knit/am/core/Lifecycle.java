@@ -170,17 +170,18 @@ final class Lifecycle {
     context.act(new Action.WriteResult(new Views(context).result(outcome, exitCode, diagnostics, at)));
   }
 
-  /** Somebody ends the process: say so in the result, but leave the ResourceManager alone, as another attempt may follow. */
+  /**
+   * The process gets SIGTERM: write a result, leave the ResourceManager alone. Nothing is recorded, because the process may live
+   * for some seconds more, and the next attempt would end the application with what it reads in the journal.
+   */
   void terminated(long at) {
     if (phase.compareTo(Phase.STOPPING) > 0) {
       return;
     }
-    if (phase != Phase.STOPPING) {
-      outcome = Outcome.KILLED;
-      diagnostics = "the ApplicationMaster was ended from outside";
-    }
-    write(at);
     phase = Phase.GONE;
+    context.act(new Action.WriteResult(outcome != null
+        ? new Views(context).result(outcome, exitCode, diagnostics, at)
+        : new Views(context).result(Outcome.KILLED, exitCode, "the ApplicationMaster was ended from outside", at)));
   }
 
   void resultWritten(String problem) {

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
@@ -202,6 +203,17 @@ class RecoveryTest {
     again.restore(Bench.read(bench.journal));
     compare(bench.core.dump(), again.dump());
     assertFalse(bench.journal.isEmpty());
+  }
+
+  @Test
+  void anAttemptThatIsTerminatedAndLivesOnRecordsNoEnd() {
+    Bench bench = Bench.running(1);
+    bench.on(new Event.Terminated(bench.clock.now()));
+    bench.tick(60_000);
+    bench.journal.putAll(bench.core.dump()); // a journal that is begun anew holds the whole state
+    Bench next = bench.next().registered(Bench.on(1, "node07"));
+    assertEquals("RUNNING", next.state());
+    assertEquals(Collections.emptyList(), next.all(Action.WriteResult.class));
   }
 
   private static void compare(Map<String, Object> expected, Map<String, Object> actual) {
