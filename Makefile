@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadscope --durations=10
 DASK_OLD ?= 2025.9.1
 OLD := .venv-dask-$(DASK_OLD)
 
-.PHONY: install demo demo-stop release test test-all soak lint java-test bench bench-running bench-environments bench-airflow bench-airflow-resume bench-airflow-spark bench-dask test-dask-old clean
+.PHONY: install demo demo-stop release test test-all soak lint java-test coverage bench bench-running bench-environments bench-airflow bench-airflow-resume bench-airflow-spark bench-dask test-dask-old clean
 
 install: $(VENV)/.installed
 
@@ -37,16 +37,26 @@ release: install
 	$(BIN)/python tools/release.py
 
 java-test: install
-	cd java && mvn -q -B -ntp verify
+	cd java && mvn -q -B -ntp verify$(if $(COVERAGE), -P coverage)
+
+# COVERAGE=yes: measure which lines the tests execute, and print it at the end (CI does).
+COVERAGE ?=
+COVER := $(if $(COVERAGE),--cov --cov-report=)
+
+coverage: install
+	$(MAKE) java-test COVERAGE=yes
+	$(PYTEST) -m "not slow" tests/unit --cov --cov-report= $(PYTEST_FLAGS)
+	$(BIN)/python tools/coverage.py
 
 # What has failed is tried again, alone and on new daemons: a machine that others use, too, stands still now and then.
 # (1 is pytest's exit code for failed tests; a stopped or broken run is not repeated. Nor is one in which a test with the
 # marker `race` failed: tests/conftest.py gives it another code, as a second run would hide what goes wrong now and then.)
 RETRY ?= yes
 test: lint java-test
-	@$(PYTEST) -m "not slow" $(PYTEST_FLAGS) || { code=$$?; test $$code -eq 1 -a -n "$(RETRY)" || exit $$code; \
+	@$(PYTEST) -m "not slow" $(COVER) $(PYTEST_FLAGS) || { code=$$?; test $$code -eq 1 -a -n "$(RETRY)" || exit $$code; \
 		echo "==> Once more, alone and on new daemons, what has failed:"; \
-		$(BIN)/python -m pytest -m "not slow" --last-failed --last-failed-no-failures none $(PYTEST_FLAGS); }
+		$(BIN)/python -m pytest -m "not slow" --last-failed --last-failed-no-failures none $(if $(COVERAGE),$(COVER) --cov-append) $(PYTEST_FLAGS); }
+	$(if $(COVERAGE),@$(BIN)/python tools/coverage.py)
 
 test-all: lint java-test
 	$(PYTEST) $(PYTEST_FLAGS)
