@@ -5,7 +5,7 @@ Order: arguments > `KNIT_*` variables > config file > Hadoop XML > what the Reso
 `*-site.xml` in Knit.
 """
 
-from knit_core.config.hadoop import HadoopConf
+from knit_core.config.hadoop_conf import HadoopConf
 from knit_core.config.settings import SETTINGS, Config, Value, load_config
 
 __all__ = ["SETTINGS", "Config", "HadoopConf", "Value", "load_config"]

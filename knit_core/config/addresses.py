@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from knit_core.config.hadoop import HadoopConf
+from knit_core.config.hadoop_conf import HadoopConf
 
 _UNSET_HOSTS = {"0.0.0.0", "", "::", "[::]"}
 

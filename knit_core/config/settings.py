@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from knit_container.hidden import Hidden
 from knit_core.config import addresses, identity
-from knit_core.config.hadoop import HadoopConf, folders, from_reply, read_folder
+from knit_core.config.hadoop_conf import HadoopConf, folders, from_reply, read_folder
 from knit_core.config.proxies import Proxies, proxies_of, without_user
 from knit_core.errors import ConfigError, NoClusterFound
 from knit_core.model.clock import Clock

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone
 from typing import Any, TypeVar
 
-from knit_core.config.hadoop import HadoopConf, from_reply
+from knit_core.config.hadoop_conf import HadoopConf, from_reply
 from knit_core.errors import (
     ApplicationNotFound,
     ConfigError,
@@ -24,8 +24,8 @@ from knit_core.errors import (
 from knit_core.hadoop.http import HttpService
 from knit_core.hadoop.http.retry import NEVER, RetryPolicy
 from knit_core.model.cluster_facts import ClusterTotals, NewApplication, Node, Queue
-from knit_core.model.hadoop_json import inside, number, rows, texts
 from knit_core.model.ids import ApplicationId
+from knit_core.model.lenient_json import inside, number, rows, texts
 from knit_core.model.queue_headroom import QueueHeadroom, headroom_of
 from knit_core.model.queue_tree import children_of, queue_tree
 from knit_core.model.report import ApplicationReport, parse_report

@@ -35,7 +35,7 @@ from knit_core.hadoop.hdfs_client import BUSY, TRANSIENT, HdfsClient, NotServing
 from knit_core.hadoop.http import HttpService, RetryPolicy
 from knit_core.model.clock import Clock
 from knit_core.model.cluster_facts import FileStatus
-from knit_core.model.hadoop_json import rows
+from knit_core.model.lenient_json import rows
 
 T = TypeVar("T")
 _CHUNK = 1 << 18

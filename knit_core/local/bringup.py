@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from knit_core.local import daemons, hadoop_conf, rest
+from knit_core.local import configuration_files, daemons, rest
 from knit_core.local.errors import DaemonFailed, LocalClusterError
 from knit_core.local.processes import ProcessRecord, end, exit_code, spawn, sweep, write_text
 from knit_core.local.records import Record
@@ -130,12 +130,12 @@ def prepare(record: Record) -> None:
     setup.state.chmod(0o700)
     for name in ("run", "logs", "tmp", "hdfs", "conf", "nodes"):
         (setup.state / name).mkdir(exist_ok=True)
-    for name, text in hadoop_conf.configuration(setup).items():
+    for name, text in configuration_files.configuration(setup).items():
         path = setup.conf_dir / name
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, text)
-    write_text(setup.state / "run" / "hosts", hadoop_conf.hosts_file(setup, socket.gethostname()))
-    for script, text in hadoop_conf.scripts(setup, record.java.binary).items():
+    write_text(setup.state / "run" / "hosts", configuration_files.hosts_file(setup, socket.gethostname()))
+    for script, text in configuration_files.scripts(setup, record.java.binary).items():
         path = setup.state / "bin" / script
         path.parent.mkdir(exist_ok=True)
         write_text(path, text)

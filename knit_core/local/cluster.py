@@ -11,9 +11,9 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
-from knit_core.local import bringup, daemons, hadoop_conf, jars, ports, processes
+from knit_core.local import bringup, configuration_files, daemons, jars, ports, processes
+from knit_core.local.configuration_files import Setup
 from knit_core.local.errors import DaemonFailed, LocalClusterError, NotRunning
-from knit_core.local.hadoop_conf import Setup
 from knit_core.local.java import find_java
 from knit_core.local.locks import locked
 from knit_core.local.paths import HADOOP_VERSION, cache_root, default_state_dir, jars_root
@@ -315,7 +315,7 @@ class LocalCluster:
             say(Step("stop", "stopping " + " · ".join(living)))
         processes.end(living.values(), grace)
         local_dirs = [
-            str(hadoop_conf.node_dir(self.state_dir, daemons.node_number(name)) / "local")
+            str(configuration_files.node_dir(self.state_dir, daemons.node_number(name)) / "local")
             for name in names
             if daemons.node_number(name)
         ]

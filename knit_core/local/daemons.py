@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from knit_core.local import hadoop_conf, rest
-from knit_core.local.hadoop_conf import Setup
+from knit_core.local import configuration_files, rest
+from knit_core.local.configuration_files import Setup
 from knit_core.local.java import Java
 
 NAMENODE = "namenode"
@@ -95,7 +95,7 @@ def command(name: str, setup: Setup, java: Java, outer: Mapping[str, str], argum
     role = kind(name)
     properties = dict(EAGER)
     if role == NODEMANAGER:
-        properties.update(hadoop_conf.node_properties(setup, node_number(name)))
+        properties.update(configuration_files.node_properties(setup, node_number(name)))
     argv = [
         str(java.binary),
         f"{MARK}{setup.state}",

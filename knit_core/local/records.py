@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from knit_core.local.hadoop_conf import Setup
+from knit_core.local.configuration_files import Setup
 from knit_core.local.java import Java
 from knit_core.local.processes import write_text
 from knit_core.model.representation import shown

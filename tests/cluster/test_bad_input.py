@@ -216,7 +216,7 @@ def test_a_wrong_port_says_what_answers_there(clean_cluster: LocalCluster) -> No
 
 
 def _port_of(cluster: LocalCluster, name: str) -> str:
-    from knit_core.config.hadoop import read_folder
+    from knit_core.config.hadoop_conf import read_folder
 
     conf = read_folder(Path(cluster.conf_dir), "test", {})
     assert conf is not None

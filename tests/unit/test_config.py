@@ -13,7 +13,7 @@ import pytest
 
 from knit_core import Knit
 from knit_core.config import Config, HadoopConf, load_config
-from knit_core.config.hadoop import from_reply
+from knit_core.config.hadoop_conf import from_reply
 from knit_core.config.identity import same_user
 from knit_core.config.settings import SETTINGS
 from knit_core.errors import ConfigError, ConnectionFailed, NoClusterFound

@@ -13,7 +13,7 @@ import requests
 import urllib3
 
 from knit_core.config.proxies import Proxies, without_user
-from knit_core.hadoop.http.complete_headers import refuse_cut_headers
+from knit_core.hadoop.http.adapter import reject_truncated_headers
 
 _HEADERS = {"Accept": "application/json", "User-Agent": "knit"}
 #: Connections that are kept to one address: more are made when more threads call at once.
@@ -25,7 +25,7 @@ class DirectTransport:
 
     def __init__(self, proxies: Proxies | None = None) -> None:
         self._proxies = proxies or Proxies()
-        self._pools: dict[str, urllib3.PoolManager] = {"": refuse_cut_headers(urllib3.PoolManager(maxsize=_KEPT))}
+        self._pools: dict[str, urllib3.PoolManager] = {"": reject_truncated_headers(urllib3.PoolManager(maxsize=_KEPT))}
         self._lock = threading.Lock()
 
     def send(self, method: str, url: str, body: bytes, timeout: tuple[float, float]) -> tuple[int, bytes]:
@@ -78,8 +78,8 @@ def _through(proxy: str) -> urllib3.PoolManager:
     if proxy.startswith("socks"):
         from urllib3.contrib.socks import SOCKSProxyManager
 
-        return refuse_cut_headers(SOCKSProxyManager(proxy, maxsize=_KEPT))
+        return reject_truncated_headers(SOCKSProxyManager(proxy, maxsize=_KEPT))
     parts = urlsplit(proxy)
     user = f"{unquote(parts.username)}:{unquote(parts.password or '')}" if parts.username else None
     headers = urllib3.make_headers(proxy_basic_auth=user) if user else None
-    return refuse_cut_headers(urllib3.ProxyManager(without_user(proxy), maxsize=_KEPT, proxy_headers=headers))
+    return reject_truncated_headers(urllib3.ProxyManager(without_user(proxy), maxsize=_KEPT, proxy_headers=headers))

@@ -28,10 +28,10 @@ from knit_core.errors import (
     ServiceUnavailable,
     UnexpectedReply,
 )
+from knit_core.hadoop.http.adapter import CompleteHeadersAdapter
 from knit_core.hadoop.http.auth import AuthStrategy
-from knit_core.hadoop.http.complete_headers import CompleteHeadersAdapter
-from knit_core.hadoop.http.recognise import RPC_PORT, answers_at, is_rpc_port
 from knit_core.hadoop.http.retry import RetryPolicy
+from knit_core.hadoop.http.server_detection import RPC_PORT, detect_server, is_rpc_port
 from knit_core.model.representation import shown
 
 log = logging.getLogger(__name__)
@@ -281,7 +281,7 @@ class HttpService:
     def instead(self, base: str) -> str:
         """A sentence that says what answers at an address instead of what was meant; empty when that cannot be told."""
         usual = _WEB_PORTS.get(self.endpoint.name)
-        found = answers_at(base, self.endpoint.verify, self.endpoint.proxies.by_scheme(base)) if usual else ""
+        found = detect_server(base, self.endpoint.verify, self.endpoint.proxies.by_scheme(base)) if usual else ""
         if not found or found.endswith(f" {self.endpoint.name}"):
             return ""
         return f" This is {found}: the {self.endpoint.name}'s web port is {usual} unless the cluster sets another."

@@ -31,7 +31,7 @@ _NAMES = {
 }
 
 
-def answers_at(base: str, verify: bool | str = True, proxies: Mapping[str, str] | None = None) -> str:
+def detect_server(base: str, verify: bool | str = True, proxies: Mapping[str, str] | None = None) -> str:
     """What answers there ("a NameNode"); empty when that cannot be told.
 
     Args:

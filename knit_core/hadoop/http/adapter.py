@@ -17,7 +17,7 @@ def _pool_class(base: Any) -> Any:
     return type(base.__name__, (base,), {"ConnectionCls": connection})
 
 
-def refuse_cut_headers(manager: urllib3.PoolManager) -> urllib3.PoolManager:
+def reject_truncated_headers(manager: urllib3.PoolManager) -> urllib3.PoolManager:
     """The same manager, whose connections raise ProtocolError when a reply breaks within its headers."""
     manager.pool_classes_by_scheme = {
         scheme: _pool_class(each) for scheme, each in manager.pool_classes_by_scheme.items()
@@ -30,9 +30,9 @@ class CompleteHeadersAdapter(requests.adapters.HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, **options)
-        refuse_cut_headers(self.poolmanager)
+        reject_truncated_headers(self.poolmanager)
 
     def proxy_manager_for(self, proxy: Any, **options: Any) -> Any:
         known = proxy in self.proxy_manager
         manager = super().proxy_manager_for(proxy, **options)
-        return manager if known else refuse_cut_headers(manager)
+        return manager if known else reject_truncated_headers(manager)

@@ -14,7 +14,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from knit_core.errors import ConfigError
-from knit_core.model.hadoop_json import rows
+from knit_core.model.lenient_json import rows
 from knit_core.model.representation import shown
 
 FILES = ("core-default.xml", "core-site.xml", "hdfs-site.xml", "yarn-site.xml")
