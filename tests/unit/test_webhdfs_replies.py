@@ -17,8 +17,8 @@ ROW = {"pathSuffix": "a", "length": 3, "modificationTime": 5, "type": "FILE", "o
 def _hdfs(reply: Any) -> WebHdfs:
     endpoint = Endpoint("NameNode", ("http://nn:9870",), SimpleAuth("alice"))
     made = WebHdfs(HttpService(endpoint, RetryPolicy(budget=0)))
-    answer = SimpleNamespace(json=lambda: reply)
-    made.client = SimpleNamespace(_list_status=lambda path: answer, status=lambda path: reply["FileStatus"])
+    made.session.operate = lambda method, path, **params: SimpleNamespace(json=lambda: reply)  # type: ignore
+    made.client = SimpleNamespace(status=lambda path: reply["FileStatus"])
     return made
 
 

@@ -260,7 +260,7 @@ class HttpService:
                 f": the {self.endpoint.name}'s web port is {usual} unless the cluster sets another." if usual else "."
             )
             return UnexpectedReply(f"{action}: {base} is {RPC_PORT}{hint}", address=base, action=action)
-        reason, before = _reason(error)
+        reason, before = reason_of(error)
         where = f"the {name or self.endpoint.name} at {self._route(base)}"
         hint = {
             "connection refused": "is it running there, and is this its web port?",
@@ -350,7 +350,7 @@ def remote_exception(response: requests.Response) -> tuple[str, str]:
     return "", response.text.strip().split("\n")[0][:300]
 
 
-def _reason(error: requests.RequestException) -> tuple[str, bool]:
+def reason_of(error: requests.RequestException) -> tuple[str, bool]:
     """(what went wrong in words, whether surely nothing had been sent)."""
     text = repr(error)
     if isinstance(error, requests.exceptions.ProxyError):
