@@ -64,13 +64,13 @@ def _from_reply(http: HttpService, error: Exception, action: str) -> KnitError:
         message += f".{http.instead(http.address)}"
     text, kind = f"{action}: {_server(http, base)} refused: {message}", RequestRefused
     if "user.name" in message or "does not belong to the domain" in message:
-        text += " (which user names it takes is its setting dfs.webhdfs.user.provider.user.pattern)"
+        text += " (its setting dfs.webhdfs.user.provider.user.pattern defines the accepted user names)"
     if status == 401 or name in {"AccessControlException", "SecurityException"} or "Authentication" in message:
         text, kind, status = f"{text} (as {http.endpoint.auth.user})", NotAuthorized, 403
     elif name == "FileNotFoundException":
         kind, status = NotFound, 404
     elif name in {"DSQuotaExceededException", "NSQuotaExceededException"}:
-        text += " Ask for a larger quota, or make room."
+        text += " Ask for a larger quota, or delete files."
     return kind(text, status=status, exception=name, address=base, action=action)
 
 

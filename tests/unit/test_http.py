@@ -268,7 +268,7 @@ def test_a_wrong_address_says_what_answers_there(
     def asked(_session: requests.Session, url: str) -> str:
         return text if url.partition("?")[0] == f"{server.address}{path}" else "<html>"
 
-    monkeypatch.setattr(server_detection, "_start_of", asked)
+    monkeypatch.setattr(server_detection, "_get_start", asked)
     with pytest.raises(NotFound) as caught:
         talk(server.address, retry=RetryPolicy(budget=0)).get_json("/x", action="ask for x")
     said = str(caught.value)
@@ -279,7 +279,7 @@ def test_another_server_than_the_namenode_is_told(
     serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jmx = '{"beans": [{"name": "Hadoop:service=DataNode,name=JvmMetrics"}]}'
-    monkeypatch.setattr(server_detection, "_start_of", lambda _session, url: jmx if "/jmx" in url else "")
+    monkeypatch.setattr(server_detection, "_get_start", lambda _session, url: jmx if "/jmx" in url else "")
     for reply in ((404, "text/html", "<html>"), (200, "text/html", "<html>")):
         with Knit("http://127.0.0.1:9", user="alice", options={"namenode": serve(reply).address}) as knit:
             knit.retry_timeout = 1
