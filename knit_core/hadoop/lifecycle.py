@@ -126,7 +126,7 @@ def end(
         master: its ApplicationMaster's API; None: a new client is made.
 
     Returns:
-        True when this call ended it, False when it had ended before.
+        True when it had not ended; False when it had, or the ResourceManager has no record of it.
 
     Raises:
         NotAuthorized: it belongs to another user.
