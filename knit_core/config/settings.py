@@ -34,7 +34,7 @@ SETTINGS: Mapping[str, str] = {
     "shared_trust": "users whose environments in the shared cache are used as they are, separated by commas",
     "api_ports": "ports for the ApplicationMaster's API, for example 40000-40100",
     "java": "java command for the ApplicationMaster on the nodes, default $JAVA_HOME/bin/java, else java",
-    "application_classpath": "classpath of Hadoop's jars on the nodes, when the cluster does not say",
+    "application_classpath": "classpath of Hadoop's jars on the nodes, when the cluster's configuration has none",
     "class_sharing": "false: ApplicationMasters keep no archive of their classes on the nodes, and start more slowly",
 }
 _FILESYSTEM = "fs.defaultFS"
@@ -43,11 +43,11 @@ _REFUSAL_LIFETIME = 60.0  # seconds
 
 
 class Value:
-    """A setting and where it came from.
+    """A setting and its source.
 
     Attributes:
         value: the setting.
-        source: where it came from.
+        source: the place that sets it.
         secret: `repr` and `str` hide the setting; `value` gives it.
     """
 
@@ -186,7 +186,7 @@ class Config:
         )
 
     def _hadoop_confs(self) -> Iterator[HadoopConf]:
-        """The XML, then the ResourceManager's configuration, which is fetched only when the caller goes on to it."""
+        """The XML, then the ResourceManager's configuration, which is fetched only when the XML is not sufficient."""
         if self.hadoop is not None:
             yield self.hadoop
         if (remote := self.learn()) is not None:

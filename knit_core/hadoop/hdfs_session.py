@@ -1,6 +1,6 @@
 """HdfsSession: the session that the `hdfs` library sends its requests with, and operations that the library lacks.
 
-docs/decisions/008-hdfs-library.md lists which operation is whose, with the reasons.
+docs/decisions/008-hdfs-library.md lists the operations of each, with the reasons.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class ResourceManager:
         Raises:
             UnexpectedReply: the server is not a ResourceManager.
         """
-        action = "ask for the cluster's state"
+        action = "get the cluster's state"
         try:
             reply = self.http.get_json("/ws/v1/cluster/info", action=action, retry=retry)
             # The Router of a federation returns the information of its clusters instead.
@@ -63,7 +63,7 @@ class ResourceManager:
             found: dict[str, Any] = {**reply, **router[0]} if router else reply["clusterInfo"]
         except (NotFound, KeyError, TypeError):
             raise UnexpectedReply(
-                f"What answers at {self.address} is not a YARN ResourceManager (it has no /ws/v1/cluster/info)."
+                f"The server at {self.address} is not a YARN ResourceManager (it has no /ws/v1/cluster/info)."
                 + (self.http.instead(self.address) or _PORT_HINT),
                 address=self.address,
                 action=action,
@@ -79,7 +79,7 @@ class ResourceManager:
 
     def new_application(self) -> NewApplication:
         """A new application id. Nothing exists with it before the submission."""
-        action = "ask for an application id"
+        action = "get an application id"
         try:
             response = self.http.request(
                 "POST", "/ws/v1/cluster/apps/new-application", action=action, idempotent=True, headers=_JSON
@@ -146,7 +146,7 @@ class ResourceManager:
         return self.http.policy(retry).call(lambda: self._app(app_id), idempotent=True)
 
     def _app(self, app_id: str) -> ApplicationReport:
-        action = f"ask for {app_id}"
+        action = f"get the report of {app_id}"
         for again in (False, True):
             try:
                 reply = self.http.get_json(
@@ -168,7 +168,7 @@ class ResourceManager:
 
     def pending(self, app_id: str) -> list[dict[str, Any]]:
         """The containers that an application has requested and not received (`resourceRequests` for any node)."""
-        reply = self.http.get_json(f"/ws/v1/cluster/apps/{app_id}", action=f"ask what {app_id} waits for")
+        reply = self.http.get_json(f"/ws/v1/cluster/apps/{app_id}", action=f"get the pending requests of {app_id}")
         return [dict(row) for row in rows(reply, "app", "resourceRequests") if row.get("resourceName") == "*"]
 
     def apps(
@@ -218,13 +218,13 @@ class ResourceManager:
             app_id: the application.
             reason: YARN puts it into the application's diagnostics; control characters become spaces.
         """
-        words = " ".join(reason.split())[:_MAX_REASON]
+        diagnostics = " ".join(reason.split())[:_MAX_REASON]
         try:
             self.http.request(
                 "PUT",
                 f"/ws/v1/cluster/apps/{app_id}/state",
                 action=f"kill {app_id}",
-                body={"state": "KILLED", **({"diagnostics": words} if words else {})},
+                body={"state": "KILLED", **({"diagnostics": diagnostics} if diagnostics else {})},
                 expect=(200, 202),
             )
         except RequestRefused as error:
@@ -259,7 +259,7 @@ class ResourceManager:
 
     def lifetime(self, app_id: str) -> str:
         """The time at which YARN ends the application, in YARN's notation; UNLIMITED when there is none."""
-        action = f"ask for the lifetime of {app_id}"
+        action = f"get the lifetime of {app_id}"
         reply = self.http.get_json(f"/ws/v1/cluster/apps/{app_id}/timeouts/LIFETIME", action=action)
         return str((reply.get("timeout") or reply).get("expiryTime") or UNLIMITED)
 
@@ -276,19 +276,19 @@ class ResourceManager:
 
     def queues(self) -> list[Queue]:
         """All queues of the Capacity or Fair Scheduler; empty for schedulers without queues (FIFO)."""
-        reply = self.http.get_json("/ws/v1/cluster/scheduler", action="ask for the scheduler's queues")
+        reply = self.http.get_json("/ws/v1/cluster/scheduler", action="get the scheduler's queues")
         info = _scheduler(reply)
         fair = _type(info) == "fairScheduler"
         return [_queue(path, fair, row) for path, _parent, row in queue_tree(info)]
 
     def queue_headroom(self) -> list[QueueHeadroom]:
         """The free resources of every queue; empty for schedulers without queues (FIFO)."""
-        reply = self.http.get_json("/ws/v1/cluster/scheduler", action="ask for the scheduler's queues")
+        reply = self.http.get_json("/ws/v1/cluster/scheduler", action="get the scheduler's queues")
         return headroom_of(_scheduler(reply))
 
     def totals(self) -> ClusterTotals:
         """The resources of all active nodes together."""
-        found = self.http.get_json("/ws/v1/cluster/metrics", action="ask for the cluster's size")["clusterMetrics"]
+        found = self.http.get_json("/ws/v1/cluster/metrics", action="get the cluster's size")["clusterMetrics"]
         return ClusterTotals(int(found["totalMB"]), int(found["totalVirtualCores"]), int(found["activeNodes"]))
 
     def nodes(self, states: Iterable[str] = ()) -> list[Node]:
@@ -299,7 +299,7 @@ class ResourceManager:
 
     def node_labels(self) -> list[str]:
         """The cluster's node labels; empty when node labels are not enabled."""
-        reply = self.http.get_json("/ws/v1/cluster/get-node-labels", action="ask for the node labels")
+        reply = self.http.get_json("/ws/v1/cluster/get-node-labels", action="get the node labels")
         return [str(row["name"]) for row in rows(reply, "nodeLabelInfo")]
 
     def attempts(self, app_id: str) -> list[dict[str, Any]]:

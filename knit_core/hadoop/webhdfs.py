@@ -75,16 +75,16 @@ class WebHdfs:
     def status(self, path: str) -> FileStatus | None:
         """Status of `path`; None when it does not exist."""
 
-        def ask() -> FileStatus | None:
+        def call() -> FileStatus | None:
             found = _unless_missing(lambda: self.client.status(path))
             return None if found is None else _status(path, found)
 
-        return self._call(f"look at {path}", ask)
+        return self._call(f"get the status of {path}", call)
 
     def list(self, path: str) -> list[FileStatus]:
         """Entries of a folder; empty when it does not exist."""
 
-        def ask() -> list[FileStatus]:
+        def call() -> list[FileStatus]:
             reply = _unless_missing(lambda: self.session.operate("GET", path, op="LISTSTATUS"))
             if reply is None:
                 return []
@@ -93,7 +93,7 @@ class WebHdfs:
                 raise HdfsError(f"{path} is not a folder")
             return [_status(posixpath.join(path, str(row["pathSuffix"])), row) for row in entries]
 
-        return self._call(f"list {path}", ask)
+        return self._call(f"list {path}", call)
 
     def mkdirs(self, path: str, permission: str = "700") -> None:
         """Make a folder and its parents; an existing one keeps its permission."""
@@ -317,7 +317,7 @@ class WebHdfs:
             NotFound: the source, or the folder of the target, does not exist.
         """
 
-        def ask() -> bool:
+        def call() -> bool:
             if self._rename(source, target):
                 return True
             taken = self._exists(target)
@@ -331,7 +331,7 @@ class WebHdfs:
                 raise HdfsError(f"{posixpath.dirname(target)} is not there", exception=_NOT_THERE)
             raise HdfsError(f"{source} was not moved to {target}", exception="RetriableException")
 
-        return self._call(f"rename {source} to {target}", ask)
+        return self._call(f"rename {source} to {target}", call)
 
     def rename_once(self, source: str, target: str) -> bool:
         """Rename to a free name by one request, which is never repeated; the boolean of the reply.
@@ -350,8 +350,8 @@ class WebHdfs:
 
     def home(self) -> str:
         """The user's home folder, as the NameNode names it."""
-        # A client keeps the answer; a new one asks.
-        return str(self._call("ask for the home folder", lambda: self._new_client().resolve(".")))
+        # A client caches the home folder; a new one requests it.
+        return str(self._call("get the home folder", lambda: self._new_client().resolve(".")))
 
     def _new_client(self) -> Client:
         # The session sets the time-outs: they may change.
@@ -365,20 +365,20 @@ class WebHdfs:
         with contextlib.suppress(KnitError):
             self._once(f"delete {path}", lambda: self.client.delete(path))
 
-    def _call(self, action: str, ask: Callable[[], T]) -> T:
-        return self.retry.call(lambda: self._once(action, ask), idempotent=True)
+    def _call(self, action: str, call: Callable[[], T]) -> T:
+        return self.retry.call(lambda: self._once(action, call), idempotent=True)
 
-    def _once(self, action: str, ask: Callable[[], T]) -> T:
+    def _once(self, action: str, call: Callable[[], T]) -> T:
         try:
-            return ask()
+            return call()
         except (HdfsError, requests.RequestException, KeyError, TypeError) as error:
             raise webhdfs_error(self.http, error, action) from None
 
 
-def _unless_missing(ask: Callable[[], T]) -> T | None:
+def _unless_missing(call: Callable[[], T]) -> T | None:
     """The answer; None when HDFS has no such file."""
     try:
-        return ask()
+        return call()
     except HdfsError as error:
         if error.exception == _NOT_THERE:
             return None

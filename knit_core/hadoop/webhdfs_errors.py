@@ -36,7 +36,7 @@ def webhdfs_error(http: HttpService, error: Exception, action: str) -> KnitError
     if isinstance(error, (requests.exceptions.JSONDecodeError, KeyError, TypeError)):
         hint = http.instead(http.address) or " Is this address really the NameNode's web address?"
         return UnexpectedReply(
-            f"{action}: what answers at {http.address} does not speak WebHDFS.{hint}",
+            f"{action}: the server at {http.address} does not serve WebHDFS.{hint}",
             address=http.address,
             action=action,
         )

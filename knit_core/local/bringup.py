@@ -27,13 +27,13 @@ class BringUp:
 
     Attributes:
         record: what to start.
-        say: called with a line about what is being waited for.
+        report: called with a line about what is being waited for.
         names: the daemons to start; none of them is running.
         started: the processes started so far, by daemon.
     """
 
     record: Record
-    say: Callable[[str], None]
+    report: Callable[[str], None]
     names: Sequence[str]
     started: dict[str, ProcessRecord] = field(default_factory=dict)
 
@@ -86,7 +86,7 @@ class BringUp:
     def _format(self, deadline: float) -> None:
         """Make an empty file system, after removing the files of an interrupted attempt."""
         setup = self.record.setup
-        self.say("making an empty HDFS")
+        self.report("making an empty HDFS")
         name, folder = daemons.NAMENODE, setup.state / "hdfs"
         shutil.rmtree(folder / "name", ignore_errors=True)
         command = daemons.command(name, setup, self.record.java, os.environ, ("-format", "-nonInteractive", "-force"))
@@ -109,7 +109,7 @@ class BringUp:
             waiting = [name for name in waiting if problems[name]]
             if not waiting:
                 return
-            self.say("waiting for " + " · ".join(waiting))
+            self.report("waiting for " + " · ".join(waiting))
             if time.monotonic() > deadline:
                 raise DaemonFailed(
                     "\n".join(self._failure(name, f"{problems[name]} at the end of the time limit") for name in waiting)

@@ -91,15 +91,15 @@ class LocalCluster:
             DaemonFailed: a daemon did not start; the daemons that this call started are stopped.
             LocalClusterError: the cluster runs with other settings, or an argument is invalid.
         """
-        say = progress or (lambda step: None)
+        report = progress or (lambda step: None)
         check_arguments(nodes, queues)
-        with self._locked(say):
-            record = plan(self.state_dir, self._living(), nodes, recovery, settings, queues, say)
+        with self._locked(report):
+            record = plan(self.state_dir, self._living(), nodes, recovery, settings, queues, report)
             missing = [name for name in daemons.daemon_names(record.setup.nodes) if not self._alive(name)]
             fresh = not self._living()
             begun = time.monotonic()
             try:
-                self._bring_up(record, missing, begun + timeout, say)
+                self._bring_up(record, missing, begun + timeout, report)
             except DaemonFailed as error:
                 if not (fresh and _port_was_taken(str(error))):
                     raise
@@ -108,11 +108,11 @@ class LocalCluster:
                 record = replace(
                     record, setup=replace(setup, ports=ports.choose(setup.nodes, {}, prefer_well_known=False))
                 )
-                self._bring_up(record, missing, begun + timeout, say)
+                self._bring_up(record, missing, begun + timeout, report)
             status = self.status()
             took = f"ready in {time.monotonic() - begun:.0f} s" if missing else "was running already"
             parts = " · ".join(f"{daemon.name} {daemon.port}" for daemon in status.daemons)
-            say(Step("daemons", f"{parts}      {took}", done=True))
+            report(Step("daemons", f"{parts}      {took}", done=True))
             return status
 
     def down(self, delete: bool = False, progress: Progress | None = None) -> int:
@@ -125,11 +125,11 @@ class LocalCluster:
         Returns:
             The number of daemons that were running.
         """
-        say = progress or (lambda step: None)
+        report = progress or (lambda step: None)
         if not self.state_dir.exists():
             return 0
-        with self._locked(say):
-            count = self._stop(self._names(), say, grace=0.0 if delete else GRACE)  # no data is kept
+        with self._locked(report):
+            count = self._stop(self._names(), report, grace=0.0 if delete else GRACE)  # no data is kept
             if delete:
                 bringup.remove(self.state_dir)
             return count
@@ -148,23 +148,23 @@ class LocalCluster:
             NotRunning: the cluster is not up, or has no such daemon.
             DaemonFailed: as for `up`.
         """
-        say = progress or (lambda step: None)
-        with self._locked(say):
+        report = progress or (lambda step: None)
+        with self._locked(report):
             if not self._living():
                 raise NotRunning(f"No cluster is running in {self.state_dir}. Start it: knit local up")
             record = self._record()
             names = [self._checked_name(name) for name in only] or daemons.daemon_names(record.setup.nodes)
             begun = time.monotonic()
-            self._stop(names, say)
+            self._stop(names, report)
             try:
-                self._bring_up(record, names, begun + timeout, say)
+                self._bring_up(record, names, begun + timeout, report)
             except DaemonFailed as error:
                 if not _port_was_taken(str(error)):
                     raise
                 self._bring_up(
-                    record, names, begun + timeout, say
+                    record, names, begun + timeout, report
                 )  # with the same ports: the other daemons are configured with them
-            say(Step("daemons", f"{' · '.join(names)} restarted in {time.monotonic() - begun:.0f} s", done=True))
+            report(Step("daemons", f"{' · '.join(names)} restarted in {time.monotonic() - begun:.0f} s", done=True))
             return self.status()
 
     def kill(self, daemon: str) -> None:
@@ -228,13 +228,13 @@ class LocalCluster:
 
     # -- private -----------------------------------------------------------------------------------------------------
 
-    def _locked(self, say: Progress) -> AbstractContextManager[None]:
+    def _locked(self, report: Progress) -> AbstractContextManager[None]:
         return locked(
             self.state_dir.with_name(f".{self.state_dir.name}.lock"),
-            lambda owner: say(Step("wait", f"waiting for process {owner}, which is changing this cluster")),
+            lambda owner: report(Step("wait", f"waiting for process {owner}, which is changing this cluster")),
         )
 
-    def _bring_up(self, record: Record, names: Sequence[str], deadline: float, say: Progress) -> None:
+    def _bring_up(self, record: Record, names: Sequence[str], deadline: float, report: Progress) -> None:
         lacking = [a for a in map(ports.node_address, range(1, record.setup.nodes + 1)) if not ports.has_address(a)]
         if lacking:
             raise LocalClusterError(
@@ -250,7 +250,7 @@ class LocalCluster:
         ports.wait_free(needed, min(deadline, time.monotonic() + 10))
         bringup.prepare(record)
         also = [name for name in self._living() if name not in names]
-        attempt = bringup.BringUp(record, lambda text: say(Step("daemons", text)), names)
+        attempt = bringup.BringUp(record, lambda text: report(Step("daemons", text)), names)
         attempt.start(also, deadline)
         try:
             bringup.make_folders(record)
@@ -258,12 +258,12 @@ class LocalCluster:
             attempt.stop()
             raise
 
-    def _stop(self, names: Sequence[str], say: Progress, grace: float = GRACE) -> int:
+    def _stop(self, names: Sequence[str], report: Progress, grace: float = GRACE) -> int:
         """End daemons. Containers of an ended NodeManager run in sessions of their own and are ended too."""
         found = {name: ProcessRecord.read(daemons.pid_file(self.state_dir, name)) for name in names}
         living = {name: record for name, record in found.items() if record and record.alive}
         if living:
-            say(Step("stop", "stopping " + " · ".join(living)))
+            report(Step("stop", "stopping " + " · ".join(living)))
         processes.end(living.values(), grace)
         local_dirs = [
             str(configuration_files.node_dir(self.state_dir, daemons.node_number(name)) / "local")

@@ -37,7 +37,7 @@ COPY_GOAL = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-depende
 REPOSITORY_VARIABLE = "KNIT_MAVEN_REPOSITORY"
 LIST = "jars.json"
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -75,12 +75,12 @@ def installed(root: Path) -> Jars | None:
     return Jars(root / "lib", len(sizes), sum(sizes.values()))
 
 
-def obtain(root: Path, say: Say = lambda text: None, modules: Sequence[str] = MODULES) -> Jars:
+def obtain(root: Path, report: Report = lambda text: None, modules: Sequence[str] = MODULES) -> Jars:
     """The jars in `root`, fetched when they are missing.
 
     Args:
         root: the folder that all clusters share (`paths.jars_root()`).
-        say: called with a line about the present step.
+        report: called with a line about the present step.
         modules: Hadoop's modules; their dependencies are fetched, too.
 
     Raises:
@@ -92,13 +92,13 @@ def obtain(root: Path, say: Say = lambda text: None, modules: Sequence[str] = MO
     root.parent.mkdir(parents=True, exist_ok=True)
     with locked(
         root.with_name(f".{root.name}.lock"),
-        lambda owner: say(f"process {owner} is fetching Hadoop's jars"),
+        lambda owner: report(f"process {owner} is fetching Hadoop's jars"),
     ):
         found = installed(root)
         if found:
             return found
         with tempfile.TemporaryDirectory(prefix=f".{root.name}.", dir=root.parent) as scratch:
-            _fetch(Path(scratch), say, modules)
+            _fetch(Path(scratch), report, modules)
             shutil.rmtree(root, ignore_errors=True)
             (Path(scratch) / "complete").rename(root)
     found = installed(root)
@@ -107,16 +107,16 @@ def obtain(root: Path, say: Say = lambda text: None, modules: Sequence[str] = MO
     return Jars(found.folder, found.count, found.size, fresh=True)
 
 
-def _fetch(scratch: Path, say: Say, modules: Sequence[str]) -> None:
+def _fetch(scratch: Path, report: Report, modules: Sequence[str]) -> None:
     """Write the jars and their list to `scratch/complete`."""
     lib = scratch / "complete" / "lib"
     lib.mkdir(parents=True)
     maven = shutil.which("mvn")
     if maven:
-        _with_maven(maven, scratch, lib, say, modules)
+        _with_maven(maven, scratch, lib, report, modules)
     else:
-        _with_jgo(scratch, lib, say, modules)
-    say("checking the jars")
+        _with_jgo(scratch, lib, report, modules)
+    report("checking the jars")
     sizes = verify(lib, modules)
     (scratch / "complete" / LIST).write_text(json.dumps({"hadoop": HADOOP_VERSION, "jars": sizes}, indent=0) + "\n")
     (scratch / "complete").chmod(0o755)
@@ -148,11 +148,11 @@ def _is_intact(jar: Path) -> bool:
         return False
 
 
-def _with_maven(maven: str, scratch: Path, lib: Path, say: Say, modules: Sequence[str]) -> None:
+def _with_maven(maven: str, scratch: Path, lib: Path, report: Report, modules: Sequence[str]) -> None:
     (scratch / "pom.xml").write_text(pom(modules))
     command = [maven, "-B", "-ntp", "--strict-checksums", "-f", str(scratch / "pom.xml"), COPY_GOAL,
                "-DincludeScope=runtime", f"-DoutputDirectory={lib}"]  # fmt: skip
-    say("asking Maven for the jars")
+    report("fetching the jars with Maven")
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=scratch
     ) as process:
@@ -161,7 +161,7 @@ def _with_maven(maven: str, scratch: Path, lib: Path, say: Say, modules: Sequenc
             for line in process.stdout or ():
                 lines.append(line.rstrip())
                 if ".jar" in line and "Copying" in line:
-                    say(f"{sum('Copying' in seen for seen in lines)} jars so far")
+                    report(f"{sum('Copying' in seen for seen in lines)} jars so far")
         except BaseException:
             process.kill()
             raise
@@ -173,7 +173,7 @@ def _with_maven(maven: str, scratch: Path, lib: Path, say: Say, modules: Sequenc
         )
 
 
-def _with_jgo(scratch: Path, lib: Path, say: Say, modules: Sequence[str]) -> None:
+def _with_jgo(scratch: Path, lib: Path, report: Report, modules: Sequence[str]) -> None:
     try:
         from jgo.maven import MavenContext
     except ImportError as error:
@@ -186,7 +186,7 @@ def _with_jgo(scratch: Path, lib: Path, say: Say, modules: Sequence[str]) -> Non
     context = MavenContext(
         repo_cache=scratch / "cache", remote_repos={"central": mirror.rstrip("/")} if mirror else None, timeout=60
     )
-    say("resolving the coordinates")
+    report("resolving the coordinates")
     try:
         wanted = [context.create_dependency(_coordinate(f"{GROUP}:{name}:{HADOOP_VERSION}!")) for name in modules]
         inputs, others = context.resolver.resolve(wanted)
@@ -194,7 +194,7 @@ def _with_jgo(scratch: Path, lib: Path, say: Say, modules: Sequence[str]) -> Non
         with ThreadPoolExecutor(8) as pool:
             for number, path in enumerate(pool.map(lambda artifact: artifact.resolve(), chosen), 1):
                 shutil.move(path, lib / path.name)
-                say(f"{number} of {len(chosen)} jars")
+                report(f"{number} of {len(chosen)} jars")
     except Exception as error:
         # jgo raises errors of requests, RuntimeError for a missing artifact, and parse errors of its own.
         raise JarsUnavailable(

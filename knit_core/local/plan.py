@@ -26,7 +26,7 @@ def plan(
     recovery: bool | None,
     settings: Mapping[str, str] | None,
     queues: Sequence[str] | None,
-    say: Callable[[Step], None],
+    report: Callable[[Step], None],
 ) -> Record:
     """The cluster to bring up: the arguments; for those not given, the values of the running cluster or the defaults.
 
@@ -34,7 +34,7 @@ def plan(
         state_dir: the cluster's folder.
         living: names of the daemons that run.
         nodes, recovery, settings, queues: as of `LocalCluster.up`.
-        say: called with each step.
+        report: called with each step.
 
     Raises:
         NoJava, JarsUnavailable: what the daemons need is missing and cannot be fetched.
@@ -59,10 +59,10 @@ def plan(
         java, found = previous.java, jars.Jars(old.jars, 0, 0)
     else:
         java = find_java()
-        say(Step("java", f"{java.version} (from {java.source})", done=True))
-        found = jars.obtain(jars_root(), lambda text: say(Step("hadoop", f"{HADOOP_VERSION}, {text}")))
+        report(Step("java", f"{java.version} (from {java.source})", done=True))
+        found = jars.obtain(jars_root(), lambda text: report(Step("hadoop", f"{HADOOP_VERSION}, {text}")))
         once = "downloaded now" if found.fresh else "downloaded once"
-        say(Step("hadoop", f"{HADOOP_VERSION}, {found.count} jars, {found.size / 1e6:.0f} MB ({once})", done=True))
+        report(Step("hadoop", f"{HADOOP_VERSION}, {found.count} jars, {found.size / 1e6:.0f} MB ({once})", done=True))
         asked = Setup(
             state=state_dir,
             jars=found.folder,

@@ -135,7 +135,7 @@ def test_success_without_an_answer_is_none(
         lambda: hdfs.status("/x"), lambda: hdfs.list("/x"), lambda: hdfs.mkdirs("/x"), lambda: hdfs.delete("/x"),
         lambda: hdfs.rename_new("/x", "/y"), hdfs.home, lambda: hdfs.publish("/x", b"x"),
     ):  # fmt: skip
-        with pytest.raises(UnexpectedReply, match="does not speak WebHDFS"):
+        with pytest.raises(UnexpectedReply, match="does not serve WebHDFS"):
             call()
 
 
