@@ -238,6 +238,7 @@ class Config:
 
 
 def is_secret(name: str, value: str) -> bool:
+    """Whether the value of a setting must not be shown as it is."""
     return name in SECRET or (name == "proxy" and "@" in value)
 
 

@@ -30,10 +30,7 @@ _FIRST_PAUSE = 0.1  # seconds between two rounds over all routes, doubled each t
 _MAX_PAUSE, _MAX_LATE_PAUSE = 0.5, 2.0  # its maximum within the first `_EARLY` seconds, and afterwards
 _EARLY = 30.0
 _DEMOTED, _MAX_DEMOTED = 0.5, 15.0  # seconds for which a route comes last after a failure, doubled each time
-_SLOW_DEMOTED, _MAX_SLOW_DEMOTED = (
-    15.0,
-    300.0,
-)  # the same after a time-out of connecting, which costs `_CONNECT` seconds
+_SLOW_DEMOTED, _MAX_SLOW_DEMOTED = 15.0, 300.0  # the same after a time-out of connecting (`_CONNECT` seconds)
 _FIRST_CONTACT = 5.0  # seconds of retries for an address that was never reached: most likely no route leads there
 
 
@@ -130,10 +127,10 @@ class ApplicationMasterClient:
         The report is fetched before the other known routes are tried: the proxy is slow to fail when a node is gone.
         """
         tried: list[str] = []
-        for ask in (False, True) if use_known and self._routes else (True,):
-            if ask and self._update_routes(stages):
+        for update in (False, True) if use_known and self._routes else (True,):
+            if update and self._update_routes(stages):
                 tried = []
-            for route in self._ordered()[: None if ask else 1]:
+            for route in self._ordered()[: None if update else 1]:
                 if route in tried:
                     continue
                 tried.append(route)
@@ -156,7 +153,7 @@ class ApplicationMasterClient:
             return sorted(self._routes, key=lambda route: self._failed.get(route, (now, 0.0))[0] > now)
 
     def _demote(self, route: str, error: Exception) -> None:
-        """Put a route last for a limited time, so that the direct one, which puts no load on the ResourceManager, is used again."""
+        """Put a route last for a limited time. The direct route is tried again, as it puts no load on the ResourceManager."""
         slow = isinstance(error, requests.ConnectTimeout)
         first, longest = (_SLOW_DEMOTED, _MAX_SLOW_DEMOTED) if slow else (_DEMOTED, _MAX_DEMOTED)
         with self._lock:
