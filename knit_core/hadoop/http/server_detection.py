@@ -72,9 +72,8 @@ def _start_of_body(response: requests.Response) -> str:
     An RPC port sends no length and resets the connection, which loses unread bytes: its body is read byte by byte.
     """
     data, fields = b"", response.headers
-    size, limit = (
-        (_MAX_BODY, _MAX_BODY) if "Content-Length" in fields or "Transfer-Encoding" in fields else (1, _MAX_RPC_BODY)
-    )
+    has_length = "Content-Length" in fields or "Transfer-Encoding" in fields
+    size, limit = (_MAX_BODY, _MAX_BODY) if has_length else (1, _MAX_RPC_BODY)
     with contextlib.suppress(urllib3.exceptions.HTTPError, OSError):
         while len(data) < limit and (chunk := response.raw.read(size, decode_content=True)):
             data += chunk
