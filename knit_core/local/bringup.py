@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from knit_core.local import configuration_files, daemons, rest
+from knit_core.local import class_archive, configuration_files, daemons, rest
 from knit_core.local.errors import DaemonFailed, LocalClusterError
 from knit_core.local.processes import ProcessRecord, end, exit_code, spawn, sweep, write_text
 from knit_core.local.records import Record
@@ -56,8 +56,10 @@ class BringUp:
                 self._format(deadline)
                 self._spawn(daemons.NAMENODE)
             self.wait([*self.names, *also], deadline)
-        except BaseException:
+        except BaseException as error:
             self.stop()
+            if isinstance(error, DaemonFailed):
+                class_archive.discard(self.record.setup, self.record.java)
             raise
 
     def stop(self) -> None:
@@ -75,7 +77,8 @@ class BringUp:
         for path in (daemons.log_file(setup.state, name), daemons.out_file(setup.state, name)):
             with contextlib.suppress(FileNotFoundError):
                 path.replace(path.with_name(path.name + ".previous"))
-        command = daemons.command(name, setup, self.record.java, os.environ)
+        java = self.record.java
+        command = daemons.command(name, setup, java, os.environ, jvm_options=class_archive.options(name, setup, java))
         record = spawn(command.argv, daemons.out_file(setup.state, name), command.env, setup.state)
         self.started[name] = record
         record.write(daemons.pid_file(setup.state, name))
@@ -134,6 +137,7 @@ def prepare(record: Record) -> None:
         path = setup.conf_dir / name
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, text)
+    class_archive.prepare(setup, record.java)
     write_text(setup.state / "run" / "hosts", configuration_files.hosts_file(setup, socket.gethostname()))
     for script, text in configuration_files.scripts(setup, record.java.binary).items():
         path = setup.state / "bin" / script

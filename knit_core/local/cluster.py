@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
-from knit_core.local import bringup, configuration_files, daemons, ports, processes
+from knit_core.local import bringup, class_archive, configuration_files, daemons, ports, processes
 from knit_core.local.configuration_files import Setup
 from knit_core.local.errors import DaemonFailed, LocalClusterError, NotRunning
 from knit_core.local.locks import locked
@@ -257,6 +257,7 @@ class LocalCluster:
         except BaseException:
             attempt.stop()
             raise
+        class_archive.write_in_background(record)
 
     def _stop(self, names: Sequence[str], report: Progress, grace: float = GRACE) -> int:
         """End daemons. Containers of an ended NodeManager run in sessions of their own and are ended too."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,7 +90,14 @@ def environment(setup: Setup, java: Java, outer: Mapping[str, str]) -> dict[str,
     }
 
 
-def command(name: str, setup: Setup, java: Java, outer: Mapping[str, str], arguments: tuple[str, ...] = ()) -> Command:
+def command(
+    name: str,
+    setup: Setup,
+    java: Java,
+    outer: Mapping[str, str],
+    arguments: tuple[str, ...] = (),
+    jvm_options: Sequence[str] = (),
+) -> Command:
     """The command that starts daemon `name`."""
     role = kind(name)
     properties = dict(EAGER)
@@ -102,6 +109,7 @@ def command(name: str, setup: Setup, java: Java, outer: Mapping[str, str], argum
         f"{PROCESS_MARK}{name}",
         f"-Xmx{HEAP[role]}m",
         *JVM_OPTIONS,
+        *jvm_options,
         f"-Djava.io.tmpdir={setup.state / 'tmp'}",
         f"-Djdk.net.hosts.file={setup.state / 'run' / 'hosts'}",
         f"-Dlog4j.configuration=file:{setup.conf_dir / 'daemon-log4j.properties'}",

@@ -131,9 +131,9 @@ def end(records: Iterable[ProcessRecord], grace: float, poll: float = 0.05) -> l
 def _wait_gone(records: list[ProcessRecord], seconds: float, poll: float) -> list[ProcessRecord]:
     deadline = time.monotonic() + seconds
     while True:
-        for record in records:
+        before, records = records, [record for record in records if record.alive]
+        for record in before:  # after the look: what ends between the two is reaped in the next round
             reap(record.pid)
-        records = [record for record in records if record.alive]
         if not records or time.monotonic() >= deadline:
             return records
         time.sleep(poll)

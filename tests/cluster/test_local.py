@@ -108,7 +108,7 @@ def own(state: Path) -> LocalCluster:
 
 
 def test_two_at_once_start_one_cluster(own: LocalCluster):
-    java = [text for text in leftovers(own.state_dir) if "-Dknit.local=" in text]
+    java = [text for text in leftovers(own.state_dir) if "-Dproc_" in text]
     assert len(java) == 4, java
 
 
