@@ -1,6 +1,7 @@
-"""Application: a handle on one launched application. An id, a cluster and calls; everything is asked afresh.
+"""Application: a handle on one application. It has no state but the id; every call sends requests.
 
-One file above 400 lines, because one class is what its users have in hands; most of the lines are its documentation.
+More than 400 lines, because they are one class: editors and `help(Application)` show all signatures and docstrings. Most lines
+are documentation.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from knit_core.preflight import queue_problems
 if TYPE_CHECKING:
     from knit_core.logs import LogCursor, LogFile, LogLine, LogWatch
 
-_SHORTEST = 1.0  # seconds
+_MIN_RETRY = 1.0  # seconds
 
 
 class Application:
@@ -59,29 +60,29 @@ class Application:
         return f"Application({self.id!r})"
 
     def _repr_html_(self) -> str:
-        """Nothing is asked: a notebook that is opened again must not wait for a cluster."""
+        """Sends no request: opening a notebook must not wait for a cluster."""
         return html_facts(
             "Application", {"id": self.id, "cluster": self.cluster.config.settings["resourcemanager"].value}
         )
 
-    # -- what is it doing --------------------------------------------------
+    # -- state ----------------------------------------------------------
 
     def report(self) -> ApplicationReport:
-        """What the ResourceManager says now.
+        """The ResourceManager's report.
 
         Raises:
-            ApplicationNotFound: it has forgotten it (`result` may still know how it ended).
+            ApplicationNotFound: it has no record of the application (`result` may still be available).
         """
         return self.cluster.resourcemanager.app(self.id)
 
     def containers(self, *, retry_timeout: float | None = None) -> list[Container]:
-        """All its containers: live from the ApplicationMaster, after the end from the result.
+        """All its containers: from the ApplicationMaster while it runs, from the result after the end.
 
         Args:
-            retry_timeout: seconds for an ApplicationMaster that is being restarted to come back; None: the client's.
+            retry_timeout: seconds to wait for an ApplicationMaster that restarts; None: the client's.
 
         Raises:
-            MasterUnreachable: it does not run (yet), and there is no result.
+            MasterUnreachable: it does not run, and there is no result.
         """
         try:
             rows = self.master.get("/containers", retry_timeout=retry_timeout)["containers"]
@@ -93,15 +94,15 @@ class Application:
             return Rows(result.containers)
 
     def details(self) -> dict[str, Any]:
-        """The ApplicationMaster's own view (`GET /api/v1/application`)."""
+        """The ApplicationMaster's state (`GET /api/v1/application`)."""
         found: dict[str, Any] = self.master.get("/application")
         return found
 
     def services(self) -> dict[str, ServiceStatus]:
-        """Its services by name, as its ApplicationMaster counts them.
+        """Its services by name, from its ApplicationMaster.
 
         Raises:
-            MasterUnreachable: it does not run (yet, or any more).
+            MasterUnreachable: it does not run.
         """
         return {name: ServiceStatus.parse(name, row) for name, row in self.details()["services"].items()}
 
@@ -111,11 +112,11 @@ class Application:
         return {name: f"{base}/pages/{name}{row['path']}" for name, row in self.details()["pages"].items()}
 
     def events(self, *, after: int = 0, follow: bool = False) -> Iterator[Event]:
-        """What happened, oldest first; after its end what `result.json` keeps of it.
+        """Its events, oldest first; after its end those in `result.json`.
 
         Args:
             after: only events with a greater number.
-            follow: go on with those to come, until it ends.
+            follow: wait for further events until it ends.
 
         Raises:
             MasterUnreachable: it has not started yet.
@@ -137,7 +138,7 @@ class Application:
             after = found["next"]
 
     def values(self) -> dict[str, dict[int, Any]]:
-        """What containers have returned so far, by service and rank."""
+        """The values that containers have returned so far, by service and rank."""
         try:
             found = self.master.get("/result")["results"]
         except MasterUnreachable:
@@ -160,45 +161,45 @@ class Application:
         """Wait for the end.
 
         Args:
-            timeout: seconds, or a text such as "1 h"; None: as long as it takes.
-            poll: seconds between looks.
+            timeout: seconds, or a text such as "1 h"; None: no limit.
+            poll: seconds between two reports.
             on_report: called with every report.
-            check: raise when it did not succeed; otherwise the result is returned whatever it is.
+            check: raise an error when it did not succeed; False: return every result.
 
         Raises:
-            ApplicationFailed, ApplicationKilled, ApplicationLost: it ended otherwise than well.
-            WaitTimeout: the time is over; the application goes on.
+            ApplicationFailed, ApplicationKilled, ApplicationLost: it ended without success.
+            WaitTimeout: the timeout has passed; the application continues.
         """
         waiter, clock = self._waiter(timeout, poll), self.cluster.clock
         report = drive(waiter, self.report, on_report, clock=clock)
-        # the NameNode may be away just now: that is forgiven as long as the ResourceManager's faults are
+        # faults of the NameNode are waited out as long as those of the ResourceManager
         left = math.inf if waiter.deadline is None else waiter.deadline - (clock.monotonic() - waiter.started)
-        reading = RetryPolicy(max(_SHORTEST, min(waiter.retry_timeout, left)), clock=clock)
-        result = lifecycle.final_result(self.cluster, self.id, report, reading)
+        retry = RetryPolicy(max(_MIN_RETRY, min(waiter.retry_timeout, left)), clock=clock)
+        result = lifecycle.final_result(self.cluster, self.id, report, retry)
         return result.raise_for_outcome() if check else result
 
     def wait_until(
         self, condition: Callable[[ApplicationReport], bool], timeout: float | str | None = 60.0
     ) -> ApplicationReport:
-        """Wait until `condition` holds for a report, or it ended; the report.
+        """Wait until `condition` holds for a report or it has ended; the report.
 
         Args:
-            condition: gets each report.
-            timeout: seconds, or a text such as "1 h"; None: as long as it takes.
+            condition: called with each report.
+            timeout: seconds, or a text such as "1 h"; None: no limit.
 
         Raises:
-            WaitTimeout: the time is over.
-            ApplicationNotFound: the ResourceManager has forgotten it.
+            WaitTimeout: the timeout has passed.
+            ApplicationNotFound: the ResourceManager has no record of it.
         """
         limit = None if timeout is None else seconds(timeout)
         return lifecycle.wait_until(self.cluster, self.id, condition, limit, self.report)
 
     def wait_until_ready(self, *services: str, timeout: float | str = 300.0) -> dict[str, ServiceStatus]:
-        """Wait until services (default: all) are ready or have succeeded; all services as they are then.
+        """Wait until services (default: all) are ready or have succeeded; all services.
 
         Raises:
-            WaitTimeout: the time is over.
-            ApplicationFailed, …: it ended before that.
+            WaitTimeout: the timeout has passed.
+            ApplicationFailed, …: it has ended.
         """
         deadline = self.cluster.clock.monotonic() + seconds(timeout)
         self.wait_until(lambda report: report.state is State.RUNNING, timeout)
@@ -213,7 +214,7 @@ class Application:
                 after = self.master.get("/events", {"after": str(after), "wait": str(int(left))}, left)["next"]
                 waiter.faulty_since = None
             except KnitError as error:
-                self._bear(error, waiter)
+                self._wait_after_fault(error, waiter)
                 if isinstance(error, MasterUnreachable):
                     raise
             if self.cluster.clock.monotonic() > deadline:
@@ -221,11 +222,11 @@ class Application:
                 raise WaitTimeout(f"{self.id}: not all services were ready within {timeout}: {states}")
 
     def wait_for_containers(self, count: int | None = None, timeout: float | str = 120.0) -> list[Container]:
-        """Wait until `count` containers (default: all that were asked for) run or have run; the containers.
+        """Wait until `count` containers (default: all requested ones) have started; the containers.
 
         Raises:
-            WaitTimeout: the time is over.
-            ApplicationFailed, …: it ended before that.
+            WaitTimeout: the timeout has passed.
+            ApplicationFailed, …: it has ended.
         """
         deadline = self.cluster.clock.monotonic() + seconds(timeout)
         self.wait_until(lambda report: report.state is State.RUNNING, timeout)
@@ -233,24 +234,24 @@ class Application:
         while True:
             try:
                 rows = self.containers()
-                begun = [c for c in rows if c.started_at]
-                if rows and len(begun) >= (len({c.id for c in rows}) if count is None else count):
+                started = [c for c in rows if c.started_at]
+                if rows and len(started) >= (len({c.id for c in rows}) if count is None else count):
                     return rows
                 waiter.faulty_since = None
             except KnitError as error:
-                self._bear(error, waiter)
+                self._wait_after_fault(error, waiter)
             if self.cluster.clock.monotonic() > deadline:
                 states = ", ".join(f"{c.id} {c.state}" for c in rows) or "none known"
                 raise WaitTimeout(f"{self.id}: not all containers have started within {timeout}: {states}")
             self.cluster.clock.sleep(0.1)
 
     def result(self) -> Result | None:
-        """How it ended; None while it runs.
+        """Its result; None while it runs.
 
-        Read from its `result.json`, so it is known when the ResourceManager has forgotten it, too.
+        Read from its `result.json`, so it is available after the ResourceManager has removed its record.
 
         Raises:
-            ApplicationNotFound: neither the ResourceManager nor HDFS knows it.
+            ApplicationNotFound: neither the ResourceManager nor HDFS has a record of it.
         """
         try:
             report = self.report()
@@ -262,35 +263,35 @@ class Application:
         return self.final_result(report) if report.ended else None
 
     def final_result(self, report: ApplicationReport | None) -> Result:
-        """The result that belongs to a final report (None: YARN has forgotten it).
+        """The result for a final report; None: the ResourceManager has no record of the application.
 
-        A result counts only once YARN says that the application has ended, and only the last attempt's: an attempt
-        that was terminated may have written one although another followed.
+        `result.json` is used only when the last attempt has written it: an earlier attempt may have written one before
+        YARN terminated it.
         """
         return lifecycle.final_result(self.cluster, self.id, report)
 
     def kill(self, reason: str = "", grace: float | str = 10.0) -> bool:
-        """End it: ask its ApplicationMaster to shut down, after `grace` seconds let YARN kill it.
+        """End it: its ApplicationMaster shuts down, or YARN kills it after `grace` seconds.
 
         Args:
-            reason: stands in its diagnostics, whether its ApplicationMaster ends it or YARN.
-            grace: seconds (or "30 s") for the orderly end; 0: kill at once.
+            reason: becomes part of its diagnostics.
+            grace: seconds (or "30 s") for the shutdown; 0: kill at once.
 
         Returns:
-            True when it was still there to be ended.
+            True when it had not ended; False when it had, or the ResourceManager has no record of it.
 
         Raises:
-            NotAuthorized: it belongs to somebody else.
-            WaitTimeout: YARN took the order, and `grace` seconds later (10 at least) it had not ended; it will.
-            ConnectionFailed, ServiceUnavailable: the ResourceManager is away; whether it ends is not known.
+            NotAuthorized: it belongs to another user.
+            WaitTimeout: YARN accepted the kill, but it had not ended `grace` seconds later (at least 10). It will end.
+            ConnectionFailed, ServiceUnavailable: the ResourceManager does not answer; it is not known whether it ends.
         """
         return lifecycle.end(self.cluster, self.id, reason, seconds(grace), self.master)
 
     def why(self) -> Why:
-        """Why it waits, or why it ended, and what to do about it.
+        """Why it waits or why it ended, with the remedy.
 
         Raises:
-            ApplicationNotFound: nobody knows it.
+            ApplicationNotFound: neither the ResourceManager nor HDFS has a record of it.
         """
         rm, now = self.cluster.resourcemanager, int(self.cluster.clock.time() * 1000)
         try:
@@ -311,19 +312,19 @@ class Application:
         leaves = [queue.path for queue in or_empty(rm.queues) if queue.leaf and queue.running]
         return why_no_master(report, now, nodes, leaves)
 
-    # -- changing it -------------------------------------------------------
+    # -- changes -----------------------------------------------------------
 
     def scale(self, instances: int | None = None, service: str = "main", *, by: int | None = None) -> int:
-        """Change how many instances a service has; the new number.
+        """Change the number of instances of a service; the new number.
 
         Args:
-            instances: the new number, or
+            instances: the new number. Give this or `by`.
             by: the difference.
-            service: which.
+            service: its name.
 
         Raises:
             NotFound: no such service.
-            RequestRefused: it would have fewer than none, or the application is ending.
+            RequestRefused: the number would be negative, or the application is ending.
         """
         if (instances is None) == (by is None):
             raise ValueError("give instances or by")
@@ -335,7 +336,7 @@ class Application:
         """Move it to another queue.
 
         Raises:
-            QueueRefused: the queue is not there or does not take it.
+            QueueRefused: the queue does not exist or refuses it.
         """
         rm = self.cluster.resourcemanager
         for problem in queue_problems(queue, or_empty(rm.queues), rm.address, made=False):
@@ -343,7 +344,7 @@ class Application:
         rm.move(self.id, queue)
 
     def set_priority(self, priority: int) -> None:
-        """Give it another priority within its queue."""
+        """Set its priority within its queue."""
         self.cluster.resourcemanager.set_priority(self.id, priority)
 
     @cached_property
@@ -369,7 +370,7 @@ class Application:
         self.master.put("/progress", {"progress": fraction})
 
     def shutdown(self, outcome: str = "SUCCEEDED", diagnostics: str = "") -> None:
-        """End it in order with an outcome of the caller's choice (a service that would run for ever, say)."""
+        """End it with the given outcome, for example when its services run without end."""
         self.master.put("/shutdown", {"outcome": outcome, "diagnostics": diagnostics})
 
     # -- logs --------------------------------------------------------------
@@ -388,18 +389,18 @@ class Application:
         """Lines of all containers' stdout and stderr, each labelled with its container.
 
         Args:
-            follow: go on until the application ends; otherwise what is there now.
-            services: only of these.
-            containers: only of these: `main_0` (all attempts of it), YARN's ids, `master` for the ApplicationMaster.
+            follow: wait for further lines until the application ends; False: the present lines.
+            services: only of these services.
+            containers: only of these containers: `main_0` (all attempts of it), YARN's ids, `master` for the ApplicationMaster.
             streams: names of log files; stdout and stderr by default.
-            tail: only the last so many lines of each stream, of what is there at the beginning.
-            cursor: where to go on; it is moved as lines are handed out.
+            tail: only this number of last lines of each stream, counted at the start.
+            cursor: where to continue; it is moved with each line.
             timeout: seconds to wait for the aggregated logs after the end.
 
         Raises:
-            LogsUnavailable: something is missing or cannot be read (`reason`, `missing`, `files`); what can be had was
-                handed out before.
-            ValueError: a negative `tail`, or a text where a list belongs.
+            LogsUnavailable: logs are missing or cannot be read (`reason`, `missing`, `files`); all available lines were
+                returned before.
+            ValueError: a negative `tail`, or a text instead of a list.
         """
         from knit_core.logs import LogReader, Selection
 
@@ -414,7 +415,7 @@ class Application:
         streams: Iterable[str] | None = None,
         timeout: float | str = 60.0,
     ) -> Iterator[LogFile]:
-        """Whole logs, byte for byte, as they are now: one for each container and stream.
+        """Complete logs as bytes: one for each container and stream.
 
             for file in app.log_files():
                 print(file.container, file.stream, file.size, sum(map(len, file)))
@@ -430,14 +431,14 @@ class Application:
         return log_files(self, Selection.of(services, containers, streams), seconds(timeout))
 
     def watch_logs(self, cursor: LogCursor | None = None) -> LogWatch:
-        """For looking at its logs again and again while it runs, a bounded amount each time, in the caller's thread.
+        """Read its logs repeatedly while it runs, a limited amount each time, in the caller's thread.
 
             watch = app.watch_logs()
             for line in watch.look():
                 print(line)
 
         Args:
-            cursor: where to begin; it is moved as lines are handed out.
+            cursor: where to start; it is moved with each line.
         """
         from knit_core.logs import LogWatch
 
@@ -446,28 +447,28 @@ class Application:
     # -- notes -------------------------------------------------------------
 
     def write_note(self, name: str, value: Any) -> None:
-        """Leave a note in its folder on HDFS, over an earlier one; `read_note` gives the one or the other, never half of it.
+        """Write a note into its folder on HDFS, over an earlier one; `read_note` returns one of them, complete.
 
-        Behind HttpFS, a writer that is killed in the very moment of replacing leaves no note: `read_note` gives None then.
+        With HttpFS, a writer that is killed while it replaces a note leaves none: `read_note` returns None then.
 
         Args:
-            name: of the note, a file name.
-            value: anything that JSON takes.
+            name: file name of the note.
+            value: a JSON value.
         """
         self.cluster.hdfs.replace(f"{self.folder}/{name}.json", json.dumps(value).encode())
 
     def read_note(self, name: str) -> Any:
-        """The note of this name; None when there is none, or none that can be understood."""
+        """The note of this name; None when there is none, or it is not JSON."""
         raw = self.cluster.hdfs.read_replaced(f"{self.folder}/{name}.json")
         try:
             return None if raw is None else json.loads(raw)
         except ValueError:
             return None
 
-    # -- inside ------------------------------------------------------------
+    # -- private -----------------------------------------------------------
 
-    def _bear(self, error: KnitError, waiter: Waiter) -> None:
-        """After its ApplicationMaster could not be asked: raises its end, or what does not pass; else pauses."""
+    def _wait_after_fault(self, error: KnitError, waiter: Waiter) -> None:
+        """Pause after a call that failed. Raises its end when it has ended, and errors that are not transient."""
         try:
             ended = self.report().ended
         except KnitError as fault:

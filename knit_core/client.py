@@ -1,6 +1,7 @@
-"""Knit: the client. Wiring only; every part can be had by itself.
+"""Knit: the client. Its methods pass their arguments to the modules that do the work.
 
-One file above 400 lines, because one class is what its users have in hands; most of the lines are its documentation.
+More than 400 lines, because they are one class, `Knit`: editors and `help(Knit)` show all signatures and docstrings, and
+inheritance would hide half of them. Most lines are documentation.
 """
 
 from __future__ import annotations
@@ -12,13 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from knit_core.application import Application
 from knit_core.config import Config, load_config
-from knit_core.config.identity import same_user
-from knit_core.config.proxies import without_user
-from knit_core.errors import ApplicationEnded, ConfigError, KnitError, SpecError
+from knit_core.errors import ApplicationEnded, KnitError, SpecError
 from knit_core.hadoop.cluster import Cluster
-from knit_core.hadoop.http import (
-    HttpService,
-)
+from knit_core.hadoop.connection_check import check_connection
+from knit_core.hadoop.http import HttpService
 from knit_core.hadoop.resource_manager import ResourceManager
 from knit_core.hadoop.user_key import UserKey
 from knit_core.hadoop.webhdfs import WebHdfs
@@ -50,22 +48,23 @@ if TYPE_CHECKING:
 class Knit:
     """Launches, finds and ends applications on one YARN cluster.
 
-        knit = Knit()                                   # found by itself; or Knit("http://rm.example.org:8088")
+        knit = Knit()                                   # from the settings; or Knit("http://rm.example.org:8088")
         app = knit.submit("python train.py", instances=4, memory="2 GiB", files=["train.py"])
         app.wait(timeout="1 h")
 
     Args:
-        address: ResourceManager's web address; None: see `knit_core.config` for where it is looked for.
-        user: who acts under simple authentication.
-        options: settings by name (`knit_core.config.SETTINGS`); they beat the environment and files.
+        address: ResourceManager's web address; None: `knit_core.config` lists the places where it is looked for.
+        user: user name under simple authentication.
+        options: settings by name (`knit_core.config.SETTINGS`); they override environment and files.
+        config: a complete configuration; the other arguments are not used then.
 
     Attributes:
-        cluster: its connections.
-        upload_progress: called with name, bytes sent, bytes in all while a launch uploads files.
+        cluster: the connections.
+        upload_progress: called with name, bytes sent, total bytes while a launch uploads files.
 
     Raises:
-        NoClusterFound: no ResourceManager was named anywhere; the message lists every place.
-        ConfigError: a setting is unknown or contradictory. No network is used here.
+        NoClusterFound: no place names a ResourceManager; the message lists the places.
+        ConfigError: a setting is unknown, or settings contradict each other. No request is sent here.
     """
 
     def __init__(
@@ -95,7 +94,7 @@ class Knit:
         self.close()
 
     def close(self) -> None:
-        """Close its connections; applications go on."""
+        """Close the connections; applications continue."""
         self.cluster.close()
 
     # -- launching ---------------------------------------------------------
@@ -113,18 +112,18 @@ class Knit:
 
         Args:
             spec: an ApplicationSpec, a mapping with its fields, or a command (a text, or a list of words).
-            key: launch key: calls with the same key give one application, whatever dies or races, until it ended
-                without success or was superseded (`supersede`).
-            progress: gets a line per step.
-            checks: look at queue, sizes and files first (always advisable).
+            key: launch key: all calls with the same key return one application, also after crashes and from several
+                callers, until it ended without success or was superseded (`supersede`).
+            progress: called with a line for each step.
+            checks: check queue, sizes and files first (recommended).
             short: with a command, fields of Service and ApplicationSpec: `instances`, `memory` ("2 GiB" or MiB), `vcores`,
                 `resources`, `env` (an Environment, an archive's path, or a mapping: `{"packages": […]}`), `files`,
                 `variables`, `name`, `queue`, `priority`, `tags`, `attempts`, `lifetime`.
 
         Raises:
             SpecError, PreflightError, QueueRefused: before anything was uploaded or submitted.
-            EnvironmentFailed: an environment that it describes cannot be built.
-            StagingError: a file could not be brought to HDFS.
+            EnvironmentFailed: an environment of the specification cannot be built.
+            StagingError: a file could not be uploaded to HDFS.
             ConnectionFailed, ServiceUnavailable: transient; with a key it is safe to call again.
         """
         if not isinstance(spec, (ApplicationSpec, Mapping)):
@@ -134,9 +133,9 @@ class Knit:
     def plan(
         self, spec: ApplicationSpec | Mapping[str, Any] | str | Sequence[str], **short: Unpack[SubmitOptions]
     ) -> LaunchPlan:
-        """What `submit` would do with the same arguments, checked as there; nothing is uploaded or submitted.
+        """The launch that `submit` would do with the same arguments, with the same checks. Nothing is uploaded or submitted.
 
-        Environments that the specification describes are built into this machine's cache.
+        Environments of the specification are built into the local cache.
         """
         if not isinstance(spec, (ApplicationSpec, Mapping)):
             check_options(short, (), "Knit.plan")
@@ -176,16 +175,16 @@ class Knit:
         checks: bool = True,
         env: Environment | str | None = None,
     ) -> str:
-        """Launch as the seed's `Knit.start` does; the application id.
+        """Launch with the arguments of knit 0.2.4's `Knit.start`; the application id.
 
         Args:
             cmd: command for all containers.
-            num_containers, virtual_cores: how many, and cores for each.
-            memory: MiB for each.
-            files: paths; archives are unpacked, `hdfs://` paths used in place.
+            num_containers, virtual_cores: number of containers, and cores of each.
+            memory: MiB of each.
+            files: paths; archives are unpacked, `hdfs://` paths are used in place.
             envvars: environment variables.
-            app_name, queue: as YARN shows them.
-            checks: refuse what the cluster cannot give before anything is submitted.
+            app_name, queue: name and queue of the application.
+            checks: refuse what the cluster cannot run before anything is submitted.
             env: an environment.
         """
         if num_containers < 1:
@@ -221,9 +220,9 @@ class Knit:
         progress: Callable[[Any], None] | None = None,
         refresh: bool = False,
     ) -> Environment:
-        """Build and pack an environment, unless this request was built before.
+        """Build and pack an environment, unless an equal request was built before.
 
-        Say what it has by packages, channels and pip together, or by one of file, prefix, venv, archive and path.
+        Describe it by packages, channels and pip together, or by one of file, prefix, venv, archive and path.
 
         Args:
             name: a label: letters, digits and `. _ + -`.
@@ -231,19 +230,19 @@ class Knit:
             channels: conda channels, by name or URL; conda-forge when none is given.
             pip: requirements as pip takes them, installed on top.
             file: environment.yml, requirements.txt, pyproject.toml, uv.lock, or a lock.
-            prefix: a conda environment installed here, by its folder or its name.
-            venv: True: what is installed for the running Python; or the folder of a virtual environment.
-            archive: a ready archive, local or `hdfs://…`.
-            path: a folder that is there on every node.
-            python: its version ("3.12"), where `packages` do not say it.
+            prefix: a conda environment on this machine, by its folder or its name.
+            venv: True: the packages of the running Python; or the folder of a virtual environment.
+            archive: an existing archive, local or `hdfs://…`.
+            path: a folder that exists on every node.
+            python: its version ("3.12"), when `packages` do not contain it.
             variables: set in the environment.
-            platform: like "linux-64"; default: Linux on this machine's kind of processor.
-            progress: gets the builder's events.
-            refresh: solve again, though the same was asked for before.
+            platform: such as "linux-64"; default: Linux on this machine's processor architecture.
+            progress: called with the builder's events.
+            refresh: solve again, also when an equal request was built before.
 
         Raises:
-            SolveError: no solution, in the solver's words.
-            EnvironmentFailed: anything else that stopped the build; see `EnvironmentBuilder.create`.
+            SolveError: no solution; the message is the solver's.
+            EnvironmentFailed: the build failed; see `EnvironmentBuilder.create`.
         """
         from knit_core.environments import EnvironmentBuilder
 
@@ -265,17 +264,17 @@ class Knit:
         )
 
     def push_env(self, environment: Environment, progress: Progress | None = None) -> Pushed:
-        """Bring a local environment to HDFS ahead of time; nothing is sent when it is there.
+        """Upload a local environment to HDFS before a launch; nothing is sent when it exists there.
 
             url = knit.push_env(knit.create_env("science", ["python=3.11", "numpy"])).url
 
         Args:
             environment: with a local archive.
-            progress: called with name, bytes sent, bytes in all.
+            progress: called with name, bytes sent, total bytes.
 
         Raises:
             BadArchive: it is not a local archive.
-            StagingError: the archive is not there any more, or HDFS does not take it.
+            StagingError: the archive does not exist any more, or HDFS refuses it.
         """
         from knit_core.hdfs_cache.environments import push
 
@@ -284,12 +283,12 @@ class Knit:
     def prune_envs(
         self, *, older_than: float | None = None, keep_size: int | None = None, dry_run: bool = False
     ) -> Pruned:
-        """Delete from the user's caches on HDFS what was not used for long; never what a running application uses.
+        """Delete unused entries of the user's caches on HDFS; never those that a running application uses.
 
         Args:
             older_than: seconds without use; 30 days when neither this nor a size is given.
-            keep_size: bytes that may stay.
-            dry_run: only say what would go.
+            keep_size: maximum bytes to keep.
+            dry_run: return what would be deleted, without deleting it.
         """
         from knit_core.hdfs_cache.environments import prune
 
@@ -309,30 +308,30 @@ class Knit:
         progress: Callable[[int, int], None] | None = None,
         **options: Unpack[CallOptions],
     ) -> Sequence[Any]:
-        """`function(item)` for each item, in containers; the values, in the order of the items.
+        """Call `function(item)` for each item in containers; the values, in the order of the items.
 
             squares = knit.map(lambda x: x * x, range(1000), workers=8, env=env)
 
-        The function and the items are pickled (cloudpickle: lambdas and functions of scripts work); values come back
-        through HDFS and may be large. A worker that dies is replaced, and its share is done again.
+        Function and items are pickled (with cloudpickle: lambdas and functions of scripts work). Values are returned
+        through HDFS and may be large. A worker that ends is replaced, and its chunk is computed again.
 
         Args:
             function: takes one item.
-            items: what to call it with.
+            items: its arguments.
             workers: containers that share the items.
-            chunk: items taken at once; by default a quarter of a worker's share.
-            return_exceptions: exceptions stand among the values; otherwise the first one ends the application and is
-                raised here, the traceback from the container as its cause.
-            timeout: seconds, or a text such as "1 h", for all of it.
-            progress: called with chunks done and chunks in all.
+            chunk: items that a worker takes at once; by default a quarter of its share.
+            return_exceptions: return exceptions among the values; otherwise the first one ends the application and is
+                raised here, with the traceback from the container as its cause.
+            timeout: seconds, or a text such as "1 h", for the whole call.
+            progress: called with done chunks and total chunks.
             options: of `submit`: `env`, `memory`, `vcores`, `files`, `variables`, `queue`, `name` …
 
         Raises:
-            FunctionRefused: before anything is launched: it cannot be called so or pickled, or the environment has another
-                Python.
-            SpecError: before anything is launched: an option that there is not.
-            ApplicationFailed: a worker could not do it although it was started again.
-            WaitTimeout: the time is over; the application was ended.
+            FunctionRefused: before the launch: the function does not take one argument, cannot be pickled, or the
+                environment has another Python.
+            SpecError: before the launch: an option does not exist.
+            ApplicationFailed: a worker failed although it was restarted.
+            WaitTimeout: the timeout has passed; the application was ended.
         """
         from knit_core.functions import FunctionJob, run_job
 
@@ -357,19 +356,19 @@ class Knit:
         timeout: float | str | None = None,
         **options: Unpack[CallOptions],
     ) -> Any:
-        """`function(*arguments)` in a container; its value. With `instances`, in each of so many; the list by rank.
+        """Call `function(*arguments)` in a container; its value. With `instances`, in that many containers; a list by rank.
 
             shape = knit.call(load, "/data/2026", env=env, memory="4 GiB")
 
         Args:
-            function: what to call (`knit_container.instance` tells it its rank); keyword arguments by functools.partial.
+            function: the function (`knit_container.instance` is its rank); functools.partial adds keyword arguments.
             arguments: its arguments.
-            instances: containers that all call it.
+            instances: number of containers that call it.
             timeout: seconds, or a text such as "1 h".
             options: of `submit`.
 
         Raises:
-            Exception: what the function raised, the traceback from the container as its cause.
+            Exception: the exception of the function, with the traceback from the container as its cause.
             FunctionRefused, ApplicationFailed, WaitTimeout: see `map`.
         """
         from knit_core.functions import FunctionJob, run_job
@@ -399,25 +398,25 @@ class Knit:
         checks: bool = True,
         **options: Unpack[SubmitOptions],
     ) -> Result:
-        """Launch, show the containers' output while it runs, and wait for the end, as the command `knit run` does.
+        """Launch, pass on the containers' output, and wait for the end, as the command `knit run` does.
 
             knit.run("python train.py", instances=4, files=["train.py"])
 
-        Whatever ends this call (Ctrl-C, an exception of `output`) ends the application.
+        An exception in this call (Ctrl-C, an error of `output`) ends the application.
 
         Args:
             command: as `spec` of `submit`.
-            arguments: none. A function with its arguments is for `call`; for one release it is forwarded there.
-            output: gets each line.
+            arguments: none. Deprecated: a function and its arguments are passed to `call`.
+            output: called with each line.
             key: launch key, as of `submit`.
-            keep: whatever ends this call leaves the application running.
-            progress: gets a line per step of the launch.
-            checks: look at queue, sizes and files first.
+            keep: an exception in this call does not end the application.
+            progress: called with a line for each step of the launch.
+            checks: check queue, sizes and files first.
             options: of `submit`.
 
         Raises:
-            ApplicationFailed, ApplicationKilled, ApplicationLost: it ended otherwise than well.
-            Exception: as `submit` and `Application.logs`.
+            ApplicationFailed, ApplicationKilled, ApplicationLost: it ended without success.
+            Exception: as of `submit` and `Application.logs`.
         """
         if callable(command):
             warn_deprecated("Knit.run(function, …)", "Knit.call(function, …)")
@@ -434,14 +433,14 @@ class Knit:
             raise
         except BaseException as error:
             if not keep:
-                with contextlib.suppress(KnitError):  # what ended it says more than that it could not be ended
+                with contextlib.suppress(KnitError):  # raise the first exception, not that of `kill`
                     app.kill(f"its caller ended: {type(error).__name__}")
             raise
 
     # -- finding -----------------------------------------------------------
 
     def attach(self, app_id: str) -> Application:
-        """A handle on an application; nothing is asked yet.
+        """A handle on an application; no request is sent.
 
         Raises:
             BadApplicationId: the text is not an application id.
@@ -461,56 +460,31 @@ class Knit:
         """Applications, oldest first.
 
         Args:
-            states: only in these (default: those that run or wait).
-            tags, name, user, queue: only with these.
-            types: only of these types; Knit's own by default, None: all.
+            states: only applications in these (default: those that have not ended).
+            tags, name, user, queue: only applications with these.
+            types: only applications of these types; by default Knit's own, None: all.
         """
         chosen = ACTIVE if states is None else [State(str(state).upper()) for state in states]
         return Rows(self.resourcemanager.apps(states=chosen, tags=tags, user=user, queue=queue, types=types, name=name))
 
     def launched(self, key: str) -> Application | None:
-        """What the newest claim of a launch key points to; None when there is none, or it was superseded."""
+        """The newest application of a launch key; None when there is none, or it was superseded."""
         claim = self.ledger.newest(key)
         return None if claim is None or claim.superseded else self.attach(claim.app_id)
 
     def supersede(self, key: str) -> None:
-        """The newest launch with this key no longer counts: the next `submit` with it launches anew (and ends the old one)."""
+        """Release a launch key: the next `submit` with it launches a new application and ends the old one."""
         claim = self.ledger.newest(key)
         if claim is not None and not claim.superseded:
             self.ledger.supersede(key, claim)
 
     def check(self) -> Sequence[str]:
-        """Test the connection: ResourceManager, configuration, HDFS. One line each.
+        """Test the connection to ResourceManager and HDFS; a line for each result.
 
         Raises:
-            KnitError: the first step that fails.
+            KnitError: of the first request that fails.
         """
-        info = self.resourcemanager.info()
-        lines = [
-            f"ResourceManager {self.resourcemanager.address} {info.get('state', '?')}, "
-            f"Hadoop {info.get('hadoopVersion', '?')} ({self.config.settings['resourcemanager'].source})",
-            f"user {self.config.user} ({self.config.settings['user'].source})",
-        ]
-        proxies = self.config.proxies
-        for proxy in dict.fromkeys(without_user(each) for each in (proxies.http, proxies.https) if each):
-            lines.append(f"proxy {proxy}; reached without it: {', '.join(('this machine itself', *proxies.without))}")
-        home = self.hdfs.home()
-        taken_for = home.rpartition("/")[2]
-        if not same_user(self.config.user, taken_for):
-            raise ConfigError(
-                f"HDFS at {self.hdfs.address} takes us for {taken_for}, not for {self.config.user} "
-                f"({self.config.settings['user'].source}), and so will everything else there: " + self._remedy()
-            )
-        lines.append(f"HDFS {self.hdfs.address}, home {home} ({self.config.namenodes.source})")
-        return lines
-
-    def _remedy(self) -> str:
-        if self.config.get("auth") == "basic":
-            return (
-                "a user and a password (auth: basic) are for a gateway such as Knox, so give the gateway's addresses for "
-                "resourcemanager and namenode, or take auth and password away where the cluster believes the user's name"
-            )
-        return "the cluster or a gateway before it wants to be shown who asks (auth: basic), or set user to that name"
+        return check_connection(self.cluster)
 
     # -- parts -------------------------------------------------------------
 
@@ -521,7 +495,7 @@ class Knit:
 
     @property
     def clock(self) -> Clock:
-        """What its waits read and sleep by. For tests; set it before the first call."""
+        """For deadlines and pauses. For tests; set it before the first call."""
         return self.cluster.clock
 
     @clock.setter
@@ -530,8 +504,9 @@ class Knit:
 
     @property
     def retry_timeout(self) -> float | None:
-        """Seconds after which a service that does not answer is given up, without another try; None: faults are waited
-        out within generous budgets. For programs that people watch; set it before the first call."""
+        """Seconds to wait for a reply, without repetition; None: requests are repeated during longer outages.
+
+        For interactive programs; set it before the first call."""
         return self.cluster.retry_timeout
 
     @retry_timeout.setter
@@ -555,7 +530,7 @@ class Knit:
 
     @property
     def nodes(self) -> HttpService:
-        """Requests to NodeManagers (their addresses differ by call)."""
+        """Requests to NodeManagers; each call gives the address."""
         return self.cluster.nodes
 
     @property

@@ -2,14 +2,14 @@
 
     KnitError
     ├── ConfigError                  a setting is missing, unreadable or contradictory
-    │   └── NoClusterFound           no ResourceManager address anywhere; names every place looked at
-    ├── SpecError                    what should run is described wrongly; .problems lists all of it
-    ├── PreflightError               the cluster cannot run it (queue, size, files); .problems lists all of it
-    ├── BadApplicationId             not an application id at all
-    ├── ServiceError                 a cluster service was asked and did not do it; .address, .action
+    │   └── NoClusterFound           no place names a ResourceManager; the message lists the places
+    ├── SpecError                    the specification is invalid; .problems lists all reasons
+    ├── PreflightError               the cluster cannot run it (queue, size, files); .problems lists all reasons
+    ├── BadApplicationId             the text is not an application id
+    ├── ServiceError                 a request to a service of the cluster failed; .address, .action
     │   ├── ConnectionFailed         no connection, or it broke                            (transient)
     │   ├── ServiceUnavailable       5xx, standby, safe mode, overload                     (transient)
-    │   ├── UnexpectedReply          something answered, but not the service that was expected
+    │   ├── UnexpectedReply          another server than the expected one replied
     │   └── RequestRefused           4xx; .status
     │       ├── NotAuthorized        401, 403, HDFS permission
     │       ├── NotFound             404
@@ -19,23 +19,23 @@
     ├── LedgerError                  a launch record contradicts what happened
     ├── EnvironmentFailed            an environment could not be described, built or packed
     │   ├── SolveError               no solution, or a package that no channel has
-    │   ├── BadEnvironmentName       a name that cannot be a file name, a label and a URL segment alike
-    │   ├── BadArchive               not an archive that YARN unpacks, or no environment in it
+    │   ├── BadEnvironmentName       the name is not valid as file name, label and URL segment
+    │   ├── BadArchive               not an archive that YARN unpacks, or it contains no environment
     │   ├── BadEnvironmentFile, BadPackageSpec, BadLock, PrefixChanged, ChannelUnreachable, SolverMissing, DiskFull
     │   │                            (knit_core.environments.errors)
-    │   └── PlatformMismatch         built for another platform than the nodes'
-    ├── FunctionRefused              a function that cannot be sent: not picklable, or another Python there
-    ├── FunctionFailed               a function raised something that cannot be brought back; the message and cause say it
-    ├── MasterUnreachable            the ApplicationMaster cannot be reached; .stages says how each way failed (transient)
-    ├── LogsUnavailable              logs cannot be had; .reason, .missing and .files say which and why
-    ├── WaitTimeout                  a deadline passed; the message holds the last known state
-    └── ApplicationEnded             waited for a success that did not come; .result, .exit_code
+    │   └── PlatformMismatch         built for another platform than that of the nodes
+    ├── FunctionRefused              the function cannot be sent: not picklable, or the containers have another Python
+    ├── FunctionFailed               the function raised an exception that cannot be unpickled; see message and cause
+    ├── MasterUnreachable            the ApplicationMaster cannot be reached; .stages has the fault of each route (transient)
+    ├── LogsUnavailable              logs are missing or cannot be read: .reason, .missing, .files
+    ├── WaitTimeout                  a timeout has passed; the message has the last known state
+    └── ApplicationEnded             an application ended without success; .result, .exit_code
         ├── ApplicationFailed
         ├── ApplicationKilled
-        └── ApplicationLost          accepted once, now unknown to YARN and without a result
+        └── ApplicationLost          the ResourceManager has no record of it any more, and it left no result
 
-`transient` tells whether the same call may succeed a little later: Airflow tasks retry those and fail at once on the
-rest.
+`transient` is True when the same call may succeed later: Airflow tasks are retried then, and fail at once after other
+errors.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from typing import Any, NamedTuple, Protocol
 
 
 class KnitError(Exception):
-    """Base of all errors; `transient` says whether trying again later makes sense."""
+    """Base of all errors; `transient` is True when the same call may succeed later."""
 
     transient = False
 
@@ -55,20 +55,20 @@ class ConfigError(KnitError):
 
 
 class NoClusterFound(ConfigError):
-    """No ResourceManager address was found; `places` names where it was looked for."""
+    """No place names a ResourceManager; `places` lists them."""
 
     def __init__(self, places: Sequence[str]) -> None:
         self.places = list(places)
-        looked = "\n".join(f"  - {place}" for place in places)
+        listed = "\n".join(f"  - {place}" for place in places)
         super().__init__(
-            f"No YARN cluster found. Looked at:\n{looked}\n"
+            f"No YARN cluster found. Looked at:\n{listed}\n"
             'Give the ResourceManager\'s address, Knit("http://rm.example.org:8088") or KNIT_RESOURCEMANAGER, '
             "point HADOOP_CONF_DIR at the cluster's configuration, or start one here: knit local up"
         )
 
 
 class _Problems(KnitError):
-    """Several problems said at once."""
+    """Several problems in one error."""
 
     heading = ""
 
@@ -83,7 +83,7 @@ class _Problems(KnitError):
 
 
 class SpecError(_Problems):
-    """What should run is described wrongly; `problems` holds one sentence each."""
+    """The specification is invalid; `problems` has a sentence for each reason."""
 
     heading = "Bad specification"
 
@@ -105,7 +105,7 @@ class BadApplicationId(KnitError, ValueError):
 
 
 class ServiceError(KnitError):
-    """A service of the cluster was asked to do something and did not."""
+    """A request to a service of the cluster failed."""
 
     def __init__(self, message: str, *, address: str = "", action: str = "") -> None:
         self.address, self.action = address, action
@@ -113,9 +113,9 @@ class ServiceError(KnitError):
 
 
 class ConnectionFailed(ServiceError):
-    """No connection, or it broke before the reply was complete.
+    """No connection was made, or it broke before the reply was complete.
 
-    `before_sending` is True when surely nothing was sent; otherwise whether it was carried out is not known.
+    `before_sending` is True when it is certain that nothing was sent; otherwise the request may have been carried out.
     """
 
     transient = True
@@ -126,9 +126,9 @@ class ConnectionFailed(ServiceError):
 
 
 class ServiceUnavailable(ServiceError):
-    """5xx, a standby, safe mode: the service is there but does not serve now.
+    """5xx, a standby, safe mode: the service runs but does not serve requests now.
 
-    `not_carried_out` is True when the service itself said so (standby, 503).
+    `not_carried_out` is True when the reply of the service means that (standby, 503).
     """
 
     transient = True
@@ -139,13 +139,13 @@ class ServiceUnavailable(ServiceError):
 
 
 class UnexpectedReply(ServiceError):
-    """Something answered, but not like the service that was expected there."""
+    """The reply is not that of the expected service."""
 
 
 class RequestRefused(ServiceError):
-    """The service understood and refused; `status` is the HTTP status, `exception` the server's own exception name.
+    """The service refused the request; `status` is the HTTP status, `exception` the name of the server's exception.
 
-    `reply` is what an ApplicationMaster said, as JSON gives it.
+    `reply` is the JSON reply of an ApplicationMaster.
     """
 
     def __init__(
@@ -171,19 +171,19 @@ class NotFound(RequestRefused):
 
 
 class ApplicationNotFound(NotFound):
-    """The ResourceManager does not know the application and no result of it is kept."""
+    """The ResourceManager has no record of the application, and HDFS has no result of it."""
 
 
 class QueueRefused(RequestRefused):
-    """The queue does not exist, is stopped, is no leaf, or may not be submitted to."""
+    """The queue does not exist, is stopped, is not a leaf, or the user may not submit to it."""
 
 
 class StagingError(KnitError):
-    """A file could not be put on HDFS, or what lies there is not what was put."""
+    """A file could not be uploaded to HDFS, or differs there from what was uploaded."""
 
 
 class LedgerError(KnitError):
-    """The launch records and what happened contradict each other."""
+    """The launch records contradict the state of the application."""
 
 
 class EnvironmentFailed(KnitError):
@@ -191,31 +191,31 @@ class EnvironmentFailed(KnitError):
 
 
 class BadEnvironmentName(EnvironmentFailed, ValueError):
-    """The name has characters that a label must not have."""
+    """The name has characters that are not allowed in a label."""
 
 
 class BadArchive(EnvironmentFailed, ValueError):
-    """The file is not an archive that YARN unpacks, is not there, or the folder is not an environment."""
+    """The file does not exist or is not an archive that YARN unpacks, or the folder is not an environment."""
 
 
 class SolveError(EnvironmentFailed):
-    """No solution, or a package that no channel has: the solver's own words, shortened."""
+    """No solution, or a package that no channel has. The message is the solver's, shortened."""
 
 
 class PlatformMismatch(EnvironmentFailed):
-    """An environment built for another platform than the nodes'."""
+    """The environment was built for another platform than that of the nodes."""
 
 
 class FunctionRefused(KnitError):
-    """A function cannot be sent: it is not picklable, or the environment has another Python. Nothing was launched."""
+    """The function cannot be sent: it is not picklable, or the environment has another Python. Nothing was launched."""
 
 
 class FunctionFailed(KnitError):
-    """A function raised an exception that cannot be brought back; its traceback is the cause."""
+    """The function raised an exception that cannot be unpickled here; its traceback is the cause."""
 
 
 class MasterUnreachable(KnitError):
-    """The ApplicationMaster cannot be reached; `stages` says how each way failed."""
+    """The ApplicationMaster cannot be reached; `stages` has the fault of each route."""
 
     transient = True
 
@@ -225,12 +225,12 @@ class MasterUnreachable(KnitError):
 
 
 class MissingLog(NamedTuple):
-    """A container whose log could not be had.
+    """A container without a readable log.
 
     Attributes:
         container, yarn: Knit's name (`main_0`) and YARN's id.
         node: host name.
-        why: what is known of it ("its node is LOST"); empty: nothing more than the error's message says.
+        why: the reason ("its node is LOST"); empty: only the error's message is known.
     """
 
     container: str
@@ -240,15 +240,15 @@ class MissingLog(NamedTuple):
 
 
 class LogsUnavailable(KnitError):
-    """Logs cannot be had; what can be had was handed out before.
+    """Logs are missing or cannot be read; all available lines were returned before.
 
     Attributes:
-        reason: "off" (the cluster aggregates no logs), "incomplete" (some are not there yet: `transient`), "gone" (some
-            are not there and will not come), "damaged" (files that cannot be read, or not to their end), "compression"
-            (files packed in a way that cannot be read here), "unreachable" (nodes that do not answer), "unknown" (no
-            container fits what was asked for).
-        missing: the containers without a log, or without all of it.
-        files: (path on HDFS, what is wrong with it).
+        reason: "off" (the cluster does not aggregate logs), "incomplete" (some are not uploaded yet: `transient`), "gone"
+            (some do not exist and will not be uploaded), "damaged" (files that cannot be read completely), "compression"
+            (a compression that cannot be read here), "unreachable" (nodes that do not answer), "unknown" (no container
+            matches the selection).
+        missing: the containers without a complete log.
+        files: (path on HDFS, fault).
     """
 
     def __init__(
@@ -264,18 +264,18 @@ class LogsUnavailable(KnitError):
 
     @property
     def transient(self) -> bool:  # type: ignore[override]
-        """Whether the same call may give more a little later."""
+        """Whether the same call may return more later."""
         return self.reason in {"incomplete", "unreachable"}
 
 
 class WaitTimeout(KnitError, TimeoutError):
-    """A deadline passed; the message holds the last known state. The application goes on."""
+    """A timeout has passed; the message has the last known state. The application continues."""
 
     transient = True
 
 
 class EndedResult(Protocol):
-    """What errors tell of a `knit_core.Result`, which stands above this module."""
+    """The fields of `knit_core.Result` that errors use. This module must not import it."""
 
     @property
     def complete(self) -> bool: ...
@@ -300,7 +300,7 @@ class EndedResult(Protocol):
 
 
 class ApplicationEnded(KnitError):
-    """An application ended without success; `result` is what is known of it (None when nothing is)."""
+    """An application ended without success; `result` is its result, None when it is not known."""
 
     def __init__(self, message: str, result: EndedResult | None = None) -> None:
         self.result = result
@@ -308,7 +308,7 @@ class ApplicationEnded(KnitError):
 
     @property
     def exit_code(self) -> int | None:
-        """Exit code of the first container that failed, where one did."""
+        """Exit code of the first container that failed; None when none did."""
         return self.result.exit_code if self.result else None
 
 
@@ -317,16 +317,16 @@ class ApplicationFailed(ApplicationEnded):
 
     @property
     def stderr(self) -> list[str]:
-        """Last stderr lines of the first container that failed."""
+        """Last lines of stderr of the first container that failed."""
         failed = self.result.first_failure if self.result else None
         return list(failed.stderr) if failed else []
 
 
 class ApplicationKilled(ApplicationEnded):
-    """Somebody ended it."""
+    """The application was killed."""
 
 
 class ApplicationLost(ApplicationEnded):
-    """It was accepted once; YARN has forgotten it and it left no result."""
+    """The application was accepted; the ResourceManager has no record of it any more, and it left no result."""
 
     transient = True

@@ -1,4 +1,4 @@
-"""A cluster in memory, for tests of programs and DAGs that launch with Knit: no Java, no YARN, no network.
+"""A fake cluster in memory, for tests of programs and DAGs that launch with Knit: no Java, no YARN, no network.
 
     from knit_core.testing import FakeKnit
 
@@ -7,10 +7,10 @@
     assert launch_and_report(knit) == "3 rows"           # your code, given a Knit
     assert knit.submitted[0].spec.services["main"].instances == 4
 
-Specifications are checked as in reality, launch keys are treated as in reality, results and errors are Knit's own classes.
-An application ends when the test says so (`succeed`, `fail`, `kill`); by default at once, successfully. With
-`FakeKnit(on_submit=None)` it runs until then; its services can be scaled and its containers ended. What else needs an
-ApplicationMaster or HDFS (key-value store, events, `map`) is not there: use the embedded cluster for that.
+Specifications, launch keys, results and errors are those of a real cluster. An application succeeds at once by default. With
+`FakeKnit(on_submit=None)` it runs until the test ends it (`succeed`, `fail`, `kill`); its services can be scaled and its
+containers ended. Other calls that need an ApplicationMaster or HDFS (key-value store, events, `map`) are missing: use the
+embedded cluster for them.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Submission:
     """One call of `submit` that launched something.
 
     Attributes:
-        spec: what was to run, complete and checked.
-        key: the launch key, None: without.
+        spec: the complete, checked specification.
+        key: the launch key, or None.
         app_id: the application.
     """
 
@@ -55,14 +55,14 @@ class Submission:
 
 
 class FakeApplication:
-    """An application in memory; the calls of `knit_core.Application` that need no ApplicationMaster.
+    """An application in memory, with the calls of `knit_core.Application` that need no ApplicationMaster.
 
     Attributes:
         id: application id.
-        spec: what it runs.
-        kills: reasons of the calls of `kill` that found it running.
-        lines: what `logs` gives.
-        notes: what was left by `write_note`.
+        spec: its specification.
+        kills: reasons of the calls of `kill` while it was running.
+        lines: the lines that `logs` returns.
+        notes: the notes of `write_note`.
     """
 
     def __init__(self, knit: FakeKnit, app_id: str, spec: ApplicationSpec, tags: Sequence[str]) -> None:
@@ -78,14 +78,14 @@ class FakeApplication:
     def __repr__(self) -> str:
         return f"FakeApplication({self.id!r})"
 
-    # -- what the test decides ---------------------------------------------
+    # -- calls of the test -----------------------------------------------
 
     def succeed(self, value: Any = None, *, values: Mapping[str, Mapping[int, Any]] | None = None) -> None:
-        """End it well.
+        """End it with success.
 
         Args:
-            value: what its single instance returned; of several, a list by rank.
-            values: instead, by service and rank.
+            value: the value of its instance; of several instances, a list by rank.
+            values: values by service and rank, instead of `value`.
         """
         if values is None and value is not None:
             service, count = next((name, each.instances) for name, each in self.spec.services.items())
@@ -93,7 +93,7 @@ class FakeApplication:
         self._end(Outcome.SUCCEEDED, 0, values=values or {})
 
     def fail(self, exit_code: int = 1, stderr: Sequence[str] = (), *, diagnostics: str = "") -> None:
-        """End it by a container that exits with this code."""
+        """End it without success: its first container exits with this code."""
         self._end(Outcome.FAILED, exit_code, stderr=tuple(stderr), diagnostics=diagnostics)
 
     def _end(self, outcome: Outcome, code: int | None, **more: Any) -> None:
@@ -129,10 +129,10 @@ class FakeApplication:
             finished_at=now,
         )
 
-    # -- what the program under test calls ----------------------------------
+    # -- calls of the program under test -----------------------------------
 
     def report(self) -> ApplicationReport:
-        """What the ResourceManager would say now."""
+        """The report of the ResourceManager."""
         ended = self._result
         asked = sum(map(len, self._ranks.values()))
         state = State.RUNNING if ended is None else State.KILLED if ended.outcome is Outcome.KILLED else State.FINISHED
@@ -154,11 +154,11 @@ class FakeApplication:
         )
 
     def result(self) -> Result | None:
-        """How it ended; None while it runs."""
+        """Its result; None while it runs."""
         return self._result
 
     def final_result(self, report: ApplicationReport | None) -> Result:
-        """The result that belongs to a final report."""
+        """The result for a final report."""
         return self._result or Result(self.id, Outcome.LOST, complete=False)
 
     def wait(
@@ -169,7 +169,7 @@ class FakeApplication:
         on_report: Callable[[ApplicationReport], None] | None = None,
         check: bool = True,
     ) -> Result:
-        """Wait for the end, as the real one does; a wait that nothing in this process can end fails after a minute."""
+        """Wait for the end. Without a timeout, WaitTimeout is raised after one minute."""
         until = time.monotonic() + (60.0 if timeout is None else seconds(timeout))
         while True:
             if on_report is not None:
@@ -177,11 +177,11 @@ class FakeApplication:
             if self._result is not None:
                 return self._result.raise_for_outcome() if check else self._result
             if time.monotonic() >= until:
-                raise WaitTimeout(f"{self.id} has not ended: the test ends it with succeed, fail or kill")
+                raise WaitTimeout(f"{self.id} has not ended: end it in the test with succeed, fail or kill")
             time.sleep(min(poll, 0.05))
 
     def kill(self, reason: str = "", grace: float | str = 10.0) -> bool:
-        """End it; True when it was still there to be ended."""
+        """End it; True when it had not ended."""
         if self._result is not None:
             return False
         self.kills.append(reason)
@@ -189,7 +189,7 @@ class FakeApplication:
         return True
 
     def containers(self, **_options: Any) -> list[Container]:
-        """Its containers; they all run until it ends."""
+        """Its containers; all run until it ends."""
         if self._result is not None:
             return list(self._result.containers)
         return [
@@ -204,7 +204,7 @@ class FakeApplication:
         return {name: ServiceStatus(name, "READY", n, n, n, 0, 0, 0, 0, 0) for name, n in counts.items()}
 
     def scale(self, instances: int | None = None, service: str = "main", *, by: int | None = None) -> int:
-        """Change how many instances a service has; the new number."""
+        """Change the number of instances of a service; the new number."""
         ranks = self._ranks.get(service)
         if ranks is None:
             raise NotFound(f"{self.id} has no service {service!r}", status=404)
@@ -221,7 +221,7 @@ class FakeApplication:
         self._ranks[service].remove(int(rank))
 
     def logs(self, follow: bool = False, *, cursor: LogCursor | None = None, **_options: Any) -> Iterator[Any]:
-        """The lines that the test put into `lines`; each once, or from a cursor on."""
+        """The lines of the attribute `lines`: each once, or those after a cursor."""
         if cursor is not None:
             yield from FakeLogs(self, cursor).lines(cursor)
             return
@@ -229,15 +229,15 @@ class FakeApplication:
         yield from lines
 
     def watch_logs(self, cursor: LogCursor | None = None) -> FakeLogs:
-        """The lines that the test put into `lines`."""
+        """The lines of the attribute `lines`, each once."""
         return FakeLogs(self, cursor)
 
     def log_files(self, **_options: Any) -> Iterator[FakeLogs]:
-        """The same; one log of one container has them all."""
+        """One log with all lines, of one container."""
         yield FakeLogs(self, None)
 
     def write_note(self, name: str, value: Any) -> None:
-        """Leave a note beside it."""
+        """Store a note."""
         self.notes[name] = json.loads(json.dumps(value))
 
     def read_note(self, name: str) -> Any:
@@ -246,7 +246,7 @@ class FakeApplication:
 
 
 class FakeLogs:
-    """A fake application's lines, as the one log of its first container."""
+    """The lines of a fake application, as the log of its first container."""
 
     container, instance, attempt, node, stream, yarn = "main_0", 0, 1, "fake", "stdout", "container_1"
 
@@ -256,15 +256,15 @@ class FakeLogs:
 
     @property
     def size(self) -> int:
-        """Its length: lines count as bytes here."""
+        """The number of lines."""
         return len(self._application.lines)
 
     def look(self, seconds: float = 5.0) -> Iterator[LogLine]:
-        """What has come."""
+        """The new lines."""
         return self.lines(self.cursor)
 
     def lines(self, cursor: LogCursor) -> Iterator[LogLine]:
-        """What lies behind the cursor."""
+        """The lines after the cursor."""
         for at, text in list(enumerate(self._application.lines))[cursor.at(self.yarn, self.stream) :]:
             cursor.move(self.yarn, self.stream, at + 1)
             yield LogLine(self.container, self.instance, self.node, self.stream, text, self.attempt, self.yarn)
@@ -277,14 +277,14 @@ class FakeLogs:
 
 
 class FakeKnit:
-    """Stands in for `knit_core.Knit`.
+    """A replacement for `knit_core.Knit` in tests.
 
     Args:
-        on_submit: called with each new application; by default it succeeds at once, None: it runs on.
+        on_submit: called with each new application; by default it succeeds at once. None: it runs until the test ends it.
 
     Attributes:
-        submitted: what was launched, oldest first.
-        refuses: raised by the next calls of `submit`, as a cluster that refuses would.
+        submitted: the launches, oldest first.
+        refuses: an error that the next calls of `submit` raise.
     """
 
     def __init__(self, on_submit: Callable[[FakeApplication], None] | None = FakeApplication.succeed) -> None:
@@ -318,10 +318,10 @@ class FakeKnit:
         checks: bool = True,
         **short: Any,
     ) -> FakeApplication:
-        """Launch; with a key that has a running or successful application, that one.
+        """Launch; the earlier application when its key has one that runs or has succeeded.
 
         Raises:
-            SpecError: as the real one.
+            SpecError: the specification is invalid.
         """
         if self.refuses is not None:
             raise self.refuses
@@ -344,16 +344,16 @@ class FakeKnit:
         """A handle on an application.
 
         Raises:
-            ApplicationNotFound: nothing launched it here.
-            BadApplicationId: no id at all.
+            ApplicationNotFound: it was not launched here.
+            BadApplicationId: the text is not an application id.
         """
         found = self._apps.get(str(ApplicationId.parse(app_id)))
         if found is None:
-            raise ApplicationNotFound(f"The fake cluster does not know {app_id}", status=404)
+            raise ApplicationNotFound(f"The fake cluster has no record of {app_id}", status=404)
         return found
 
     def forget(self, app_id: str) -> None:
-        """From now on the cluster does not know an application, as a ResourceManager forgets old ones."""
+        """Remove the record of an application, as a ResourceManager does with old ones."""
         self._apps.pop(app_id, None)
 
     def launched(self, key: str) -> FakeApplication | None:
@@ -361,7 +361,7 @@ class FakeKnit:
         return self._apps.get(self._claims.get(key, ""))
 
     def supersede(self, key: str) -> None:
-        """The newest launch with this key no longer counts."""
+        """Release a launch key."""
         self._claims.pop(key, None)
 
     def list(
@@ -373,7 +373,7 @@ class FakeKnit:
         queue: str | None = None,
         **_options: Any,
     ) -> Sequence[ApplicationReport]:
-        """Applications that fit, oldest first; by default those that run."""
+        """Applications that match, oldest first; by default those that have not ended."""
         chosen = ACTIVE if states is None else {State(str(state).upper()) for state in states}
         wanted = {tag.lower() for tag in tags or ()}
         return [
@@ -383,7 +383,7 @@ class FakeKnit:
         ]
 
     def check(self) -> Sequence[str]:
-        """Always good."""
+        """Always succeeds."""
         return ["a fake cluster"]
 
     def _listed(self, states: Iterable[State] | None = None, **_filters: Any) -> Sequence[ApplicationReport]:

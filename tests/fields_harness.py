@@ -16,7 +16,7 @@ import pytest
 
 from knit_core import Application, Knit
 from knit_core.errors import MasterUnreachable
-from knit_core.local.cluster import running_user
+from knit_core.local.plan import running_user
 from knit_core.model.result import Container
 from tests.cluster_harness import eventually
 

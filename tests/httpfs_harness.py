@@ -15,7 +15,7 @@ from urllib.request import ProxyHandler, build_opener
 import pytest
 
 from knit_core.local import LocalCluster, daemons
-from knit_core.local.hadoop_conf import DAEMON_LOG4J, to_xml
+from knit_core.local.configuration_files import DAEMON_LOG4J, to_xml
 from knit_core.local.jars import obtain
 from knit_core.local.paths import HADOOP_VERSION, jars_root
 from knit_core.local.processes import end, spawn

@@ -1,20 +1,18 @@
-"""Which addresses a Hadoop configuration means. Pure: properties in, base URLs out (all of them under high
-availability).
-"""
+"""Addresses of ResourceManagers and NameNodes in a Hadoop configuration. Pure: from properties to base URLs."""
 
 from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from knit_core.config.hadoop import HadoopConf
+from knit_core.config.hadoop_conf import HadoopConf
 
 _UNSET_HOSTS = {"0.0.0.0", "", "::", "[::]"}
 
 
 def resourcemanagers(conf: HadoopConf) -> tuple[list[str], str]:
-    """ResourceManager web addresses and the property that told them; ([], "") when the configuration names none.
+    """Web addresses of the ResourceManagers and the property that sets them; ([], "") when the configuration names none.
 
-    Hadoop's default host 0.0.0.0 means "not configured": it is never taken for localhost.
+    Hadoop's default host 0.0.0.0 means "not configured", not localhost.
     """
     https = conf.get("yarn.http.policy") == "HTTPS_ONLY"
     scheme, kind, port = ("https", "webapp.https.address", 8090) if https else ("http", "webapp.address", 8088)
@@ -22,7 +20,7 @@ def resourcemanagers(conf: HadoopConf) -> tuple[list[str], str]:
         suffixes = ["." + name for name in _names(conf.get("yarn.resourcemanager.ha.rm-ids"))]
     else:
         suffixes = [""]
-    found, told_by = [], ""
+    found, property_name = [], ""
     for suffix in suffixes:
         name = f"yarn.resourcemanager.{kind}{suffix}"
         value, host_name = conf.get(name), f"yarn.resourcemanager.hostname{suffix}"
@@ -32,14 +30,14 @@ def resourcemanagers(conf: HadoopConf) -> tuple[list[str], str]:
         if host in _UNSET_HOSTS or "$" in host:
             continue
         found.append(f"{scheme}://{host}:{given_port or port}")
-        told_by = told_by or name
-    return found, told_by
+        property_name = property_name or name
+    return found, property_name
 
 
 def namenodes(conf: HadoopConf) -> tuple[list[str], str]:
-    """WebHDFS base addresses of the default filesystem's NameNodes, and the property that told them.
+    """WebHDFS addresses of the default filesystem's NameNodes and the property that sets them.
 
-    When that is fs.defaultFS, the address is its host and the usual port, for want of anything better.
+    When only fs.defaultFS is set, the address is its host with Hadoop's default web port.
     """
     filesystem = urlsplit(conf.get("fs.defaultFS") or "")
     if filesystem.scheme not in {"hdfs", "webhdfs", "swebhdfs"}:
@@ -53,7 +51,7 @@ def namenodes(conf: HadoopConf) -> tuple[list[str], str]:
     nodes = _names(conf.get(f"dfs.ha.namenodes.{service}"))
     if not nodes and conf.get(f"dfs.namenode.{kind}.{service}"):
         return [f"{scheme}://{conf.get(f'dfs.namenode.{kind}.{service}')}"], f"dfs.namenode.{kind}.{service}"
-    found, told_by = [], ""
+    found, property_name = [], ""
     for suffix in [f".{service}.{node}" for node in nodes] or [""]:
         name = f"dfs.namenode.{kind}{suffix}"
         host, _, given_port = (conf.get(name) or "").rpartition(":")
@@ -62,13 +60,15 @@ def namenodes(conf: HadoopConf) -> tuple[list[str], str]:
                 continue
             host, name = service, "fs.defaultFS"
         found.append(f"{scheme}://{host}:{given_port or port}")
-        told_by = told_by or name
-    return found, told_by
+        property_name = property_name or name
+    return found, property_name
 
 
 def nameservice(conf: HadoopConf) -> str:
-    """The default filesystem's name where it has no port: it may be a nameservice, behind which several NameNodes stand,
-    instead of a host. Empty: it is a host."""
+    """The name in fs.defaultFS when it has no port: it may be a nameservice (several NameNodes under one name).
+
+    Empty: it is a host.
+    """
     try:
         filesystem = urlsplit(conf.get("fs.defaultFS") or "")
         return (filesystem.hostname or "") if filesystem.scheme == "hdfs" and filesystem.port is None else ""

@@ -1,87 +1,60 @@
-"""Who asks, and how that is shown: what an address says of it, and contradictions. And variables that are no settings."""
+"""User and password: taken from addresses, checked for contradictions, compared with the server's name of the user."""
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import unquote
 
 from knit_core.errors import ConfigError
 
-#: `KNIT_…` variables that are no settings: what else Knit and its tests read, and what containers have.
-_OTHER = "CONFIG LOCAL_STATE MAVEN_REPOSITORY EXAMPLE_CHANNEL SCREENSHOTS LANG"
-_IN_CONTAINERS = "APP_ID SERVICE INSTANCE INSTANCES ATTEMPT CONTAINER MASTER MASTER_ATTEMPT MASTER_FILE"
-OTHER_VARIABLES = frozenset(f"KNIT_{name}" for name in f"{_OTHER} {_IN_CONTAINERS}".split())
-# Of tests; and Kubernetes' own, in the pods beside a service whose name begins with "knit".
-_OTHERS = re.compile(r"KNIT_TEST_\w+|KNIT_(\w+_)?(SERVICE_(HOST|PORT)|PORT)(_\w+)?")
-
-
-def check_variables(environ: Iterable[str], settings: Iterable[str]) -> None:
-    """Refuse variables that begin with `KNIT_` and mean nothing: most likely one is mistyped.
-
-    Raises:
-        ConfigError: with the nearest one that there is.
-    """
-    known = {f"KNIT_{name.upper()}" for name in settings}
-    for name in sorted(environ):
-        if not name.startswith("KNIT_") or name in known or name in OTHER_VARIABLES or _OTHERS.fullmatch(name):
-            continue
-        near = difflib.get_close_matches(name, [*known, *OTHER_VARIABLES], n=1)
-        hint = (
-            f"did you mean {near[0]}?"
-            if near
-            else "knit doctor shows what is set; docs/configuration.md lists the settings."
-        )
-        raise ConfigError(f"The environment variable {name} is no setting of Knit; {hint} Otherwise unset it.")
-
 
 def without_credentials(urls: Iterable[str]) -> tuple[list[str], tuple[str, str] | None]:
-    """Addresses without the `user:password@` that they may begin with, and these two; None: none has them.
+    """Addresses without `user:password@`, and that user and password; None when no address has them.
 
     Raises:
-        ConfigError: they differ.
+        ConfigError: the addresses have different users or passwords.
     """
     plain, found = [], set()
     for url in urls:
         scheme, mark, rest = url.rpartition("://")
-        place, slash, path = rest.partition("/")
-        login, at, host = place.rpartition("@")
+        authority, slash, path = rest.partition("/")
+        login, at, host = authority.rpartition("@")
         if at:
             user, _, password = login.partition(":")
             found.add((unquote(user), unquote(password)))
         plain.append(f"{scheme}{mark}{host}{slash}{path}")
     if len(found) > 1:
-        raise ConfigError("The addresses name different users or passwords before the @: give one as user and password")
+        raise ConfigError("The addresses have different users or passwords before the @: set user and password instead")
     return plain, found.pop() if found else None
 
 
 def contradictions(auth: str, auth_source: str, password_source: str) -> Iterator[str]:
-    """What is wrong with how this process is to show who it is; sentences with both remedies.
+    """Contradictions between the settings `auth` and `password`: sentences with the remedies.
 
     Args:
         auth: "simple", "basic" or empty for the default.
-        auth_source: where it was set.
-        password_source: where a password was set; empty: nowhere.
+        auth_source: where auth was set.
+        password_source: where a password was set; empty: it is not set.
     """
     if password_source and not auth:
         yield (
-            f"There is a password ({password_source}) and nothing says what it is for: set auth to basic (KNIT_AUTH=basic) "
-            "to log in at a gateway such as Knox, or take the password away"
+            f"A password is set ({password_source}) but auth is not: set auth to basic (KNIT_AUTH=basic) to log in at a "
+            "gateway such as Knox, or remove the password"
         )
     if password_source and auth == "simple":
         yield (
-            f"auth is simple ({auth_source}), which sends no password, and there is one ({password_source}): set auth to "
-            "basic (KNIT_AUTH=basic) to log in at a gateway such as Knox, or take the password away"
+            f"auth is simple ({auth_source}), which sends no password, but a password is set ({password_source}): set auth to "
+            "basic (KNIT_AUTH=basic) to log in at a gateway such as Knox, or remove the password"
         )
     if auth == "basic" and not password_source:
         yield (
-            f"auth is basic ({auth_source}) and there is no password: set it (KNIT_PASSWORD), or auth to simple where the "
-            "cluster believes the user's name"
+            f"auth is basic ({auth_source}) but no password is set: set it (KNIT_PASSWORD), or set auth to simple where the "
+            "cluster accepts user names without a password"
         )
 
 
 def same_user(ours: str, theirs: str) -> bool:
-    """Whether a server's short name may be ours: `alice@REALM`, `CORP\\\\alice` and `alice/host@REALM` are alice there."""
+    """Whether a server's short name may mean our user: it is alice for `alice@REALM`, `CORP\\\\alice`, `alice/host@REALM`."""
     names = {part.lower() for part in re.split(r"[@/\\]", ours) if part}
     return theirs.lower() in names or theirs.lower() == ours.lower()

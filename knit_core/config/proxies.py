@@ -1,7 +1,7 @@
-"""Which proxy requests to the cluster go through. Pure.
+"""The proxy for requests to the cluster. Pure.
 
-Nothing goes through a proxy unless one is configured for Knit: that of the environment is mostly there for the internet,
-and control traffic to a cluster is local traffic.
+A proxy is used only when it is configured for Knit: that of the environment (HTTP_PROXY) is mostly for the internet, and
+calls to a cluster stay in the local network.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from knit_container.hidden import Hidden
 from knit_core.errors import ConfigError
 
 SCHEMES = ("http", "https", "socks5", "socks5h", "socks4", "socks4a")
-ENVIRONMENT = "environment"  # instead of an address: what HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY say
+ENVIRONMENT = "environment"  # instead of an address: use HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY
 
 
 class Proxies:
-    """The proxy for each scheme, and the hosts that are reached without one.
+    """The proxy for each scheme, and the hosts that are reached directly.
 
     Args:
-        http, https: its address for URLs of that scheme, with user and password where it wants them; empty: none.
+        http, https: its address for URLs of that scheme, with user and password where it needs them; empty: none.
         without: names of hosts, domains (`.example.org`), addresses and networks (`10.0.0.0/8`); `*`: all hosts.
     """
 
@@ -42,17 +42,17 @@ class Proxies:
         return self._https.reveal()
 
     def of(self, url: str) -> str:
-        """The proxy's address for a URL; empty: it is reached without. The loopback interface always is."""
+        """The proxy's address for a URL; empty: it is reached directly, as all loopback addresses are."""
         try:
             parts = urlsplit(url)
             host = (parts.hostname or "").rstrip(".")
         except ValueError:
             return ""
         proxy = self.https if parts.scheme == "https" else self.http
-        return "" if not proxy or _loopback(host) or any(_fits(host, rule) for rule in self.without) else proxy
+        return "" if not proxy or _loopback(host) or any(_matches(host, rule) for rule in self.without) else proxy
 
     def by_scheme(self, url: str) -> dict[str, str]:
-        """The same as `requests` wants it."""
+        """The proxy for a URL in the form that `requests` takes."""
         proxy = self.of(url)
         return {"http": proxy, "https": proxy} if proxy else {}
 
@@ -61,7 +61,7 @@ class Proxies:
 
 
 def proxies_of(setting: str | None, without: str | None, environ: Mapping[str, str]) -> Proxies:
-    """From the settings `proxy` and `no_proxy`.
+    """The proxies of the settings `proxy` and `no_proxy`.
 
     Args:
         setting: a proxy's URL; `environment`; empty: none.
@@ -69,18 +69,18 @@ def proxies_of(setting: str | None, without: str | None, environ: Mapping[str, s
         environ: the process's environment.
 
     Raises:
-        ConfigError: no proxy is at such an address, or SOCKS is not installed.
+        ConfigError: the address is not a proxy's, or PySocks is not installed.
     """
     hosts = _split(without)
     if setting != ENVIRONMENT:
         proxy = _checked(setting or "", "proxy")
         return Proxies(proxy, proxy, hosts)
 
-    def told(name: str) -> str:
+    def variable(name: str) -> str:
         return environ.get(name.lower()) or environ.get(name) or ""
 
-    http, https = (_checked(told(name) or told("ALL_PROXY"), name) for name in ("HTTP_PROXY", "HTTPS_PROXY"))
-    return Proxies(http, https, (*hosts, *_split(told("NO_PROXY"))))
+    http, https = (_checked(variable(name) or variable("ALL_PROXY"), name) for name in ("HTTP_PROXY", "HTTPS_PROXY"))
+    return Proxies(http, https, (*hosts, *_split(variable("NO_PROXY"))))
 
 
 def without_user(url: str) -> str:
@@ -100,11 +100,11 @@ def _checked(url: str, name: str) -> str:
         good = False
     if not good:
         raise ConfigError(
-            f"{name}: {without_user(url)!r} is no proxy's address: it looks like http://proxy.example.org:3128 or "
-            "socks5h://localhost:1080 (the h: names are resolved by the proxy)"
+            f"{name}: {without_user(url)!r} is not a proxy's address: it looks like http://proxy.example.org:3128 or "
+            "socks5h://localhost:1080 (with h, the proxy resolves host names)"
         )
     if parts.scheme.startswith("socks") and importlib.util.find_spec("socks") is None:
-        raise ConfigError(f'{name}: for a SOCKS proxy PySocks is needed: pip install "knit-yarn[socks]"')
+        raise ConfigError(f'{name}: a SOCKS proxy needs PySocks: pip install "knit-yarn[socks]"')
     return url
 
 
@@ -119,7 +119,7 @@ def _loopback(host: str) -> bool:
         return False
 
 
-def _fits(host: str, rule: str) -> bool:
+def _matches(host: str, rule: str) -> bool:
     if rule == "*" or host == rule.lstrip("."):
         return True
     try:

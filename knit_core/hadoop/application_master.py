@@ -1,7 +1,7 @@
-"""Calls to an application's ApplicationMaster: signed, direct first, then through the ResourceManager's proxy.
+"""Signed calls to an application's ApplicationMaster: directly, or through the ResourceManager's proxy.
 
-Every call says which stage failed where. The attempt number and the clock are corrected from the ApplicationMaster's
-own (signed) answer.
+Errors name the stage that failed on each route. Attempt number and clock are corrected from the ApplicationMaster's signed
+reply.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ from knit_core.monitoring.wait import RETRY_TIMEOUT
 log = logging.getLogger(__name__)
 _CONNECT, _READ = 3.0, 30.0  # seconds
 _CORRECTIONS = 3
-_SOONEST = 0.1  # seconds between two rounds over all ways
-_EARLY, _LATER = 0.5, 2.0  # the same at most, within the first `_SOON` seconds and afterwards
-_SOON = 30.0
-_BEHIND, _LONGEST_BEHIND = 0.5, 15.0  # seconds for which a way that has failed comes last, doubled each time
-_FIRST_CONTACT = 5.0  # seconds for one that should be there and was never reached: more likely no way leads there
-_SLOW_BEHIND, _LONGEST_SLOW = 15.0, 300.0  # the same where nothing connected, which costs `_CONNECT` seconds a try
+_FIRST_PAUSE = 0.1  # seconds between two rounds over all routes, doubled each time
+_MAX_PAUSE, _MAX_LATE_PAUSE = 0.5, 2.0  # its maximum within the first `_EARLY` seconds, and afterwards
+_EARLY = 30.0
+_DEMOTED, _MAX_DEMOTED = 0.5, 15.0  # seconds for which a route comes last after a failure, doubled each time
+_SLOW_DEMOTED, _MAX_SLOW_DEMOTED = 15.0, 300.0  # the same after a time-out of connecting (`_CONNECT` seconds)
+_FIRST_CONTACT = 5.0  # seconds of retries for an address that was never reached: most likely no route leads there
 
 
 class ApplicationMasterClient:
     """One application's API.
 
     Args:
-        app_id: which.
-        secret: returns the application's secret (asked once, when it is first needed).
-        locate: returns the ResourceManager's present report of it.
-        direct: for calls to its own address, which get no identity but the signature.
+        app_id: the application.
+        secret: returns the application's secret.
+        locate: returns the ResourceManager's present report of the application.
+        direct: for calls to the ApplicationMaster's own address; their only identity is the signature.
         session: for calls through the ResourceManager's proxy.
-        auth: what that proxy wants.
-        retry_timeout: seconds for an ApplicationMaster that was there before to come back, where a call does not say.
-        clock: what its waits read and sleep by.
-        connect: seconds for a connection to come about.
+        auth: identity for that proxy.
+        retry_timeout: default of `call`: seconds of retries while an ApplicationMaster that was reached before restarts.
+        clock: for deadlines and pauses.
+        connect: seconds for a connection.
     """
 
     def __init__(
@@ -65,11 +65,11 @@ class ApplicationMasterClient:
         self._secret, self._locate, self._direct, self._session, self._auth = secret, locate, direct, session, auth
         self._retry_timeout, self._clock, self._connect = retry_timeout, clock, connect
         self._routes: list[str] = []
-        self._failed: dict[str, tuple[float, float]] = {}  # by way: until when it comes last, and for how long that was
+        self._failed: dict[str, tuple[float, float]] = {}  # by route: until when it comes last, and for how long
         self._attempt = 1
         self._skew = 0
         self._reached = False
-        self._forgiven = 0.0  # seconds that it may take to answer, from what is known of it now
+        self._allowed = 0.0  # maximum seconds of retries, by the last report
         self._lock = threading.Lock()
 
     def get(
@@ -91,53 +91,53 @@ class ApplicationMasterClient:
         wait: float = 0.0,
         retry_timeout: float | None = None,
     ) -> Any:
-        """One call, over the ways that there are; a restart of the ApplicationMaster is waited out.
+        """Send one call over the known routes, and repeat it while the ApplicationMaster restarts.
 
         Args:
-            method, path, body, query: the request; path below `/api/v1`. A repetition must be harmless.
-            wait: seconds that the reply may take by itself (a long poll).
-            retry_timeout: seconds for an ApplicationMaster that was there before to come back, from the first failure on; None:
-                as it was made.
+            method, path, body, query: the request, which must be idempotent; path below `/api/v1`.
+            wait: seconds that the ApplicationMaster may hold the reply (a long poll).
+            retry_timeout: seconds of retries, from the first failure on, while an ApplicationMaster that was reached before
+                restarts; None: the client's default.
 
         Raises:
-            MasterUnreachable: no way led there; `.stages` says why.
-            RequestRefused, NotFound, NotAuthorized: it refused.
+            MasterUnreachable: all routes failed; `.stages` has the reasons.
+            RequestRefused, NotFound, NotAuthorized: the ApplicationMaster refused.
         """
         raw = b"" if body is None else encode_body(body)
-        failing_since, pause, known = None, _SOONEST, True
+        failing_since, pause, use_known = None, _FIRST_PAUSE, True
         limit = self._retry_timeout if retry_timeout is None else retry_timeout
         while True:
             stages: list[str] = []
-            found, reply = self._over_routes(stages, known, method, f"/api/v1{path}", query or {}, raw, wait)
+            found, reply = self._over_routes(stages, use_known, method, f"/api/v1{path}", query or {}, raw, wait)
             if found:
                 return reply
             now = self._clock.monotonic()
             failing_since = now if failing_since is None else failing_since
             waited = now - failing_since
-            if waited >= min(limit, self._forgiven):
+            if waited >= min(limit, self._allowed):
                 raise MasterUnreachable(self.app_id, list(dict.fromkeys(stages)))
             self._clock.sleep(pause)
-            pause, known = min(2 * pause, _EARLY if waited < _SOON else _LATER), False
+            pause, use_known = min(2 * pause, _MAX_PAUSE if waited < _EARLY else _MAX_LATE_PAUSE), False
 
     def _over_routes(
-        self, stages: list[str], known: bool, method: str, path: str, query: dict[str, str], raw: bytes, wait: float
+        self, stages: list[str], use_known: bool, method: str, path: str, query: dict[str, str], raw: bytes, wait: float
     ) -> tuple[bool, Any]:
-        """Each way once: the best that is known, when it may still be right, then as the ResourceManager tells them now.
+        """Try each route once: the best known one, then all routes of a new report of the ResourceManager.
 
-        It is asked before the others are tried: its proxy takes long to say that a node is gone.
+        The report is fetched before the other known routes are tried: the proxy is slow to fail when a node is gone.
         """
         tried: list[str] = []
-        for ask in (False, True) if known and self._routes else (True,):
-            if ask and self._find(stages):
+        for update in (False, True) if use_known and self._routes else (True,):
+            if update and self._update_routes(stages):
                 tried = []
-            for route in self._ordered()[: None if ask else 1]:
+            for route in self._ordered()[: None if update else 1]:
                 if route in tried:
                     continue
                 tried.append(route)
                 try:
                     reply = self._corrected(route, method, path, query, raw, wait)
                 except (requests.RequestException, BadReply, ServiceUnavailable) as error:
-                    self._put_behind(route, error)
+                    self._demote(route, error)
                     stages.append(f"{_kind(route)} {_host(route)}: {_stage(error, self._connect)}")
                     continue
                 with self._lock:
@@ -147,30 +147,30 @@ class ApplicationMasterClient:
         return False, None
 
     def _ordered(self) -> list[str]:
-        """The direct way first, the others after it; last those that have failed just now."""
+        """The direct route, then the proxy; last the routes that have failed recently."""
         now = self._clock.monotonic()
         with self._lock:
             return sorted(self._routes, key=lambda route: self._failed.get(route, (now, 0.0))[0] > now)
 
-    def _put_behind(self, route: str, error: Exception) -> None:
-        """It comes last for a while, not for ever: the direct way spares the ResourceManager."""
+    def _demote(self, route: str, error: Exception) -> None:
+        """Put a route last for a limited time. The direct route is tried again, as it puts no load on the ResourceManager."""
         slow = isinstance(error, requests.ConnectTimeout)
-        first, longest = (_SLOW_BEHIND, _LONGEST_SLOW) if slow else (_BEHIND, _LONGEST_BEHIND)
+        first, longest = (_SLOW_DEMOTED, _MAX_SLOW_DEMOTED) if slow else (_DEMOTED, _MAX_DEMOTED)
         with self._lock:
             before = self._failed.get(route, (0.0, 0.0))[1]
             pause = min(longest, max(first, 2 * before))
             self._failed[route] = self._clock.monotonic() + pause, pause
 
-    def _find(self, stages: list[str]) -> bool:
-        """Ask where it is now; whether the ways or the attempt are others than before, or nobody could say."""
+    def _update_routes(self, stages: list[str]) -> bool:
+        """Fetch a report; True when routes or attempt have changed, or the ResourceManager does not answer."""
         try:
             report = self._locate()
         except KnitError as error:
             if not error.transient or not self._reached:
                 raise
-            stages.append("the ResourceManager does not say where it is now")
+            stages.append("the ResourceManager does not answer, so its present address is not known")
             with self._lock:
-                self._forgiven = math.inf
+                self._allowed = math.inf
             return True
         routes = []
         if report.ended:
@@ -179,16 +179,16 @@ class ApplicationMasterClient:
             routes += [f"http://{report.master}"] if report.master else []
             routes += [report.tracking_url.rstrip("/")] if report.tracking_url else []
             if not routes:
-                waits = "Application.wait_until_ready() waits for it"
-                stages.append(f"the ResourceManager gives no address of it yet (state {report.state}; {waits})")
+                wait = "Application.wait_until_ready() waits for it"
+                stages.append(f"it has no address yet (state {report.state}; {wait})")
         with self._lock:
             attempt = report.attempt or self._attempt
             changed = routes != self._routes or attempt != self._attempt
             if changed:
                 self._routes, self._attempt, self._failed = routes, attempt, {}
-            # one that was there, or an attempt after the first, is coming back; without an address it waits for its start
-            comes_back = not report.ended and (self._reached or report.attempt > 1)
-            self._forgiven = math.inf if comes_back else _FIRST_CONTACT if routes else 0.0
+            # reached before, or a later attempt: it restarts. No address: it has not started
+            restarts = not report.ended and (self._reached or report.attempt > 1)
+            self._allowed = math.inf if restarts else _FIRST_CONTACT if routes else 0.0
         return changed
 
     def _corrected(self, route: str, method: str, path: str, query: dict[str, str], raw: bytes, wait: float) -> Any:
@@ -249,12 +249,12 @@ def _host(route: str) -> str:
 
 
 def _stage(error: Exception, connect: float) -> str:
-    """Which stage failed: DNS, TCP, HTTP, signature. The error's own text may hold the signed URL and is not quoted."""
+    """The stage that failed: DNS, TCP, HTTP, signature. The text of the error may contain the signed URL and is not quoted."""
     text = repr(error)
     if isinstance(error, (BadReply, ServiceUnavailable)):
         return str(error)
     if "NameResolutionError" in text or "gaierror" in text:
-        return "the host's name is not known here (DNS)"
+        return "the host name cannot be resolved here (DNS)"
     if isinstance(error, requests.exceptions.ConnectTimeout):
         return f"no connection within {connect:g} s (TCP: a firewall?)"
     if "refused" in text:

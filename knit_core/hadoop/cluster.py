@@ -28,24 +28,24 @@ from knit_core.model.report import ApplicationReport
 from knit_core.model.representation import one_line
 from knit_core.monitoring.wait import RETRY_TIMEOUT
 
-_NAMESERVICE = (
-    "{name} has no port in fs.defaultFS, so it probably is a nameservice (several NameNodes under one name), which only "
-    "Hadoop's hdfs-site.xml explains: put that beside core-site.xml (HADOOP_CONF_DIR), or set KNIT_NAMENODE to the web "
+_NAMESERVICE_HINT = (
+    "{name} has no port in fs.defaultFS, so it is probably a nameservice (several NameNodes under one name), which only "
+    "Hadoop's hdfs-site.xml defines: put that beside core-site.xml (HADOOP_CONF_DIR), or set KNIT_NAMENODE to the web "
     "addresses of its NameNodes (http://nn1.example.org:9870,http://nn2.example.org:9870)."
 )
 
 
 class Cluster:
-    """Clients of the services of one cluster, each made when it is first used; safe to share between threads.
+    """Clients of the services of one cluster, each made on first use; thread-safe.
 
     Args:
-        config: where the services are, who acts, and how.
+        config: addresses, user and other settings.
 
     Attributes:
         config: the same.
-        clock: what waits read and sleep by. For tests; set it before the first call.
-        retry_timeout: seconds after which a service that does not answer is given up, without another try; None: faults are
-            waited out within generous budgets. Set it before the first call.
+        clock: for deadlines and pauses. For tests; set it before the first call.
+        retry_timeout: seconds to wait for a reply, without repetition; None: requests are repeated during longer outages.
+            Set it before the first call.
     """
 
     def __init__(self, config: Config) -> None:
@@ -78,12 +78,12 @@ class Cluster:
         """HDFS."""
         service, name = self._service("NameNode", self.config.namenodes.value.split(",")), self.config.nameservice
         if name:
-            service.endpoint = replace(service.endpoint, unknown=_NAMESERVICE.format(name=name))
+            service.endpoint = replace(service.endpoint, unknown=_NAMESERVICE_HINT.format(name=name))
         return WebHdfs(service)
 
     @cached_property
     def nodes(self) -> HttpService:
-        """Requests to NodeManagers (their addresses differ by call)."""
+        """Requests to NodeManagers; each call gives the address."""
         return self._service("NodeManager", [self.resourcemanager.address])
 
     @cached_property
@@ -102,8 +102,8 @@ class Cluster:
         """The API of an application's ApplicationMaster.
 
         Args:
-            app_id: which application.
-            report: returns the ResourceManager's present report of it; None: it is asked.
+            app_id: the application.
+            report: returns the ResourceManager's present report of it; None: it is fetched.
         """
         proxy = self.proxy
         return ApplicationMasterClient(
@@ -124,16 +124,16 @@ class Cluster:
         return f"{self.config.staging}/apps/{app_id}"
 
     def check_staging(self) -> bool:
-        """Check, once, that the staging folder belongs to the user and that nobody else may write there; False: there is none.
+        """Check, once, that only the user may write to the staging folder; False when it does not exist.
 
         Raises:
-            StagingError: it belongs to somebody else, or others may write there.
+            StagingError: it belongs to another user, or other users may write there.
         """
         if not self._staging_checked:
             self._staging_checked = check_staging(self.hdfs, self.config.staging)
         return self._staging_checked
 
-    # -- inside ------------------------------------------------------------
+    # -- private -----------------------------------------------------------
 
     @cached_property
     def _auth(self) -> AuthStrategy:
@@ -159,7 +159,7 @@ class Cluster:
     def _home_folder(self) -> str:
         try:
             return self.hdfs.home()
-        except (RequestRefused, UnexpectedReply):  # a gateway that does not know the question
+        except (RequestRefused, UnexpectedReply):  # a gateway without this operation
             return ""
 
 

@@ -1,6 +1,6 @@
-"""What is done with an application by its id: wait for a condition, read how it ended, end it.
+"""Wait for an application by its id, read its result, end it.
 
-`Application` offers these calls to users; a launch needs them for the application of an earlier launch.
+`Application` has these calls for users; a launch uses them for the application of an earlier launch.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from knit_core.model.result import Result
 from knit_core.model.states import Outcome, State
 from knit_core.monitoring.wait import Waiter
 
-_LEAST_KILL = 10.0  # seconds that YARN has to end an application
+_MIN_KILL_WAIT = 10.0  # seconds
 
 
 def wait_until(
@@ -27,25 +27,25 @@ def wait_until(
     timeout: float | None,
     report: Callable[[], ApplicationReport] | None = None,
 ) -> ApplicationReport:
-    """Wait until `condition` holds for a report, or the application ended; the report.
+    """Wait until `condition` holds for a report or the application has ended; the report.
 
     Args:
         cluster: where it runs.
-        app_id: which application.
-        condition: gets each report.
-        timeout: seconds; None: as long as it takes.
-        report: returns the present report; None: the ResourceManager is asked.
+        app_id: the application.
+        condition: called with each report.
+        timeout: seconds; None: no limit.
+        report: returns the present report; None: it is fetched from the ResourceManager.
 
     Raises:
-        WaitTimeout: the time is over.
-        ApplicationNotFound: the ResourceManager has forgotten it.
+        WaitTimeout: the timeout has passed.
+        ApplicationNotFound: the ResourceManager has no record of it.
     """
     clock = cluster.clock
     waiter = Waiter(app_id, timeout, 0.5, started=clock.monotonic())
-    find = report or (lambda: cluster.resourcemanager.app(app_id))
+    get_report = report or (lambda: cluster.resourcemanager.app(app_id))
     while True:
         try:
-            found = find()
+            found = get_report()
         except KnitError as error:
             if isinstance(error, ApplicationNotFound):
                 raise
@@ -58,12 +58,12 @@ def wait_until(
 
 
 def read_result(cluster: Cluster, app_id: str, retry: RetryPolicy | None = None) -> Result | None:
-    """The application's `result.json`; None when it left none.
+    """The application's `result.json`; None when there is none.
 
     Args:
         cluster: where it ran.
-        app_id: which application.
-        retry: how long HDFS may be away; None: as for every call.
+        app_id: the application.
+        retry: retries of HDFS; None: as for other calls.
 
     Raises:
         KnitError: it cannot be parsed.
@@ -84,16 +84,16 @@ def read_result(cluster: Cluster, app_id: str, retry: RetryPolicy | None = None)
 def final_result(
     cluster: Cluster, app_id: str, report: ApplicationReport | None, retry: RetryPolicy | None = None
 ) -> Result:
-    """The result that belongs to a final report.
+    """The result of an ended application.
 
-    A result counts only once YARN says that the application has ended, and only the last attempt's: an attempt that was
-    terminated may have written one although another followed.
+    `result.json` is used only when the last attempt has written it: an earlier attempt may have written one before YARN
+    terminated it.
 
     Args:
         cluster: where it ran.
-        app_id: which application.
-        report: the ResourceManager's last; None: it has forgotten the application.
-        retry: how long HDFS may be away; None: as for every call.
+        app_id: the application.
+        report: the final report; None: the ResourceManager has no record of the application.
+        retry: retries of HDFS; None: as for other calls.
     """
     found = read_result(cluster, app_id, retry)
     if found is not None and (report is None or not report.attempt or found.attempt >= report.attempt):
@@ -104,7 +104,7 @@ def final_result(
     return Result(
         app_id,
         Outcome.LOST,
-        diagnostics=f"the ResourceManager at {address} no longer knows it and it left no result",
+        diagnostics=f"the ResourceManager at {address} has no record of it, and it left no result",
         complete=False,
     )
 
@@ -116,22 +116,22 @@ def end(
     grace: float = 10.0,
     master: ApplicationMasterClient | None = None,
 ) -> bool:
-    """End an application: ask its ApplicationMaster to shut down, after `grace` seconds let YARN kill it.
+    """End an application: its ApplicationMaster shuts down, or YARN kills it after `grace` seconds.
 
     Args:
         cluster: where it runs.
-        app_id: which application.
-        reason: stands in its diagnostics, whether its ApplicationMaster ends it or YARN.
-        grace: seconds for the orderly end; 0: kill at once.
+        app_id: the application.
+        reason: becomes part of its diagnostics.
+        grace: seconds for the shutdown; 0: kill at once.
         master: its ApplicationMaster's API; None: a new client is made.
 
     Returns:
-        True when it was still there to be ended.
+        True when it had not ended; False when it had, or the ResourceManager has no record of it.
 
     Raises:
-        NotAuthorized: it belongs to somebody else.
-        WaitTimeout: YARN took the order, and `grace` seconds later (10 at least) it had not ended; it will.
-        ConnectionFailed, ServiceUnavailable: the ResourceManager is away; whether it ends is not known.
+        NotAuthorized: it belongs to another user.
+        WaitTimeout: YARN accepted the kill, but it had not ended `grace` seconds later (at least 10). It will end.
+        ConnectionFailed, ServiceUnavailable: the ResourceManager does not answer; it is not known whether the application ends.
     """
     try:
         report = cluster.resourcemanager.app(app_id)
@@ -147,7 +147,7 @@ def end(
             return True
         except (WaitTimeout, ApplicationNotFound):
             pass
-    grace = max(grace, _LEAST_KILL)
+    grace = max(grace, _MIN_KILL_WAIT)
     try:
         cluster.resourcemanager.kill(app_id, reason)
         wait_until(cluster, app_id, lambda latest: latest.ended, grace)
@@ -155,8 +155,8 @@ def end(
         pass
     except WaitTimeout:
         raise WaitTimeout(
-            f"{app_id}: YARN was told to end it and had not done so {grace:g} s later. It ends when the "
-            "ResourceManager comes to it; look again, or call kill once more."
+            f"{app_id}: YARN accepted the kill, but the application had not ended {grace:g} s later. It ends when the "
+            "ResourceManager processes the request: check its state later, or call kill again."
         ) from None
     return True
 

@@ -1,7 +1,6 @@
-"""The ResourceManager's REST API: wire methods with typed results, no policy.
+"""The ResourceManager's REST API: one method for each request, with typed results.
 
-Paths and bodies as in Hadoop's "ResourceManager REST API's" documentation; what it leaves unsaid was measured (facts
-in the docs).
+Paths and bodies are those of Hadoop's "ResourceManager REST API's" documentation.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone
 from typing import Any, TypeVar
 
-from knit_core.config.hadoop import HadoopConf, from_reply
+from knit_core.config.hadoop_conf import HadoopConf, from_reply
 from knit_core.errors import (
     ApplicationNotFound,
     ConfigError,
@@ -24,19 +23,19 @@ from knit_core.errors import (
 from knit_core.hadoop.http import HttpService
 from knit_core.hadoop.http.retry import NEVER, RetryPolicy
 from knit_core.model.cluster_facts import ClusterTotals, NewApplication, Node, Queue
-from knit_core.model.hadoop_json import inside, number, rows, texts
 from knit_core.model.ids import ApplicationId
+from knit_core.model.lenient_json import inside, number, rows, texts
 from knit_core.model.queue_headroom import QueueHeadroom, headroom_of
 from knit_core.model.queue_tree import children_of, queue_tree
 from knit_core.model.report import ApplicationReport, parse_report
 from knit_core.model.states import State
 
 T = TypeVar("T")
-_USUAL = " The ResourceManager's web port is 8088 (https: 8090) unless the cluster sets another."
-_LONGEST_REASON = 1000  # characters
+_PORT_HINT = " The ResourceManager's web port is 8088 (https: 8090) unless the cluster sets another."
+_MAX_REASON = 1000  # characters
 UNLIMITED = "UNLIMITED"
-_TRIM_PENDING = "timeouts,appNodeLabelExpression,amNodeLabelExpression,resourceInfo"
-_TRIM = f"resourceRequests,{_TRIM_PENDING}"
+_DESELECT_PENDING = "timeouts,appNodeLabelExpression,amNodeLabelExpression,resourceInfo"
+_DESELECT = f"resourceRequests,{_DESELECT_PENDING}"
 
 
 class ResourceManager:
@@ -54,33 +53,33 @@ class ResourceManager:
         """`clusterInfo`: id, state, haState, versions, startedOn.
 
         Raises:
-            UnexpectedReply: something else than a ResourceManager answers there.
+            UnexpectedReply: the server is not a ResourceManager.
         """
-        action = "ask for the cluster's state"
+        action = "get the cluster's state"
         try:
             reply = self.http.get_json("/ws/v1/cluster/info", action=action, retry=retry)
-            # The Router of a federation puts the information of a cluster that it stands for in its place.
+            # The Router of a federation returns the information of its clusters instead.
             router = rows(reply, "subCluster")
             found: dict[str, Any] = {**reply, **router[0]} if router else reply["clusterInfo"]
         except (NotFound, KeyError, TypeError):
             raise UnexpectedReply(
-                f"What answers at {self.address} is not a YARN ResourceManager (it has no /ws/v1/cluster/info)."
-                + (self.http.instead(self.address) or _USUAL),
+                f"The server at {self.address} is not a YARN ResourceManager (it has no /ws/v1/cluster/info)."
+                + (self.http.instead(self.address) or _PORT_HINT),
                 address=self.address,
                 action=action,
             ) from None
         return found
 
     def conf(self) -> HadoopConf | None:
-        """All effective settings of the ResourceManager; None where only administrators may read them."""
+        """All effective settings of the ResourceManager; None when only administrators may read them."""
         try:
             return from_reply(self.http.get_json("/conf", action="read the cluster's configuration"), self.address)
         except (RequestRefused, UnexpectedReply, ConfigError):
             return None
 
     def new_application(self) -> NewApplication:
-        """A new id; nothing exists under it until it is submitted."""
-        action = "ask for an application id"
+        """A new application id. Nothing exists with it before the submission."""
+        action = "get an application id"
         try:
             response = self.http.request(
                 "POST", "/ws/v1/cluster/apps/new-application", action=action, idempotent=True, headers=_JSON
@@ -92,17 +91,17 @@ class ResourceManager:
                 str(ApplicationId.parse(reply["application-id"])), int(most["memory"]), int(most["vCores"]), others
             )
         except (NotFound, KeyError, TypeError):
-            self.info()  # says it better when this is no ResourceManager
+            self.info()  # raises a clearer error when this is not a ResourceManager
             raise
 
     def check_active(self, action: str) -> None:
-        """Return when it has read its own records; asks once.
+        """Check, by one request, that the ResourceManager has loaded its state.
 
         Args:
-            action: what is to be done, for the error.
+            action: for the error message.
 
         Raises:
-            ServiceUnavailable: it is starting.
+            ServiceUnavailable: the ResourceManager is starting.
         """
         state = self.info(NEVER).get("haState")
         if state not in {"ACTIVE", None}:
@@ -116,12 +115,12 @@ class ResourceManager:
     def submit(self, body: Mapping[str, Any], retry: RetryPolicy | None = None) -> None:
         """POST a submission body; returns on 202.
 
-        An id that may have been submitted before goes only to a ResourceManager that is active (`check_active`). One that
-        is starting takes it, finds it once more in its records and ends itself ("Application … is already present!",
-        RMAppManager.recoverApplication; seen with Hadoop 3.4.2).
+        Call `check_active` before the submission of an id that may have been submitted before. A ResourceManager that is
+        starting accepts it, finds the id again in its stored state, and exits ("Application … is already present!",
+        RMAppManager.recoverApplication; Hadoop 3.4.2).
 
         Raises:
-            ConnectionFailed: whether it arrived may be unknown (`before_sending`): ask for the id, do not guess.
+            ConnectionFailed: unless `before_sending`, it is not known whether it arrived: check with `app`.
         """
         self.http.request(
             "POST",
@@ -134,24 +133,24 @@ class ResourceManager:
         )
 
     def app(self, app_id: str, retry: RetryPolicy | None = None) -> ApplicationReport:
-        """One application.
+        """The report of one application.
 
-        A ResourceManager that restarts answers before it has read its own records, and knows no application then: that
-        is told apart from one that has forgotten it.
+        A ResourceManager that restarts answers requests before it has loaded its state, and finds no application then. That
+        is raised as ServiceUnavailable, not as ApplicationNotFound.
 
         Raises:
-            ApplicationNotFound: never heard of, or forgotten.
-            ServiceUnavailable: it is starting.
+            ApplicationNotFound: the ResourceManager has no record of the application.
+            ServiceUnavailable: the ResourceManager is starting.
         """
-        # waited out within the budget, as every fault that passes; so the requests themselves are not tried again
+        # the policy repeats the whole check, so the requests in it are not repeated by themselves
         return self.http.policy(retry).call(lambda: self._app(app_id), idempotent=True)
 
     def _app(self, app_id: str) -> ApplicationReport:
-        action = f"ask for {app_id}"
+        action = f"get the report of {app_id}"
         for again in (False, True):
             try:
                 reply = self.http.get_json(
-                    f"/ws/v1/cluster/apps/{app_id}", action=action, params={"deSelects": _TRIM}, retry=NEVER
+                    f"/ws/v1/cluster/apps/{app_id}", action=action, params={"deSelects": _DESELECT}, retry=NEVER
                 )
                 return parse_report(reply["app"], self.address)
             except RequestRefused as error:
@@ -160,16 +159,16 @@ class ResourceManager:
             if not again:
                 self.check_active(action)
         raise ApplicationNotFound(
-            f"The ResourceManager at {self.address} does not know {app_id}: it was never submitted there, it "
-            "ended so long ago that it was forgotten, or the ResourceManager was restarted without its state (see: knit list)",
+            f"The ResourceManager at {self.address} has no record of {app_id}: it was never submitted there, it "
+            "ended so long ago that its record was removed, or the ResourceManager restarted without recovery (see: knit list)",
             status=404,
             address=self.address,
             action=action,
         )
 
     def pending(self, app_id: str) -> list[dict[str, Any]]:
-        """What an application has asked for and not been given (`resourceRequests` for any node)."""
-        reply = self.http.get_json(f"/ws/v1/cluster/apps/{app_id}", action=f"ask what {app_id} waits for")
+        """The containers that an application has requested and not received (`resourceRequests` for any node)."""
+        reply = self.http.get_json(f"/ws/v1/cluster/apps/{app_id}", action=f"get the pending requests of {app_id}")
         return [dict(row) for row in rows(reply, "app", "resourceRequests") if row.get("resourceName") == "*"]
 
     def apps(
@@ -185,15 +184,15 @@ class ResourceManager:
         finished_since: int | None = None,
         pending: bool = False,
     ) -> list[ApplicationReport]:
-        """Applications that fit all filters, oldest first.
+        """Applications that match all filters, oldest first.
 
         Args:
-            states, tags, user, queue, types, name: only with these.
+            states, tags, user, queue, types, name: only applications with these.
             started_since, finished_since: only started, or finished, at or after this (ms since the epoch, by the
                 ResourceManager's clock).
-            pending: tell what they have asked for and not been given, too.
+            pending: include the containers that are requested and not received.
         """
-        params = {"deSelects": _TRIM_PENDING if pending else _TRIM}
+        params = {"deSelects": _DESELECT_PENDING if pending else _DESELECT}
         for key, value in (
             ("states", ",".join(sorted(map(str, states))) if states else None),
             ("applicationTags", ",".join(tags).lower() if tags else None),
@@ -213,19 +212,19 @@ class ResourceManager:
         )
 
     def kill(self, app_id: str, reason: str = "") -> None:
-        """Ask for the end of an application; one that has ended already is left as it is.
+        """Request the end of an application. Without effect on one that has ended.
 
         Args:
-            app_id: which.
+            app_id: the application.
             reason: YARN puts it into the application's diagnostics; control characters become spaces.
         """
-        words = " ".join(reason.split())[:_LONGEST_REASON]
+        diagnostics = " ".join(reason.split())[:_MAX_REASON]
         try:
             self.http.request(
                 "PUT",
                 f"/ws/v1/cluster/apps/{app_id}/state",
                 action=f"kill {app_id}",
-                body={"state": "KILLED", **({"diagnostics": words} if words else {})},
+                body={"state": "KILLED", **({"diagnostics": diagnostics} if diagnostics else {})},
                 expect=(200, 202),
             )
         except RequestRefused as error:
@@ -237,7 +236,7 @@ class ResourceManager:
         """Move an application to another queue.
 
         Raises:
-            QueueRefused: the queue is not there, takes nothing, or has no room for it.
+            QueueRefused: the queue does not exist, is stopped, or has not enough capacity.
         """
         try:
             self._change(app_id, "queue", {"queue": queue}, f"move {app_id} to the queue {queue!r}")
@@ -247,7 +246,7 @@ class ResourceManager:
             raise QueueRefused(str(error), status=error.status, exception=error.exception) from None
 
     def set_priority(self, app_id: str, priority: int) -> None:
-        """Give an application another priority within its queue (the cluster's maximum is taken when it is larger)."""
+        """Set the priority of an application within its queue; YARN limits it to the cluster's maximum."""
         self._change(app_id, "priority", {"priority": priority}, f"set the priority of {app_id}")
 
     def _change(self, app_id: str, what: str, body: Mapping[str, Any], action: str) -> None:
@@ -259,17 +258,17 @@ class ResourceManager:
             raise
 
     def lifetime(self, app_id: str) -> str:
-        """When YARN ends the application by itself, as it writes times; UNLIMITED: it does not."""
-        action = f"ask for the lifetime of {app_id}"
+        """The time at which YARN ends the application, in YARN's notation; UNLIMITED when there is none."""
+        action = f"get the lifetime of {app_id}"
         reply = self.http.get_json(f"/ws/v1/cluster/apps/{app_id}/timeouts/LIFETIME", action=action)
         return str((reply.get("timeout") or reply).get("expiryTime") or UNLIMITED)
 
     def set_lifetime(self, app_id: str, expires: float) -> None:
-        """Have YARN end the application by itself.
+        """Set the time at which YARN ends the application.
 
         Args:
-            app_id: which.
-            expires: when, in seconds since the epoch.
+            app_id: the application.
+            expires: seconds since the epoch.
         """
         when = datetime.fromtimestamp(expires, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "+0000"
         body = {"timeout": {"type": "LIFETIME", "expiryTime": when}}
@@ -277,30 +276,30 @@ class ResourceManager:
 
     def queues(self) -> list[Queue]:
         """All queues of the Capacity or Fair Scheduler; empty for schedulers without queues (FIFO)."""
-        reply = self.http.get_json("/ws/v1/cluster/scheduler", action="ask for the scheduler's queues")
+        reply = self.http.get_json("/ws/v1/cluster/scheduler", action="get the scheduler's queues")
         info = _scheduler(reply)
         fair = _type(info) == "fairScheduler"
         return [_queue(path, fair, row) for path, _parent, row in queue_tree(info)]
 
     def queue_headroom(self) -> list[QueueHeadroom]:
-        """What every queue could still give; empty for schedulers without queues (FIFO)."""
-        reply = self.http.get_json("/ws/v1/cluster/scheduler", action="ask for the scheduler's queues")
+        """The free resources of every queue; empty for schedulers without queues (FIFO)."""
+        reply = self.http.get_json("/ws/v1/cluster/scheduler", action="get the scheduler's queues")
         return headroom_of(_scheduler(reply))
 
     def totals(self) -> ClusterTotals:
-        """What the active nodes have together."""
-        found = self.http.get_json("/ws/v1/cluster/metrics", action="ask for the cluster's size")["clusterMetrics"]
+        """The resources of all active nodes together."""
+        found = self.http.get_json("/ws/v1/cluster/metrics", action="get the cluster's size")["clusterMetrics"]
         return ClusterTotals(int(found["totalMB"]), int(found["totalVirtualCores"]), int(found["activeNodes"]))
 
     def nodes(self, states: Iterable[str] = ()) -> list[Node]:
-        """The nodes that it knows; those in one of `states` only, when any are named."""
+        """The nodes of the cluster; only those in one of `states`, when given."""
         query = {"states": ",".join(states)} if states else None
         reply = self.http.get_json("/ws/v1/cluster/nodes", action="list the nodes", params=query)
         return [_node(row) for row in rows(reply, "nodes", "node")]
 
     def node_labels(self) -> list[str]:
-        """The cluster's node labels; none when they are switched off."""
-        reply = self.http.get_json("/ws/v1/cluster/get-node-labels", action="ask for the node labels")
+        """The cluster's node labels; empty when node labels are not enabled."""
+        reply = self.http.get_json("/ws/v1/cluster/get-node-labels", action="get the node labels")
         return [str(row["name"]) for row in rows(reply, "nodeLabelInfo")]
 
     def attempts(self, app_id: str) -> list[dict[str, Any]]:
@@ -310,7 +309,7 @@ class ResourceManager:
 
 
 def or_empty(call: Callable[[], list[T]]) -> list[T]:
-    """Some clusters show the scheduler to administrators only; then YARN itself has to check the queue."""
+    """The result of `call`; empty when only administrators may see it. YARN checks the queue at submission then."""
     try:
         return call()
     except (RequestRefused, KeyError):
@@ -321,7 +320,7 @@ _JSON = {"Content-Type": "application/json"}
 
 
 def _scheduler(reply: Any) -> Mapping[str, Any]:
-    """`schedulerInfo`; of a federation that has one cluster, that cluster's. Empty when there is none."""
+    """`schedulerInfo`, or that of the only cluster of a federation. Empty when there is none."""
     parts = rows(reply, "subCluster")
     found = inside(parts[0] if len(parts) == 1 else reply, *([] if parts else ["scheduler"]), "schedulerInfo")
     return found if isinstance(found, Mapping) else {}

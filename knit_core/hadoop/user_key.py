@@ -1,8 +1,7 @@
-"""The application's secret: HMAC-SHA256(user's key, application id). The key lies in the staging folder, mode 600, made
-once.
+"""The application's secret: HMAC-SHA256(user's key, application id). The key is a file in the staging folder, mode 600.
 
-So `attach`, the command line and another Airflow worker can compute it, and two racers submit the same one. Nothing
-here is ever logged.
+`attach`, the command line and other Airflow workers compute the same secret, and so do two launches at the same time. Key and
+secrets are never logged.
 """
 
 from __future__ import annotations
@@ -31,10 +30,10 @@ class UserKey:
 
         Args:
             app_id: the application.
-            create: make the key when there is none yet (a launch); otherwise that is an error.
+            create: make the key when it does not exist (for a launch).
 
         Raises:
-            StagingError: no key, a damaged one, or one that somebody else may have put there.
+            StagingError: the key does not exist, is damaged, or may have been written by another user.
         """
         if self._key is None:
             self._key = Hidden(self._load(create))

@@ -1,11 +1,11 @@
-"""HDFS over WebHDFS: the `hdfs` library's client with our session, and our own code for what it lacks.
+"""HDFS over WebHDFS: the `hdfs` library with Knit's session, and Knit's own code for what the library lacks.
 
-What it lacks: renaming as an atomic test (its answer stands in the reply's body, not in the status), errors that say what
-to do, and whose they are. Retries happen here, not in the library.
+The library lacks: renames that answer whether they moved something, requests that are never repeated, errors with a remedy
+(docs/decisions/008-hdfs-library.md). Retries happen here, not in the library.
 
-Two kinds of servers speak WebHDFS: NameNodes and HttpFS. HttpFS ignores `renameoptions`, and says 500 for most refusals. What
-is used here works alike on both: RENAME without options moves a file to a free name for one caller of several, and its
-reply says whether this call did it; CREATE with `overwrite=false` and MKDIRS. Replacing a file differs: see `replace`.
+NameNodes and HttpFS both serve WebHDFS. HttpFS ignores `renameoptions` and answers most refusals with status 500. Only what
+works alike on both is used: RENAME without options moves a file to a free name for one of several callers, and the reply
+tells whether this call did it; CREATE with `overwrite=false`; MKDIRS. Replacing a file differs: see `replace`.
 """
 
 from __future__ import annotations
@@ -17,47 +17,49 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import IO, Any, TypeVar
-from urllib.parse import urlsplit
 
 import requests
 import urllib3
+from hdfs.client import Client
 from hdfs.util import HdfsError
 
-from knit_core.errors import (
-    KnitError,
-    NotAuthorized,
-    NotFound,
-    RequestRefused,
-    ServiceUnavailable,
-    UnexpectedReply,
-)
-from knit_core.hadoop.hdfs_client import BUSY, TRANSIENT, HdfsClient, NotServing, base_of_request, flag, passes
+from knit_core.errors import KnitError, RequestRefused
+from knit_core.hadoop.hdfs_session import HdfsSession, Refusal, flag
 from knit_core.hadoop.http import HttpService, RetryPolicy
+from knit_core.hadoop.webhdfs_errors import webhdfs_error
 from knit_core.model.clock import Clock
 from knit_core.model.cluster_facts import FileStatus
-from knit_core.model.hadoop_json import rows
+from knit_core.model.lenient_json import rows
 
 T = TypeVar("T")
-_CHUNK = 1 << 18
-_UPLOADS = 4  # tries of one file
-_SWAPS = 20  # tries to replace a file where others do so at the same time
+Data = bytes | IO[bytes] | Iterator[bytes]
+_CHUNK = 1 << 18  # bytes
+_UPLOAD_TRIES = 4
+_REPLACE_TRIES = 20  # while other callers replace the same file
+_NOT_THERE = "FileNotFoundException"
 
 
 class WebHdfs:
-    """Typed calls to HDFS."""
+    """Typed calls to HDFS.
+
+    Args:
+        http: the NameNodes.
+        retry: when calls are repeated; None: as requests of `http`.
+    """
 
     def __init__(self, http: HttpService, retry: RetryPolicy | None = None) -> None:
         self.http = http
-        self.client = HdfsClient(http)
+        self.session = HdfsSession(http)
+        self.client = self._new_client()
         self._retry = retry
 
     def waiting(self, retry: RetryPolicy) -> WebHdfs:
-        """The same HDFS, whose faults are waited out by another policy."""
+        """The same HDFS with another retry policy."""
         return WebHdfs(self.http, retry)
 
     @property
     def retry(self) -> RetryPolicy:
-        """When calls are tried again."""
+        """When calls are repeated."""
         return self._retry or self.http.retry
 
     @property
@@ -67,167 +69,153 @@ class WebHdfs:
 
     @property
     def user(self) -> str:
-        """Who acts, as the settings name him."""
+        """The user whose identity requests carry, as the settings name it."""
         return self.http.endpoint.auth.user
 
     def status(self, path: str) -> FileStatus | None:
-        """Status of `path`; None when it is not there."""
+        """Status of `path`; None when it does not exist."""
 
-        def ask() -> FileStatus | None:
-            try:
-                return _status(path, self.client.status(path))
-            except HdfsError as error:
-                if error.exception == "FileNotFoundException":
-                    return None
-                raise
+        def call() -> FileStatus | None:
+            found = _unless_missing(lambda: self.client.status(path))
+            return None if found is None else _status(path, found)
 
-        return self._call(f"look at {path}", ask)
+        return self._call(f"get the status of {path}", call)
 
     def list(self, path: str) -> list[FileStatus]:
-        """Entries of a folder; empty when it is not there."""
+        """Entries of a folder; empty when it does not exist."""
 
-        def ask() -> list[FileStatus]:
-            try:
-                found = self.client._list_status(path).json()["FileStatuses"]
-            except HdfsError as error:
-                if error.exception == "FileNotFoundException":
-                    return []
-                raise
-            entries = rows(found, "FileStatus")
+        def call() -> list[FileStatus]:
+            reply = _unless_missing(lambda: self.session.operate("GET", path, op="LISTSTATUS"))
+            if reply is None:
+                return []
+            entries = rows(reply.json()["FileStatuses"], "FileStatus")
             if any(not row["pathSuffix"] for row in entries):
                 raise HdfsError(f"{path} is not a folder")
             return [_status(posixpath.join(path, str(row["pathSuffix"])), row) for row in entries]
 
-        return self._call(f"list {path}", ask)
+        return self._call(f"list {path}", call)
 
     def mkdirs(self, path: str, permission: str = "700") -> None:
-        """Make a folder and its parents; one that is there keeps its permission."""
-
-        def make() -> None:
-            if not flag(self.client._mkdirs(path, permission=permission)):
-                raise HdfsError(f"{path} was not made")
-
-        self._call(f"make {path}", make)
+        """Make a folder and its parents; an existing one keeps its permission."""
+        self._call(f"make {path}", lambda: self.client.makedirs(path, permission=permission))
 
     def mkdir_once(self, path: str, permission: str = "700") -> None:
-        """Make a folder by one request, never repeated: once this has returned, no late one makes it again.
+        """Make a folder by one request, which is never repeated: no late repetition makes the folder again.
 
         Raises:
-            ConnectionFailed, ServiceUnavailable: whether it was made, or will be, is not known.
+            ConnectionFailed, ServiceUnavailable: it is not known whether the folder was or will be made.
         """
-        try:
-            if flag(self.client._mkdirs(path, permission=permission)):
-                return
-            raise HdfsError(f"{path} was not made")
-        except (HdfsError, requests.RequestException) as error:
-            raise self._error(error, f"make {path}") from None
+        self._once(
+            f"make {path}",
+            lambda: self.session.operate("PUT", path, once=True, op="MKDIRS", permission=permission),
+        )
 
     def set_permission(self, path: str, permission: str) -> None:
-        """chmod."""
+        """Set the permission (octal) of a file or folder."""
         self._call(f"set the permission of {path}", lambda: self.client.set_permission(path, permission))
 
     def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes | None:
-        """Content of a file (from `offset`, at most `length` bytes); None when it is not there."""
+        """Content of a file (from `offset`, at most `length` bytes); None when it does not exist."""
 
-        def ask() -> bytes | None:
+        def load() -> bytes:
             try:
                 with self.client.read(path, offset=offset, length=length) as reader:
                     return bytes(reader.read())
-            except urllib3.exceptions.HTTPError as error:  # it broke in the middle
+            except urllib3.exceptions.HTTPError as error:  # the connection broke within the body
                 raise requests.ConnectionError(error) from None
-            except HdfsError as error:
-                if error.exception == "FileNotFoundException":
-                    return None
-                raise
 
-        return self._call(f"read {path}", ask)
+        return self._call(f"read {path}", lambda: _unless_missing(load))
 
     def stream(self, path: str, *, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
-        """Content of a file (from `offset`, at most `length` bytes) in pieces; raises NotFound when it is not there."""
+        """Content of a file (from `offset`, at most `length` bytes) in chunks. Raises NotFound when it does not exist."""
         try:
             with self.client.read(path, offset=offset, length=length, chunk_size=_CHUNK) as reader:
                 yield from reader
         except (HdfsError, requests.RequestException) as error:
-            raise self._error(error, f"read {path}") from None
+            raise webhdfs_error(self.http, error, f"read {path}") from None
 
     def write(
         self,
         path: str,
-        data: bytes | IO[bytes] | Iterator[bytes],
+        data: Data,
         *,
         permission: str = "600",
         replication: int | None = None,
     ) -> None:
-        """Create `path` with `data`, never over an existing file. A reader may see it half written: see `publish`.
+        """Create a file; an existing one is not replaced. A reader may see a part of it: see `publish`.
 
         Raises:
-            RequestRefused: with exception FileAlreadyExistsException when it is there.
+            RequestRefused: with exception FileAlreadyExistsException when the file exists.
         """
         action = f"write {path}"
         try:
             self.client.write(path, data=data, overwrite=False, permission=permission, replication=replication)
         except (HdfsError, requests.RequestException) as error:
-            raise self._error(error, action) from None
-        except KeyError as error:  # no Location: nobody who speaks WebHDFS
+            raise webhdfs_error(self.http, error, action) from None
+        except KeyError as error:  # a reply to CREATE without Location: not WebHDFS
             if error.args != ("location",):
                 raise
-            raise self._error(error, action) from None
+            raise webhdfs_error(self.http, error, action) from None
 
     def publish(
         self,
         path: str,
-        data: Callable[[], bytes | IO[bytes] | Iterator[bytes]] | bytes,
+        data: Callable[[], Data] | bytes,
         *,
         permission: str = "600",
         replication: int | None = None,
     ) -> bool:
-        """Put a complete file at `path` if nothing is there: a temporary name in the same folder, then a rename.
+        """Create a complete file if `path` is free: write it under a temporary name in the same folder, then rename it.
 
-        A reader never sees half a file; of several writers one wins. `data` may be a function that opens the data
-        anew for each try.
+        A reader never sees a part of the file; of several writers one wins.
+
+        Args:
+            path: the file.
+            data: its content, or a function that opens it for each try.
+            permission: octal.
+            replication: None: HDFS's default.
 
         Returns:
-            True when this call's file is there, False when another was first.
+            True when this call created the file, False when it existed.
 
         Raises:
             RequestRefused: `path` is a folder, or HDFS refuses.
         """
-        temporary = self._write_beside(path, data, permission, replication)
+        temporary = self._write_temporary(path, data, permission, replication)
         try:
             won = self.rename_new(temporary, path)
             if won:
                 self._check_landed(temporary, path)
         except BaseException:
-            self._forget(temporary)
+            self._delete_quietly(temporary)
             raise
         if not won:
-            self._forget(temporary)
+            self._delete_quietly(temporary)
         return won
 
     def replace(self, path: str, data: bytes, *, permission: str = "600") -> None:
-        """Put a complete file at `path`, over one that is there. Of several writers one's content stays, whole.
+        """Create a complete file or replace an existing one. Of several writers, the complete content of one stays.
 
-        A NameNode does it in one step: a reader sees the old file or the new one. HttpFS has no such step: there the old file
-        is deleted and the new one renamed to its name, so that for a moment a reader finds nothing, which
-        `read_replaced` waits out.
+        A NameNode replaces atomically: a reader sees the old file or the new one. HttpFS cannot: the old file is deleted and
+        the new one renamed, and a reader finds no file in between. `read_replaced` waits for it.
 
         Raises:
             RequestRefused: `path` is a folder, or HDFS refuses.
         """
-        temporary = self._write_beside(path, data, permission, None)
+        temporary = self._write_temporary(path, data, permission, None)
         try:
-            self._call(f"rename {temporary} to {path}", lambda: self._swap(temporary, path))
+            self._call(f"rename {temporary} to {path}", lambda: self._rename_over(temporary, path))
             self._check_landed(temporary, path)
         except BaseException:
-            self._forget(temporary)
+            self._delete_quietly(temporary)
             raise
 
     def read_replaced(self, path: str, *, clock: Clock = time) -> bytes | None:
-        """Content of a file that others may be replacing just now; None when it is not there.
+        """Content of a file that another caller may be replacing; None when it does not exist.
 
         Args:
             path: the file.
-            clock: for the pauses; at most two seconds in all.
+            clock: for the pauses, at most two seconds in all.
         """
         beginning = f".{posixpath.basename(path)}."
         for _ in range(20):
@@ -236,67 +224,79 @@ class WebHdfs:
                 return found
             others = self.list(posixpath.dirname(path))
             if not any(each.name.startswith(beginning) and each.name.endswith(".tmp") for each in others):
-                return self.read(path)  # it may have come between the two looks
+                return self.read(path)  # renamed between the two requests
             clock.sleep(0.1)
         return None
 
-    def _write_beside(
+    def _write_temporary(
         self,
         path: str,
-        data: Callable[[], bytes | IO[bytes] | Iterator[bytes]] | bytes,
+        data: Callable[[], Data] | bytes,
         permission: str,
         replication: int | None,
     ) -> str:
-        """Writes a temporary file in the folder of `path`; its path. Each try has a name of its own: what an earlier one
-        left may still be open for writing."""
-        left: list[str] = []
+        """Write a temporary file into the folder of `path`; its path.
+
+        Each try has a name of its own: the file of an earlier one may still be open for writing.
+        """
+        earlier: list[str] = []
 
         def put() -> str:
-            for other in left:
-                self._forget(other)
-            left.append(f"{posixpath.dirname(path)}/.{posixpath.basename(path)}.{secrets.token_hex(8)}.tmp")
-            self.write(left[-1], data() if callable(data) else data, permission=permission, replication=replication)
-            return left[-1]
+            for other in earlier:
+                self._delete_quietly(other)
+            earlier.append(f"{posixpath.dirname(path)}/.{posixpath.basename(path)}.{secrets.token_hex(8)}.tmp")
+            self.write(earlier[-1], data() if callable(data) else data, permission=permission, replication=replication)
+            return earlier[-1]
 
         try:
-            # an upload takes as long as it takes: each try has that time, and they are counted
-            return replace(self.retry, tries=_UPLOADS).call(put, idempotent=True)
+            # An upload may take longer than the budget of the retry policy: its tries are counted instead.
+            return replace(self.retry, tries=_UPLOAD_TRIES).call(put, idempotent=True)
         except BaseException:
-            for other in left:
-                self._forget(other)
+            for other in earlier:
+                self._delete_quietly(other)
             raise
 
-    def _swap(self, temporary: str, path: str) -> None:
+    def _rename_over(self, temporary: str, path: str) -> None:
         try:
-            reply = self.client._rename(temporary, destination=path, renameoptions="OVERWRITE")
+            reply = self.session.operate("PUT", temporary, op="RENAME", destination=path, renameoptions="OVERWRITE")
         except HdfsError as error:
-            if error.exception == "FileNotFoundException" and self._there(path):
-                return  # a renaming before, of which the reply was lost
+            if error.exception == _NOT_THERE and self._exists(path):
+                return  # an earlier try renamed it; its reply was lost
             raise
         if flag(reply, missing=True):
             return
-        for _ in range(_SWAPS):  # HttpFS, which ignores the option: it moves only to a name that is free
-            if not self._there(temporary):
-                if self._there(path):
-                    return  # a renaming before, of which the reply was lost
-                raise HdfsError(f"{temporary} is gone", exception="FileNotFoundException")
-            self.client._delete(path)
-            if flag(self.client._rename(temporary, destination=path)):
+        for _ in range(_REPLACE_TRIES):  # HttpFS ignores the option and renames only to a free name
+            if not self._exists(temporary):
+                if self._exists(path):
+                    return  # an earlier try renamed it; its reply was lost
+                raise HdfsError(f"{temporary} is gone", exception=_NOT_THERE)
+            self.client.delete(path)
+            if self._rename(temporary, path):
                 return
         raise HdfsError(f"others replace {path} all the time", exception="RetriableException")
 
+    def _rename(self, source: str, target: str) -> bool:
+        """RENAME; the boolean of the reply."""
+        try:
+            self.client.rename(source, target)
+        except HdfsError as error:
+            if isinstance(error, Refusal) or error.exception:
+                raise
+            return False  # the library raises an error without an exception of Hadoop's for a reply of `false`
+        return True
+
     def _check_landed(self, source: str, target: str) -> None:
-        """A rename to a folder's name moves into that folder."""
+        """Refuse a target that is a folder: the rename has moved the source into it."""
         found = self.status(target)
         if found is not None and found.folder:
-            self._forget(f"{target}/{posixpath.basename(source)}")
+            self._delete_quietly(f"{target}/{posixpath.basename(source)}")
             raise RequestRefused(
                 f"write {target}: it is a folder on HDFS at {self.address}, where a file belongs",
                 exception="PathIsDirectoryException", address=self.address, action=f"write {target}",
             )  # fmt: skip
 
     def mark(self, path: str) -> None:
-        """Make an empty file; one that is there, or is being made by another, says the same."""
+        """Make an empty file, unless it exists or another caller is making it."""
 
         def put() -> None:
             try:
@@ -308,127 +308,81 @@ class WebHdfs:
         self.retry.call(put, idempotent=True)
 
     def rename_new(self, source: str, target: str) -> bool:
-        """Rename to a name that is free; False when it is taken. Atomic: of several callers one gets True.
+        """Rename to a free name; False when it is taken. Atomic: of several callers one gets True.
 
-        The reply's body tells whether this request moved something. False may also mean that an earlier try did, whose
-        reply was lost: so what lies there is looked at. Names of sources are never used twice.
+        A reply of `false` may also mean that an earlier try renamed the source and its reply was lost. Source and target are
+        checked then; names of sources are never used twice.
 
         Raises:
-            NotFound: there is no source, or no folder for the target.
+            NotFound: the source, or the folder of the target, does not exist.
         """
 
-        def ask() -> bool:
-            if flag(self.client._rename(source, destination=target)):
+        def call() -> bool:
+            if self._rename(source, target):
                 return True
-            taken = self._there(target)
-            if not self._there(source):
+            taken = self._exists(target)
+            if not self._exists(source):
                 if taken:
                     return True
-                raise HdfsError(f"{source} is not there", exception="FileNotFoundException")
+                raise HdfsError(f"{source} is not there", exception=_NOT_THERE)
             if taken:
                 return False
-            if not self._there(posixpath.dirname(target)):
-                raise HdfsError(f"{posixpath.dirname(target)} is not there", exception="FileNotFoundException")
+            if not self._exists(posixpath.dirname(target)):
+                raise HdfsError(f"{posixpath.dirname(target)} is not there", exception=_NOT_THERE)
             raise HdfsError(f"{source} was not moved to {target}", exception="RetriableException")
 
-        return self._call(f"rename {source} to {target}", ask)
+        return self._call(f"rename {source} to {target}", call)
 
     def rename_once(self, source: str, target: str) -> bool:
-        """One rename to a name that is free, never repeated; whether the server says that it was done.
+        """Rename to a free name by one request, which is never repeated; the boolean of the reply.
 
         Raises:
-            ConnectionFailed, ServiceUnavailable: whether it was done, or will be, is not known.
+            ConnectionFailed, ServiceUnavailable: it is not known whether the source was or will be renamed.
         """
-        action = f"rename {source} to {target}"
-        try:
-            return flag(self.client._rename(source, destination=target))
-        except (HdfsError, requests.RequestException) as error:
-            raise self._error(error, action) from None
+        return self._once(
+            f"rename {source} to {target}",
+            lambda: flag(self.session.operate("PUT", source, once=True, op="RENAME", destination=target)),
+        )
 
     def delete(self, path: str, recursive: bool = False) -> bool:
-        """Delete; False when it was not there."""
-        action = f"delete {path}"
-        return self._call(action, lambda: flag(self.client._delete(path, recursive=recursive, skiptrash=True)))
+        """Delete; False when it did not exist."""
+        return self._call(f"delete {path}", lambda: bool(self.client.delete(path, recursive=recursive)))
 
     def home(self) -> str:
-        """The user's home folder as the NameNode sees it."""
-        return str(self._call("ask for the home folder", lambda: self.client._get_home_directory("/").json()["Path"]))
+        """The user's home folder, as the NameNode names it."""
+        # A client caches the home folder; a new one requests it.
+        return str(self._call("get the home folder", lambda: self._new_client().resolve(".")))
 
-    def _there(self, path: str) -> bool:
-        """Whether something is there. A fault is not an answer, and raised."""
+    def _new_client(self) -> Client:
+        # The session sets the time-outs: they may change.
+        return Client(";".join(self.http.endpoint.addresses), session=self.session)
+
+    def _exists(self, path: str) -> bool:
+        return _unless_missing(lambda: self.client.status(path)) is not None
+
+    def _delete_quietly(self, path: str) -> None:
+        """Delete a temporary file; a failure is ignored, as names are never used twice."""
+        with contextlib.suppress(KnitError):
+            self._once(f"delete {path}", lambda: self.client.delete(path))
+
+    def _call(self, action: str, call: Callable[[], T]) -> T:
+        return self.retry.call(lambda: self._once(action, call), idempotent=True)
+
+    def _once(self, action: str, call: Callable[[], T]) -> T:
         try:
-            self.client.status(path)
-            return True
-        except HdfsError as error:
-            if error.exception == "FileNotFoundException":
-                return False
-            raise
+            return call()
+        except (HdfsError, requests.RequestException, KeyError, TypeError) as error:
+            raise webhdfs_error(self.http, error, action) from None
 
-    def _forget(self, path: str) -> None:
-        """Delete what nobody needs; a failure to do so does not matter (names are never used twice)."""
-        with contextlib.suppress(HdfsError, requests.RequestException, KnitError):
-            self.client._delete(path)
 
-    def _call(self, action: str, ask: Callable[[], T]) -> T:
-        def once() -> T:
-            try:
-                return ask()
-            except (HdfsError, requests.RequestException, KeyError, TypeError) as error:
-                raise self._error(error, action) from None
-
-        return self.retry.call(once, idempotent=True)
-
-    def _error(self, error: Exception, action: str) -> KnitError:
-        """The library's error as ours."""
-        if isinstance(error, NotServing):
-            return ServiceUnavailable(
-                f"{action}: {self._who(base_of_request(error))} does not serve now ({error})",
-                address=base_of_request(error),
-                action=action,
-            )
-        if isinstance(error, (requests.exceptions.JSONDecodeError, KeyError, TypeError)):
-            hint = self.http.instead(self.address) or " Is this address really the NameNode's web address?"
-            return UnexpectedReply(
-                f"{action}: what answers at {self.address} does not speak WebHDFS.{hint}",
-                address=self.address,
-                action=action,
-            )
-        if isinstance(error, requests.RequestException):
-            base = base_of_request(error) or self.address
-            return self.http.broken(error, base, action, name=None if self._ours(base) else "DataNode")
-        base = getattr(error, "base", self.address)
-        name = getattr(error, "exception", None) or ""
-        message = str(getattr(error, "message", error)).strip().split("\n")[0]
-        status = int(getattr(error, "status", 400))
-        if name in TRANSIENT or status in BUSY or passes(name, message, while_sending=not self._ours(base)):
-            return ServiceUnavailable(
-                f"{action}: {self._who(base)} does not serve now: {message}",
-                address=base,
-                action=action,
-                not_carried_out=name in TRANSIENT,
-            )
-        if not name and message.startswith(("<", "status ")):
-            message = "with no reply of WebHDFS" + (
-                self.http.instead(self.address) or ": is it a NameNode's web address?"
-            )
-        elif "Invalid operation" in message:
-            message += f".{self.http.instead(self.address)}"
-        text, kind = f"{action}: {self._who(base)} refused: {message}", RequestRefused
-        if "user.name" in message or "does not belong to the domain" in message:
-            text += " (which user names it takes is its setting dfs.webhdfs.user.provider.user.pattern)"
-        if status == 401 or name in {"AccessControlException", "SecurityException"} or "Authentication" in message:
-            text, kind, status = f"{text} (as {self.http.endpoint.auth.user})", NotAuthorized, 403
-        elif name == "FileNotFoundException":
-            kind, status = NotFound, 404
-        elif name in {"DSQuotaExceededException", "NSQuotaExceededException"}:
-            text += " Ask for a larger quota, or make room."
-        return kind(text, status=status, exception=name, address=base, action=action)
-
-    def _ours(self, base: str) -> bool:
-        return urlsplit(base).netloc in {urlsplit(address).netloc for address in self.http.endpoint.addresses}
-
-    def _who(self, base: str) -> str:
-        return f"HDFS at {base}" if self._ours(base) or not base else f"the DataNode at {base}"
+def _unless_missing(call: Callable[[], T]) -> T | None:
+    """The answer; None when HDFS has no such file."""
+    try:
+        return call()
+    except HdfsError as error:
+        if error.exception == _NOT_THERE:
+            return None
+        raise
 
 
 def _status(path: str, row: Mapping[str, Any]) -> FileStatus:

@@ -1,4 +1,4 @@
-"""An embedded cluster for trying and testing: real NameNode, DataNode, ResourceManager and NodeManagers, all here.
+"""An embedded cluster for trials and tests: a real NameNode, DataNode, ResourceManager and NodeManagers on this machine.
 
 Importing it is cheap (standard library only); Java, Maven and jgo are looked for when a cluster is brought up.
 """

@@ -1,4 +1,4 @@
-"""Starts daemons side by side and waits until they serve; leaves nothing running when that does not work out."""
+"""Starts daemons in parallel and waits until they serve. When one fails, those that were started are ended."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from knit_core.local import daemons, hadoop_conf, rest
+from knit_core.local import class_archive, configuration_files, daemons, rest
 from knit_core.local.errors import DaemonFailed, LocalClusterError
 from knit_core.local.processes import ProcessRecord, end, exit_code, spawn, sweep, write_text
 from knit_core.local.records import Record
@@ -27,13 +27,13 @@ class BringUp:
 
     Attributes:
         record: what to start.
-        say: is told what is being waited for.
+        report: called with a line about what is being waited for.
         names: the daemons to start; none of them is running.
         started: the processes started so far, by daemon.
     """
 
     record: Record
-    say: Callable[[str], None]
+    report: Callable[[str], None]
     names: Sequence[str]
     started: dict[str, ProcessRecord] = field(default_factory=dict)
 
@@ -41,11 +41,11 @@ class BringUp:
         """Start the daemons and wait until each serves.
 
         Args:
-            also: running daemons that must serve (again) too: NodeManagers register anew with a new ResourceManager.
+            also: running daemons to wait for, too: NodeManagers register again with a restarted ResourceManager.
             deadline: of `time.monotonic()`.
 
         Raises:
-            DaemonFailed: one died, or does not serve in time. Those started here are stopped then.
+            DaemonFailed: one ended, or does not serve in time. The started ones are ended then.
         """
         try:
             formatting = daemons.NAMENODE in self.names and not self._formatted()
@@ -56,17 +56,19 @@ class BringUp:
                 self._format(deadline)
                 self._spawn(daemons.NAMENODE)
             self.wait([*self.names, *also], deadline)
-        except BaseException:
+        except BaseException as error:
             self.stop()
+            if isinstance(error, DaemonFailed):
+                class_archive.discard(self.record.setup, self.record.java)
             raise
 
     def stop(self) -> None:
-        """End what was started here, also a daemon whose start was interrupted before it could be recorded."""
+        """End the started daemons, including one whose start was interrupted before it was recorded."""
         setup = self.record.setup
         end(self.started.values(), grace=3.0)
-        mine = {f"{daemons.PROCESS_MARK}{name}" for name in self.names}
+        marks = {f"{daemons.PROCESS_MARK}{name}" for name in self.names}
         mark = f"{daemons.MARK}{setup.state}"
-        sweep(lambda seen: [each for each in seen if mark in each.command and mine & set(each.command)], grace=3.0)
+        sweep(lambda seen: [each for each in seen if mark in each.command and marks & set(each.command)], grace=3.0)
         for name in self.names:
             daemons.pid_file(setup.state, name).unlink(missing_ok=True)
 
@@ -75,7 +77,8 @@ class BringUp:
         for path in (daemons.log_file(setup.state, name), daemons.out_file(setup.state, name)):
             with contextlib.suppress(FileNotFoundError):
                 path.replace(path.with_name(path.name + ".previous"))
-        command = daemons.command(name, setup, self.record.java, os.environ)
+        java = self.record.java
+        command = daemons.command(name, setup, java, os.environ, jvm_options=class_archive.options(name, setup, java))
         record = spawn(command.argv, daemons.out_file(setup.state, name), command.env, setup.state)
         self.started[name] = record
         record.write(daemons.pid_file(setup.state, name))
@@ -84,9 +87,9 @@ class BringUp:
         return (self.record.setup.state / "hdfs" / FORMATTED).is_file()
 
     def _format(self, deadline: float) -> None:
-        """Make an empty file system. What an interrupted try left behind is removed first."""
+        """Make an empty file system, after removing the files of an interrupted attempt."""
         setup = self.record.setup
-        self.say("making an empty HDFS")
+        self.report("making an empty HDFS")
         name, folder = daemons.NAMENODE, setup.state / "hdfs"
         shutil.rmtree(folder / "name", ignore_errors=True)
         command = daemons.command(name, setup, self.record.java, os.environ, ("-format", "-nonInteractive", "-force"))
@@ -98,7 +101,7 @@ class BringUp:
         write_text(folder / FORMATTED, "")
 
     def wait(self, names: Sequence[str], deadline: float) -> None:
-        """Until each daemon serves. Raises DaemonFailed as `start` does."""
+        """Wait until each daemon serves. Raises DaemonFailed as `start` does."""
         waiting = list(names)
         while waiting:
             for name in waiting:
@@ -109,10 +112,10 @@ class BringUp:
             waiting = [name for name in waiting if problems[name]]
             if not waiting:
                 return
-            self.say("waiting for " + " · ".join(waiting))
+            self.report("waiting for " + " · ".join(waiting))
             if time.monotonic() > deadline:
                 raise DaemonFailed(
-                    "\n".join(self._failure(name, f"{problems[name]}, and the time is up") for name in waiting)
+                    "\n".join(self._failure(name, f"{problems[name]} at the end of the time limit") for name in waiting)
                 )
             time.sleep(POLL)
 
@@ -123,19 +126,20 @@ class BringUp:
 
 
 def prepare(record: Record) -> None:
-    """Write the folders and the configuration that the daemons start from."""
+    """Write the folders and the configuration of the daemons."""
     setup = record.setup
     setup.state.mkdir(parents=True, exist_ok=True)
-    # Containers' files and logs are their user's own; the folders below keep the modes that Hadoop expects.
+    # Only this user may read files and logs of containers; the folders below have the modes that Hadoop expects.
     setup.state.chmod(0o700)
     for name in ("run", "logs", "tmp", "hdfs", "conf", "nodes"):
         (setup.state / name).mkdir(exist_ok=True)
-    for name, text in hadoop_conf.configuration(setup).items():
+    for name, text in configuration_files.configuration(setup).items():
         path = setup.conf_dir / name
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, text)
-    write_text(setup.state / "run" / "hosts", hadoop_conf.hosts_file(setup, socket.gethostname()))
-    for script, text in hadoop_conf.scripts(setup, record.java.binary).items():
+    class_archive.prepare(setup, record.java)
+    write_text(setup.state / "run" / "hosts", configuration_files.hosts_file(setup, socket.gethostname()))
+    for script, text in configuration_files.scripts(setup, record.java.binary).items():
         path = setup.state / "bin" / script
         path.parent.mkdir(exist_ok=True)
         write_text(path, text)
@@ -144,7 +148,7 @@ def prepare(record: Record) -> None:
 
 
 def make_folders(record: Record) -> None:
-    """The folders of HDFS that every cluster has: shared ones that all may write to, and the running user's home."""
+    """Make the folders that every HDFS has: shared ones with mode 1777, and the home folder of the user."""
     setup = record.setup
     port = setup.ports["namenode-http"]
     if rest.get(port, f"/webhdfs/v1/user/{setup.user}?op=GETFILESTATUS&user.name={setup.user}"):
@@ -155,11 +159,11 @@ def make_folders(record: Record) -> None:
             rest.webhdfs(port, "SETPERMISSION", path, setup.user, permission=mode)
         make_home(record, setup.user)
     except OSError as error:
-        raise LocalClusterError(f"HDFS's first folders could not be made: {error}") from error
+        raise LocalClusterError(f"The first folders on HDFS could not be made: {error}") from error
 
 
 def make_home(record: Record, name: str) -> None:
-    """`/user/<name>`, owned by `name`, mode 755. Raises OSError as `rest.webhdfs` does."""
+    """Make `/user/<name>`, owned by `name`, mode 755. Raises OSError as `rest.webhdfs` does."""
     setup = record.setup
     port, path = setup.ports["namenode-http"], f"/user/{name}"
     rest.webhdfs(port, "MKDIRS", path, setup.user, permission="755")
@@ -167,7 +171,7 @@ def make_home(record: Record, name: str) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a folder with all it holds; containers may have taken write permission from some of it."""
+    """Remove a folder and its content, including folders that containers have made read-only."""
 
     def unlock(function: Callable[..., object], name: str, _error: object) -> None:
         with contextlib.suppress(OSError):

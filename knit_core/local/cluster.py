@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import getpass
 import os
-import pwd
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
-from knit_core.local import bringup, daemons, hadoop_conf, jars, ports, processes
+from knit_core.local import bringup, class_archive, configuration_files, daemons, ports, processes
+from knit_core.local.configuration_files import Setup
 from knit_core.local.errors import DaemonFailed, LocalClusterError, NotRunning
-from knit_core.local.hadoop_conf import Setup
-from knit_core.local.java import find_java
 from knit_core.local.locks import locked
-from knit_core.local.paths import HADOOP_VERSION, cache_root, default_state_dir, jars_root
+from knit_core.local.paths import HADOOP_VERSION, default_state_dir
+from knit_core.local.plan import check_arguments, plan, ports_of
 from knit_core.local.processes import ProcessRecord
 from knit_core.local.records import ClusterStatus, DaemonStatus, Record, Step
 
 Progress = Callable[[Step], None]
 GRACE = 6.0  # seconds between SIGTERM and SIGKILL: a NodeManager ends its containers first
-MOST_NODES = 64
 
 
 class LocalCluster:
@@ -39,21 +36,21 @@ class LocalCluster:
     def __repr__(self) -> str:
         return f"LocalCluster({str(self.state_dir)!r})"
 
-    # -- where things are --------------------------------------------------------------------------------------------
+    # -- addresses --------------------------------------------------------------------------------------------------
 
     @property
     def conf_dir(self) -> Path:
-        """The Hadoop configuration folder: what HADOOP_CONF_DIR should be."""
+        """The Hadoop configuration folder: the value for HADOOP_CONF_DIR."""
         return self.state_dir / "conf"
 
     @property
     def resourcemanager_url(self) -> str:
-        """Raises NotRunning when the cluster was never brought up."""
+        """The ResourceManager's web address. Raises NotRunning when the cluster was never brought up."""
         return f"http://{self._record().setup.at('resourcemanager-http')}"
 
     @property
     def namenode_url(self) -> str:
-        """Where WebHDFS is. Raises NotRunning when the cluster was never brought up."""
+        """The address of WebHDFS. Raises NotRunning when the cluster was never brought up."""
         return f"http://{self._record().setup.at('namenode-http')}"
 
     def nodemanager_url(self, node: int = 1) -> str:
@@ -62,12 +59,12 @@ class LocalCluster:
 
     @property
     def is_running(self) -> bool:
-        """Are the processes of NameNode and ResourceManager alive? (A look at the process table, no more.)"""
+        """Whether the processes of NameNode and ResourceManager are alive. Reads only the process table."""
         return Record.read(self.state_dir) is not None and all(
             self._alive(name) for name in (daemons.NAMENODE, daemons.RESOURCEMANAGER)
         )
 
-    # -- what it does ------------------------------------------------------------------------------------------------
+    # -- operations --------------------------------------------------------------------------------------------------
 
     def up(
         self,
@@ -78,61 +75,61 @@ class LocalCluster:
         progress: Progress | None = None,
         timeout: float = 120.0,
     ) -> ClusterStatus:
-        """Start what is not running and wait until everything serves. Calling it again is harmless.
+        """Start the daemons that are not running and wait until all serve. Calling it again is harmless.
 
         Args:
-            nodes: NodeManagers (default 1); a running cluster gets more when it has fewer.
-            recovery: the ResourceManager keeps applications over its restart (default False).
-            settings: Hadoop properties, by name; they beat all others. `nodemanager-2:<property>` is for that
-                NodeManager alone (a cluster in the middle of a change, say).
+            nodes: number of NodeManagers (default 1); NodeManagers are added to a running cluster that has fewer.
+            recovery: the ResourceManager keeps applications over a restart (default False).
+            settings: Hadoop properties by name; they override all others. `nodemanager-2:<property>` applies to that
+                NodeManager only.
             queues: leaf queues (default: `default`).
-            progress: called with each step as it goes on.
-            timeout: seconds for the start, without the download.
+            progress: called with each step.
+            timeout: seconds for the start, not counting the download.
 
         Raises:
-            NoJava, JarsUnavailable: what the daemons need is not there and could not be fetched.
-            DaemonFailed: a daemon did not start; whatever this call started is stopped again.
-            LocalClusterError: the cluster runs with other settings, or the arguments make no sense.
+            NoJava, JarsUnavailable: what the daemons need is missing and cannot be fetched.
+            DaemonFailed: a daemon did not start; the daemons that this call started are stopped.
+            LocalClusterError: the cluster runs with other settings, or an argument is invalid.
         """
-        say = progress or (lambda step: None)
-        _check_arguments(nodes, queues)
-        with self._locked(say):
-            record = self._plan(nodes, recovery, settings, queues, say)
+        report = progress or (lambda step: None)
+        check_arguments(nodes, queues)
+        with self._locked(report):
+            record = plan(self.state_dir, self._living(), nodes, recovery, settings, queues, report)
             missing = [name for name in daemons.daemon_names(record.setup.nodes) if not self._alive(name)]
             fresh = not self._living()
             begun = time.monotonic()
             try:
-                self._bring_up(record, missing, begun + timeout, say)
+                self._bring_up(record, missing, begun + timeout, report)
             except DaemonFailed as error:
                 if not (fresh and _port_was_taken(str(error))):
                     raise
-                # Somebody took a port between our look and the daemon's start: others, once.
+                # Another process took a port after it was chosen: choose other ports, once.
                 setup = record.setup
                 record = replace(
                     record, setup=replace(setup, ports=ports.choose(setup.nodes, {}, prefer_well_known=False))
                 )
-                self._bring_up(record, missing, begun + timeout, say)
+                self._bring_up(record, missing, begun + timeout, report)
             status = self.status()
             took = f"ready in {time.monotonic() - begun:.0f} s" if missing else "was running already"
             parts = " · ".join(f"{daemon.name} {daemon.port}" for daemon in status.daemons)
-            say(Step("daemons", f"{parts}      {took}", done=True))
+            report(Step("daemons", f"{parts}      {took}", done=True))
             return status
 
     def down(self, delete: bool = False, progress: Progress | None = None) -> int:
-        """End the daemons and everything that runs in their containers, and wait until it is gone.
+        """End the daemons and all processes in their containers, and wait until they are gone.
 
         Args:
-            delete: remove the cluster's folder too, HDFS's content and the logs included.
+            delete: also remove the cluster's folder with the content of HDFS and the logs.
             progress: called with each step.
 
         Returns:
-            How many daemons were running.
+            The number of daemons that were running.
         """
-        say = progress or (lambda step: None)
+        report = progress or (lambda step: None)
         if not self.state_dir.exists():
             return 0
-        with self._locked(say):
-            count = self._stop(self._names(), say, grace=0.0 if delete else GRACE)  # nothing is left to be saved
+        with self._locked(report):
+            count = self._stop(self._names(), report, grace=0.0 if delete else GRACE)  # no data is kept
             if delete:
                 bringup.remove(self.state_dir)
             return count
@@ -140,7 +137,7 @@ class LocalCluster:
     def restart(
         self, only: Sequence[str] = (), progress: Progress | None = None, timeout: float = 120.0
     ) -> ClusterStatus:
-        """End daemons and start them again with the same settings.
+        """Restart daemons with the same settings.
 
         Args:
             only: daemon names (`resourcemanager`, `nodemanager-2` …); empty: all.
@@ -149,34 +146,36 @@ class LocalCluster:
 
         Raises:
             NotRunning: the cluster is not up, or has no such daemon.
-            DaemonFailed: as `up`.
+            DaemonFailed: as for `up`.
         """
-        say = progress or (lambda step: None)
-        with self._locked(say):
+        report = progress or (lambda step: None)
+        with self._locked(report):
             if not self._living():
                 raise NotRunning(f"No cluster is running in {self.state_dir}. Start it: knit local up")
             record = self._record()
-            names = [self._known(name) for name in only] or daemons.daemon_names(record.setup.nodes)
+            names = [self._checked_name(name) for name in only] or daemons.daemon_names(record.setup.nodes)
             begun = time.monotonic()
-            self._stop(names, say)
+            self._stop(names, report)
             try:
-                self._bring_up(record, names, begun + timeout, say)
+                self._bring_up(record, names, begun + timeout, report)
             except DaemonFailed as error:
                 if not _port_was_taken(str(error)):
                     raise
-                self._bring_up(record, names, begun + timeout, say)  # its addresses must stay: the others know them
-            say(Step("daemons", f"{' · '.join(names)} restarted in {time.monotonic() - begun:.0f} s", done=True))
+                self._bring_up(
+                    record, names, begun + timeout, report
+                )  # with the same ports: the other daemons are configured with them
+            report(Step("daemons", f"{' · '.join(names)} restarted in {time.monotonic() - begun:.0f} s", done=True))
             return self.status()
 
     def kill(self, daemon: str) -> None:
-        """SIGKILL one daemon, as a crash would end it; `status` then reports it as dead. Raises NotRunning."""
-        record = ProcessRecord.read(daemons.pid_file(self.state_dir, self._known(daemon)))
+        """End one daemon by SIGKILL, like a crash; `status` then reports it as dead. Raises NotRunning."""
+        record = ProcessRecord.read(daemons.pid_file(self.state_dir, self._checked_name(daemon)))
         if not record or not record.alive:
             raise NotRunning(f"The {daemon} of {self.state_dir} is not running.")
         processes.end([record], grace=0.0)
 
     def status(self) -> ClusterStatus:
-        """What runs, from the process table and the daemons' own pages."""
+        """The state of each daemon, from the process table and the daemons' web pages."""
         record = Record.read(self.state_dir)
         if not record:
             return ClusterStatus(
@@ -207,10 +206,10 @@ class LocalCluster:
 
     def logs(self, daemon: str, lines: int = 50) -> list[str]:
         """The last lines of a daemon's log. Raises NotRunning when there is no such daemon."""
-        return daemons.last_lines(self.state_dir, self._known(daemon), lines)
+        return daemons.last_lines(self.state_dir, self._checked_name(daemon), lines)
 
     def add_user(self, name: str) -> None:
-        """Give a user a home: `/user/<name>`, owned by them. Harmless when it is there.
+        """Make the home folder of a user, `/user/<name>`. Calling it again is harmless.
 
         Raises:
             NotRunning: the cluster is not up.
@@ -221,69 +220,21 @@ class LocalCluster:
         try:
             bringup.make_home(self._record(), name)
         except OSError as error:
-            raise LocalClusterError(f"No home for {name!r} could be made: {error}") from error
+            raise LocalClusterError(f"The home folder of {name!r} could not be made: {error}") from error
 
     def daemon_names(self) -> list[str]:
-        """All daemons of this cluster, running or not; those of a one-node cluster when it was never started."""
+        """Names of all daemons, running or not; those of a one-node cluster when it was never started."""
         return self._names()
 
-    # -- inside ------------------------------------------------------------------------------------------------------
+    # -- private -----------------------------------------------------------------------------------------------------
 
-    def _locked(self, say: Progress) -> AbstractContextManager[None]:
+    def _locked(self, report: Progress) -> AbstractContextManager[None]:
         return locked(
             self.state_dir.with_name(f".{self.state_dir.name}.lock"),
-            lambda owner: say(Step("wait", f"process {owner} is changing this cluster: waiting for it")),
+            lambda owner: report(Step("wait", f"waiting for process {owner}, which is changing this cluster")),
         )
 
-    def _plan(
-        self,
-        nodes: int | None,
-        recovery: bool | None,
-        settings: Mapping[str, str] | None,
-        queues: Sequence[str] | None,
-        say: Progress,
-    ) -> Record:
-        """What should run: the arguments, and for those not given what runs already, or the defaults."""
-        previous = Record.read(self.state_dir)
-        living = self._living()
-        if previous and living:
-            old = previous.setup
-            asked = replace(
-                old,
-                nodes=max(nodes or 1, old.nodes),
-                recovery=old.recovery if recovery is None else recovery,
-                settings=old.settings if settings is None else dict(settings),
-                queues=old.queues if queues is None else tuple(queues),
-            )
-            if replace(asked, nodes=old.nodes) != old:
-                raise LocalClusterError(
-                    f"The cluster in {self.state_dir} runs with other settings (recovery {old.recovery}, queues "
-                    f"{','.join(old.queues)}, {dict(old.settings) or 'no properties of its own'}). "
-                    "Stop it first (knit local down), or use another folder (--state)."
-                )
-            java, found = previous.java, jars.Jars(old.jars, 0, 0)
-        else:
-            java = find_java()
-            say(Step("java", f"{java.version} (from {java.source})", done=True))
-            found = jars.obtain(jars_root(), lambda text: say(Step("hadoop", f"{HADOOP_VERSION}, {text}")))
-            once = "downloaded now" if found.fresh else "downloaded once"
-            say(Step("hadoop", f"{HADOOP_VERSION}, {found.count} jars, {found.size / 1e6:.0f} MB ({once})", done=True))
-            asked = Setup(
-                state=self.state_dir,
-                jars=found.folder,
-                ports={},
-                user=running_user(),
-                nodes=nodes or 1,
-                recovery=bool(recovery),
-                settings=dict(settings or {}),
-                queues=tuple(queues or ("default",)),
-            )
-        keep = [port for name in living for port in _ports_of(name)]
-        known = cache_root() in self.state_dir.parents
-        chosen = ports.choose(asked.nodes, previous.setup.ports if previous else {}, keep, prefer_well_known=known)
-        return Record(replace(asked, ports=chosen), java)
-
-    def _bring_up(self, record: Record, names: Sequence[str], deadline: float, say: Progress) -> None:
+    def _bring_up(self, record: Record, names: Sequence[str], deadline: float, report: Progress) -> None:
         lacking = [a for a in map(ports.node_address, range(1, record.setup.nodes + 1)) if not ports.has_address(a)]
         if lacking:
             raise LocalClusterError(
@@ -294,39 +245,40 @@ class LocalCluster:
         needed = [
             (ports.node_address(daemons.node_number(name) or 1), setup.ports[port])
             for name in names
-            for port in _ports_of(name)
+            for port in ports_of(name)
         ]
         ports.wait_free(needed, min(deadline, time.monotonic() + 10))
         bringup.prepare(record)
         also = [name for name in self._living() if name not in names]
-        attempt = bringup.BringUp(record, lambda text: say(Step("daemons", text)), names)
+        attempt = bringup.BringUp(record, lambda text: report(Step("daemons", text)), names)
         attempt.start(also, deadline)
         try:
             bringup.make_folders(record)
         except BaseException:
             attempt.stop()
             raise
+        class_archive.write_in_background(record)
 
-    def _stop(self, names: Sequence[str], say: Progress, grace: float = GRACE) -> int:
-        """End daemons; with a NodeManager its containers, which are in sessions of their own."""
+    def _stop(self, names: Sequence[str], report: Progress, grace: float = GRACE) -> int:
+        """End daemons. Containers of an ended NodeManager run in sessions of their own and are ended too."""
         found = {name: ProcessRecord.read(daemons.pid_file(self.state_dir, name)) for name in names}
         living = {name: record for name, record in found.items() if record and record.alive}
         if living:
-            say(Step("stop", "stopping " + " · ".join(living)))
+            report(Step("stop", "stopping " + " · ".join(living)))
         processes.end(living.values(), grace)
         local_dirs = [
-            str(hadoop_conf.node_dir(self.state_dir, daemons.node_number(name)) / "local")
+            str(configuration_files.node_dir(self.state_dir, daemons.node_number(name)) / "local")
             for name in names
             if daemons.node_number(name)
         ]
         mark = f"{daemons.MARK}{self.state_dir}"
         everything = set(names) == set(self._names())
 
-        def strays(seen: list[processes.Seen]) -> list[processes.Seen]:
+        def remaining(seen: list[processes.ProcessInfo]) -> list[processes.ProcessInfo]:
             left = [process for local in local_dirs for process in processes.containers_of(local, seen)]
             return left + [process for process in seen if everything and mark in process.command]
 
-        processes.sweep(strays, grace=1.0)
+        processes.sweep(remaining, grace=1.0)
         for name in names:
             daemons.pid_file(self.state_dir, name).unlink(missing_ok=True)
         return len(living)
@@ -338,13 +290,13 @@ class LocalCluster:
         return record
 
     def _names(self) -> list[str]:
-        """Every daemon that there is a sign of: the recorded ones, and those with a pid file."""
+        """Names of all daemons: those in the record and those with a pid file."""
         record = Record.read(self.state_dir)
         names = daemons.daemon_names(record.setup.nodes if record else 1)
-        stray = sorted(path.stem for path in (self.state_dir / "run").glob("*.json"))
-        return [*names, *(name for name in stray if name not in names)]
+        unrecorded = sorted(path.stem for path in (self.state_dir / "run").glob("*.json"))
+        return [*names, *(name for name in unrecorded if name not in names)]
 
-    def _known(self, name: str) -> str:
+    def _checked_name(self, name: str) -> str:
         names = self._names()
         if name not in names:
             raise NotRunning(f"There is no daemon {name!r} in {self.state_dir}; there are: {', '.join(names)}.")
@@ -373,7 +325,7 @@ class LocalCluster:
             problem = daemons.unready(name, setup) or ""
             state = "starting" if problem else "running"
         elif process:
-            state, problem = "dead", "ended without having been asked to"
+            state, problem = "dead", "ended by itself or was killed"
             lines = tuple(daemons.last_lines(self.state_dir, name, 8))
         else:
             state = "stopped"
@@ -390,35 +342,10 @@ class LocalCluster:
 
 
 def running_cluster() -> LocalCluster | None:
-    """The default cluster when it runs, found without a network call."""
+    """The default cluster when it runs; no network call is made."""
     cluster = LocalCluster()
     return cluster if cluster.is_running else None
 
 
-def running_user() -> str:
-    """The user this process runs as, whatever the environment says."""
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return getpass.getuser()
-
-
-def _ports_of(name: str) -> list[str]:
-    node = daemons.node_number(name)
-    if node:
-        return list(ports.node_ports(node))
-    return [port for port in ports.WELL_KNOWN if port == name or port.startswith(f"{name}-")]
-
-
 def _port_was_taken(text: str) -> bool:
     return "BindException" in text or "Address already in use" in text
-
-
-def _check_arguments(nodes: int | None, queues: Sequence[str] | None) -> None:
-    if nodes is not None and not 1 <= nodes <= MOST_NODES:
-        raise LocalClusterError(f"nodes={nodes}: a cluster has 1 to {MOST_NODES} NodeManagers.")
-    for queue in queues or ():
-        if not queue or not all(character.isalnum() or character in "_-" for character in queue):
-            raise LocalClusterError(f"queue {queue!r}: a queue's name has letters, digits, _ and - only.")
-    if queues is not None and (not queues or len(set(queues)) != len(queues)):
-        raise LocalClusterError("queues: at least one is needed, each once.")

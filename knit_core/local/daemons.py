@@ -1,14 +1,14 @@
-"""The daemons of a cluster: their names, how each is started, and how one sees that it serves."""
+"""The daemons of a cluster: their names, commands, files, and checks that they serve."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from knit_core.local import hadoop_conf, rest
-from knit_core.local.hadoop_conf import Setup
+from knit_core.local import configuration_files, rest
+from knit_core.local.configuration_files import Setup
 from knit_core.local.java import Java
 
 NAMENODE = "namenode"
@@ -22,7 +22,7 @@ CLASSES = {
     RESOURCEMANAGER: "org.apache.hadoop.yarn.server.resourcemanager.ResourceManager",
     NODEMANAGER: "org.apache.hadoop.yarn.server.nodemanager.NodeManager",
 }
-# Small, quick to start, and quick enough when they run: the first compiler only, one collector thread.
+# For little memory and a fast start: only the first compiler, one garbage collector thread.
 JVM_OPTIONS = (
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
@@ -30,24 +30,24 @@ JVM_OPTIONS = (
     "-Xss512k",
     "-Djava.net.preferIPv4Stack=true",
     "-Djava.awt.headless=true",
-    # The default way by a helper program hangs in JDK 17.0.9 when the daemon is killed meanwhile, holding its ports.
+    # The default mechanism (a helper process) hangs in JDK 17.0.9 when the daemon is killed, and keeps its ports.
     "-Djdk.lang.Process.launchMechanism=VFORK",
     "--add-opens=java.base/java.lang=ALL-UNNAMED",
 )
 HEAP = {NAMENODE: 256, DATANODE: 192, RESOURCEMANAGER: 320, NODEMANAGER: 256}  # MiB
-# Daemons that start side by side look for one another ten times a second instead of once.
+# Daemons start in parallel: they retry connections to each other ten times a second instead of once.
 EAGER = {"ipc.client.connect.retry.interval": "100", "ipc.client.connect.max.retries": "300"}
 MARK = "-Dknit.local="
 PROCESS_MARK = "-Dproc_"
 
 
 def daemon_names(nodes: int) -> list[str]:
-    """All daemons of a cluster with so many NodeManagers, in the order people read them."""
+    """Names of all daemons of a cluster with `nodes` NodeManagers, in the order of display."""
     return [NAMENODE, DATANODE, RESOURCEMANAGER, *(nodemanager(node) for node in range(1, nodes + 1))]
 
 
 def nodemanager(node: int) -> str:
-    """`nodemanager`, `nodemanager-2`, …"""
+    """The name of NodeManager `node`: `nodemanager`, `nodemanager-2`, …"""
     return NODEMANAGER if node == 1 else f"{NODEMANAGER}-{node}"
 
 
@@ -56,7 +56,7 @@ def kind(name: str) -> str:
 
 
 def node_number(name: str) -> int:
-    """Which NodeManager a name means, from 1; 0 for the other daemons."""
+    """The number of a NodeManager, from 1; 0 for the other daemons."""
     if kind(name) != NODEMANAGER:
         return 0
     return int(name.partition("-")[2] or 1)
@@ -64,20 +64,20 @@ def node_number(name: str) -> int:
 
 @dataclass(frozen=True)
 class Command:
-    """How a daemon is started: argument vector and environment."""
+    """The command of a daemon: argument vector and environment."""
 
     argv: list[str]
     env: dict[str, str]
 
 
 def classpath(setup: Setup) -> str:
-    """The jars one by one, sorted (a wildcard's order is up to the file system), then the configuration folder."""
+    """The jars one by one, sorted (a wildcard has the order of the file system), then the configuration folder."""
     jars = sorted(str(entry) for entry in setup.jars.glob("*.jar"))
     return os.pathsep.join([*jars, str(setup.conf_dir)])
 
 
 def environment(setup: Setup, java: Java, outer: Mapping[str, str]) -> dict[str, str]:
-    """Only what a daemon needs: a stray HADOOP_* or JAVA_TOOL_OPTIONS of the caller's must not change the cluster."""
+    """Only the variables that a daemon needs: the caller's HADOOP_* or JAVA_TOOL_OPTIONS must not change the cluster."""
     kept = {name: outer[name] for name in ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH") if name in outer}
     return {
         **kept,
@@ -90,18 +90,26 @@ def environment(setup: Setup, java: Java, outer: Mapping[str, str]) -> dict[str,
     }
 
 
-def command(name: str, setup: Setup, java: Java, outer: Mapping[str, str], arguments: tuple[str, ...] = ()) -> Command:
-    """How daemon `name` is started."""
+def command(
+    name: str,
+    setup: Setup,
+    java: Java,
+    outer: Mapping[str, str],
+    arguments: tuple[str, ...] = (),
+    jvm_options: Sequence[str] = (),
+) -> Command:
+    """The command that starts daemon `name`."""
     role = kind(name)
     properties = dict(EAGER)
     if role == NODEMANAGER:
-        properties.update(hadoop_conf.node_properties(setup, node_number(name)))
+        properties.update(configuration_files.node_properties(setup, node_number(name)))
     argv = [
         str(java.binary),
         f"{MARK}{setup.state}",
         f"{PROCESS_MARK}{name}",
         f"-Xmx{HEAP[role]}m",
         *JVM_OPTIONS,
+        *jvm_options,
         f"-Djava.io.tmpdir={setup.state / 'tmp'}",
         f"-Djdk.net.hosts.file={setup.state / 'run' / 'hosts'}",
         f"-Dlog4j.configuration=file:{setup.conf_dir / 'daemon-log4j.properties'}",
@@ -116,12 +124,12 @@ def command(name: str, setup: Setup, java: Java, outer: Mapping[str, str], argum
 
 
 def log_file(state: Path, name: str) -> Path:
-    """What the daemon logs."""
+    """The log of the daemon."""
     return state / "logs" / f"{name}.log"
 
 
 def out_file(state: Path, name: str) -> Path:
-    """What the daemon's JVM prints: little, unless it fails."""
+    """The output of the daemon's JVM: almost empty unless it fails."""
     return state / "logs" / f"{name}.out"
 
 
@@ -130,13 +138,13 @@ def pid_file(state: Path, name: str) -> Path:
 
 
 def last_lines(state: Path, name: str, count: int) -> list[str]:
-    """The last lines of a daemon's log, followed by those that its JVM printed."""
+    """The last lines of a daemon's log, followed by the last lines of its JVM's output."""
     lines = tail(log_file(state, name), count) + tail(out_file(state, name), count)
     return lines[-count:]
 
 
 def tail(path: Path, count: int, block: int = 65536) -> list[str]:
-    """The last `count` lines of a file (of its last 16 `block`s of bytes at most); none when it can't be read."""
+    """The last `count` lines of a file (of its last 16 `block`s of bytes at most); none when it cannot be read."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
@@ -152,7 +160,7 @@ def tail(path: Path, count: int, block: int = 65536) -> list[str]:
 
 
 def unready(name: str, setup: Setup) -> str | None:
-    """What daemon `name` does not do yet, in a few words; None when it serves."""
+    """Why daemon `name` does not serve yet, in a few words; None when it serves."""
     role = kind(name)
     if role == NAMENODE:
         return _namenode_unready(setup)
@@ -161,14 +169,14 @@ def unready(name: str, setup: Setup) -> str | None:
         return None if state.get("NumLiveDataNodes", 0) >= 1 else "has not registered with the NameNode"
     if role == RESOURCEMANAGER:
         info = rest.get(setup.ports["resourcemanager-http"], "/ws/v1/cluster/info") or {}
-        return None if info.get("clusterInfo", {}).get("state") == "STARTED" else "does not serve its pages"
+        return None if info.get("clusterInfo", {}).get("state") == "STARTED" else "does not answer HTTP requests"
     return _node_unready(setup, node_number(name))
 
 
 def _namenode_unready(setup: Setup) -> str | None:
     bean = rest.jmx(setup.ports["namenode-http"], "Hadoop:service=NameNode,name=NameNodeInfo")
     if not bean:
-        return "does not serve its pages"
+        return "does not answer HTTP requests"
     return "is in safe mode" if bean.get("Safemode") else None
 
 
@@ -180,5 +188,5 @@ def _node_unready(setup: Setup, node: int) -> str | None:
     if "RUNNING" in states:
         return None
     if states:
-        return f"is {'/'.join(sorted(map(str, states)))} to the ResourceManager"
+        return f"has the state {'/'.join(sorted(map(str, states)))} at the ResourceManager"
     return "has not registered with the ResourceManager"

@@ -1,4 +1,4 @@
-"""What can go wrong with an embedded cluster. Messages say what was tried and what to do."""
+"""Errors of an embedded cluster. Messages have what was tried and the remedy."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from knit_core.errors import KnitError
 
 
 class LocalClusterError(KnitError):
-    """An embedded cluster cannot do what was asked; the message is for people."""
+    """An embedded cluster cannot do what was asked."""
 
 
 class NoJava(LocalClusterError):
@@ -14,12 +14,12 @@ class NoJava(LocalClusterError):
 
 
 class JarsUnavailable(LocalClusterError):
-    """Hadoop's jars could not be fetched, or what came is not whole."""
+    """Hadoop's jars could not be fetched, or are damaged."""
 
 
 class DaemonFailed(LocalClusterError):
-    """A daemon died or did not become ready in time; the message has the last lines of its log."""
+    """A daemon ended or did not become ready in time; the message has the last lines of its log."""
 
 
 class NotRunning(LocalClusterError):
-    """The call needs a running cluster, or a daemon that is not there."""
+    """The cluster is not running, or has no such daemon."""

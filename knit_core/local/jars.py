@@ -1,7 +1,7 @@
-"""Gets Hadoop's jars from their Maven coordinates, once per user.
+"""Fetches Hadoop's jars by their Maven coordinates, once for each user.
 
-With `mvn` where it is there (it honours the user's mirrors and proxies), else in pure Python with jgo. A folder of jars
-appears under its final name only when it is whole, with a list of names and sizes that every later use checks.
+With `mvn` where it is installed (it uses the user's mirrors and proxies), else in Python with jgo. A folder of jars gets
+its final name when it is complete, with a list of names and sizes that every later use checks.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ MODULES = (
     "hadoop-yarn-client",
     "hadoop-yarn-server-nodemanager",
     "hadoop-yarn-server-resourcemanager",
-    # The ResourceManager's pages do not start without it, although its own coordinates leave it out.
+    # The ResourceManager's web server does not start without it, but its Maven coordinates do not depend on it.
     "hadoop-yarn-server-timelineservice",
 )
-# The plugin's own version is pinned, so that Maven need not look for the newest.
+# With a pinned version Maven does not look for the newest.
 COPY_GOAL = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
 REPOSITORY_VARIABLE = "KNIT_MAVEN_REPOSITORY"
 LIST = "jars.json"
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Jars:
-    """A whole set of jars: its folder, their number and their bytes, and whether it was fetched just now."""
+    """A complete set of jars: folder, number, size in bytes, and whether this call has fetched it."""
 
     folder: Path
     count: int
@@ -51,7 +51,7 @@ class Jars:
 
 
 def pom(modules: Sequence[str] = MODULES) -> str:
-    """A Maven project that depends on what the daemons need."""
+    """A Maven project that depends on the daemons' modules."""
     rows = "".join(
         f"<dependency><groupId>{GROUP}</groupId><artifactId>{name}</artifactId><version>{HADOOP_VERSION}</version></dependency>"
         for name in modules
@@ -64,7 +64,7 @@ def pom(modules: Sequence[str] = MODULES) -> str:
 
 
 def installed(root: Path) -> Jars | None:
-    """The jars in `root`, or None unless every listed one is there in full size."""
+    """The jars in `root`; None when one of the list is missing or has another size."""
     try:
         sizes: dict[str, int] = json.loads((root / LIST).read_text())["jars"]
         actual = {entry.name: entry.stat().st_size for entry in os.scandir(root / "lib")}
@@ -75,48 +75,51 @@ def installed(root: Path) -> Jars | None:
     return Jars(root / "lib", len(sizes), sum(sizes.values()))
 
 
-def obtain(root: Path, say: Say = lambda text: None, modules: Sequence[str] = MODULES) -> Jars:
-    """The jars in `root`, fetched first when they are not there.
+def obtain(root: Path, report: Report = lambda text: None, modules: Sequence[str] = MODULES) -> Jars:
+    """The jars in `root`, fetched when they are missing.
 
     Args:
-        root: the folder all clusters share (`paths.jars_root()`).
-        say: is told in one line what is being done.
-        modules: Hadoop's modules whose jars, with all that they depend on, are wanted.
+        root: the folder that all clusters share (`paths.jars_root()`).
+        report: called with a line about the present step.
+        modules: Hadoop's modules; their dependencies are fetched, too.
 
     Raises:
-        JarsUnavailable: they can't be fetched, or what came is damaged.
+        JarsUnavailable: they cannot be fetched, or are damaged.
     """
     found = installed(root)
     if found:
         return found
     root.parent.mkdir(parents=True, exist_ok=True)
-    with locked(root.with_name(f".{root.name}.lock"), lambda owner: say(f"process {owner} is fetching Hadoop's jars")):
+    with locked(
+        root.with_name(f".{root.name}.lock"),
+        lambda owner: report(f"process {owner} is fetching Hadoop's jars"),
+    ):
         found = installed(root)
         if found:
             return found
         with tempfile.TemporaryDirectory(prefix=f".{root.name}.", dir=root.parent) as scratch:
-            _fetch(Path(scratch), say, modules)
+            _fetch(Path(scratch), report, modules)
             shutil.rmtree(root, ignore_errors=True)
-            (Path(scratch) / "whole").rename(root)
+            (Path(scratch) / "complete").rename(root)
     found = installed(root)
     if not found:
-        raise JarsUnavailable(f"{root} was changed while it was being filled: remove it and try again.")
+        raise JarsUnavailable(f"Another process changed {root} during the download: remove the folder and try again.")
     return Jars(found.folder, found.count, found.size, fresh=True)
 
 
-def _fetch(scratch: Path, say: Say, modules: Sequence[str]) -> None:
-    """Fill `scratch/whole` with the jars and their list."""
-    lib = scratch / "whole" / "lib"
+def _fetch(scratch: Path, report: Report, modules: Sequence[str]) -> None:
+    """Write the jars and their list to `scratch/complete`."""
+    lib = scratch / "complete" / "lib"
     lib.mkdir(parents=True)
     maven = shutil.which("mvn")
     if maven:
-        _with_maven(maven, scratch, lib, say, modules)
+        _with_maven(maven, scratch, lib, report, modules)
     else:
-        _with_jgo(scratch, lib, say, modules)
-    say("checking the jars")
+        _with_jgo(scratch, lib, report, modules)
+    report("checking the jars")
     sizes = verify(lib, modules)
-    (scratch / "whole" / LIST).write_text(json.dumps({"hadoop": HADOOP_VERSION, "jars": sizes}, indent=0) + "\n")
-    (scratch / "whole").chmod(0o755)
+    (scratch / "complete" / LIST).write_text(json.dumps({"hadoop": HADOOP_VERSION, "jars": sizes}, indent=0) + "\n")
+    (scratch / "complete").chmod(0o755)
 
 
 def verify(lib: Path, modules: Sequence[str] = MODULES) -> dict[str, int]:
@@ -127,17 +130,17 @@ def verify(lib: Path, modules: Sequence[str] = MODULES) -> dict[str, int]:
     """
     jars = sorted(lib.glob("*.jar"))
     with ThreadPoolExecutor(4) as pool:
-        damaged = [jar.name for jar, whole in zip(jars, pool.map(_whole, jars), strict=True) if not whole]
+        damaged = [jar.name for jar, intact in zip(jars, pool.map(_is_intact, jars), strict=True) if not intact]
     missing = [name for name in modules if not (lib / f"{name}-{HADOOP_VERSION}.jar").is_file()]
     if damaged or missing:
         raise JarsUnavailable(
-            f"Hadoop's jars did not arrive whole (damaged: {damaged or 'none'}; missing: {missing or 'none'}). "
-            "Try again; if Maven keeps them in its own repository (~/.m2), remove the damaged ones there."
+            f"Hadoop's jars are not complete (damaged: {damaged or 'none'}; missing: {missing or 'none'}). "
+            "Try again; if Maven has damaged ones in its repository (~/.m2), remove them there."
         )
     return {jar.name: jar.stat().st_size for jar in jars}
 
 
-def _whole(jar: Path) -> bool:
+def _is_intact(jar: Path) -> bool:
     try:
         with zipfile.ZipFile(jar) as archive:
             return archive.testzip() is None
@@ -145,11 +148,11 @@ def _whole(jar: Path) -> bool:
         return False
 
 
-def _with_maven(maven: str, scratch: Path, lib: Path, say: Say, modules: Sequence[str]) -> None:
+def _with_maven(maven: str, scratch: Path, lib: Path, report: Report, modules: Sequence[str]) -> None:
     (scratch / "pom.xml").write_text(pom(modules))
     command = [maven, "-B", "-ntp", "--strict-checksums", "-f", str(scratch / "pom.xml"), COPY_GOAL,
                "-DincludeScope=runtime", f"-DoutputDirectory={lib}"]  # fmt: skip
-    say("asking Maven for the jars")
+    report("fetching the jars with Maven")
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=scratch
     ) as process:
@@ -158,32 +161,32 @@ def _with_maven(maven: str, scratch: Path, lib: Path, say: Say, modules: Sequenc
             for line in process.stdout or ():
                 lines.append(line.rstrip())
                 if ".jar" in line and "Copying" in line:
-                    say(f"{sum('Copying' in seen for seen in lines)} jars so far")
+                    report(f"{sum('Copying' in seen for seen in lines)} jars so far")
         except BaseException:
             process.kill()
             raise
     if process.returncode:
         errors = [line for line in lines if "[ERROR]" in line] or lines
         raise JarsUnavailable(
-            "Maven could not fetch Hadoop's jars. Its words:\n  " + "\n  ".join(errors[:6]) + "\n"
-            "Look at the network and ~/.m2/settings.xml, or take mvn off the PATH to fetch without it."
+            "Maven could not fetch Hadoop's jars. Its messages:\n  " + "\n  ".join(errors[:6]) + "\n"
+            "Check the network and ~/.m2/settings.xml, or remove mvn from the PATH to fetch without it."
         )
 
 
-def _with_jgo(scratch: Path, lib: Path, say: Say, modules: Sequence[str]) -> None:
+def _with_jgo(scratch: Path, lib: Path, report: Report, modules: Sequence[str]) -> None:
     try:
         from jgo.maven import MavenContext
     except ImportError as error:
         raise JarsUnavailable(
-            "Hadoop's jars come from a Maven repository, and neither Maven (mvn) nor the jgo package is here. "
+            "Hadoop's jars come from a Maven repository, and neither Maven (mvn) nor the jgo package is installed. "
             "Install one of them; pip install 'knit-yarn[local]' brings jgo."
         ) from error
     mirror = os.environ.get(REPOSITORY_VARIABLE)
-    # A repository cache of its own: jgo would take a half-written file in a shared one for whole.
+    # With a separate repository cache: in a shared one, jgo takes an incomplete file for a complete one.
     context = MavenContext(
         repo_cache=scratch / "cache", remote_repos={"central": mirror.rstrip("/")} if mirror else None, timeout=60
     )
-    say("resolving the coordinates")
+    report("resolving the coordinates")
     try:
         wanted = [context.create_dependency(_coordinate(f"{GROUP}:{name}:{HADOOP_VERSION}!")) for name in modules]
         inputs, others = context.resolver.resolve(wanted)
@@ -191,12 +194,12 @@ def _with_jgo(scratch: Path, lib: Path, say: Say, modules: Sequence[str]) -> Non
         with ThreadPoolExecutor(8) as pool:
             for number, path in enumerate(pool.map(lambda artifact: artifact.resolve(), chosen), 1):
                 shutil.move(path, lib / path.name)
-                say(f"{number} of {len(chosen)} jars")
+                report(f"{number} of {len(chosen)} jars")
     except Exception as error:
-        # jgo lets everything through: requests' errors, RuntimeError for a missing artifact, its own parse errors.
+        # jgo raises errors of requests, RuntimeError for a missing artifact, and parse errors of its own.
         raise JarsUnavailable(
-            f"Hadoop's jars could not be fetched from {mirror or 'Maven Central'}: {error!r}. Look at the network; "
-            f"{REPOSITORY_VARIABLE} names another repository (a mirror's address)."
+            f"Hadoop's jars could not be fetched from {mirror or 'Maven Central'}: {error!r}. Check the network; "
+            f"{REPOSITORY_VARIABLE} sets another repository (the address of a mirror)."
         ) from error
 
 

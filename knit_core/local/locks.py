@@ -1,4 +1,4 @@
-"""One process at a time changes a cluster: a file lock, which the kernel lets go however its holder ends."""
+"""A file lock: one process at a time changes a cluster. The kernel releases it when the process ends."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def locked(path: Path, on_wait: Callable[[str], None]) -> Iterator[None]:
-    """Hold the lock; while another holds it, call `on_wait` once with that process's id (as text) and wait."""
+    """Hold the lock. If another process holds it, call `on_wait` once with the id of that process, then wait."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as file:
         try:

@@ -1,4 +1,4 @@
-"""Where the embedded cluster keeps things: one place decides, so that CLI, tests and configuration agree."""
+"""Folders of embedded clusters and of Hadoop's jars."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def cache_root() -> Path:
 
 
 def default_state_dir() -> Path:
-    """The cluster that is meant when none is named: `$KNIT_LOCAL_STATE`, or `local/default` in the cache folder."""
+    """The folder of the default cluster: `$KNIT_LOCAL_STATE`, or `local/default` in the cache folder."""
     named = os.environ.get(STATE_VARIABLE)
     return Path(named).expanduser().absolute() if named else cache_root() / "local" / "default"
 
 
 def jars_root() -> Path:
-    """The folder that all clusters of this user share for Hadoop's jars; it may not exist yet."""
+    """The folder for Hadoop's jars, shared by all clusters of this user; it may not exist."""
     return cache_root() / f"hadoop-{HADOOP_VERSION}"

@@ -1,4 +1,4 @@
-"""Chooses the cluster's loopback ports: the well-known ones where they are free, others where not."""
+"""Chooses the cluster's loopback ports: Hadoop's default ports where they are free, random ones otherwise."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ WELL_KNOWN: dict[str, int] = {
     "nodemanager-localizer": 8040,
     "nodemanager-http": 8042,
 }
-# Below Linux's ephemeral range (32768 and up): an outgoing connection of some program can't take them meanwhile.
+# Below Linux's ephemeral range (32768 and up): outgoing connections of other programs cannot take them.
 RANGE = range(12000, 32000)
 
 IsFree = Callable[[str, int], bool]
 
 
 def node_address(node: int) -> str:
-    """The loopback address of NodeManager `node` (from 1): a host of its own to YARN."""
+    """The loopback address of NodeManager `node` (from 1); YARN takes each for a separate host."""
     return f"127.0.0.{node}"
 
 
 def node_ports(node: int) -> dict[str, str]:
-    """Port names of NodeManager `node`, each with the well-known name it stands for."""
+    """Port names of NodeManager `node`, each with its name in `WELL_KNOWN`."""
     suffix = "" if node == 1 else f"-{node}"
     return {f"{name}{suffix}": name for name in WELL_KNOWN if name.startswith("nodemanager")}
 
 
 def is_free(address: str, port: int) -> bool:
-    """Can a server bind this address and port now?"""
+    """Whether a server can bind this address and port."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -54,7 +54,7 @@ def is_free(address: str, port: int) -> bool:
 
 
 def has_address(address: str) -> bool:
-    """Does this machine have the loopback address? (macOS has only 127.0.0.1 unless more are added.)"""
+    """Whether this machine has the loopback address (macOS has only 127.0.0.1 unless more are added)."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         try:
             probe.bind((address, 0))
@@ -66,9 +66,9 @@ def has_address(address: str) -> bool:
 def wait_free(
     wanted: Iterable[tuple[str, int]], deadline: float, *, free: IsFree = is_free, clock: Clock = time
 ) -> bool:
-    """Wait until all (address, port) pairs can be bound; False when `deadline` (of the clock's `monotonic`) passed first.
+    """Wait until all (address, port) pairs can be bound; False when `deadline` (of the clock's `monotonic`) has passed.
 
-    A JVM that was killed is a zombie a little before the kernel has closed its sockets.
+    The kernel closes the sockets of a killed JVM a little after it has become a zombie.
     """
     left = list(wanted)
     while left := [pair for pair in left if not free(*pair)]:
@@ -87,15 +87,15 @@ def choose(
     free: IsFree = is_free,
     rng: random.Random | None = None,
 ) -> dict[str, int]:
-    """A port for every name.
+    """Choose a port for every name.
 
     Args:
         nodes: number of NodeManagers.
-        remembered: what was chosen before; used again while it is free, so that addresses stay the same.
-        keep: names whose remembered port is in use by a living daemon of this very cluster.
-        prefer_well_known: try 8088, 9870 … first.
-        free: says whether a port can be bound.
-        rng: source of the other ports.
+        remembered: earlier choices; a port is used again when it is free, so that addresses stay the same.
+        keep: names whose remembered port a running daemon of this cluster uses.
+        prefer_well_known: try Hadoop's default ports (8088, 9870 …) first.
+        free: whether a port can be bound.
+        rng: chooses the other ports.
     """
     rng = rng or random.Random()
     kept = set(keep)

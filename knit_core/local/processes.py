@@ -1,6 +1,6 @@
-"""Starts, recognises and ends processes without ever ending a stranger: a pid counts only together with its start time.
+"""Starts, identifies and ends processes. A pid is used only with its start time, so that no other process is ended.
 
-Linux is read through /proc; elsewhere `ps` answers.
+Information comes from /proc on Linux, from `ps` elsewhere.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from pathlib import Path
 from knit_core.model.clock import Clock
 
 PROC = Path("/proc")
-# The daemons that this process started (they outlive it) and has not seen end.
+# Daemons that this process started and that have not ended, as far as it knows. They outlive it.
 _children: set[int] = set()
 
 
 @dataclass(frozen=True)
 class ProcessRecord:
-    """A process: its pid and a text that says when it started (unique over reboots)."""
+    """A process: its pid and its start time as a text that is unique over reboots."""
 
     pid: int
     started: str
@@ -38,7 +38,7 @@ class ProcessRecord:
 
     @classmethod
     def read(cls, path: Path) -> ProcessRecord | None:
-        """The record in a file, or None when there is none that can be read."""
+        """The record in a file; None when there is none or it cannot be read."""
         try:
             data = json.loads(path.read_text())
             return cls(int(data["pid"]), str(data["started"]))
@@ -47,7 +47,7 @@ class ProcessRecord:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file so that readers see the old text or the new one, never half of it."""
+    """Replace a file atomically: readers see the old text or the new one."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(text)
     temporary.replace(path)
@@ -60,7 +60,7 @@ def parse_stat(text: str) -> tuple[str, int, int, int, str]:
 
 
 def start_mark(pid: int) -> str | None:
-    """When the living process `pid` started; None when there is none (a zombie has ended, too)."""
+    """The start time of the running process `pid`; None when there is none (a zombie counts as ended)."""
     if not PROC.joinpath("self/stat").exists():
         return _start_mark_ps(pid)
     try:
@@ -89,7 +89,7 @@ def _start_mark_ps(pid: int) -> str | None:
 def spawn(command: list[str], log: Path, env: dict[str, str], cwd: Path) -> ProcessRecord:
     """Start a daemon in a session of its own, output appended to `log`.
 
-    Not by `subprocess`: its objects complain when they are forgotten while their process lives, as daemons do.
+    Not with `subprocess`: it warns when an object is deleted while its process runs, as daemons do.
     """
     shell = ["/bin/sh", "-c", 'umask 022 && cd "$0" && exec "$@"', str(cwd), *command]
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
@@ -106,7 +106,7 @@ def spawn(command: list[str], log: Path, env: dict[str, str], cwd: Path) -> Proc
 
 
 def exit_code(record: ProcessRecord, timeout: float, poll: float = 0.05, *, clock: Clock = time) -> int | None:
-    """The exit code of a process that `spawn` started here, or None when it has not ended after `timeout` seconds."""
+    """The exit code of a process that `spawn` started; None when it has not ended after `timeout` seconds."""
     deadline = clock.monotonic() + timeout
     while (code := reap(record.pid)) is None and clock.monotonic() < deadline:
         clock.sleep(poll)
@@ -114,9 +114,9 @@ def exit_code(record: ProcessRecord, timeout: float, poll: float = 0.05, *, cloc
 
 
 def end(records: Iterable[ProcessRecord], grace: float, poll: float = 0.05) -> list[ProcessRecord]:
-    """End processes: SIGTERM, after `grace` seconds SIGKILL, and wait until they are gone.
+    """End processes by SIGTERM, after `grace` seconds by SIGKILL, and wait until they have ended.
 
-    Returns those that had to be killed.
+    Returns those that were ended by SIGKILL.
     """
     living = [record for record in records if record.alive]
     for record in living:
@@ -131,16 +131,16 @@ def end(records: Iterable[ProcessRecord], grace: float, poll: float = 0.05) -> l
 def _wait_gone(records: list[ProcessRecord], seconds: float, poll: float) -> list[ProcessRecord]:
     deadline = time.monotonic() + seconds
     while True:
-        for record in records:
+        before, records = records, [record for record in records if record.alive]
+        for record in before:  # after the look: what ends between the two is reaped in the next round
             reap(record.pid)
-        records = [record for record in records if record.alive]
         if not records or time.monotonic() >= deadline:
             return records
         time.sleep(poll)
 
 
 def reap(pid: int) -> int | None:
-    """Collect an ended daemon that this very process started, so that no zombie stays; its exit code, or None."""
+    """Collect an ended daemon that this process started, so that no zombie stays; its exit code, or None."""
     if pid not in _children:
         return None
     try:
@@ -160,8 +160,8 @@ def _signal(record: ProcessRecord, number: int) -> None:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A process as `/proc` shows it; what may not be read is empty."""
+class ProcessInfo:
+    """A process in `/proc`; fields that may not be read are empty."""
 
     pid: int
     session: int
@@ -171,8 +171,8 @@ class Seen:
     environ: tuple[str, ...]
 
 
-def processes() -> Iterator[Seen]:
-    """All living processes but this one. Where there is no /proc, none: the NodeManager's own shutdown has to do."""
+def processes() -> Iterator[ProcessInfo]:
+    """All running processes except this one. None without /proc: the NodeManager's shutdown ends its containers there."""
     if not PROC.joinpath("self/stat").exists():
         return
     for entry in PROC.iterdir():
@@ -183,7 +183,7 @@ def processes() -> Iterator[Seen]:
         except (OSError, ValueError, IndexError):
             continue
         if state not in "ZX":
-            yield Seen(
+            yield ProcessInfo(
                 int(entry.name), session, terminal, _cwd(entry), _split(entry / "cmdline"), _split(entry / "environ")
             )
 
@@ -202,11 +202,11 @@ def _split(path: Path) -> tuple[str, ...]:
         return ()
 
 
-def containers_of(local_dir: str, seen: list[Seen]) -> list[Seen]:
+def containers_of(local_dir: str, seen: list[ProcessInfo]) -> list[ProcessInfo]:
     """Processes of containers that ran under a NodeManager's local folder.
 
-    YARN gives every container `LOCAL_DIRS`; whoever shares its session belongs to it, and so does a process that works
-    in the folder without a terminal (somebody's shell, gone there to look, has one).
+    YARN sets `LOCAL_DIRS` for every container. All processes of the same session belong to the container, and so do
+    processes with a working directory below the folder and without a terminal (a shell of the user has one).
     """
     inside = local_dir.rstrip("/") + "/"
     marked = {
@@ -221,16 +221,16 @@ def containers_of(local_dir: str, seen: list[Seen]) -> list[Seen]:
     ]
 
 
-def records(seen: Iterable[Seen]) -> list[ProcessRecord]:
-    """Records of what was seen, without those that have ended since."""
+def records(seen: Iterable[ProcessInfo]) -> list[ProcessRecord]:
+    """Records of processes, without those that have ended."""
     marks = ((process.pid, start_mark(process.pid)) for process in seen)
     return [ProcessRecord(pid, mark) for pid, mark in marks if mark]
 
 
-def sweep(select: Callable[[list[Seen]], list[Seen]], grace: float, rounds: int = 5) -> int:
-    """End what `select` picks from all processes, again until nothing is left (they may fork meanwhile).
+def sweep(select: Callable[[list[ProcessInfo]], list[ProcessInfo]], grace: float, rounds: int = 5) -> int:
+    """End the processes that `select` returns, repeatedly until none is left, as they may fork.
 
-    Returns how many were ended.
+    Returns the number of ended processes.
     """
     count = 0
     for _ in range(rounds):

@@ -1,4 +1,4 @@
-"""What a cluster's folder remembers between commands, and what `status` tells of it."""
+"""The record in a cluster's folder, and the values that `status` and `progress` give."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from knit_core.local.hadoop_conf import Setup
+from knit_core.local.configuration_files import Setup
 from knit_core.local.java import Java
 from knit_core.local.processes import write_text
 from knit_core.model.representation import shown
@@ -41,7 +41,7 @@ class Record:
 
     @classmethod
     def read(cls, state: Path) -> Record | None:
-        """The record in a cluster's folder, or None when there is none of this format."""
+        """The record in a cluster's folder; None when there is none of this format."""
         try:
             data: dict[str, Any] = json.loads((state / "cluster.json").read_text())
             if data["format"] != FORMAT:
@@ -71,9 +71,9 @@ class DaemonStatus:
 
     Attributes:
         state: `running`, `starting` (alive, does not serve yet), `dead` (it ended by itself or was killed), `stopped`.
-        port: where it serves its own protocol; `url` is its page.
+        port: the port of its protocol; `url` is its web page.
         problem: why it is not `running`, in a few words.
-        last_lines: of its log, when it is dead.
+        last_lines: the last lines of its log, when it is dead.
     """
 
     name: str
@@ -118,7 +118,7 @@ class ClusterStatus:
 @shown
 @dataclass(frozen=True)
 class Step:
-    """A step of bring-up as it goes on: `name` stays, `text` changes, `done` with the last one."""
+    """Progress of a step: `name` stays, `text` changes, `done` is True at the end."""
 
     name: str
     text: str

@@ -1,4 +1,4 @@
-"""The few HTTP calls that bring-up needs, over http.client: no heavy import, no proxy variable for loopback calls."""
+"""HTTP calls of bring-up with http.client: it imports fast and ignores proxy variables."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from urllib.parse import quote, urlencode
 def call(method: str, port: int, path: str, timeout: float = 5.0, host: str = "127.0.0.1") -> tuple[int, Any]:
     """One call to a loopback port.
 
-    Returns the status and the reply's JSON (None when it is something else).
+    Returns the status and the JSON of the reply (None when the reply is not JSON).
 
     Raises:
-        OSError: nothing answers there.
+        OSError: no reply.
     """
     connection = http.client.HTTPConnection(host, port, timeout=timeout)
     try:
@@ -32,7 +32,7 @@ def call(method: str, port: int, path: str, timeout: float = 5.0, host: str = "1
 
 
 def get(port: int, path: str, timeout: float = 5.0) -> Any:
-    """The JSON at a path, or None when nobody answers with it (yet)."""
+    """The JSON at a path; None without a successful reply."""
     try:
         status, body = call("GET", port, path, timeout)
     except OSError:
@@ -41,7 +41,7 @@ def get(port: int, path: str, timeout: float = 5.0) -> Any:
 
 
 def jmx(port: int, bean: str) -> dict[str, Any]:
-    """A daemon's JMX bean, empty when it does not answer."""
+    """A daemon's JMX bean; empty without a reply."""
     beans = (get(port, f"/jmx?qry={quote(bean, safe=':=,')}") or {}).get("beans") or [{}]
     return dict(beans[0])
 
@@ -50,10 +50,10 @@ def webhdfs(port: int, operation: str, path: str, user: str, **parameters: str) 
     """A WebHDFS call that changes the namespace, as `user`.
 
     Raises:
-        OSError: nobody answers, or the NameNode refuses; the message is the NameNode's.
+        OSError: no reply, or the NameNode refuses; the message is the NameNode's.
     """
     query = urlencode({"op": operation, "user.name": user, **parameters})
     status, body = call("PUT", port, f"/webhdfs/v1{quote(path)}?{query}", timeout=30)
     if status != 200:
-        said = ((body or {}).get("RemoteException") or {}).get("message", "no explanation")
-        raise OSError(f"{operation} {path} at the NameNode 127.0.0.1:{port} as {user}: status {status}, {said}")
+        message = ((body or {}).get("RemoteException") or {}).get("message", "no explanation")
+        raise OSError(f"{operation} {path} at the NameNode 127.0.0.1:{port} as {user}: status {status}, {message}")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from knit_core.model.hadoop_json import rows
+from knit_core.model.lenient_json import rows
 from knit_core.model.queue_tree import children_of, queue_tree
 from knit_core.model.representation import shown
 

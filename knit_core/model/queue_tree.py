@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from knit_core.model.hadoop_json import rows
+from knit_core.model.lenient_json import rows
 
 
 def queue_tree(scheduler: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from knit_core.model.hadoop_json import number, rows
 from knit_core.model.ids import ContainerId
+from knit_core.model.lenient_json import number, rows
 from knit_core.model.representation import html_facts, shown
 from knit_core.model.states import Outcome, State, outcome_of
 

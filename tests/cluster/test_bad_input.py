@@ -216,7 +216,7 @@ def test_a_wrong_port_says_what_answers_there(clean_cluster: LocalCluster) -> No
 
 
 def _port_of(cluster: LocalCluster, name: str) -> str:
-    from knit_core.config.hadoop import read_folder
+    from knit_core.config.hadoop_conf import read_folder
 
     conf = read_folder(Path(cluster.conf_dir), "test", {})
     assert conf is not None
@@ -232,7 +232,7 @@ def test_not_an_application_id(knit: Knit, text: Any) -> None:
 def test_an_application_that_is_not_there(knit: Knit) -> None:
     app = knit.attach("application_1600000000000_0001")
     for call in (app.report, app.result, lambda: list(app.logs())):
-        with pytest.raises(ApplicationNotFound, match="does not know application_1600000000000_0001"):
+        with pytest.raises(ApplicationNotFound, match="has no record of application_1600000000000_0001"):
             call()
     assert app.kill() is False
 
@@ -245,7 +245,7 @@ def test_ended_or_never_there(knit: Knit, cluster: LocalCluster, capsys: pytest.
     assert show_errors(cli, args=[*rm, "kill", app.id]) == 0
     assert f"{app.id} had ended already: Succeeded after" in capsys.readouterr().out
     assert show_errors(cli, args=[*rm, "kill", "application_1600000000000_0001"]) == 1
-    assert "does not know application_1600000000000_0001" in capsys.readouterr().err
+    assert "has no record of application_1600000000000_0001" in capsys.readouterr().err
     with pytest.raises(MasterUnreachable, match=r"the application has ended \(SUCCEEDED\)$"):
         knit.attach(app.id).kv["key"]
 

@@ -108,7 +108,7 @@ def own(state: Path) -> LocalCluster:
 
 
 def test_two_at_once_start_one_cluster(own: LocalCluster):
-    java = [text for text in leftovers(own.state_dir) if "-Dknit.local=" in text]
+    java = [text for text in leftovers(own.state_dir) if "-Dproc_" in text]
     assert len(java) == 4, java
 
 
@@ -189,7 +189,7 @@ def test_a_dead_daemon_is_reported_with_its_log_and_started_again(own: LocalClus
     own.kill("datanode")
     done = knit_local(own.state_dir, "status")
     assert done.returncode == 4
-    assert "✗ datanode" in done.stdout and "ended without having been asked to" in done.stdout
+    assert "✗ datanode" in done.stdout and "ended by itself or was killed" in done.stdout
     assert own.logs("datanode", 1)[0] in done.stdout
     assert own.status().state == "broken"
     own.up()

@@ -22,7 +22,7 @@ import pytest
 from knit_core import Application, Knit
 from knit_core.errors import LogsUnavailable
 from knit_core.local import LocalCluster
-from knit_core.local.hadoop_conf import node_dir
+from knit_core.local.configuration_files import node_dir
 from knit_core.logs import LogCursor, LogLine
 from tests.cluster_harness import eventually
 

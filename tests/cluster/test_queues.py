@@ -14,7 +14,7 @@ import pytest
 
 from knit_core import Application, Knit, Outcome
 from knit_core.local import LocalCluster
-from knit_core.local.cluster import running_user
+from knit_core.local.plan import running_user
 from knit_core.local.records import Record
 from knit_core.model.service_status import Event
 from tests.cluster_harness import client_of, eventually, own_cluster

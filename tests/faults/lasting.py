@@ -119,7 +119,6 @@ def hurried(bench: Bench) -> Iterator[Knit]:
     for service in (knit.resourcemanager.http, knit.hdfs.http, knit.nodes, knit.cluster.proxy):
         connect, read = service.endpoint.timeout
         service.endpoint = replace(service.endpoint, timeout=(connect / FASTER, read / FASTER))
-    knit.hdfs.client._timeout = knit.hdfs.http.endpoint.timeout
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("knit_core.hadoop.application_master._READ", 30 / FASTER)
         patch.setattr("knit_core.logs.live.nodemanager._TIMEOUT", (3 / FASTER, 10 / FASTER))

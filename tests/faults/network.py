@@ -26,7 +26,7 @@ import psutil
 
 from knit_core import Knit
 from knit_core.local import LocalCluster
-from knit_core.local.hadoop_conf import to_xml
+from knit_core.local.configuration_files import to_xml
 from knit_core.local.jars import obtain
 from knit_core.local.paths import jars_root
 from knit_core.local.ports import is_free

@@ -13,7 +13,7 @@ import pytest
 
 from knit_core import Knit
 from knit_core.config import Config, HadoopConf, load_config
-from knit_core.config.hadoop import from_reply
+from knit_core.config.hadoop_conf import from_reply
 from knit_core.config.identity import same_user
 from knit_core.config.settings import SETTINGS
 from knit_core.errors import ConfigError, ConnectionFailed, NoClusterFound
@@ -94,7 +94,7 @@ def test_no_cluster_names_every_place(tmp_path: Path) -> None:
     for place in (
         "the address given in the call",
         "KNIT_RESOURCEMANAGER",
-        f"{tmp_path}/.config/knit/config.yaml (not there)",
+        f"{tmp_path}/.config/knit/config.yaml (does not exist)",
         f"{empty} (HADOOP_CONF_DIR: no Hadoop configuration there)",
         f"{unset} (YARN_CONF_DIR: yarn-site.xml names no ResourceManager)",
         "/etc/hadoop/conf",
@@ -157,7 +157,7 @@ def test_expansion_and_final(tmp_path: Path) -> None:
         ({"resorcemanager": "x"}, "'resorcemanager' .* did you mean 'resourcemanager'"),
         ({"resourcemanager": "ftp://rm"}, "is not an address for resourcemanager"),
         ({"resourcemanager": "rm:port"}, "is not an address for resourcemanager"),
-        ({"resourcemanager": "rm", "auth": "kerberos5"}, "auth 'kerberos5' .* is unknown"),
+        ({"resourcemanager": "rm", "auth": "kerberos5"}, "auth 'kerberos5' .* is not supported"),
         ({"resourcemanager": "rm", "api_ports": "many"}, "is not like 40000-40100"),
         ({"resourcemanager": "rm", "class_sharing": "maybe"}, "class_sharing 'maybe' .* is not true or false"),
         ({"resourcemanager": "rm", "user": "a b"}, "is not a user name"),
@@ -177,7 +177,7 @@ def test_mistakes_in_the_file(text: str, says: str, tmp_path: Path) -> None:
     file.write_text(text)
     with pytest.raises(ConfigError, match=says):
         _load(tmp_path, "rm", KNIT_CONFIG=str(file))
-    with pytest.raises(ConfigError, match="which is not there"):
+    with pytest.raises(ConfigError, match="which does not exist"):
         _load(tmp_path, "rm", KNIT_CONFIG=str(tmp_path / "gone"))
 
 
@@ -209,7 +209,7 @@ def test_credentials_in_an_address_become_user_and_password(tmp_path: Path) -> N
     assert _load(tmp_path, "rm", KNIT_NAMENODE="http://bob@nn:1").user == "bob"
     with pytest.raises(ConfigError, match="different users"):
         _load(tmp_path, "https://a:1@gate, https://a:2@gate")
-    with pytest.raises(ConfigError, match=r"password is another one in the resourcemanager's address") as caught:
+    with pytest.raises(ConfigError, match=r"password differs between the resourcemanager's address") as caught:
         _load(tmp_path, "https://a:hush@gate", KNIT_PASSWORD="other", KNIT_AUTH="basic")
     assert "hush" not in str(caught.value) and "other" not in str(caught.value).replace("another", "")
 
@@ -217,11 +217,11 @@ def test_credentials_in_an_address_become_user_and_password(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"KNIT_PASSWORD": "x"}, r"password \(KNIT_PASSWORD\).*KNIT_AUTH=basic.*take the password away"),
-        ({"KNIT_PASSWORD": "x", "KNIT_USER": "bob"}, "nothing says what it is for"),
-        ({"KNIT_PASSWORD": "x", "KNIT_AUTH": "simple"}, r"simple \(KNIT_AUTH\).*KNIT_AUTH=basic.*take the password"),
+        ({"KNIT_PASSWORD": "x"}, r"password is set \(KNIT_PASSWORD\).*KNIT_AUTH=basic.*remove the password"),
+        ({"KNIT_PASSWORD": "x", "KNIT_USER": "bob"}, "but auth is not"),
+        ({"KNIT_PASSWORD": "x", "KNIT_AUTH": "simple"}, r"simple \(KNIT_AUTH\).*KNIT_AUTH=basic.*remove the password"),
         ({"KNIT_AUTH": "basic"}, r"no password.*KNIT_PASSWORD.*simple"),
-        ({"KNIT_AUTH": "kerberos"}, "unknown: simple or basic"),
+        ({"KNIT_AUTH": "kerberos"}, "not supported: set simple or basic"),
     ],
 )
 def test_half_set_authentication_is_refused_with_both_remedies(

@@ -27,7 +27,15 @@ from knit_core.errors import (
     UnexpectedReply,
 )
 from knit_core.hadoop.application_master import ApplicationMasterClient
-from knit_core.hadoop.http import BasicAuth, DirectTransport, Endpoint, HttpService, RetryPolicy, SimpleAuth, recognise
+from knit_core.hadoop.http import (
+    BasicAuth,
+    DirectTransport,
+    Endpoint,
+    HttpService,
+    RetryPolicy,
+    SimpleAuth,
+    server_detection,
+)
 from knit_core.hadoop.resource_manager import ResourceManager
 from knit_core.model.report import ApplicationReport
 from knit_core.model.states import State
@@ -260,7 +268,7 @@ def test_a_wrong_address_says_what_answers_there(
     def asked(_session: requests.Session, url: str) -> str:
         return text if url.partition("?")[0] == f"{server.address}{path}" else "<html>"
 
-    monkeypatch.setattr(recognise, "_start_of", asked)
+    monkeypatch.setattr(server_detection, "_get_start", asked)
     with pytest.raises(NotFound) as caught:
         talk(server.address, retry=RetryPolicy(budget=0)).get_json("/x", action="ask for x")
     said = str(caught.value)
@@ -271,7 +279,7 @@ def test_another_server_than_the_namenode_is_told(
     serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jmx = '{"beans": [{"name": "Hadoop:service=DataNode,name=JvmMetrics"}]}'
-    monkeypatch.setattr(recognise, "_start_of", lambda _session, url: jmx if "/jmx" in url else "")
+    monkeypatch.setattr(server_detection, "_get_start", lambda _session, url: jmx if "/jmx" in url else "")
     for reply in ((404, "text/html", "<html>"), (200, "text/html", "<html>")):
         with Knit("http://127.0.0.1:9", user="alice", options={"namenode": serve(reply).address}) as knit:
             knit.retry_timeout = 1
@@ -315,12 +323,12 @@ def test_an_rpc_port_is_named_at_once_with_the_port_that_is_meant(rpc_port: str)
             assert f"{rpc_port} is the RPC port of a Hadoop server" in str(told.value)
             assert f"web port is {port}" in str(told.value)
             assert not told.value.transient
-    assert recognise.answers_at(rpc_port) == "the RPC port of a Hadoop server, not its web port"
+    assert server_detection.detect_server(rpc_port) == "the RPC port of a Hadoop server, not its web port"
 
 
 def test_what_cannot_be_recognised_is_not_waited_for(serve: Callable[..., Server]) -> None:
-    assert recognise.answers_at(serve((200, "text/html", "<html>login</html>")).address) == ""
-    assert recognise.answers_at(_nobody()) == ""
+    assert server_detection.detect_server(serve((200, "text/html", "<html>login</html>")).address) == ""
+    assert server_detection.detect_server(_nobody()) == ""
 
 
 def test_nobody_there_is_said_with_what_to_do(talk: Callable[..., HttpService]) -> None:

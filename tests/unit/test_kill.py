@@ -23,7 +23,9 @@ def test_an_application_that_yarn_does_not_end_in_time_is_said_to_be_that() -> N
         resourcemanager=rm, clock=clock, config=SimpleNamespace(user="alice"), application_master=lambda *_args: None
     )
     begun = clock.now
-    with pytest.raises(WaitTimeout, match="YARN was told to end it and had not done so 30 s later") as caught:
+    with pytest.raises(
+        WaitTimeout, match="YARN accepted the kill, but the application had not ended 30 s later"
+    ) as caught:
         Application(cluster, ID).kill("enough", grace="30 s")  # type: ignore[arg-type]
     assert "attach" not in str(caught.value)
     assert killed == [(ID, "enough")]

@@ -55,7 +55,7 @@ def test_a_launch_tells_its_steps_requests_and_changes_of_address(records: pytes
 def test_a_retry_is_told_with_its_reason(records: pytest.LogCaptureFixture) -> None:
     with Knit(GONE, user="alice") as knit:
         knit.clock = SimulatedClock()
-        knit.resourcemanager.http._answered = True  # it did before
+        knit.resourcemanager.http._has_answered = True
         with pytest.raises(Exception, match="connection refused"):
             knit.resourcemanager.info()
     told = _lines(records, logging.INFO)

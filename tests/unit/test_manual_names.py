@@ -12,7 +12,7 @@ import knit_container
 from knit_core import Application, Knit
 from knit_core.cli import knit
 from knit_core.config import SETTINGS
-from knit_core.config.identity import OTHER_VARIABLES
+from knit_core.config.environment_variables import OTHER_VARIABLES
 from knit_core.local.java import NEWEST, OLDEST
 from knit_core.testing import FakeApplication
 from tools.command_reference import PAGE, commands, options, page

@@ -252,7 +252,9 @@ def test_a_resourcemanager_that_is_away_does_not_end_the_wait(
     assert there.master.get("/application") == {"fine": True}
     there.report, there.direct.send, clock.on_sleep = ConnectionFailed("away"), _broken, lambda now: None  # type: ignore[method-assign]
     begun = clock.now
-    with pytest.raises(MasterUnreachable, match="the ResourceManager does not say where it is now"):
+    with pytest.raises(
+        MasterUnreachable, match="the ResourceManager does not answer, so its present address is not known"
+    ):
         there.master.get("/application")
     assert 300 <= clock.now - begun <= 303
     assert second.calls == 0

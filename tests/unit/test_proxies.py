@@ -172,7 +172,7 @@ def test_which_hosts_are_proxied(host: str, proxied: bool) -> None:
 
 @pytest.mark.parametrize("url", ["ftp://proxy:1", "http://", "http://u:s3cret@proxy:port", "socks6://proxy"])
 def test_what_is_no_proxy(url: str) -> None:
-    with pytest.raises(ConfigError, match="is no proxy's address: it looks like http://") as caught:
+    with pytest.raises(ConfigError, match="is not a proxy's address: it looks like http://") as caught:
         proxies_of(url, None, {})
     assert "s3cret" not in str(caught.value)
 

@@ -22,7 +22,7 @@ from knit_container.store import Change, Entry
 from knit_core import Application, Knit
 from knit_core.application import Rows
 from knit_core.config import Config, load_config
-from knit_core.config.hadoop import read_folder
+from knit_core.config.hadoop_conf import read_folder
 from knit_core.environments import Environment
 from knit_core.errors import ConnectionFailed
 from knit_core.launch.plan import make_plan

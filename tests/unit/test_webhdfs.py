@@ -135,7 +135,7 @@ def test_success_without_an_answer_is_none(
         lambda: hdfs.status("/x"), lambda: hdfs.list("/x"), lambda: hdfs.mkdirs("/x"), lambda: hdfs.delete("/x"),
         lambda: hdfs.rename_new("/x", "/y"), hdfs.home, lambda: hdfs.publish("/x", b"x"),
     ):  # fmt: skip
-        with pytest.raises(UnexpectedReply, match="does not speak WebHDFS"):
+        with pytest.raises(UnexpectedReply, match="does not serve WebHDFS"):
             call()
 
 
@@ -229,3 +229,47 @@ def test_a_false_that_is_in_doubt_is_looked_into(
     with pytest.raises(NotAuthorized):
         client(serve(answer).address).rename_new("/source", "/target")
     assert client(serve(answer).address).rename_new("/source", "/target") is False
+
+
+@pytest.mark.parametrize("reply", [(0, "", {}), (503, "<html>busy</html>", {"Content-Type": "text/html"})])
+def test_what_is_sent_once_goes_to_no_second_namenode_after_a_lost_reply(
+    reply: Reply, serve: Callable[[Answer], Server], client: Callable[..., WebHdfs]
+) -> None:
+    first, second = serve(lambda operation, path: reply), serve(lambda operation, path: done())
+    for call in (lambda hdfs: hdfs.mkdir_once("/x"), lambda hdfs: hdfs.rename_once("/x", "/y")):
+        with pytest.raises((ConnectionFailed, ServiceUnavailable)):
+            call(client(first.address, second.address))
+    assert (len(first.asked), second.asked) == (2, [])
+
+
+def test_what_is_sent_once_goes_on_to_the_namenode_that_serves(
+    serve: Callable[[Answer], Server], client: Callable[..., WebHdfs]
+) -> None:
+    standby, active = serve(lambda operation, path: refusal("StandbyException")), serve(lambda operation, path: done())
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        dead = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        hdfs = client(dead, standby.address, active.address)
+        hdfs.mkdir_once("/x")
+        assert hdfs.rename_once("/x", "/y")
+    assert active.asked == [("MKDIRS", "/x"), ("RENAME", "/x")]
+    assert standby.asked == [("MKDIRS", "/x")]
+
+
+def test_operations_of_the_library_and_our_own_go_on_to_the_namenode_that_serves(
+    serve: Callable[[Answer], Server], client: Callable[..., WebHdfs]
+) -> None:
+    def answer(operation: str, path: str) -> Reply:
+        if operation == "LISTSTATUS":
+            return 200, '{"FileStatuses": {"FileStatus": []}}', {"Content-Type": "application/json"}
+        return file_status() if operation == "GETFILESTATUS" else done()
+
+    standby, active = serve(lambda operation, path: refusal("StandbyException")), serve(answer)
+    hdfs = client(standby.address, active.address)
+    assert hdfs.list("/x") == []
+    assert hdfs.status("/x") is not None
+    hdfs.mkdirs("/x")
+    assert hdfs.delete("/x")
+    with pytest.raises(ServiceUnavailable, match="does not serve now") as caught:
+        client(standby.address, retry=RetryPolicy(budget=0)).list("/x")
+    assert caught.value.not_carried_out

@@ -17,8 +17,8 @@ ROW = {"pathSuffix": "a", "length": 3, "modificationTime": 5, "type": "FILE", "o
 def _hdfs(reply: Any) -> WebHdfs:
     endpoint = Endpoint("NameNode", ("http://nn:9870",), SimpleAuth("alice"))
     made = WebHdfs(HttpService(endpoint, RetryPolicy(budget=0)))
-    answer = SimpleNamespace(json=lambda: reply)
-    made.client = SimpleNamespace(_list_status=lambda path: answer, status=lambda path: reply["FileStatus"])
+    made.session.operate = lambda method, path, **params: SimpleNamespace(json=lambda: reply)  # type: ignore
+    made.client = SimpleNamespace(status=lambda path: reply["FileStatus"])
     return made
 
 
@@ -41,5 +41,5 @@ def test_a_file_is_no_folder() -> None:
 @pytest.mark.parametrize("reply", [{}, [], {"about": "something else"}, None])
 def test_what_is_no_webhdfs_is_not_taken_for_an_empty_folder(reply: Any) -> None:
     for ask in (lambda: _hdfs(reply).list("/x"), lambda: _hdfs(reply).status("/x")):
-        with pytest.raises(UnexpectedReply, match="what answers at http://nn:9870 does not speak WebHDFS"):
+        with pytest.raises(UnexpectedReply, match="the server at http://nn:9870 does not serve WebHDFS"):
             ask()

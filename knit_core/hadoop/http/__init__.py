@@ -1,6 +1,4 @@
-"""One way to talk HTTP: a session with authentication, retries and failover over addresses, and one place where replies
-become errors.
-"""
+"""HTTP requests to services of the cluster: authentication, retries, failover over addresses, and errors from replies."""
 
 from knit_core.hadoop.http.auth import AuthStrategy, BasicAuth, SimpleAuth
 from knit_core.hadoop.http.direct_transport import DirectTransport

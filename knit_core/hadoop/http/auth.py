@@ -1,4 +1,4 @@
-"""How a request shows who sends it. A strategy configures the session once and adds what each request needs."""
+"""The identity of requests. A strategy configures the session once and adds parameters to each request."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from knit_container.hidden import Hidden
 
 
 class AuthStrategy(Protocol):
-    """Adds a user's identity to a session; the only place that knows how."""
+    """Adds a user's identity to a session."""
 
     user: str
 
     def configure(self, session: requests.Session) -> None:
-        """Set what all requests share (an `auth` handler, a certificate)."""
+        """Set what all requests of the session share (an `auth` handler, a certificate)."""
 
     def parameters(self) -> dict[str, str]:
-        """Query parameters that each request needs."""
+        """Query parameters of each request."""
 
 
 class SimpleAuth:
-    """Hadoop's simple authentication: the name is believed (`user.name=`)."""
+    """Hadoop's simple authentication: the server accepts the name in `user.name` without proof."""
 
     def __init__(self, user: str) -> None:
         self.user = user
 
     def configure(self, session: requests.Session) -> None:
-        """Nothing is shared."""
+        """Nothing to set."""
 
     def parameters(self) -> dict[str, str]:
         """`user.name`."""
@@ -40,7 +40,7 @@ class SimpleAuth:
 
 
 class BasicAuth:
-    """User and password, as gateways (Knox) want them; the password shows in no repr."""
+    """User and password, for gateways such as Knox. No repr contains the password."""
 
     def __init__(self, user: str, password: str) -> None:
         self.user = user
@@ -59,7 +59,7 @@ class BasicAuth:
 
 
 class _Basic(AuthBase):
-    """requests' own keeps the password where every look at a session shows it."""
+    """HTTPBasicAuth with a hidden password: that of requests appears in the attributes of a session."""
 
     def __init__(self, user: str, password: Hidden[str]) -> None:
         self._user, self._password = user, password

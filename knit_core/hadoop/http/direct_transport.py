@@ -1,7 +1,7 @@
-"""DirectTransport: small calls to an address that needs no identity, over kept connections.
+"""DirectTransport: small calls to addresses that need no identity, over kept connections.
 
-requests prepares cookies, authentication and redirects for every call, which takes more time than an ApplicationMaster
-needs for its answer. This goes to the connection pools that requests stands on; errors are those of requests.
+requests prepares cookies, authentication and redirects for every call, which takes longer than the reply of an
+ApplicationMaster. This class uses urllib3's connection pools directly and raises the errors of requests.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import requests
 import urllib3
 
 from knit_core.config.proxies import Proxies, without_user
-from knit_core.hadoop.http.complete_headers import refuse_cut_headers
+from knit_core.hadoop.http.adapter import reject_truncated_headers
 
 _HEADERS = {"Accept": "application/json", "User-Agent": "knit"}
-#: Connections that are kept to one address: more are made when more threads call at once.
+#: Connections kept open to one address. More are opened when more threads call at once.
 _KEPT = 8
 
 
@@ -25,7 +25,7 @@ class DirectTransport:
 
     def __init__(self, proxies: Proxies | None = None) -> None:
         self._proxies = proxies or Proxies()
-        self._pools: dict[str, urllib3.PoolManager] = {"": refuse_cut_headers(urllib3.PoolManager(maxsize=_KEPT))}
+        self._pools: dict[str, urllib3.PoolManager] = {"": reject_truncated_headers(urllib3.PoolManager(maxsize=_KEPT))}
         self._lock = threading.Lock()
 
     def send(self, method: str, url: str, body: bytes, timeout: tuple[float, float]) -> tuple[int, bytes]:
@@ -33,7 +33,7 @@ class DirectTransport:
 
         Args:
             url: with its query.
-            timeout: seconds to connect, and between two pieces of the reply.
+            timeout: seconds to connect, and between two parts of the reply.
 
         Raises:
             requests.RequestException: ConnectTimeout, ReadTimeout or ConnectionError.
@@ -48,7 +48,7 @@ class DirectTransport:
                 retries=False,
                 redirect=False,
             )
-        except urllib3.exceptions.NewConnectionError as error:  # in urllib3 1 a kind of the next one
+        except urllib3.exceptions.NewConnectionError as error:  # in urllib3 1 a subclass of the next one
             raise requests.ConnectionError(error) from None
         except urllib3.exceptions.ConnectTimeoutError as error:
             raise requests.ConnectTimeout(error) from None
@@ -59,27 +59,27 @@ class DirectTransport:
         return reply.status, reply.data
 
     def close(self) -> None:
-        """Close the connections that nobody uses just now."""
+        """Close the connections that are not in use."""
         with self._lock:
             for pool in self._pools.values():
                 pool.clear()
 
     def _pool(self, url: str) -> urllib3.PoolManager:
-        """The connections to that address: straight, or through the proxy that it is reached by."""
+        """The connections for an address: direct, or through its proxy."""
         proxy = self._proxies.of(url)
         with self._lock:
             name = without_user(proxy)
             if name not in self._pools:
-                self._pools[name] = _through(proxy)
+                self._pools[name] = _proxy_pool(proxy)
             return self._pools[name]
 
 
-def _through(proxy: str) -> urllib3.PoolManager:
+def _proxy_pool(proxy: str) -> urllib3.PoolManager:
     if proxy.startswith("socks"):
         from urllib3.contrib.socks import SOCKSProxyManager
 
-        return refuse_cut_headers(SOCKSProxyManager(proxy, maxsize=_KEPT))
+        return reject_truncated_headers(SOCKSProxyManager(proxy, maxsize=_KEPT))
     parts = urlsplit(proxy)
     user = f"{unquote(parts.username)}:{unquote(parts.password or '')}" if parts.username else None
     headers = urllib3.make_headers(proxy_basic_auth=user) if user else None
-    return refuse_cut_headers(urllib3.ProxyManager(without_user(proxy), maxsize=_KEPT, proxy_headers=headers))
+    return reject_truncated_headers(urllib3.ProxyManager(without_user(proxy), maxsize=_KEPT, proxy_headers=headers))

@@ -1,4 +1,4 @@
-"""When a failed request is tried again: transient faults of idempotent requests, within a budget, with jitter."""
+"""Retries of requests: after transient faults of idempotent requests, within a budget, with jitter."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ log = logging.getLogger(__name__)
 @shown
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How long and how often.
+    """How long and how often a request is repeated.
 
     Attributes:
-        budget: seconds within which a new try may start; 0: never try again.
-        tries: so many there are at least, although the budget is spent: a try may take longer than all of it.
+        budget: seconds within which a repetition may start; 0: no repetition.
+        tries: minimum number of tries, as a single one may take longer than the budget.
         first: seconds before the second try (doubled each time, with jitter).
-        longest: seconds between two tries at most.
-        clock: what it reads and sleeps by.
+        longest: maximum seconds between two tries.
+        clock: for the budget and the pauses.
     """
 
     budget: float = 20.0
@@ -39,38 +39,38 @@ class RetryPolicy:
     clock: Clock = field(default=time, repr=False, compare=False)
 
     def call(self, action: Callable[[], T], *, idempotent: bool) -> T:
-        """Run `action`, and again after transient faults.
+        """Run `action`, and repeat it after transient faults.
 
-        A request that is not idempotent is repeated only when no connection came about or the server itself said
-        that it does not serve (standby, 503): then it was not carried out.
+        A request that is not idempotent is repeated only when it was not carried out: no connection was made, or the server
+        replied that it does not serve (standby, 503).
         """
         if self.budget <= 0:
             return action()
         from tenacity import Retrying, retry_if_exception, wait_random_exponential
 
-        begun = self.clock.monotonic()
+        started = self.clock.monotonic()
 
-        def enough(state: RetryCallState) -> bool:
-            return state.attempt_number >= self.tries and self.clock.monotonic() - begun >= self.budget
+        def exhausted(state: RetryCallState) -> bool:
+            return state.attempt_number >= self.tries and self.clock.monotonic() - started >= self.budget
 
         retrying = Retrying(
-            retry=retry_if_exception(lambda error: _again(error, idempotent)),
-            stop=enough,
+            retry=retry_if_exception(lambda error: _is_retriable(error, idempotent)),
+            stop=exhausted,
             wait=wait_random_exponential(multiplier=self.first, max=self.longest),
             sleep=self.clock.sleep,
-            before_sleep=_tell,
+            before_sleep=_log_retry,
             reraise=True,
         )
         return retrying(action)
 
 
-def _tell(state: RetryCallState) -> None:
+def _log_retry(state: RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome is not None else None
     pause = state.next_action.sleep if state.next_action is not None else 0.0
     log.info("try %d failed, the next one follows in %.1f s: %s", state.attempt_number, pause, error)
 
 
-def _again(error: BaseException, idempotent: bool) -> bool:
+def _is_retriable(error: BaseException, idempotent: bool) -> bool:
     if isinstance(error, ConnectionFailed):
         return idempotent or error.before_sending
     if isinstance(error, ServiceUnavailable):

@@ -19,7 +19,7 @@ import requests
 from knit_core.errors import ConnectionFailed, NotFound, ServiceUnavailable
 from knit_core.hadoop.http import HttpService
 from knit_core.logs.streams import PIECE
-from knit_core.model.hadoop_json import number, rows
+from knit_core.model.lenient_json import number, rows
 
 _SLACK = 1 << 14  # bytes that may be written between two requests without a third one
 _HEADER_END = re.compile(rb"^LogContents:\r?\n", re.MULTILINE)

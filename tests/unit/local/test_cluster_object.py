@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 from knit_core.cli.cluster.local import local
 from knit_core.local import LocalCluster, LocalClusterError, NotRunning, paths, running_cluster
+from knit_core.local.configuration_files import Setup
 from knit_core.local.daemons import daemon_names, node_number, tail
-from knit_core.local.hadoop_conf import Setup
 from knit_core.local.java import Java
 from knit_core.local.locks import locked
 from knit_core.local.ports import WELL_KNOWN

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from knit_core.local import processes
-from knit_core.local.processes import ProcessRecord, Seen, containers_of, parse_stat
+from knit_core.local.processes import ProcessInfo, ProcessRecord, containers_of, parse_stat
 
 STUBBORN = (
     "import signal,time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('set', flush=True); time.sleep(600)"
@@ -101,9 +101,9 @@ def test_parse_stat_of_a_name_with_spaces_and_brackets():
     assert parse_stat(f"12 (a) b (c) {rest}") == ("S", 7, 9, 34816, "4711")
 
 
-def seen(pid: int, session: int, **more: object) -> Seen:
+def seen(pid: int, session: int, **more: object) -> ProcessInfo:
     values: dict = {"terminal": 0, "cwd": "/", "command": (), "environ": (), **more}
-    return Seen(pid=pid, session=session, **values)
+    return ProcessInfo(pid=pid, session=session, **values)
 
 
 def test_containers_are_told_from_strangers():

@@ -1,8 +1,8 @@
-"""Hadoop's XML configuration: finding the folder, reading the files, expanding `${…}`.
+"""HadoopConf: Hadoop's configuration from XML files or a ResourceManager, with `${…}` expanded.
 
 Rules are those of org.apache.hadoop.conf.Configuration: later files override earlier ones unless a property was
 `final`, `${name}` expands to another property, `${env.NAME}`, `${env.NAME:-default}` to the environment, at most 20
-levels deep, and stays as it is when unknown.
+levels deep; an unknown name is not expanded.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from knit_core.errors import ConfigError
-from knit_core.model.hadoop_json import rows
+from knit_core.model.lenient_json import rows
 from knit_core.model.representation import shown
 
 FILES = ("core-default.xml", "core-site.xml", "hdfs-site.xml", "yarn-site.xml")
@@ -32,7 +32,7 @@ _MAX_DEPTH = 20
 @shown
 @dataclass(frozen=True)
 class HadoopConf:
-    """Properties with the source of each (a file's path, or the address that told them)."""
+    """Properties with the source of each (the path of a file, or the address of a ResourceManager)."""
 
     properties: Mapping[str, str] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
@@ -48,7 +48,7 @@ class HadoopConf:
         return {"true": True, "false": False}.get((self.get(name) or "").lower(), default)
 
     def integer(self, name: str, default: int) -> int:
-        """A whole number; the default when it is none."""
+        """A whole number; the default when the property is not set or not a number."""
         try:
             return int(self.get(name) or default)
         except ValueError:
@@ -69,7 +69,7 @@ class HadoopConf:
     def _lookup(self, name: str, unexpanded: str) -> str:
         if name.startswith("env."):
             variable, mark, default = name[4:].partition(":-")
-            if mark:  # the default counts for an empty variable too
+            if mark:  # `:-`: the default replaces an empty variable too
                 return self.environment.get(variable) or default
             variable, mark, default = variable.partition("-")
             return self.environment.get(variable, default if mark else unexpanded)
@@ -77,7 +77,7 @@ class HadoopConf:
 
 
 def folders(environ: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
-    """Folders that may hold Hadoop's XML, in the order they are asked, each with the reason."""
+    """Folders that may hold Hadoop's XML, in order of precedence, each with the variable that names it."""
     for variable, below in FOLDERS:
         value = environ.get(variable)
         if value:
@@ -86,10 +86,10 @@ def folders(environ: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
 
 
 def read_folder(folder: Path, why: str, environ: Mapping[str, str]) -> HadoopConf | None:
-    """The configuration in `folder`; None when it holds none of Hadoop's files.
+    """The configuration in `folder`; None when it has none of Hadoop's files.
 
     Raises:
-        ConfigError: a file is there but cannot be read, or is not XML.
+        ConfigError: a file cannot be read, or is not XML.
     """
     properties: dict[str, str] = {}
     sources: dict[str, str] = {}
@@ -110,7 +110,7 @@ def read_folder(folder: Path, why: str, environ: Mapping[str, str]) -> HadoopCon
                 properties[key], sources[key] = value, label
             if is_final:
                 final.add(key)
-    # for `${env.…}`; Knit's own password is nothing for Hadoop's files
+    # for `${env.…}`; Hadoop's files must not read Knit's password
     usable = {name: value for name, value in environ.items() if name != "KNIT_PASSWORD"}
     return HadoopConf(properties, sources, usable) if found else None
 
@@ -133,7 +133,7 @@ def from_reply(reply: Mapping[str, object], address: str) -> HadoopConf:
     """The configuration in a ResourceManager's reply to `GET /conf`: `{"properties": [{"key", "value", …}]}`."""
     found = rows(reply, "properties")
     if not found:
-        raise ConfigError(f"{address}/conf answered something that is no Hadoop configuration")
+        raise ConfigError(f"{address}/conf returned no Hadoop configuration")
     properties = {
         str(row["key"]): str(row["value"]) for row in found if row.get("key") and row.get("value") is not None
     }

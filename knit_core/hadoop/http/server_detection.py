@@ -1,4 +1,4 @@
-"""Which server answers at an address that is not the one that was meant: one or two small questions, without identity."""
+"""Detects which server answers at an address, when it is not the expected one: up to three small requests, no identity."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import urllib3
 
 RPC_PORT = "the RPC port of a Hadoop server, not its web port"
 _TIMEOUT = 2.0  # seconds
-_MOST = 1 << 16  # bytes that are read of an answer
-_MOST_OF_RPC = 200
-# Every daemon of Hadoop's tells its metrics under its own name.
+_MAX_BODY = 1 << 16  # bytes
+_MAX_RPC_BODY = 200
+# The metrics of each Hadoop daemon contain its name.
 _METRICS = "/jmx?qry=Hadoop:service=*,name=JvmMetrics"
-_RPC = "Hadoop IPC port"  # its words
+_RPC = "Hadoop IPC port"  # in its reply to HTTP
 _SERVICE = re.compile(r"Hadoop:service=(\w+),name=JvmMetrics")
 _NAMES = {
     "ResourceManager": "a ResourceManager",
@@ -31,8 +31,8 @@ _NAMES = {
 }
 
 
-def answers_at(base: str, verify: bool | str = True, proxies: Mapping[str, str] | None = None) -> str:
-    """What answers there ("a NameNode"); empty when that cannot be told.
+def detect_server(base: str, verify: bool | str = True, proxies: Mapping[str, str] | None = None) -> str:
+    """The server at an address ("a NameNode"); empty when it cannot be detected.
 
     Args:
         base: `http://host:port`.
@@ -42,38 +42,39 @@ def answers_at(base: str, verify: bool | str = True, proxies: Mapping[str, str] 
         session.trust_env = False
         session.verify = verify
         session.proxies = dict(proxies or {})
-        metrics = _start_of(session, f"{base}{_METRICS}")
+        metrics = _get_start(session, f"{base}{_METRICS}")
         found = _SERVICE.search(metrics)
         if found is not None:
             return _NAMES.get(found[1], f"a {found[1]}")
-        if '"metadatabase"' in _start_of(session, f"{base}/api/v2/monitor/health"):
+        if '"metadatabase"' in _get_start(session, f"{base}/api/v2/monitor/health"):
             return "Airflow's api-server"
-        if _RPC in metrics or _RPC in _start_of(session, base):
+        if _RPC in metrics or _RPC in _get_start(session, base):
             return RPC_PORT
     return ""
 
 
 def is_rpc_port(response: requests.Response) -> bool:
-    """Whether a reply whose body was not read yet is that of one of Hadoop's RPC ports to HTTP."""
+    """Whether a reply with an unread body comes from an RPC port of Hadoop."""
     fields = response.headers
-    endless = not {"Content-Length", "Transfer-Encoding", "Connection"} & {name.title() for name in fields}
+    no_length = not {"Content-Length", "Transfer-Encoding", "Connection"} & {name.title() for name in fields}
     plain = response.status_code == 404 and fields.get("Content-Type") == "text/plain"
-    return plain and endless and _RPC in _beginning(response)
+    return plain and no_length and _RPC in _start_of_body(response)
 
 
-def _start_of(session: Any, url: str) -> str:
+def _get_start(session: Any, url: str) -> str:
     with session.get(url, timeout=_TIMEOUT, stream=True) as response:
-        return _beginning(response)
+        return _start_of_body(response)
 
 
-def _beginning(response: requests.Response) -> str:
-    """What came of the body.
+def _start_of_body(response: requests.Response) -> str:
+    """The first bytes of the body as a text.
 
-    An RPC port gives no length and resets the connection, as it has not read the request: no more is asked for than came.
+    An RPC port sends no length and resets the connection, which loses unread bytes: its body is read byte by byte.
     """
     data, fields = b"", response.headers
-    size, most = (_MOST, _MOST) if "Content-Length" in fields or "Transfer-Encoding" in fields else (1, _MOST_OF_RPC)
+    has_length = "Content-Length" in fields or "Transfer-Encoding" in fields
+    size, limit = (_MAX_BODY, _MAX_BODY) if has_length else (1, _MAX_RPC_BODY)
     with contextlib.suppress(urllib3.exceptions.HTTPError, OSError):
-        while len(data) < most and (piece := response.raw.read(size, decode_content=True)):
-            data += piece
+        while len(data) < limit and (chunk := response.raw.read(size, decode_content=True)):
+            data += chunk
     return data.decode("utf-8", "replace")

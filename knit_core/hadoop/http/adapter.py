@@ -1,4 +1,4 @@
-"""Connections of requests and urllib3 that refuse replies whose headers were cut off (see knit_container/complete_headers.py)."""
+"""Connections of requests and urllib3 that reject replies with truncated headers: see knit_container/complete_headers.py."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def _pool_class(base: Any) -> Any:
     return type(base.__name__, (base,), {"ConnectionCls": connection})
 
 
-def refuse_cut_headers(manager: urllib3.PoolManager) -> urllib3.PoolManager:
-    """The same manager, whose connections raise ProtocolError when a reply breaks within its headers."""
+def reject_truncated_headers(manager: urllib3.PoolManager) -> urllib3.PoolManager:
+    """Make the connections of a manager raise ProtocolError when a reply ends within its headers; the manager."""
     manager.pool_classes_by_scheme = {
         scheme: _pool_class(each) for scheme, each in manager.pool_classes_by_scheme.items()
     }
@@ -26,13 +26,13 @@ def refuse_cut_headers(manager: urllib3.PoolManager) -> urllib3.PoolManager:
 
 
 class CompleteHeadersAdapter(requests.adapters.HTTPAdapter):
-    """The adapter of requests with such connections; they raise requests.ConnectionError."""
+    """An adapter that raises requests.ConnectionError when a reply ends within its headers."""
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, **options)
-        refuse_cut_headers(self.poolmanager)
+        reject_truncated_headers(self.poolmanager)
 
     def proxy_manager_for(self, proxy: Any, **options: Any) -> Any:
         known = proxy in self.proxy_manager
         manager = super().proxy_manager_for(proxy, **options)
-        return manager if known else refuse_cut_headers(manager)
+        return manager if known else reject_truncated_headers(manager)

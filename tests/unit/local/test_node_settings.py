@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from knit_core.local import hadoop_conf, ports
-from knit_core.local.hadoop_conf import Setup
+from knit_core.local import configuration_files, ports
+from knit_core.local.configuration_files import Setup
 
 COMPRESSION = "yarn.nodemanager.log-aggregation.compression-type"
 
@@ -14,8 +14,8 @@ def test_a_property_can_be_one_nodemanagers_alone(tmp_path: Path) -> None:
     chosen = ports.choose(3, {}, prefer_well_known=False)
     settings = {COMPRESSION: "gz", f"nodemanager-2:{COMPRESSION}": "none", f"nodemanager:{COMPRESSION}": "lzo"}
     setup = Setup(tmp_path, tmp_path, chosen, "me", nodes=3, settings=settings)
-    files = hadoop_conf.configuration(setup)
+    files = configuration_files.configuration(setup)
     assert f"<name>{COMPRESSION}</name><value>gz</value>" in files["yarn-site.xml"]
     assert not [name for name, text in files.items() if "nodemanager-2:" in text or "nodemanager:" in text]
-    own = [hadoop_conf.node_properties(setup, node).get(COMPRESSION) for node in (1, 2, 3)]
+    own = [configuration_files.node_properties(setup, node).get(COMPRESSION) for node in (1, 2, 3)]
     assert own == ["lzo", "none", None]

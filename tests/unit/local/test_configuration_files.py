@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from knit_core.local import ports
-from knit_core.local.hadoop_conf import Setup, configuration, file_of, hosts_file, node_properties, scripts, to_xml
+from knit_core.local.configuration_files import (
+    Setup,
+    configuration,
+    file_of,
+    hosts_file,
+    node_properties,
+    scripts,
+    to_xml,
+)
 
 
 def setup(**changes: object) -> Setup:

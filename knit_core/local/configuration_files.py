@@ -1,6 +1,6 @@
-"""PURE: the Hadoop configuration of an embedded cluster, as file name -> text.
+"""The files of an embedded cluster, as file name -> text: Hadoop's configuration, hosts, scripts. Pure.
 
-Every setting that differs from Hadoop's default is here, with its reason where the name does not give it.
+All settings that differ from Hadoop's defaults are here, with the reason where the name does not give it.
 """
 
 from __future__ import annotations
@@ -35,26 +35,26 @@ log4j.appender.file.layout=org.apache.log4j.PatternLayout
 log4j.appender.file.layout.ConversionPattern=%d{ISO8601} %-5p %c{2}: %m%n
 log4j.logger.org.apache.hadoop.util.NativeCodeLoader=ERROR
 """
-# Libraries that log by java.util.logging: only what is wrong, or every start looks like a failure.
+# Libraries that log with java.util.logging: warnings and errors only, as their INFO lines look like failures.
 JUL_PROPERTIES = "handlers=java.util.logging.ConsoleHandler\n.level=WARNING\n"
-# The HDFS jars come without the web applications that their tarball has; the servers want the folders to be there.
+# The HDFS jars have no web applications, unlike Hadoop's tarball; the servers do not start without their folders.
 WEB_XML = '<?xml version="1.0"?>\n<web-app/>\n'
 WEB_APPS = ("hdfs", "datanode", "secondary")
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What a cluster is made of.
+    """The settings of a cluster.
 
     Attributes:
         state: the cluster's folder.
         jars: the folder with Hadoop's jars.
         ports: from port name (`knit_core.local.ports`) to port.
-        user: who runs the daemons: HDFS's superuser.
+        user: the user that runs the daemons: HDFS's superuser.
         nodes: number of NodeManagers.
         recovery: the ResourceManager keeps its state over a restart.
-        queues: leaf queues below root, sharing it equally; each may grow to the whole.
-        settings: Hadoop properties that beat all others; `nodemanager-2:<property>` is for that NodeManager alone.
+        queues: leaf queues below root with equal shares; each may grow to the whole cluster.
+        settings: Hadoop properties that override all others; `nodemanager-2:<property>` applies to that NodeManager only.
     """
 
     state: Path
@@ -78,7 +78,7 @@ def core_site(setup: Setup) -> dict[str, str]:
     return {
         "fs.defaultFS": f"hdfs://{setup.at('namenode')}",
         "hadoop.tmp.dir": str(setup.state / "tmp"),
-        # Users here are names only (alice, bob): asking the operating system about them costs a fork and a warning.
+        # Users are names only (alice, bob): looking up their groups in the operating system costs a fork and a warning.
         "hadoop.security.group.mapping": "org.apache.hadoop.security.NullGroupsMapping",
         "hadoop.user.group.static.mapping.overrides": f"{setup.user}={setup.user},supergroup;dr.who=",
         "hadoop.http.staticuser.user": "dr.who",
@@ -97,7 +97,7 @@ def hdfs_site(setup: Setup) -> dict[str, str]:
         "dfs.datanode.address": setup.at("datanode"),
         "dfs.datanode.ipc.address": setup.at("datanode-ipc"),
         "dfs.datanode.http.address": setup.at("datanode-http"),
-        # WebHDFS redirects to this name: the machine's own need not lead to the loopback address.
+        # WebHDFS redirects to this name: the machine's host name need not resolve to the loopback address.
         "dfs.datanode.hostname": HOST,
         "dfs.namenode.datanode.registration.ip-hostname-check": "false",
         "dfs.namenode.safemode.extension": "0",
@@ -136,7 +136,7 @@ def yarn_site(setup: Setup) -> dict[str, str]:
         "yarn.nodemanager.resource.cpu-vcores": str(NODE_VCORES),
         "yarn.nodemanager.vmem-check-enabled": "false",
         "yarn.nodemanager.pmem-check-enabled": "true",
-        # True, the default, leaves killing to the kernel's control groups, which are not set up here: nobody would kill.
+        # With true, the default, only the kernel's control groups enforce the limit, and they are not set up here.
         "yarn.nodemanager.resource.memory.enforced": "false",
         "yarn.nodemanager.container-monitor.interval-ms": "1000",
         "yarn.nodemanager.disk-health-checker.enable": "false",
@@ -152,7 +152,7 @@ def yarn_site(setup: Setup) -> dict[str, str]:
         site.update(
             {
                 "yarn.resourcemanager.recovery.enabled": "true",
-                # Files, as LevelDB's native library is not there for every platform.
+                # Files, because LevelDB's native library is missing on some platforms.
                 "yarn.resourcemanager.store.class": (
                     "org.apache.hadoop.yarn.server.resourcemanager.recovery.FileSystemRMStateStore"
                 ),
@@ -180,7 +180,7 @@ def capacity_scheduler(setup: Setup) -> dict[str, str]:
 
 
 def node_properties(setup: Setup, node: int) -> dict[str, str]:
-    """What is NodeManager `node`'s own, given on its command line; all share one configuration folder."""
+    """Properties of NodeManager `node` only, for its command line: all share one configuration folder."""
     suffix, host = ("" if node == 1 else f"-{node}"), node_address(node)
     folder, own = node_dir(setup.state, node), f"nodemanager{suffix}:"
     return {
@@ -200,7 +200,7 @@ def node_dir(state: Path, node: int) -> Path:
 
 
 def file_of(key: str) -> str:
-    """The file a Hadoop property belongs to, by its name."""
+    """The file that a Hadoop property belongs to, by its name."""
     if key.startswith("yarn.scheduler.capacity."):
         return "capacity-scheduler.xml"
     if key.startswith("yarn."):
@@ -217,7 +217,7 @@ def to_xml(properties: Mapping[str, str]) -> str:
 
 
 def hosts_file(setup: Setup, hostname: str) -> str:
-    """What the daemons' JVMs resolve names with: no DNS server can slow the cluster down or rename a node."""
+    """The hosts file of the daemons' JVMs: they use no DNS server, which could be slow or give a node another name."""
     rows = ["127.0.0.1 localhost", f"127.0.0.1 {hostname}"]
     rows += [f"{address} {address}" for address in map(node_address, range(2, max(setup.nodes, 2) + 1))]
     return "\n".join(rows) + "\n"
@@ -243,10 +243,10 @@ def configuration(setup: Setup) -> dict[str, str]:
 
 
 def scripts(setup: Setup, java: Path) -> dict[str, str]:
-    """`hadoop`, `hdfs` and `yarn` as far as programs need them; one script knows the commands of all three."""
+    """The commands `hadoop`, `hdfs` and `yarn`: one script that has the subcommands that programs need."""
     text = f"""\
 #!/bin/sh
-# Answers like Hadoop's own command of this name, for the embedded cluster in {setup.state}.
+# A replacement for Hadoop's command of this name, for the embedded cluster in {setup.state}.
 export HADOOP_CONF_DIR='{setup.conf_dir}'
 classpath='{setup.conf_dir}:{setup.jars}/*'
 command="$1"

@@ -1,0 +1,48 @@
+"""Tests the connection to a cluster: ResourceManager, user and HDFS."""
+
+from __future__ import annotations
+
+from knit_core.config import Config
+from knit_core.config.identity import same_user
+from knit_core.config.proxies import without_user
+from knit_core.errors import ConfigError
+from knit_core.hadoop.cluster import Cluster
+
+
+def check_connection(cluster: Cluster) -> list[str]:
+    """Send requests to ResourceManager and HDFS; a line for each result.
+
+    Raises:
+        ConfigError: HDFS takes the user for another one.
+        KnitError: of the first request that fails.
+    """
+    config, info = cluster.config, cluster.resourcemanager.info()
+    lines = [
+        f"ResourceManager {cluster.resourcemanager.address} {info.get('state', '?')}, "
+        f"Hadoop {info.get('hadoopVersion', '?')} ({config.settings['resourcemanager'].source})",
+        f"user {config.user} ({config.settings['user'].source})",
+    ]
+    proxies = config.proxies
+    for proxy in dict.fromkeys(without_user(each) for each in (proxies.http, proxies.https) if each):
+        lines.append(f"proxy {proxy}; reached without it: {', '.join(('this machine itself', *proxies.without))}")
+    home = cluster.hdfs.home()
+    user = home.rpartition("/")[2]
+    if not same_user(config.user, user):
+        raise ConfigError(
+            f"HDFS at {cluster.hdfs.address} takes us for {user}, not for {config.user} "
+            f"({config.settings['user'].source}), and so will the other services: {_remedy(config)}"
+        )
+    lines.append(f"HDFS {cluster.hdfs.address}, home {home} ({config.namenodes.source})")
+    return lines
+
+
+def _remedy(config: Config) -> str:
+    if config.get("auth") == "basic":
+        return (
+            "a user and a password (auth: basic) are for a gateway such as Knox, so give the gateway's addresses for "
+            "resourcemanager and namenode, or remove auth and password where the cluster accepts user names without a password"
+        )
+    return "the cluster or its gateway needs authentication (auth: basic), or set user to that name"
+
+
+__all__ = ["check_connection"]
