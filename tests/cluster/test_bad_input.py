@@ -130,11 +130,11 @@ def test_archives_that_would_leave_their_folder(untouched: Knit, tmp_path: Path)
         untouched.submit("true", files=bad, env=_archive(tmp_path / "env.tar.gz", "bin/../../python"), memory="64 GiB")
     assert len(caught.value.problems) == 6
     for words in (
-        "up.tar.gz: '../evil' leads out of the archive",
+        "up.tar.gz: '../evil' is outside of the archive",
         "root.tgz: '/etc/evil' is an absolute path",
         "link.tar.gz: 'link' is a link to '/etc', outside of the archive",
-        "torn.zip is damaged, or not what its name says",
-        "env.tar.gz: 'bin/../../python' leads out of the archive",
+        "torn.zip is damaged, or has another format than its suffix",
+        "env.tar.gz: 'bin/../../python' is outside of the archive",
         "64 GiB per container",
     ):
         assert any(words in problem for problem in caught.value.problems), words
