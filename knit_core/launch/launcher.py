@@ -176,7 +176,7 @@ def stage(it: Launch, plan: LaunchPlan) -> dict[str, FileStatus]:
     """Upload the plan's files; status by HDFS path. A crash leaves complete cache entries, which the next launch uses."""
     it.before("stage")
     it.storage.staging.reserve(plan.app_id, plan.uploads, plan.remotes)
-    staged, missing = it.storage.staging.look(plan.uploads, plan.remotes)
+    staged, missing = it.storage.staging.find(plan.uploads, plan.remotes)
     if missing:
         size = show_bytes(sum(upload.size for upload in missing))
         it.notify(f"upload {counted(len(missing), 'file')}, {size}, to {it.storage.staging.folder}/cache")
@@ -202,7 +202,7 @@ def complete(it: Launch, plan: LaunchPlan, staged: Mapping[str, FileStatus]) -> 
     with ThreadPoolExecutor(2) as pool:
         secret = pool.submit(it.cluster.user_key.application_secret, plan.app_id, create=True)
         it.storage.staging.reserve(plan.app_id, [document])
-        there, missing = it.storage.staging.look([document], [])
+        there, missing = it.storage.staging.find([document], [])
         staged = {**staged, **(there if not missing else it.storage.staging.put(missing))}
         return plan.submission(staged, document, secret.result())
 
