@@ -16,10 +16,10 @@ from knit_core.model.clock import Clock
 from knit_core.model.cluster_facts import (
     DEFAULT_CLASSPATH,
     ClusterFacts,
+    ClusterFeatures,
     ClusterTotals,
     NewApplication,
     Queue,
-    Switches,
 )
 from knit_core.spec import ApplicationSpec
 
@@ -62,7 +62,7 @@ def _query(rm: ResourceManager, config: Config, spec: ApplicationSpec, checks: b
         fresh = new.result()  # first, so that a wrong address is reported by this call
         strict = any(s.racks and not s.relax_locality for s in spec.services.values())  # the plan names their nodes
         nodes = pool.submit(_or_none, rm.nodes) if strict or (checks and _needs_nodes(spec, fresh)) else None
-        switches = switches_of(conf.result())
+        features = features_of(conf.result())
         facts = cluster_facts(
             config,
             fresh,
@@ -73,7 +73,7 @@ def _query(rm: ResourceManager, config: Config, spec: ApplicationSpec, checks: b
     return replace(
         facts,
         classpath=_resolved(facts.classpath, config, rm),
-        switches=switches,
+        features=features,
         nodes=None if node_rows is None else tuple(node_rows),
         labels=None if label_rows is None else tuple(label_rows),
     )
@@ -187,7 +187,7 @@ def _ca(config: Config) -> str:
     return "false" if ca.lower() == "false" else ca
 
 
-def switches_of(conf: HadoopConf | None) -> Switches:
+def features_of(conf: HadoopConf | None) -> ClusterFeatures:
     """Features that are on in the ResourceManager's configuration.
 
     Properties of the nodes (Docker, rolling log aggregation) are read from it too: most clusters have one file for all.
@@ -196,7 +196,7 @@ def switches_of(conf: HadoopConf | None) -> Switches:
         conf: None when only administrators may read it: then nothing is known.
     """
     if conf is None:
-        return Switches()
+        return ClusterFeatures()
 
     def on(name: str) -> bool | None:
         return None if conf.get(name) is None else conf.boolean(name)
@@ -210,7 +210,7 @@ def switches_of(conf: HadoopConf | None) -> Switches:
     attempts = number("yarn.resourcemanager.am.global.max-attempts") or number("yarn.resourcemanager.am.max-attempts")
     expiry = number("yarn.resourcemanager.rm.container-allocation.expiry-interval-ms")
     rolling = number("yarn.nodemanager.log-aggregation.roll-monitoring-interval-seconds")
-    return Switches(
+    return ClusterFeatures(
         node_labels=on("yarn.node-labels.enabled"),
         opportunistic=on("yarn.resourcemanager.opportunistic-container-allocation.enabled"),
         docker=_docker(conf),
@@ -241,4 +241,4 @@ def _or_none(call: Callable[[], T]) -> T | None:
         return None
 
 
-__all__ = ["await_nodes", "cluster_facts", "query_cluster", "switches_of"]
+__all__ = ["await_nodes", "cluster_facts", "features_of", "query_cluster"]

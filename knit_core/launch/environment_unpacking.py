@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import shlex
 
-from knit_core.model.binaries import MACHINES, NEEDS
+from knit_core.model.environment import MACHINES, NEEDS
 from knit_core.spec import EnvironmentRef, Service
 
 ENVIRONMENT_LINK = "environment"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from knit_core.errors import PreflightError, QueueRefused
 from knit_core.model.cluster_facts import ClusterFacts
-from knit_core.preflight import features as switches
-from knit_core.preflight import placement, queues, sizes
+from knit_core.preflight import features, placement, queues, sizes
 from knit_core.spec import ApplicationSpec
 
 
@@ -35,7 +34,7 @@ def check(
     others = [*local, *sizes.too_large(spec, facts, address)]
     if not others:
         others += sizes.too_many(spec, facts, address)
-    others += [*placement.problems(spec, facts, address), *switches.problems(spec, facts, tags)]
+    others += [*placement.problems(spec, facts, address), *features.problems(spec, facts, tags)]
     if queue and not others:
         raise QueueRefused(f"{queue[0]} Nothing was uploaded or submitted.", address=address)
     if queue or others:

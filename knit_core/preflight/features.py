@@ -18,7 +18,7 @@ def problems(spec: ApplicationSpec, facts: ClusterFacts, tags: tuple[str, ...] =
 
 
 def _services(spec: ApplicationSpec, facts: ClusterFacts) -> Iterator[str]:
-    on = facts.switches
+    on = facts.features
     for name, service in spec.services.items():
         where = "" if name == "main" else f"{name}: "
         if service.opportunistic and on.opportunistic is False:
@@ -41,7 +41,7 @@ def _services(spec: ApplicationSpec, facts: ClusterFacts) -> Iterator[str]:
 
 
 def _application(spec: ApplicationSpec, facts: ClusterFacts, tags: tuple[str, ...]) -> Iterator[str]:
-    on = facts.switches
+    on = facts.features
     if (spec.acls.view or spec.acls.modify) and on.acls is False:
         yield (
             "acls: this cluster does not look at ACLs (yarn.acl.enable is false): everybody may see and end its applications."
@@ -76,7 +76,7 @@ def _application(spec: ApplicationSpec, facts: ClusterFacts, tags: tuple[str, ..
 
 
 def _logs(spec: ApplicationSpec, facts: ClusterFacts) -> Iterator[str]:
-    on, logs = facts.switches, spec.logs
+    on, logs = facts.features, spec.logs
     if any(logs.submission().values()) and on.aggregation is False:
         yield "logs: this cluster does not aggregate logs (yarn.log-aggregation-enable is false): patterns say nothing."
     elif (logs.rolled_include or logs.rolled_exclude) and on.rolling is False:

@@ -25,7 +25,7 @@ def problems(spec: ApplicationSpec, facts: ClusterFacts, address: str) -> Iterat
 def _label(label: str, field: str, spec: ApplicationSpec, facts: ClusterFacts) -> Iterator[str]:
     if not label:
         return
-    if facts.switches.node_labels is False:
+    if facts.features.node_labels is False:
         yield f"{field} {label!r}: this cluster has no node labels (yarn.node-labels.enabled is false)."
         return
     if facts.labels is not None and label not in facts.labels:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from knit_core.errors import PreflightError, QueueRefused
-from knit_core.model.cluster_facts import ClusterFacts, ClusterTotals, NewApplication, Node, Queue, Switches
+from knit_core.model.cluster_facts import ClusterFacts, ClusterFeatures, ClusterTotals, NewApplication, Node, Queue
 from knit_core.preflight import check, queue_problems, remarks
 from knit_core.spec import application_spec
 
@@ -145,11 +145,11 @@ KNOWN = replace(
     resource_types={"yarn.io/gpu": 4, "fpga": 1},
     totals=ClusterTotals(8192, 28, 3),
 )
-OFF = Switches(
+OFF = ClusterFeatures(
     node_labels=False, opportunistic=False, docker=False, acls=False, aggregation=False, rolling=False, priority=0,
     attempts=1, tags=2, tag_length=5, expiry=600.0,
 )  # fmt: skip
-ON = Switches(
+ON = ClusterFeatures(
     node_labels=True, opportunistic=True, docker=True, acls=True, aggregation=True, rolling=True, priority=10,
     attempts=9, tags=10, tag_length=100, expiry=600.0,
 )  # fmt: skip
@@ -173,14 +173,14 @@ WISHES: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("wish", "says"), WISHES)
 def test_what_is_switched_off(wish: dict[str, Any], says: str) -> None:
-    (problem,) = _says(replace(KNOWN, switches=OFF), **wish)
+    (problem,) = _says(replace(KNOWN, features=OFF), **wish)
     assert problem.startswith(says)
 
 
 @pytest.mark.parametrize("wish", [wish for wish, _says in WISHES if wish != {"gang": 600}])
 def test_what_is_on_or_not_known_is_not_refused(wish: dict[str, Any]) -> None:
-    check(application_spec("x", **wish), replace(KNOWN, switches=ON))
-    check(application_spec("x", **wish), replace(KNOWN, switches=Switches()))
+    check(application_spec("x", **wish), replace(KNOWN, features=ON))
+    check(application_spec("x", **wish), replace(KNOWN, features=ClusterFeatures()))
 
 
 def test_everything_that_is_off_at_once() -> None:
@@ -188,29 +188,29 @@ def test_everything_that_is_off_at_once() -> None:
     for wish, _text in WISHES:
         wishes.update(wish)
     wishes |= {"opportunistic": False, "acls": {"view": "x"}}
-    problems = _says(replace(KNOWN, switches=OFF), **wishes)
+    problems = _says(replace(KNOWN, features=OFF), **wishes)
     assert len(problems) == 9, problems
 
 
 def test_what_nobody_asked_for_is_not_refused() -> None:
     """Two attempts are the default; a cluster that knows only one gets one."""
-    check(application_spec("x"), replace(KNOWN, switches=OFF))
-    check(application_spec(application_spec("x"), queue="default"), replace(KNOWN, switches=OFF))
-    assert replace(KNOWN, switches=OFF).attempts(2) == 1
+    check(application_spec("x"), replace(KNOWN, features=OFF))
+    check(application_spec(application_spec("x"), queue="default"), replace(KNOWN, features=OFF))
+    assert replace(KNOWN, features=OFF).attempts(2) == 1
     assert KNOWN.attempts(2) == 2
 
 
 def test_rolled_patterns_without_rolling() -> None:
-    says = _says(replace(KNOWN, switches=replace(ON, rolling=False)), logs={"rolled_include": "x"})
+    says = _says(replace(KNOWN, features=replace(ON, rolling=False)), logs={"rolled_include": "x"})
     assert says[0].startswith("logs: this cluster does not collect logs while applications run")
-    check(application_spec("x", logs={"include": "x"}), replace(KNOWN, switches=replace(ON, rolling=False)))
+    check(application_spec("x", logs={"include": "x"}), replace(KNOWN, features=replace(ON, rolling=False)))
 
 
 def test_knits_own_tags_count() -> None:
     with pytest.raises(PreflightError, match="with Knit's own there are 3: a, knit, knit-key-x"):
         check(
             application_spec("x", tags=["a"]),
-            replace(KNOWN, switches=replace(ON, tags=2)),
+            replace(KNOWN, features=replace(ON, tags=2)),
             tags=("knit", "knit-key-x"),
         )
 
@@ -234,7 +234,7 @@ def test_knits_own_tags_count() -> None:
     ],
 )  # fmt: skip
 def test_places_that_are_not_there(wish: dict[str, Any], says: str) -> None:
-    (problem,) = _says(replace(KNOWN, switches=ON), **wish)
+    (problem,) = _says(replace(KNOWN, features=ON), **wish)
     assert says in problem
 
 
@@ -247,7 +247,7 @@ def test_places_that_are_there() -> None:
         {"node_label": "anything"},
     ):
         known = KNOWN if wish != {"node_label": "anything"} else replace(KNOWN, labels=None, nodes=None, queues=())
-        check(application_spec("x", **wish), replace(known, switches=ON))
+        check(application_spec("x", **wish), replace(known, features=ON))
     with pytest.raises(PreflightError, match="has 3 that run"):
         check(application_spec("x", anti_affinity=True, instances=4, memory=64), replace(KNOWN, nodes=None))
 
@@ -264,7 +264,7 @@ def test_places_that_are_there() -> None:
     ],
 )  # fmt: skip
 def test_one_container_larger_than_every_node(wish: dict[str, Any], says: str) -> None:
-    facts = replace(KNOWN, switches=ON, counts_vcores=True, new=replace(KNOWN.new, memory=8192, vcores=16))
+    facts = replace(KNOWN, features=ON, counts_vcores=True, new=replace(KNOWN.new, memory=8192, vcores=16))
     facts = replace(facts, totals=ClusterTotals(99999, 99, 3))
     (problem,) = _says(facts, **wish)
     assert says in problem

@@ -182,7 +182,7 @@ def test_several_circles_and_unknown_names() -> None:
         "x.yaml:2: services.a.depends_on.b: services wait for one another in a circle: a -> b -> a",
         "x.yaml:3: services.b.depends_on.nobody: b depends on 'nobody', which is no service; there are: a, b, c, d",
         "x.yaml:4: services.c.depends_on.c: services wait for one another in a circle: c -> c",
-        "x.yaml:5: services.d.memory: memory must be more than nothing, not -1",
+        "x.yaml:5: services.d.memory: memory must be positive, not -1",
     ]
 
 
