@@ -49,10 +49,10 @@ def check_launch(
         return files
     problems += _archive_problems(cluster, staging, spec, files)
     address = cluster.resourcemanager.address
-    preflight.check(spec, facts, address=address, local=tuple(problems), tags=tags)
+    preflight.check_spec(spec, facts, address=address, local=tuple(problems), tags=tags)
     if progress is not None:
-        for remark in preflight.remarks(spec, facts, address=address):
-            progress(f"warning: {remark}")
+        for warning in preflight.spec_warnings(spec, facts, address=address):
+            progress(f"warning: {warning}")
     return files
 
 

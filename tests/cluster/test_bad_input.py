@@ -54,7 +54,7 @@ def untouched(knit: Knit, clean_cluster: LocalCluster) -> Iterator[Knit]:
     ("command", "options", "kind", "words"),
     [
         ("true", {"queue": "sciense"}, QueueRefused, ["'sciense'", "did you mean 'root.science'"]),
-        ("true", {"queue": "root"}, QueueRefused, ["only holds other queues", "science"]),
+        ("true", {"queue": "root"}, QueueRefused, ["only contains other queues", "science"]),
         ("true", {"memory": "64 GiB"}, PreflightError, ["64 GiB", "8 GiB", "maximum-allocation-mb", "at most"]),
         ("true", {"vcores": 500}, PreflightError, ["500 vcores", "maximum-allocation-vcores"]),
         ("true", {"instances": 5000}, PreflightError, ["5000 containers", "2 nodes", "fewer"]),
@@ -148,7 +148,7 @@ def test_archives_that_would_leave_their_folder(untouched: Knit, tmp_path: Path)
         ("services:\n  main: {command: x, memroy: 5}", "x.yaml:2: services.main.memroy: unknown key; did you mean 'memory'?"),
         ("services:\n  a: {command: x, depends_on: b}\n  b: {command: x, depends_on: a}", "x.yaml:2: services.a.depends_on.b"),
         ("services:\n  a: {command: x, depends_on: c}\n", "x.yaml:2: services.a.depends_on.c: a depends on 'c', which is no"),
-        ("services:\n  a: {command: x}\n  a: {command: y}\n", "x.yaml:3: services.a: stands there twice"),
+        ("services:\n  a: {command: x}\n  a: {command: y}\n", "x.yaml:3: services.a: occurs twice"),
         ("services:\n  a: {command: x, instances: -99999999999999999999}\n", "x.yaml:2: services.a.instances"),
     ],
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""All looks together, as one error."""
+"""Runs all checks of a specification against the cluster, and raises one error."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from knit_core.preflight import features, placement, queues, sizes
 from knit_core.spec import ApplicationSpec
 
 
-def check(
+def check_spec(
     spec: ApplicationSpec,
     facts: ClusterFacts,
     *,
@@ -16,18 +16,18 @@ def check(
     local: tuple[str, ...] = (),
     tags: tuple[str, ...] = (),
 ) -> None:
-    """Raise one error that names every problem.
+    """Raise one error with all problems.
 
     Args:
-        spec: what should run.
-        facts: about the cluster; what is not known is not refused.
+        spec: what to run.
+        facts: about the cluster; unknown facts are no problem.
         address: of the ResourceManager, for messages.
-        local: problems with local files, found by who looked (knit_core.hdfs_cache.staging).
-        tags: Knit's own, besides the spec's.
+        local: problems of local files, from knit_core.launch.check_launch.
+        tags: Knit's own, added to the spec's.
 
     Raises:
         QueueRefused: the queue is the only problem.
-        PreflightError: otherwise.
+        PreflightError: there are other problems.
     """
     wanted, named = spec.queue or facts.default_queue, queues.is_named(spec, facts)
     queue = list(queues.queue_problems(wanted, facts.queues, address, named=named))
@@ -41,7 +41,7 @@ def check(
         raise PreflightError([*queue, *others])
 
 
-def remarks(spec: ApplicationSpec, facts: ClusterFacts, *, address: str = "") -> list[str]:
-    """What may surprise although nothing is wrong for sure; arguments as in `check`."""
+def spec_warnings(spec: ApplicationSpec, facts: ClusterFacts, *, address: str = "") -> list[str]:
+    """Warnings: possible problems that do not prevent a launch; arguments as in `check_spec`."""
     named = queues.is_named(spec, facts)
-    return list(queues.queue_remarks(spec.queue or facts.default_queue, facts.queues, address, named=named))
+    return list(queues.queue_warnings(spec.queue or facts.default_queue, facts.queues, address, named=named))
