@@ -16,7 +16,7 @@ from knit_airflow.triggers._poll_state import LONGEST_PAUSE
 
 if TYPE_CHECKING:
     from knit_core import Knit
-    from knit_core.model.queue_headroom import QueueHeadroom
+    from knit_core.model.queues import QueueHeadroom
 
 _polls: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, QueuePoll]] = weakref.WeakKeyDictionary()
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from knit_core.model.queue_headroom import QueueHeadroom
+    from knit_core.model.queues import QueueHeadroom
     from knit_core.model.report import ApplicationReport
 
 #: Milliseconds for which an end may be shown late, by the times of other ends; what is older than that is over.

@@ -30,7 +30,7 @@ from knit_airflow.triggers._watch_state import EndedApplications, HeadroomEdge
 from knit_airflow.version_compat import BaseEventTrigger, SharedStreamProducer, TriggerEvent, deployment, state_stores
 
 if TYPE_CHECKING:
-    from knit_core.model.queue_headroom import QueueHeadroom
+    from knit_core.model.queues import QueueHeadroom
     from knit_core.model.report import ApplicationReport
 
 OUTCOMES = ("SUCCEEDED", "FAILED", "KILLED")
@@ -246,7 +246,7 @@ class KnitQueueHasRoom(_Watcher):
         return edge
 
     def _take(self, machine: HeadroomEdge, seen: list[QueueHeadroom]) -> list[dict[str, Any]]:
-        from knit_core.model.queue_headroom import headroom_in
+        from knit_core.model.queues import headroom_in
 
         return machine.on_headroom(headroom_in(seen, self.queue), time.time())
 

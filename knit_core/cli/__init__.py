@@ -9,29 +9,29 @@ from typing import Any
 import click
 
 from knit_core import __version__
-from knit_core.cli.shared import NearestGroup, loudness, show_errors
+from knit_core.cli.shared import NearestGroup, show_errors, verbosity_options
 
 COMMANDS = {
-    "airflow": "What Airflow's tasks have launched (needs Airflow).",
+    "airflow": "List and end applications of Airflow's tasks (needs Airflow).",
     "dask": "Run a script together with a Dask cluster in one application.",
-    "doctor": "Check each step from the configuration to HDFS, and say what to do.",
-    "events": "Show what happened in an application.",
+    "doctor": "Check each step from the configuration to a container; print a remedy for the first failure.",
+    "events": "Show the events of an application.",
     "env": "Build, lock, list and show Python environments.",
     "kill": "End an application.",
     "kv": "Read and change an application's key-value store.",
     "list": "List applications.",
-    "local": "The embedded cluster on this machine.",
-    "move": "Give an application another queue or priority.",
+    "local": "Start, stop and show the embedded cluster on this machine.",
+    "move": "Change the queue or priority of an application.",
     "logs": "Show an application's logs, live or after its end.",
     "run": "Run a command in containers and follow it to its end.",
-    "scale": "Change how many instances a service has.",
+    "scale": "Change the number of instances of a service.",
     "spec": "Check and show specification files.",
     "status": "Show an application and its containers.",
     "submit": "Launch the application in a file and follow it to its end.",
-    "why": "Say why an application waits or ended, and what to do.",
+    "why": "Show why an application waits or ended, and the remedy.",
 }
 
-#: Modules of the commands that are not in `knit_core.cli.applications`.
+#: Modules of commands outside of `knit_core.cli.applications`.
 ELSEWHERE = {
     "airflow": "knit_airflow.cli",
     "doctor": "knit_core.cli.cluster.doctor",
@@ -57,17 +57,17 @@ class _Lazy(NearestGroup):
             formatter.write_dl(sorted(COMMANDS.items()))
 
 
-def _loud(command: Any) -> Any:
-    for option in loudness():
+def _with_verbosity(command: Any) -> Any:
+    for option in verbosity_options():
         command = option(command)
     return command
 
 
 @click.group(cls=_Lazy, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="knit")
-@click.option("--cluster", metavar="URL", help="The ResourceManager's address; otherwise it is found.")
-@click.option("--user", metavar="NAME", help="Who acts, under simple authentication.")
-@_loud
+@click.option("--cluster", metavar="URL", help="The ResourceManager's address; by default from the configuration.")
+@click.option("--user", metavar="NAME", help="The user, with simple authentication.")
+@_with_verbosity
 @click.pass_context
 def knit(ctx: click.Context, cluster: str | None, user: str | None) -> None:
     """Launch, watch and end distributed programs on YARN."""

@@ -1,4 +1,4 @@
-"""Ending a command from outside: Ctrl-C, SIGTERM, SIGHUP, and an output that nobody reads any more."""
+"""Interruption of a command: Ctrl-C, SIGTERM, SIGHUP, or a closed output."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAMES = {signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal asked this process to end; `number` is the signal's."""
+    """This process got a signal to end; `number` is that of the signal."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -25,12 +25,12 @@ class Stopped(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def signals_interrupt() -> Iterator[None]:
-    """While this lasts, SIGTERM and SIGHUP raise `Stopped` where Ctrl-C raises KeyboardInterrupt.
+    """A context in which SIGTERM and SIGHUP raise `Stopped`, as Ctrl-C raises KeyboardInterrupt.
 
-    A signal that is ignored stays so (`nohup`).
+    A signal that is ignored stays ignored (`nohup`).
     """
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may set handlers, and only it is interrupted
+        yield  # only the main thread may set handlers and is interrupted
         return
     before = {number: signal.getsignal(number) for number in _NAMES}
     try:
@@ -44,7 +44,7 @@ def signals_interrupt() -> Iterator[None]:
 
 
 def die_of_signals() -> None:
-    """From now on Ctrl-C, SIGTERM and SIGHUP end this process at once, without a traceback."""
+    """Let Ctrl-C, SIGTERM and SIGHUP end this process at once, without a traceback."""
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, *_NAMES):
             if signal.getsignal(number) is not signal.SIG_IGN:
@@ -52,14 +52,14 @@ def die_of_signals() -> None:
 
 
 def exit_code(stop: BaseException) -> int:
-    """As shells tell it: 128 and the signal's number."""
+    """The exit code as in shells: 128 plus the signal's number."""
     if isinstance(stop, BrokenPipeError):
         return CLOSED_PIPE
     return 128 + (stop.number if isinstance(stop, Stopped) else signal.SIGINT)
 
 
 def reason(stop: BaseException) -> str:
-    """Stands in the diagnostics of an application that was ended because of it."""
+    """The diagnostics of an application that is ended because of the interruption."""
     if isinstance(stop, BrokenPipeError):
         return "the output of the command that launched it was closed"
     if isinstance(stop, Stopped):
@@ -68,7 +68,7 @@ def reason(stop: BaseException) -> str:
 
 
 def forget_closed_outputs() -> None:
-    """What is left in the buffers of an output that nobody reads would be an error once more when the interpreter ends."""
+    """Redirect closed outputs to the null device: otherwise their buffers cause an error when the interpreter ends."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -1,4 +1,4 @@
-"""Uploads on a terminal: bytes, speed and time left of all files together."""
+"""Progress of uploads on a terminal: bytes, speed and time left of each file."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 if TYPE_CHECKING:
     from rich.console import Console
 
-_WORTH_A_LINE = 1 << 20  # bytes; what is smaller is there before anybody reads
+_SMALLEST_SHOWN = 1 << 20  # bytes; smaller files are uploaded too fast to show progress
 
 
 class UploadBar:
-    """A callback for `Knit.upload_progress`; a line while something large is sent, on a terminal only."""
+    """A callback for `Knit.upload_progress` that shows large uploads, on a terminal only."""
 
     def __init__(self, console: Console) -> None:
         columns = (TextColumn("  {task.description}"), BarColumn(bar_width=30), DownloadColumn(), TransferSpeedColumn())
@@ -22,7 +22,7 @@ class UploadBar:
             *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
         )
         self._tasks: dict[str, object] = {}
-        self._lock = threading.Lock()  # files are sent side by side
+        self._lock = threading.Lock()  # files are uploaded in parallel
 
     def __enter__(self) -> UploadBar:
         self._progress.start()
@@ -32,7 +32,7 @@ class UploadBar:
         self._progress.stop()
 
     def __call__(self, name: str, sent: int, total: int) -> None:
-        if total < _WORTH_A_LINE:
+        if total < _SMALLEST_SHOWN:
             return
         with self._lock:
             if name not in self._tasks:

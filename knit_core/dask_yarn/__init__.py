@@ -16,7 +16,7 @@ try:
 except ImportError as error:
     if (error.name or "").partition(".")[0] not in {"distributed", "dask"}:
         raise
-    raise ConfigError(f"Dask is not installed here ({error}): pip install 'knit-yarn[dask]'") from error
+    raise ConfigError(f"Dask is not installed ({error}): pip install 'knit-yarn[dask]'") from error
 from knit_core.dask_yarn.services import WorkerGroup
 from knit_core.dask_yarn.versions import VersionMismatch
 

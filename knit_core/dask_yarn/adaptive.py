@@ -1,4 +1,4 @@
-"""Adaptive scaling that asks YARN, not only Dask: what is pending counts, what died is not counted twice."""
+"""Adaptive scaling by YARN's containers: pending containers count, dead ones are not counted twice."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ logger = logging.getLogger(__name__)
 class KnitAdaptive(Adaptive):  # type: ignore[misc]
     """`distributed.Adaptive` whose workers are containers of one group.
 
-    What is wanted (`plan`) is what the ApplicationMaster holds and will hold: containers that wait for room in the queue,
-    and those that take the place of dead and preempted ones, are not asked for again. Going down, containers without a
-    worker yet go first; others only when the scheduler can spare them and has moved their data away.
+    `plan` has all current and future containers of the ApplicationMaster: those that wait for resources of the queue, and
+    replacements of dead and preempted ones, are not requested again. When scaling down, containers without a worker are
+    given back first; others only if the scheduler can spare them and has moved their data.
 
-    Dask says how many workers the work needs, not of which kind. Beside workers of other groups, this one takes what is
-    missing to that number, gives back those of its own that are idle, and has one as long as there are tasks that no
-    worker can run and that its resources are enough for.
+    Dask computes how many workers the work needs, but not of which group. With several groups, this one adds the missing
+    number of workers, gives back its own idle ones, and keeps one as long as there are tasks that no worker can run and for
+    which its resources suffice.
 
     Args:
         cluster: the DaskYARNCluster.
-        group: which group's containers; None: the first one's.
+        group: name of the group; None for the first one.
         options: `minimum`, `maximum` … of `distributed.Adaptive`.
     """
 
@@ -36,30 +36,30 @@ class KnitAdaptive(Adaptive):  # type: ignore[misc]
 
     @property
     def plan(self) -> set[str]:
-        """Containers that there are or will be."""
+        """Current and future containers."""
         return set(self.cluster.containers_of(self.group))
 
     @property
     def requested(self) -> set[str]:
-        """The same: the ApplicationMaster knows what it was asked for."""
+        """The same as `plan`: the ApplicationMaster keeps all requests."""
         return self.plan
 
     @property
     def observed(self) -> set[str]:
-        """Those whose workers the scheduler knows."""
+        """Containers whose workers are known to the scheduler."""
         return self.plan & {str(container_of(name)) for name in self.cluster.worker_names}
 
     async def adapt(self) -> None:
-        """One look and one step."""
+        """Count containers, then scale once."""
         try:
             await self.cluster.refresh()
         except (KnitError, OSError) as error:
-            logger.info("Adaptive scaling pauses: %s", error)  # its ApplicationMaster is being restarted, say
+            logger.info("Adaptive scaling pauses: %s", error)  # for example, the ApplicationMaster is being restarted
             return
         await super().adapt()
 
     async def target(self) -> int:
-        """Containers that the scheduler's work needs."""
+        """Number of containers for the scheduler's work."""
         wanted: int = await super().target()
         names, mine = self.cluster.worker_names, self._mine
         if len(mine) == len(names):
@@ -71,7 +71,7 @@ class KnitAdaptive(Adaptive):  # type: ignore[misc]
         return found or int(await self._needed())
 
     async def workers_to_close(self, target: int) -> list[str]:
-        """Containers that the scheduler can spare, down to `target`."""
+        """Containers that the scheduler can spare, until `target` are left."""
         if len(self._mine) == len(self.cluster.worker_names):
             names = await self._idle(target=target * self._processes)
         else:
@@ -80,11 +80,11 @@ class KnitAdaptive(Adaptive):  # type: ignore[misc]
         return spare[: max(len(self.observed) - target, 0)]
 
     async def scale_down(self, workers: list[str]) -> None:
-        """Retire their workers, then give the containers back; those whose data has no other place stay."""
+        """Retire the workers, then give the containers back; containers whose data cannot be moved stay."""
         await self.cluster.retire(workers)
 
     async def scale_up(self, n: int) -> None:
-        """Ask for containers until there are `n`."""
+        """Request containers until there are `n`."""
         await self.cluster.scale(n, group=self.group)
 
     @property
@@ -93,7 +93,7 @@ class KnitAdaptive(Adaptive):  # type: ignore[misc]
 
     @property
     def _mine(self) -> list[str]:
-        """Workers of this group that the scheduler knows."""
+        """Workers of this group that are known to the scheduler."""
         return self._of_mine(self.cluster.worker_names)
 
     def _of_mine(self, names: list[str]) -> list[str]:
@@ -106,6 +106,6 @@ class KnitAdaptive(Adaptive):  # type: ignore[misc]
         return [str(name) for name in found]
 
     async def _needed(self) -> bool:
-        """Whether tasks wait that no worker can run and that this group could."""
+        """Whether there are tasks that no worker can run, but a worker of this group could."""
         has = self.cluster.groups[self.group].get("resources", {})
         return any(fits(needs, has) for needs in await self.scheduler.knit_unrunnable())

@@ -26,7 +26,7 @@ from knit_core.errors import ApplicationEnded, KnitError, NotFound, WaitTimeout
 from knit_core.model.result import Result
 from knit_core.model.units import seconds
 
-_CENSUS_EVERY = 5000  # ms
+_CENSUS_EVERY = 5000  # ms between two counts of containers
 
 
 class DaskYARNCluster(Sizing, Cluster):  # type: ignore[misc]
@@ -35,28 +35,28 @@ class DaskYARNCluster(Sizing, Cluster):  # type: ignore[misc]
         with DaskYARNCluster(env=env, n_workers=10, memory="4 GiB", vcores=2) as cluster, Client(cluster) as client:
             client.submit(work).result()
 
-    A with-block ends what it launched. `close` lets go of it only: the cluster goes on (until it was idle for
-    `idle_timeout`) and `from_application(cluster.app.id)` finds it again; `shutdown` ends it. Without `n_workers` and
-    `groups` nothing is launched before it is needed: by `start`, `scale`, `adapt`, a with-block or a Client.
+    A with-block ends the cluster that it launched. `close` only disconnects: the cluster runs on until it is idle for
+    `idle_timeout`, and `from_application(cluster.app.id)` connects again. `shutdown` ends it. Without `n_workers` and
+    `groups` the application is launched on first use: by `start`, `scale`, `adapt`, a with-block or a Client.
 
     Args:
-        env: environment of the containers; it needs dask and distributed in the versions that are installed here.
-        n_workers: containers with workers.
-        groups: instead of one kind of workers several: WorkerGroup by name; `scale` and `adapt` mean the first by default.
-        scheduler: "cluster": in a container of its own; "local": in this process, with which the cluster ends.
-        security: True: TLS with certificates made for this cluster; False: none; or a `distributed.Security`.
-        start_timeout: seconds (or "5 min") until the scheduler must answer.
-        knit: the client to launch with; by default `Knit()`.
+        env: environment of the containers, with dask and distributed in the locally installed versions.
+        n_workers: number of containers with workers.
+        groups: several groups of workers: WorkerGroup by name; `scale` and `adapt` use the first one by default.
+        scheduler: "cluster" for a container of its own; "local" for this process: then the cluster ends with it.
+        security: True for TLS with certificates made for this cluster; False for no TLS; or a `distributed.Security`.
+        start_timeout: maximum seconds (or "5 min") until the scheduler is ready.
+        knit: the client for the launch; by default `Knit()`.
         name, queue, tags, priority, acls, lifetime, attempts: of the application.
-        checks: look at queue and sizes before anything is uploaded.
+        checks: whether queue and sizes are checked before the upload.
         asynchronous, loop, quiet: as in `distributed.deploy.Cluster`.
         options: fields of WorkerGroup (memory, vcores, processes, preload …) and Layout (idle_timeout, scheduler_memory …).
 
     Raises:
-        SpecError: an option that there is not, or that contradicts another.
+        SpecError: an option is unknown, or contradicts another one.
         PreflightError, QueueRefused, …: as `Knit.submit`.
-        WaitTimeout: no scheduler within `start_timeout`, and why; the application has been ended.
-        ApplicationFailed: it failed before the scheduler was there.
+        WaitTimeout: no scheduler within `start_timeout`, with the reason; the application has been ended.
+        ApplicationFailed: it failed before the scheduler was ready.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class DaskYARNCluster(Sizing, Cluster):  # type: ignore[misc]
         **options: Any,
     ) -> None:
         if scheduler not in {"cluster", "local"}:
-            raise ValueError(f"scheduler is 'cluster' or 'local', not {scheduler!r}")
+            raise ValueError(f"scheduler must be 'cluster' or 'local', not {scheduler!r}")
         application: dict[str, Any] = {
             key: options.pop(key) for key in ("priority", "acls", "lifetime", "attempts") if key in options
         }
@@ -108,11 +108,11 @@ class DaskYARNCluster(Sizing, Cluster):  # type: ignore[misc]
         self._local: DaskScheduler | None = None
         self._follower: Follower | None = None
         self._result: Result | None = None
-        #: The application; None before it was launched.
+        #: The application; None before the launch.
         self.app: Application | None = _app
         Sizing.__init__(self)
         Cluster.__init__(self, asynchronous=asynchronous, loop=loop, quiet=quiet)
-        self.periodic_callbacks["knit-census"] = PeriodicCallback(self._look, _CENSUS_EVERY)
+        self.periodic_callbacks["knit-census"] = PeriodicCallback(self._refresh_quietly, _CENSUS_EVERY)
         if not self.called_from_running_loop:
             self._loop_runner.start()
             if n_workers is not None or groups is not None or _app is not None:
@@ -132,7 +132,7 @@ class DaskYARNCluster(Sizing, Cluster):  # type: ignore[misc]
             options: `asynchronous`, `loop`, `quiet`, `start_timeout`.
 
         Raises:
-            NotFound: the application is no Dask cluster.
+            NotFound: the application is not a Dask cluster.
             ApplicationEnded: it has ended.
             StagingError: its TLS keys cannot be read.
         """
@@ -143,7 +143,7 @@ class DaskYARNCluster(Sizing, Cluster):  # type: ignore[misc]
 
     @classmethod
     def from_name(cls, name: str, *, knit: Knit | None = None, **options: Any) -> DaskYARNCluster:
-        """The same for the newest running cluster with this name."""
+        """As `from_application`, for the newest running cluster with this name."""
         client = knit or Knit()
         return cls.from_application(launching.find(client, name).id, knit=client, **options)
 
@@ -176,14 +176,14 @@ class DaskYARNCluster(Sizing, Cluster):  # type: ignore[misc]
         except BaseException:
             if self._owner and self.app is not None:
                 await in_thread(self.app.kill, "the Dask cluster could not be started", 0)
-            await self._let_go()
+            await self._disconnect()
             raise
 
     async def _bring_up(self) -> Scheduler:
-        """The scheduler: of the application attached to, or of one that is launched now."""
+        """The scheduler of the attached application, or of a new application."""
         if not self._owner:
             assert self.app is not None
-            await in_thread(self._must_run, self.app)
+            await in_thread(self._check_running, self.app)
             found = await in_thread(launching.wait_for_scheduler, self.app, self._timeout)
             if self._given_security is None:
                 self._security = await in_thread(read_back, self.knit.hdfs, self.knit.config.staging, found.tls)
@@ -209,14 +209,14 @@ class DaskYARNCluster(Sizing, Cluster):  # type: ignore[misc]
         }
         return Scheduler.parse(record, await in_thread(self.app.kv.put, SCHEDULER_KEY, record))
 
-    def _must_run(self, app: Application) -> None:
-        """An application that has ended, or is no Dask cluster, is said to be so at once."""
+    def _check_running(self, app: Application) -> None:
+        """Raise an error for an application that has ended, or is not a Dask cluster."""
         report = app.report()
         if report.ended:
             self._result = app.final_result(report)
             self._raise_ended()
         if TAG not in report.tags:
-            raise NotFound(f"{app.id} ({report.name}) is no Dask cluster of Knit's: it has not the tag {TAG!r}")
+            raise NotFound(f"{app.id} ({report.name}) is not a Dask cluster of Knit: it does not have the tag {TAG!r}")
 
     async def _connect(self, scheduler: Scheduler) -> None:
         assert self.app is not None
@@ -227,8 +227,8 @@ class DaskYARNCluster(Sizing, Cluster):  # type: ignore[misc]
             await Cluster._start(self)
         except OSError as error:
             raise WaitTimeout(
-                f"The Dask scheduler of {self.app.id} runs, but {scheduler.address} cannot be reached from here ({error}). "
-                "Open its port (scheduler_ports='8786:8790'), or run the client there: knit dask run"
+                f"The Dask scheduler of {self.app.id} runs, but this machine cannot connect to {scheduler.address} ({error}). "
+                "Open its port (scheduler_ports='8786:8790'), or run the client in the cluster: knit dask run"
             ) from error
         self._log(f"scheduler {scheduler.address}")
         self._dashboard = await in_thread(launching.dashboard_for, scheduler, self.app)
@@ -237,38 +237,36 @@ class DaskYARNCluster(Sizing, Cluster):  # type: ignore[misc]
             self._follower = Follower(
                 self.app,
                 scheduler.revision,
-                functools.partial(later, self._moved),
-                functools.partial(later, self._over),
+                functools.partial(later, self._on_new_scheduler),
+                functools.partial(later, self._on_end),
             )
 
-    async def _moved(self, scheduler: Scheduler) -> None:
-        """The scheduler was started again: what it knew is lost; this handle goes on with the new one."""
+    async def _on_new_scheduler(self, scheduler: Scheduler) -> None:
+        """Connect to the scheduler after its restart; the state of the old one is lost."""
         if self._local is not None or self.status != Status.running:
             return
-        self._log(f"the scheduler was started again, what it held is lost; now at {scheduler.address}")
+        self._log(f"the scheduler was restarted, and its state is lost; its new address is {scheduler.address}")
         adaptive = self._adaptive
         await Cluster._close(self)
         self.status = Status.starting
         try:
             await self._connect(scheduler)
         except KnitError as error:
-            self._log(f"this handle lets go of the cluster: {error}")
-            await self._let_go()
+            self._log(f"disconnecting from the cluster: {error}")
+            await self._disconnect()
             return
         if adaptive is not None:
             self.adapt(type(adaptive), group=getattr(adaptive, "group", None))
 
-    async def _over(self, result: Result) -> None:
+    async def _on_end(self, result: Result) -> None:
         """The application has ended."""
         self._result = result
         self._log(f"{result.id} has ended: {result.outcome} {result.diagnostics}".rstrip())
-        await self._let_go()
+        await self._disconnect()
 
     def _raise_ended(self) -> None:
         if self._result is None:
-            raise ValueError(
-                "This handle of a Dask cluster is closed; DaskYARNCluster.from_application(id) makes another"
-            )
+            raise ValueError("This DaskYARNCluster is closed; DaskYARNCluster.from_application(id) returns another one")
         self._result.raise_for_outcome()
         raise ApplicationEnded(f"{self._result.id} has ended: {self._result.diagnostics}", self._result)
 
@@ -279,28 +277,28 @@ class DaskYARNCluster(Sizing, Cluster):  # type: ignore[misc]
 
         return started().__await__()
 
-    # -- looking -----------------------------------------------------------
+    # -- pages ------------------------------------------------------------
 
     @property
     def dashboard_link(self) -> str:
-        """The dashboard for a browser where this process is; empty when there is none.
+        """The dashboard's address for a browser on this machine; empty when there is none.
 
-        On its node, when that can be reached from here; else `proxied_dashboard_link`. What the setting
-        `distributed.dashboard.link` says (for a Jupyter server's proxy) comes first.
+        It is the address from the setting `distributed.dashboard.link` (for a Jupyter server's proxy), else the one on the
+        scheduler's node if this machine can connect to it, else `proxied_dashboard_link`.
         """
         return self._dashboard
 
     @property
     def proxied_dashboard_link(self) -> str:
-        """The scheduler's page through the ResourceManager's proxy, for those who reach no nodes; empty when there is none.
+        """The scheduler's page through the ResourceManager's proxy, for machines without access to nodes; empty without one.
 
-        The proxy passes no websockets on: that page says which pages work there, and how to get to the moving plots.
+        The proxy does not support websockets: the page lists the pages that work, and how to open the live plots.
         """
         return self.app.pages().get("dashboard", "") if self.app is not None else ""
 
     # -- the end -----------------------------------------------------------
 
-    async def _let_go(self) -> None:
+    async def _disconnect(self) -> None:
         if self._follower is not None:
             self._follower.stop()
         if self.status != Status.closed:
@@ -311,19 +309,19 @@ class DaskYARNCluster(Sizing, Cluster):  # type: ignore[misc]
             self._knit.close()
 
     async def _close(self) -> None:
-        await self._let_go()
+        await self._disconnect()
         if self._local is not None and self._result is None:
-            await self._end_application()  # its scheduler was here
+            await self._end_application()  # its scheduler ran in this process
 
     def close(self, timeout: float | None = None) -> Any:
-        """Let go of the cluster, which goes on (one whose scheduler is here ends). `shutdown` ends it."""
+        """Disconnect from the cluster, which runs on; one with a local scheduler ends. `shutdown` ends the cluster."""
         found = super().close(timeout)
         if not self.asynchronous:
             self._loop_runner.stop()
         return found
 
     def shutdown(self) -> Any:
-        """End the cluster's application, and let go of it. Close clients before."""
+        """End the cluster's application, and disconnect. Close clients before."""
         if self.status == Status.closed and not self.asynchronous:
             if self.app is not None and self._result is None:
                 _finish(self.app)
@@ -336,7 +334,7 @@ class DaskYARNCluster(Sizing, Cluster):  # type: ignore[misc]
     stop = shutdown
 
     async def _shutdown(self) -> None:
-        await self._let_go()
+        await self._disconnect()
         if self._result is None:
             await self._end_application()
 
@@ -355,7 +353,7 @@ class DaskYARNCluster(Sizing, Cluster):  # type: ignore[misc]
 
 
 def _finish(app: Application) -> None:
-    """End it in good order, or by force; nothing when it has ended."""
+    """End the application in an orderly way, else by force. No effect after its end."""
     try:
         if app.report().ended:
             return

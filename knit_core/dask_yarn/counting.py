@@ -1,4 +1,4 @@
-"""Counting workers: which containers there are to be, which have come, which are gone. Pure."""
+"""Counts the containers of workers, and selects containers to give back. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NAME = re.compile(r"(?P<container>[a-z][a-z0-9-]*_[0-9]+)(\.[0-9]+)?(-[0-9]+)?"
 
 
 def container_of(worker: object) -> str | None:
-    """Knit's name of the container that a Dask worker runs in, from the worker's name; None for a worker of another origin.
+    """Knit's name of the container that a Dask worker runs in, from the worker's name; None for a worker from elsewhere.
 
     `worker_3` is the first attempt of the container, `worker_3.2` the second; `worker_3-1` the second process in it.
     """
@@ -24,13 +24,13 @@ def container_of(worker: object) -> str | None:
 
 @dataclass(frozen=True)
 class Census:
-    """The workers' containers at one moment.
+    """The workers' containers at one time.
 
     Attributes:
-        wanted: containers that live or will live: an instance between two attempts counts, one that is being ended does not.
-        failed: instances that failed for good: nobody starts them again.
-        groups: group (service) of each wanted one.
-        yarn: Knit's name by YARN's container id, of the wanted ones that have one.
+        wanted: current and future containers; includes instances between two attempts, not those that are being ended.
+        failed: instances that have finally failed, without another restart.
+        groups: group (service) of each wanted container.
+        yarn: Knit's name by YARN's container id, for wanted containers with an id.
     """
 
     wanted: frozenset[str] = frozenset()
@@ -40,7 +40,7 @@ class Census:
 
     @classmethod
     def of(cls, rows: Iterable[Container], groups: Iterable[str]) -> Census:
-        """From the ApplicationMaster's list of containers, of which ended attempts are a part.
+        """From the ApplicationMaster's list of containers, which includes ended attempts.
 
         Args:
             rows: all containers.
@@ -61,19 +61,19 @@ class Census:
         )
 
     def of_group(self, group: str) -> frozenset[str]:
-        """The wanted ones of one group."""
+        """The wanted containers of one group."""
         return frozenset(name for name in self.wanted if self.groups[name] == group)
 
 
 def surplus(wanted: Iterable[str], arrived: Iterable[str], closable: Iterable[str], count: int) -> list[str]:
-    """Which `count` containers go: first those that have no worker yet, then those that the scheduler names, then the
-    highest numbers.
+    """The `count` containers to give back: first those without a worker, then those that the scheduler can spare, then
+    those with the highest numbers.
 
     Args:
-        wanted: containers that count now.
-        arrived: those whose workers the scheduler knows.
-        closable: those that the scheduler can spare, best first.
-        count: how many.
+        wanted: current and future containers.
+        arrived: containers whose workers are known to the scheduler.
+        closable: containers that the scheduler can spare, best first.
+        count: how many to give back.
     """
     here, known = set(wanted), set(arrived)
     pending = sorted((name for name in here if name not in known), key=_rank, reverse=True)
@@ -83,11 +83,11 @@ def surplus(wanted: Iterable[str], arrived: Iterable[str], closable: Iterable[st
 
 
 def whole(names: Iterable[object], observed: Iterable[object]) -> list[str]:
-    """Containers of which every process is among `names`: a container goes as a whole.
+    """Containers whose processes are all in `names`: only a whole container can be given back.
 
     Args:
         names: workers (processes) that the scheduler can spare.
-        observed: all workers that it knows.
+        observed: all workers that are known to the scheduler.
     """
     spare = {str(name) for name in names}
     processes: dict[str, set[str]] = {}
@@ -100,12 +100,12 @@ def whole(names: Iterable[object], observed: Iterable[object]) -> list[str]:
 
 
 def containers_for(workers: int, processes: int) -> int:
-    """How many containers hold so many workers."""
+    """Number of containers for a number of workers."""
     return math.ceil(workers / processes)
 
 
 def fits(needs: Mapping[str, float], has: Mapping[str, float]) -> bool:
-    """Whether a worker with these abstract resources can run a task that needs those."""
+    """Whether a worker with the abstract resources `has` can run a task that needs `needs`."""
     return all(has.get(name, 0) >= amount for name, amount in needs.items())
 
 

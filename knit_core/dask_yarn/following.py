@@ -1,4 +1,4 @@
-"""Follows a cluster's application in a thread: where its scheduler is now, and that it has ended."""
+"""Follows a cluster's application in a thread: reports a new scheduler, and the application's end."""
 
 from __future__ import annotations
 
@@ -16,24 +16,28 @@ _PAUSE = 1.0  # seconds after a fault
 
 
 class Follower:
-    """A daemon thread with one long call to the ApplicationMaster at a time; it keeps no interpreter from ending.
+    """A daemon thread that makes one long call to the ApplicationMaster at a time.
 
     Args:
         app: the application.
-        revision: of the scheduler that is known.
-        moved: called from the thread with another scheduler (it was started again elsewhere).
-        ended: called from the thread once, with the result.
+        revision: of the known scheduler.
+        on_new_scheduler: called from the thread with a restarted scheduler.
+        on_end: called from the thread once, with the result.
     """
 
     def __init__(
-        self, app: Application, revision: int, moved: Callable[[Scheduler], None], ended: Callable[[Result], None]
+        self,
+        app: Application,
+        revision: int,
+        on_new_scheduler: Callable[[Scheduler], None],
+        on_end: Callable[[Result], None],
     ) -> None:
-        self._app, self._revision, self._moved, self._ended = app, revision, moved, ended
+        self._app, self._revision, self._on_new_scheduler, self._on_end = app, revision, on_new_scheduler, on_end
         self._stop = threading.Event()
         threading.Thread(target=self._run, name=f"follow {app.id}", daemon=True).start()
 
     def stop(self) -> None:
-        """Nothing is called any more; does not wait for the thread."""
+        """Make no more calls. Does not wait for the thread."""
         self._stop.set()
 
     def _run(self) -> None:
@@ -42,7 +46,7 @@ class Follower:
                 for change in self._app.kv.watch(SCHEDULER_KEY, after=self._revision, timeout=20):
                     self._revision = change.revision
                     if change.key == SCHEDULER_KEY and not change.deleted and not self._stop.is_set():
-                        self._moved(Scheduler.parse(change.value, change.revision))
+                        self._on_new_scheduler(Scheduler.parse(change.value, change.revision))
             except KnitError:
                 if self._has_ended():
                     return
@@ -54,5 +58,5 @@ class Follower:
         except KnitError:
             return False
         if result is not None and not self._stop.is_set():
-            self._ended(result)
+            self._on_end(result)
         return result is not None

@@ -1,4 +1,4 @@
-"""From a layout to a running application with a scheduler that answers. Blocking calls; DaskYARNCluster runs them in threads."""
+"""Launches a cluster's application and waits for its scheduler. Blocking calls; DaskYARNCluster runs them in threads."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from knit_core.errors import KnitError, NotFound, WaitTimeout
 from knit_core.model.states import State
 
 _PLAIN_LINK = "{scheme}://{host}:{port}/status"  # Dask's own default
-_REACH = 3.0  # seconds for the dashboard's node to answer
+_REACH = 3.0  # seconds for a connection to the dashboard's node
 
 
 @dataclass(frozen=True)
 class Scheduler:
-    """Where a cluster's scheduler is, as it says itself.
+    """A cluster's scheduler, from its record in the key-value store.
 
     Attributes:
         address: for clients ("tls://node07:40123").
-        dashboard: address of its dashboard; empty: it has none.
+        dashboard: address of its dashboard; empty without one.
         tls: SHA-256 of the file with the keys; empty without TLS.
         versions: of its packages.
         groups: groups of workers, with their `processes`.
-        revision: of the key under which this stands; a scheduler that is started again has a greater one.
+        revision: of the record; that of a restarted scheduler is greater.
     """
 
     address: str
@@ -56,7 +56,7 @@ def launch(knit: Knit, layout: Layout, security: Any, fields: Mapping[str, Any])
     """Submit the cluster's application.
 
     Raises:
-        SpecError, PreflightError, …: as `Knit.submit`; nothing runs then.
+        SpecError, PreflightError, …: as `Knit.submit`; nothing was launched.
     """
     warn_before(layout)
     checks = fields.get("checks", True)
@@ -66,7 +66,7 @@ def launch(knit: Knit, layout: Layout, security: Any, fields: Mapping[str, Any])
 
 
 def warn_before(layout: Layout) -> None:
-    """Say that the environment has other versions than this machine, when its packages are known."""
+    """Warn if the environment has other versions than this machine, if its packages are known."""
     packages = getattr(layout.env, "packages", ())
     if not packages:
         return
@@ -76,7 +76,7 @@ def warn_before(layout: Layout) -> None:
 
 
 def warn_after(scheduler: Scheduler) -> None:
-    """Say that the scheduler has other versions than this machine."""
+    """Warn if the scheduler has other versions than this machine."""
     if scheduler.versions:
         _warn(mismatches(versions(), scheduler.versions))
 
@@ -87,11 +87,11 @@ def _warn(lines: list[str]) -> None:
 
 
 def wait_for_scheduler(app: Application, timeout: float) -> Scheduler:
-    """Wait until the application's scheduler serves.
+    """Wait until the application's scheduler is ready.
 
     Raises:
-        WaitTimeout: not in time; the message says what the application waits for.
-        ApplicationFailed, …: it ended before that, with its last lines.
+        WaitTimeout: not ready in time; the message has the reason.
+        ApplicationFailed, …: the application ended before that; with its last lines.
     """
     clock = app.cluster.clock
     deadline = clock.monotonic() + timeout
@@ -100,18 +100,18 @@ def wait_for_scheduler(app: Application, timeout: float) -> Scheduler:
     except WaitTimeout as error:
         raise WaitTimeout(f"The Dask scheduler of {app.id} was not ready within {timeout:g} s. {why(app)}") from error
     except KeyError:
-        pass  # its scheduler is where its first client is
+        pass  # its scheduler runs in its first client's process
     while True:
         entry = app.kv.entry(SCHEDULER_KEY)
         if entry is not None:
             return Scheduler.parse(entry.value, entry.revision)
         if clock.monotonic() > deadline:
-            raise WaitTimeout(f"{app.id} runs, but no Dask scheduler said where it is within {timeout:g} s")
+            raise WaitTimeout(f"{app.id} runs, but its Dask scheduler did not publish its address within {timeout:g} s")
         clock.sleep(0.1)
 
 
 def wait_for_master(app: Application, timeout: float) -> None:
-    """Wait until its ApplicationMaster serves (a cluster whose scheduler is here).
+    """Wait until the ApplicationMaster runs, for a cluster with a local scheduler.
 
     Raises:
         WaitTimeout, ApplicationFailed, …
@@ -125,7 +125,7 @@ def wait_for_master(app: Application, timeout: float) -> None:
 
 
 def why(app: Application) -> str:
-    """What the application waits for, or died of; empty when even that cannot be asked."""
+    """Why the application waits or ended; empty when that cannot be queried."""
     try:
         return str(app.why())
     except KnitError:
@@ -133,10 +133,10 @@ def why(app: Application) -> str:
 
 
 def find(knit: Knit, name: str) -> Application:
-    """The newest running cluster of this name.
+    """The newest running cluster with this name.
 
     Raises:
-        NotFound: there is none.
+        NotFound: there is no such cluster.
     """
     found = knit.list(name=name, tags=[TAG], states=[State.ACCEPTED, State.RUNNING])
     if not found:
@@ -149,10 +149,10 @@ def find(knit: Knit, name: str) -> Application:
 
 
 def dashboard_for(scheduler: Scheduler, app: Application) -> str:
-    """The dashboard's address for a browser where this process is; empty when there is none.
+    """The dashboard's address for a browser on this machine; empty when there is none.
 
-    What `distributed.dashboard.link` says (a Jupyter server's proxy, say), else the node itself when it can be reached from
-    here, else its page in the ResourceManager.
+    The address from `distributed.dashboard.link` (for example, of a Jupyter server's proxy), else the one on the node if
+    this machine can connect to it, else its page in the ResourceManager.
     """
     place = urlsplit(scheduler.dashboard)
     if not place.hostname or not place.port:
@@ -172,7 +172,7 @@ def dashboard_for(scheduler: Scheduler, app: Application) -> str:
 
 
 def address_towards(url: str) -> str:
-    """This machine's address on the way to the ResourceManager: where containers can reach a scheduler that runs here."""
+    """This machine's address on the route to the ResourceManager, which containers use for a local scheduler."""
     place = urlsplit(url)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect((place.hostname or "127.0.0.1", place.port or 80))

@@ -1,4 +1,4 @@
-"""What a Dask cluster is to Knit: an application of a scheduler and groups of workers. Pure."""
+"""A Dask cluster as an application: services for the scheduler and for groups of workers. Pure."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ PROGRAM = Path(dask_node.__file__)
 PAGES = PROGRAM.with_name("dask_page.py")
 SCHEDULER_KEY, TLS_FILE = dask_node.SCHEDULER_KEY, dask_node.TLS_FILE
 SCHEDULER, WORKERS, SCRIPT, TAG = "scheduler", "worker", "script", "dask"
-_STOP_GRACE = 10.0  # seconds for a worker to say good-bye
+_STOP_GRACE = 10.0  # seconds for a worker's orderly end
 _MIB = 2**20
 
 
 @shown
 @dataclass(frozen=True)
 class WorkerGroup:
-    """Workers of one kind; a cluster has one group or several.
+    """A group of equal workers; a cluster has one or several groups.
 
     Attributes:
-        n_workers: containers at the start.
+        n_workers: number of containers at the start.
         memory: of each container: MiB, or "4 GiB".
         vcores: of each container.
         gpus: of each container (`yarn.io/gpu`).
         processes: Dask workers in each container; they share its memory and threads.
-        threads: of each container; None: as many as vcores.
-        memory_limit: bytes for each process, after which Dask restarts it; None: the container's memory with room left for
-            the nanny and what Dask does not count (`memory_limit_of`).
+        threads: of each container; None for the number of vcores.
+        memory_limit: bytes of each process above which Dask restarts it; None for the container's memory less a reserve for
+            the nanny and for memory that Dask does not count (`memory_limit_of`).
         nanny: whether a nanny process watches and restarts each worker process.
         resources: other resource types of YARN, by name.
         worker_resources: Dask's abstract resources of each process: {"GPU": 1}.
-        worker_class: dotted name of another class than `distributed.Worker`.
-        preload: modules or files that each worker loads first.
+        worker_class: dotted name of a class in place of `distributed.Worker`.
+        preload: modules or files that each worker loads at its start.
         variables: environment variables.
         files: for the working folder.
-        env: another environment than the cluster's.
-        node_label, nodes, anti_affinity: where.
-        ports: "40000:40100": where workers and nannies listen; any free port when empty.
-        restarts: how often in ten minutes a worker's container is started again before it is given up.
+        env: environment in place of the cluster's.
+        node_label, nodes, anti_affinity: placement of the containers.
+        ports: range "40000:40100" for workers and nannies; empty for any free port.
+        restarts: maximum number of restarts of a worker's container in ten minutes.
     """
 
     n_workers: int = 0
@@ -78,17 +78,18 @@ class Layout:
     """A whole cluster.
 
     Attributes:
-        groups: by name; `scale` and `adapt` mean the first unless told otherwise.
+        groups: by name; `scale` and `adapt` use the first one by default.
         env: environment of all containers.
         scheduler_memory, scheduler_vcores, scheduler_label, scheduler_preload: of the scheduler's container.
-        scheduler_ports, dashboard_ports: ranges "8786:8800"; any free port when empty.
-        scheduler_restarts: how often in an hour the scheduler is started again after a failure of its own.
-        local: the scheduler runs where the client is, not in a container.
-        idle_timeout: seconds without a client and without work after which the cluster ends itself; 0: never.
+        scheduler_ports, dashboard_ports: ranges "8786:8800"; empty for any free port.
+        scheduler_restarts: maximum number of restarts of the scheduler in an hour, after its own failures.
+        local: the scheduler runs in the client's process, not in a container.
+        idle_timeout: seconds without clients and work after which the cluster ends itself; 0 for never.
         death_timeout: seconds that a worker waits for a scheduler.
-        interface: network interface to listen on ("ib0"); empty: the address by which YARN knows the node.
+        interface: network interface to listen on ("ib0"); empty for the node's address in YARN.
         variables, files: for all containers.
-        script: words of a Python command line: a program that runs in the application as Dask's client and ends it.
+        script: words of a Python command line: a program that runs in the application as Dask's client; the application ends
+            with it.
     """
 
     groups: Mapping[str, WorkerGroup]
@@ -109,7 +110,7 @@ class Layout:
     script: Sequence[str] = ()
 
     def sized(self, n_workers: int, vcores: int | None, memory: int | str | None) -> Layout:
-        """The same with another number and size of the first group's containers; None: as they are."""
+        """A layout with another number and size of the first group's containers; None keeps a value."""
         name, group = next(iter(self.groups.items()))
         changed = replace(
             group,
@@ -120,7 +121,7 @@ class Layout:
         return replace(self, groups={**self.groups, name: changed})
 
 
-# `env`, `variables` and `files` are the cluster's; so a group's own are only given in `groups`
+# `env`, `variables` and `files` of the flat options are the cluster's; those of a group are only possible in `groups`
 _LAYOUT_OPTIONS = {f.name for f in fields(Layout)} - {"groups"}
 _GROUP_OPTIONS = {f.name for f in fields(WorkerGroup)} - _LAYOUT_OPTIONS - {"n_workers"}
 
@@ -131,16 +132,16 @@ def layout_of(
     options: Mapping[str, Any],
     own: Iterable[str] = (),
 ) -> Layout:
-    """A layout from one flat list of options: those of the only group, and those of the whole cluster.
+    """A layout from flat options: those of a single group, and those of the whole cluster.
 
     Args:
-        n_workers: of the only group.
-        groups: instead of it.
+        n_workers: of the single group.
+        groups: several groups, in place of the single one.
         options: by name.
-        own: what the caller takes besides, for the hint at the nearest name.
+        own: the caller's other arguments, for suggestions.
 
     Raises:
-        SpecError: an option that there is not, with the nearest one; options of a group beside `groups`.
+        SpecError: an option is unknown (with the most similar one), or options of a group are combined with `groups`.
     """
     group = {key: value for key, value in options.items() if key in _GROUP_OPTIONS}
     rest = {key: value for key, value in options.items() if key not in group}
@@ -148,21 +149,21 @@ def layout_of(
     wrong = unknown_options((key for key in rest if key not in _LAYOUT_OPTIONS), known, "a Dask cluster")
     if groups is not None and (group or n_workers is not None):
         given = ", ".join([*group, *(["n_workers"] if n_workers is not None else [])])
-        wrong.append(f"with `groups`, what belongs to a group stands there, not beside it: {given}")
+        wrong.append(f"with `groups`, set the options of a group in it: {given}")
     if wrong:
         raise SpecError(wrong)
     return Layout(dict(groups) if groups is not None else {WORKERS: WorkerGroup(n_workers or 0, **group)}, **rest)
 
 
 def group_of(name: str, given: WorkerGroup | Mapping[str, Any]) -> WorkerGroup:
-    """A group from its fields, as a DAG or a file has them.
+    """A group from its fields, for example from a DAG or a file.
 
     Args:
-        name: the group's, for the message.
-        given: the fields by name, or the group itself.
+        name: of the group, for messages.
+        given: the fields by name, or a group.
 
     Raises:
-        SpecError: a field that there is not, with the nearest one.
+        SpecError: a field is unknown; with the most similar one.
     """
     if isinstance(given, WorkerGroup):
         return given
@@ -178,15 +179,15 @@ def group_of(name: str, given: WorkerGroup | Mapping[str, Any]) -> WorkerGroup:
 
 
 def memory_limit_of(group: WorkerGroup) -> int:
-    """Bytes for each worker process, so that the container's processes together stay below what YARN kills for.
+    """Bytes of each worker process, so that the container's processes together stay below YARN's limit.
 
-    A tenth of the container is left (at least 64 MiB, with a nanny 128 MiB), but never more than a half.
+    The reserve is a tenth of the container (at least 64 MiB, with a nanny 128 MiB), and at most a half.
     """
     if group.memory_limit is not None:
         return group.memory_limit
     whole = mebibytes(group.memory)
-    room = min(max(whole // 10, 128 if group.nanny else 64), whole // 2)
-    return (whole - room) * _MIB // group.processes
+    reserve = min(max(whole // 10, 128 if group.nanny else 64), whole // 2)
+    return (whole - reserve) * _MIB // group.processes
 
 
 def specification(layout: Layout, tls_file: str = "", **application: Any) -> dict[str, Any]:
@@ -194,11 +195,11 @@ def specification(layout: Layout, tls_file: str = "", **application: Any) -> dic
 
     Args:
         layout: the cluster.
-        tls_file: path of the file with keys and certificates; empty: no TLS.
+        tls_file: path of the file with keys and certificates; empty without TLS.
         application: further fields of ApplicationSpec (name, queue, tags …).
 
     Raises:
-        SpecError: numbers that do not fit together.
+        SpecError: options contradict each other.
     """
     _check(layout)
     shared = [{"source": str(PROGRAM), "name": PROGRAM.name}, *layout.files]
@@ -238,7 +239,7 @@ def specification(layout: Layout, tls_file: str = "", **application: Any) -> dic
 
 
 def described(layout: Layout) -> dict[str, Any]:
-    """What whoever scales or attaches has to know of the groups."""
+    """The properties of the groups that clients need."""
     return {
         name: {"processes": group.processes, "resources": dict(group.worker_resources)}
         for name, group in layout.groups.items()
@@ -282,10 +283,10 @@ def _workers(layout: Layout, group: WorkerGroup, shared: Sequence[Any], death: f
         "node_label": group.node_label,
         "nodes": list(group.nodes),
         "anti_affinity": group.anti_affinity,
-        # `started` is enough: workers wait for the address, and load Dask while the scheduler does
+        # `started` is enough: workers wait for the address, and load Dask in the meantime
         "depends_on": {} if layout.local else {SCHEDULER: "started"},
         "restart": {"policy": "always", "limit": group.restarts, "window": 600, "first_delay": 0.2},
-        # without a scheduler of its own the application is nothing once its client has gone
+        # with a local scheduler the application is useless after its client's end
         "fatal_codes": [dask_node.NO_DASK, *([dask_node.NO_SCHEDULER] if layout.local else [])],
         "required": False,
         "stop_grace": _STOP_GRACE,
@@ -295,19 +296,19 @@ def _workers(layout: Layout, group: WorkerGroup, shared: Sequence[Any], death: f
 def _check(layout: Layout) -> None:
     wrong = []
     if not layout.groups:
-        wrong.append("a cluster has at least one group of workers")
+        wrong.append("a cluster must have at least one group of workers")
     for name, group in layout.groups.items():
         if name in {SCHEDULER, SCRIPT}:
-            wrong.append(f"{name!r} is not a name for a group of workers: it is that of another service")
+            wrong.append(f"{name!r} cannot be the name of a group of workers: it is reserved for another service")
         if group.processes < 1:
-            wrong.append(f"{name}: processes is at least 1, not {group.processes}")
+            wrong.append(f"{name}: processes must be at least 1, not {group.processes}")
         if group.processes > 1 and not group.nanny:
-            wrong.append(f"{name}: several processes in a container need nannies")
+            wrong.append(f"{name}: several processes in a container require nannies")
         if group.memory_limit is not None and group.memory_limit * group.processes > mebibytes(group.memory) * _MIB:
             wrong.append(
-                f"{name}: memory_limit of all processes is more than the container's memory: YARN would kill it"
+                f"{name}: memory_limit of all processes exceeds the container's memory: YARN would kill the container"
             )
     if layout.local and layout.script:
-        wrong.append("a script in the application needs the scheduler there, too")
+        wrong.append("a script in the application requires a scheduler in the application")
     if wrong:
         raise SpecError(wrong)

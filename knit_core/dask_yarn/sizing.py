@@ -1,4 +1,4 @@
-"""How many workers a Dask cluster has: counting, asking for more, giving back without losing data."""
+"""Scaling of a Dask cluster: counts workers, requests containers, gives them back without loss of data."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from knit_core.dask_yarn.services import Layout
 
 T = TypeVar("T")
-_RETRY_TIMEOUT = 5.0  # seconds for an ApplicationMaster that is being restarted, when containers are counted
+_RETRY_TIMEOUT = 5.0  # seconds to wait for a restarted ApplicationMaster when containers are counted
 
 
 class Sizing:
@@ -50,16 +50,16 @@ class Sizing:
 
     @property
     def groups(self) -> Mapping[str, Any]:
-        """Groups of workers by name, each with `processes` in a container and their abstract `resources`."""
+        """Groups of workers by name, with `processes` of each container and abstract `resources` of each process."""
         if self._scheduler is not None and self._scheduler.groups:
             return self._scheduler.groups
         return described(self._layout)
 
     def group_named(self, name: str | None) -> str:
-        """The group's name; None: the first one's.
+        """Check a group's name; None stands for the first group.
 
         Raises:
-            NotFound: no such group.
+            NotFound: there is no such group.
         """
         groups = list(self.groups)
         if name is None:
@@ -70,32 +70,32 @@ class Sizing:
 
     @property
     def workers(self) -> dict[str, str]:
-        """Group of each container that works or will work, by its name (`worker_0`), as counted last."""
+        """The group of each current or future container, by name (`worker_0`), from the last count."""
         return dict(self._census.groups)
 
     def containers_of(self, group: str | None = None) -> frozenset[str]:
-        """Containers of a group (the first one by default) that there are or will be, as counted last."""
+        """Current and future containers of a group (by default the first), from the last count."""
         return self._census.of_group(self.group_named(group))
 
     @property
     def plan(self) -> set[str]:
-        """Containers of the first group that there are or will be."""
+        """Current and future containers of the first group."""
         return set(self.containers_of())
 
     requested = plan
 
     @property
     def worker_names(self) -> list[str]:
-        """Names of the workers that the scheduler knows."""
+        """Names of the workers that are known to the scheduler."""
         return [str(row["name"]) for row in self.scheduler_info["workers"].values()]
 
     @property
     def observed(self) -> set[str]:
-        """Containers of the first group whose workers the scheduler knows."""
+        """Containers of the first group whose workers are known to the scheduler."""
         return self.plan & {str(container_of(name)) for name in self.worker_names}
 
     async def refresh(self) -> Census:
-        """Count containers and workers anew.
+        """Count containers and workers.
 
         Raises:
             MasterUnreachable: the ApplicationMaster is being restarted.
@@ -112,28 +112,31 @@ class Sizing:
         return self._census
 
     def _update_worker_status(self, op: str, msg: Any) -> None:
-        """What distributed's Cluster hears of workers. It stops listening when it hears that one left which it has already
-        forgotten (`wait_for_workers` and `refresh` ask meanwhile); so that is passed over here."""
+        """Called by distributed's Cluster for each change of workers.
+
+        Cluster raises an error when a worker is removed that it no longer has, since `wait_for_workers` and `refresh` also
+        update the list. So such a removal is ignored.
+        """
         if op != "remove" or msg in self.scheduler_info["workers"]:
             Cluster._update_worker_status(self, op, msg)
 
-    async def _look(self) -> None:
-        with contextlib.suppress(KnitError, OSError):  # the follower says so when it is over
+    async def _refresh_quietly(self) -> None:
+        with contextlib.suppress(KnitError, OSError):  # the follower reports the application's end
             await self.refresh()
 
     def scale(self, n: int, group: str | None = None) -> Any:
-        """Have `n` containers with workers in a group; returns when it has been asked for, not when they are there.
+        """Set the number of containers with workers of a group; returns after the request, before the containers start.
 
-        Going down, containers without a worker go first, then idle ones; their data is moved away before they end.
+        When scaling down, containers without a worker are ended first, then idle ones; their data is moved before.
 
         Args:
-            n: how many.
-            group: which; the first one by default.
+            n: number of containers.
+            group: name of the group; by default the first.
 
         Raises:
-            ValueError: fewer than none.
-            NotFound: no such group.
-            ApplicationEnded: the cluster has ended; with its reason.
+            ValueError: `n` is negative.
+            NotFound: there is no such group.
+            ApplicationEnded: the cluster has ended; with the reason.
         """
         if n < 0:
             raise ValueError(f"a cluster cannot have {n} workers")
@@ -155,13 +158,13 @@ class Sizing:
                 await self._end(going, by_force=True)
 
     async def retire(self, containers: Iterable[str]) -> list[str]:
-        """Move data away from these containers, then give them back; those whose data has no other place stay.
+        """Move the data of these containers, then give them back; containers whose data cannot be moved stay.
 
         Args:
             containers: Knit's names (`worker_3`).
 
         Returns:
-            the containers that were given back.
+            The containers that were given back.
         """
         async with self._changing:
             return await self._end(list(containers), by_force=False)
@@ -175,7 +178,7 @@ class Sizing:
         addresses = [address for some in where.values() for address in some]
         retired: Mapping[str, Any] = {}
         if addresses:
-            # not closed from here: a worker that closes would be started again before its container is given back
+            # workers are not closed here: a closed worker would be restarted before its container is given back
             retired = await self.scheduler_comm.retire_workers(workers=addresses, close_workers=False, remove=False)
         going = [name for name, some in where.items() if by_force or all(address in retired for address in some)]
         await asyncio.gather(*(in_thread(self._kill, name) for name in going))
@@ -188,18 +191,18 @@ class Sizing:
             self.app.kill_container(container)
 
     def adapt(self, Adaptive: type[Any] = KnitAdaptive, *, group: str | None = None, **options: Any) -> Any:
-        """Follow the work: between `minimum` and `maximum` containers of one group; the others stay as they are.
+        """Scale one group by its work, between `minimum` and `maximum` containers; other groups do not change.
 
-        One group at a time: another call ends what the one before began, as everywhere in Dask.
+        Only one group at a time: another call replaces the adaptive scaling of the one before, as usual in Dask.
 
         Args:
-            Adaptive: the strategy.
-            group: which; the first one by default.
+            Adaptive: the class of the strategy.
+            group: name of the group; by default the first.
             options: `minimum`, `maximum`, `interval`, `wait_count`, `target_duration`: see `distributed.Adaptive`.
 
         Raises:
-            NotFound: no such group.
-            ValueError: a strategy that knows nothing of groups, and a group.
+            NotFound: there is no such group.
+            ValueError: a group is given, but the strategy does not support groups.
         """
         name = self.group_named(group)
         if self.status == Status.created and not self.asynchronous:
@@ -207,7 +210,7 @@ class Sizing:
         if issubclass(Adaptive, KnitAdaptive):
             options["group"] = name
         elif group is not None:
-            raise ValueError(f"{Adaptive.__name__} knows nothing of groups: derive it from KnitAdaptive")
+            raise ValueError(f"{Adaptive.__name__} does not support groups: derive it from KnitAdaptive")
         return Cluster.adapt(self, Adaptive=Adaptive, **options)
 
     async def _wait_for_workers(self, n_workers: int = 0, timeout: Any = None) -> None:
@@ -219,15 +222,17 @@ class Sizing:
                 self._raise_ended()
             if self._census.failed and not self._census.wanted:
                 waiting.cancel()
-                raise KnitError(f"All workers of {self.name} failed for good. {await in_thread(self._last_words)}")
+                raise KnitError(
+                    f"All workers of {self.name} have finally failed. {await in_thread(self._last_failure)}"
+                )
         await waiting
 
-    def _last_words(self) -> str:
+    def _last_failure(self) -> str:
         assert self.app is not None
         rows = [row for row in self.app.containers() if row.id in self._census.failed and row.exit_code is not None]
         return f"{rows[-1].id} exited with {rows[-1].exit_code}: {rows[-1].diagnostics}" if rows else ""
 
-    # -- the seed's form ---------------------------------------------------
+    # -- the interface of knit 0.2.4 ---------------------------------------------------
 
     def start(
         self,
@@ -238,15 +243,15 @@ class Sizing:
         nworkers: int | None = None,
         checks: bool = True,
     ) -> Any:
-        """Launch it, as knit 0.2.4 did; the application's id.
+        """Launch the cluster, as in knit 0.2.4; returns the application's id.
 
         Args:
-            n_workers (or nworkers): containers with workers.
-            cpus, memory: of each; memory in MiB or as a text.
-            checks: look at queue and sizes first.
+            n_workers (or nworkers): number of containers with workers.
+            cpus, memory: of each container; memory in MiB or as a text.
+            checks: whether queue and sizes are checked first.
 
         Raises:
-            ValueError: it was started before.
+            ValueError: the cluster was started before.
         """
         if self.app is not None:
             raise ValueError(f"This Dask cluster was started before: it is {self.app.id}")
@@ -259,7 +264,7 @@ class Sizing:
         return self.name if self.app is None else self.app.id
 
     def add_workers(self, n_workers: int = 1) -> Any:
-        """Have so many containers more."""
+        """Add `n_workers` containers."""
         return self._do(self._add, n_workers)
 
     async def _add(self, n_workers: int) -> None:
@@ -267,10 +272,10 @@ class Sizing:
         await self._scale(len((await self.refresh()).of_group(self.group_named(None))) + n_workers, None)
 
     def remove_worker(self, container: str) -> Any:
-        """Give one container back, by Knit's name, YARN's id or the worker's name; its data is moved away before.
+        """Give one container back, by Knit's name, YARN's id or the worker's name; its data is moved before.
 
         Raises:
-            NotFound: no such container.
+            NotFound: there is no such container.
         """
         return self._do(self._remove, container)
 
@@ -283,7 +288,7 @@ class Sizing:
             await self._end([name], by_force=True)
 
     def _do(self, function: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
-        """The result; on the cluster's own loop a task, which goes on whether or not it is awaited."""
+        """The result of a coroutine function; in asynchronous mode a task, which runs even if it is not awaited."""
         if self.status == Status.closed:
             self._raise_ended()
         if self.asynchronous:
@@ -292,5 +297,5 @@ class Sizing:
 
 
 async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
-    """A blocking call in a thread."""
+    """Run a blocking call in a thread."""
     return await asyncio.to_thread(function, *arguments)

@@ -1,4 +1,4 @@
-"""Certificates of a Dask cluster: made per cluster, sent as a file below the staging folder (mode 700 on HDFS)."""
+"""Certificates of a Dask cluster: made for each cluster, uploaded as a file in the staging folder (mode 700 on HDFS)."""
 
 from __future__ import annotations
 
@@ -26,34 +26,34 @@ _FIELDS = tuple(
 
 
 def security_of(given: Any) -> Security:
-    """The security settings that `security=` means.
+    """The security settings for the argument `security`.
 
     Args:
-        given: True or None: new certificates for this cluster; False: no TLS; a `distributed.Security`: itself.
+        given: True or None for new certificates; False for no TLS; or a `distributed.Security`, which is returned.
 
     Raises:
-        ConfigError: `cryptography` is not installed, or it is nothing of these.
+        ConfigError: `cryptography` is not installed, or the value has another type.
     """
     if given is None or given is True:
         try:
             return Security.temporary()
         except ImportError:
             raise ConfigError(
-                "TLS certificates for the Dask cluster cannot be made: the package cryptography is not installed here. "
-                "Install it (pip install 'knit-yarn[dask]'), give security=Security(…) with your own, or security=False"
+                "TLS certificates for the Dask cluster cannot be made: the package cryptography is not installed. "
+                "Install it (pip install 'knit-yarn[dask]'), pass security=Security(…) with your own, or security=False"
             ) from None
     if given is False:
         return Security(require_encryption=False)
     if isinstance(given, Security):
         return given
-    raise ConfigError(f"security is True, False or a distributed.Security, not {given!r}")
+    raise ConfigError(f"security must be True, False or a distributed.Security, not {given!r}")
 
 
 def contents(security: Security) -> dict[str, str]:
-    """Keys and certificates themselves, by field; those that lie in files are read. Empty without TLS.
+    """The contents of keys and certificates, by field; files are read. Empty without TLS.
 
     Raises:
-        ConfigError: a file cannot be read, or a role has none.
+        ConfigError: a file cannot be read, or the certificate of a role is missing.
     """
     if not security.require_encryption:
         return {}
@@ -61,8 +61,8 @@ def contents(security: Security) -> dict[str, str]:
     for name in _FIELDS:
         value = getattr(security, name)
         if value is None:
-            if not name.endswith("_key"):  # a key may stand in the certificate's file
-                raise ConfigError(f"security has no {name}: the cluster's scheduler, workers and clients each need one")
+            if not name.endswith("_key"):  # the certificate's file may contain the key
+                raise ConfigError(f"security has no {name}: scheduler, workers and clients each require one")
             continue
         try:
             found[name] = value if "\n" in value else Path(value).read_text()
@@ -89,15 +89,15 @@ def key_file(security: Security) -> Iterator[str]:
 
 
 def read_back(hdfs: Any, staging: str, sha256: str) -> Security:
-    """The security settings of a running cluster, for who attaches to it.
+    """The security settings of a running cluster, for a client that attaches to it.
 
     Args:
         hdfs: WebHDFS client.
-        staging: the staging folder from which it was launched.
-        sha256: of the key file, as the scheduler says; empty: no TLS.
+        staging: the staging folder of its launch.
+        sha256: of the key file, from the scheduler's record; empty without TLS.
 
     Raises:
-        StagingError: the keys are not there, or not readable to this user.
+        StagingError: the keys do not exist, or this user may not read them.
     """
     if not sha256:
         return Security(require_encryption=False)

@@ -1,4 +1,4 @@
-"""Do client and cluster have the same packages? Pure."""
+"""Compares the package versions of client and cluster. Pure."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ _EXACT = ("dask", "distributed", "msgpack", "cloudpickle", "toolz", "tornado")
 
 
 class VersionMismatch(UserWarning):
-    """Client and cluster have other versions of packages that both must have; the message names them."""
+    """Client and cluster have different versions of shared packages; the message lists them."""
 
 
 def mismatches(here: Mapping[str, str], there: Mapping[str, str]) -> list[str]:
-    """One line for each package that differs in a way that matters: "dask: 2026.8.0 here, 2025.9.1 in the cluster".
+    """One line for each package with a relevant difference: "dask: 2026.8.0 here, 2025.9.1 in the cluster".
 
-    Python's minor version must agree (functions are sent as bytecode), Dask's own packages exactly, those that are only
-    on one side not at all unless Dask itself needs them; others in their first two numbers.
+    Compares the minor version of Python (functions are sent as bytecode), the exact versions of packages that Dask requires,
+    and the first two numbers of other packages. Other packages that only one side has are ignored.
 
     Args:
         here, there: versions by package, `python` included.
@@ -34,11 +34,11 @@ def mismatches(here: Mapping[str, str], there: Mapping[str, str]) -> list[str]:
 
 
 def mismatch_message(lines: list[str]) -> str:
-    """What to say about it; empty when nothing differs."""
+    """The text of the warning; empty without differences."""
     if not lines:
         return ""
     return (
-        "Client and Dask cluster have different versions, so that what one pickles the other may not read: "
+        "Client and Dask cluster have different versions, so that one may be unable to unpickle data of the other: "
         + "; ".join(lines)
-        + ". Create the cluster's environment with the versions that are installed here (or the other way round)."
+        + ". Create the cluster's environment with the versions of this machine, or install those of the cluster here."
     )

@@ -1,4 +1,4 @@
-"""The job file: a function and its arguments, pickled before anything is launched; and what comes back, unpickled."""
+"""The job file: a function and its arguments, pickled before the launch. Also reads the pickled outcomes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _STAMP = (2020, 1, 1, 0, 0, 0)
 
 
 class RemoteTraceback(Exception):
-    """The traceback of an exception where it was raised, as its cause."""
+    """The traceback in the container of a function's exception, as the cause of that exception."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -36,13 +36,13 @@ class RemoteTraceback(Exception):
 @shown
 @dataclass(frozen=True)
 class FunctionJob:
-    """What is to be called.
+    """The calls of a function.
 
     Attributes:
         function: the function.
         calls: positional arguments of each call.
-        chunk: calls that are taken together.
-        each: every container calls it once (its rank tells which), instead of sharing the calls.
+        chunk: number of calls that a worker takes at once.
+        each: each container makes one call, that of its rank; otherwise the containers share the calls.
     """
 
     function: Callable[..., Any]
@@ -52,10 +52,10 @@ class FunctionJob:
 
     @classmethod
     def of_map(cls, function: Callable[..., Any], items: Iterable[Any], workers: int, chunk: int | None) -> FunctionJob:
-        """`function(item)` for each item, shared by so many workers.
+        """`function(item)` for each item, shared by `workers` containers.
 
         Raises:
-            FunctionRefused: it cannot be called so, or a number is wrong.
+            FunctionRefused: the function cannot be called like this, or a number is not valid.
         """
         _check_count("workers", workers)
         if chunk is not None:
@@ -68,10 +68,10 @@ class FunctionJob:
 
     @classmethod
     def of_call(cls, function: Callable[..., Any], arguments: tuple[Any, ...], instances: int) -> FunctionJob:
-        """`function(*arguments)` in each of so many containers.
+        """`function(*arguments)` in each of `instances` containers.
 
         Raises:
-            FunctionRefused: it cannot be called so, or the number is wrong.
+            FunctionRefused: the function cannot be called like this, or the number is not valid.
         """
         _check_count("instances", instances)
         _check_callable(function)
@@ -85,18 +85,18 @@ class FunctionJob:
 
     @property
     def chunks(self) -> int:
-        """How many chunks there are."""
+        """The number of chunks."""
         return math.ceil(len(self.calls) / self.chunk)
 
     def write(self, folder: Path, *, fatal: bool = False) -> Path:
-        """Pickle all of it into a file below `folder`.
+        """Pickle the function and its arguments into a file in `folder`; returns its path.
 
         Args:
-            folder: where to.
-            fatal: an exception of the function ends the application as failed.
+            folder: an existing folder.
+            fatal: whether an exception of the function ends the application as failed.
 
         Raises:
-            FunctionRefused: it cannot be pickled; the message says what.
+            FunctionRefused: the function or an argument cannot be pickled.
         """
         path = folder / JOB
         with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
@@ -113,21 +113,21 @@ class FunctionJob:
 
 def _check_count(name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise FunctionRefused(f"{name} is at least 1, a whole number, not {value!r:.80}. Nothing was launched.")
+        raise FunctionRefused(f"{name} must be a whole number of at least 1, not {value!r:.80}. Nothing was launched.")
 
 
 def _check_callable(function: Any) -> None:
-    """What is no function here would fail in every container."""
+    """Refuse values that are not a plain function: they would fail in every container."""
     if not callable(function):
         raise FunctionRefused(
-            f"a function is wanted, not {function!r:.80} ({type(function).__name__}). For a command there is "
+            f"a function is required, not {function!r:.80} ({type(function).__name__}). For a command use "
             "Knit.submit. Nothing was launched."
         )
     for wrong, kind in ((inspect.iscoroutinefunction, "async"), (inspect.isgeneratorfunction, "a generator")):
         if wrong(function):
             name = getattr(function, "__qualname__", function)
             raise FunctionRefused(
-                f"{name} is {kind}: what it returns cannot be brought back. Wrap it in a function that returns "
+                f"{name} is {kind}: its return value cannot be pickled. Wrap it in a function that returns "
                 f"{'asyncio.run(…)' if kind == 'async' else 'list(…)'}. Nothing was launched."
             )
 
@@ -136,14 +136,14 @@ def _check_call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Non
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):
-        return  # some of C have none
+        return  # some functions in C have no signature
     try:
         signature.bind(*arguments)
     except TypeError as error:
         name = getattr(function, "__qualname__", type(function).__name__)
         raise FunctionRefused(
             f"{name}{signature} cannot be called with {len(arguments)} positional argument{'s' * (len(arguments) != 1)}: "
-            f"{error}. Keyword arguments go by functools.partial. Nothing was launched."
+            f"{error}. Pass keyword arguments with functools.partial. Nothing was launched."
         ) from None
 
 
@@ -153,10 +153,10 @@ def _pickled(value: Any, what: str) -> bytes:
     try:
         with own_modules_by_value():
             found: bytes = cloudpickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
-    except Exception as error:  # whatever an object's own pickling raises
+    except Exception as error:  # an object's own pickling may raise any exception
         raise FunctionRefused(
-            f"{what} cannot be pickled ({type(error).__name__}: {error}). Open files, connections and locks are made "
-            "inside the function instead. Nothing was launched."
+            f"{what} cannot be pickled ({type(error).__name__}: {error}). Open files, connections and locks must be "
+            "created inside the function. Nothing was launched."
         ) from error
     return found
 
@@ -168,7 +168,7 @@ def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
 
 
 def _add_cloudpickle(archive: zipfile.ZipFile) -> None:
-    """What was pickled by cloudpickle needs it to come back; containers need not have it."""
+    """Add cloudpickle to the job file: unpickling needs it, and the environment may lack it."""
     import cloudpickle
 
     folder = Path(cloudpickle.__file__).parent
@@ -183,7 +183,7 @@ def outcome(stream: BinaryIO) -> tuple[str, Any]:
 
 
 def exception_of(error: tuple[BaseException | None, str, str]) -> Exception:
-    """The exception of a call, with the traceback of where it was raised as its cause."""
+    """The exception of a call, with the traceback in the container as its cause."""
     original, summary, text = error
     raised = original if isinstance(original, Exception) else FunctionFailed(f"The function raised {summary}")
     raised.__cause__ = RemoteTraceback(text)

@@ -1,4 +1,4 @@
-"""Which modules travel with a function: the user's own ones, which no environment has."""
+"""The modules that are pickled with a function: the user's own ones, which are not in an environment."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-# Are there in every container, or have no business in one.
-_STAY = {"knit_container", "cloudpickle", "__main__"}
+# Available in every container, or not needed there.
+_NOT_PICKLED = {"knit_container", "cloudpickle", "__main__"}
 
 
 @contextlib.contextmanager
 def own_modules_by_value() -> Iterator[None]:
-    """While this lasts, cloudpickle takes functions and classes of the user's own modules along, as it does for scripts.
+    """A context in which cloudpickle pickles functions and classes of the user's own modules by value, as those of scripts.
 
-    A module is the user's own when its file lies in no folder of installed packages and not in the standard library; so
-    are those of packages installed with `pip install -e`.
+    A module is the user's own if its file is not in a folder of installed packages, and not in the standard library.
+    Packages installed with `pip install -e` count as the user's own.
     """
     import cloudpickle
 
@@ -36,7 +36,7 @@ def own_modules_by_value() -> Iterator[None]:
 def is_own(name: str, module: ModuleType) -> bool:
     """Whether a loaded module is the user's own code."""
     file = getattr(module, "__file__", None)
-    if not file or name.partition(".")[0] in _STAY or getattr(module, "__name__", None) != name:
+    if not file or name.partition(".")[0] in _NOT_PICKLED or getattr(module, "__name__", None) != name:
         return False
     path = Path(file).resolve()
     if {"site-packages", "dist-packages"} & set(path.parts):

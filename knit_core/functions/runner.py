@@ -1,4 +1,4 @@
-"""Launches a job of functions, waits for its chunks and brings their values back."""
+"""Launches a job of function calls, waits for its chunks, and reads their values."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from knit_core.application import Application
 
 _DOWNLOADS = 4
-_LOOK = 5.0  # seconds between looks at whether the application still runs
+_REPORT_EVERY = 5.0  # seconds between two queries of the application's report
 COMMAND = 'exec "${PYTHON_BIN:-python3}" -m knit_container.functions'
 
 
@@ -48,17 +48,18 @@ def run_job(
     Args:
         submit: launches a specification (`Knit.submit`).
         job: what to call.
-        workers: containers.
-        return_exceptions: exceptions stand among the values; otherwise the first one ends the application and is raised.
-        timeout: seconds for all of it.
-        progress: called with chunks done and chunks in all.
+        workers: number of containers.
+        return_exceptions: whether exceptions are returned as values; otherwise the first one ends the application and is
+            raised.
+        timeout: seconds for the whole job.
+        progress: called with the number of finished chunks, and of all chunks.
         options: of `Knit.submit`.
-        clock: what the time-out is counted by.
+        clock: for the time-out.
 
     Raises:
-        FunctionRefused: before anything is launched: not picklable, or another Python in the environment.
-        ApplicationFailed, …: a worker could not do it (killed for memory, say) although it was started again.
-        WaitTimeout: the time is over; the application is ended.
+        FunctionRefused: before the launch: the job cannot be pickled, or the environment has another Python version.
+        ApplicationFailed, …: a worker failed (for example, it was killed for its memory) even after restarts.
+        WaitTimeout: the time-out has passed; the application is ended.
     """
     _check(workers, options)
     if not job.calls:
@@ -75,62 +76,62 @@ def run_job(
         _end(app, f"its caller ended: {type(error).__name__}")
         raise
     finally:
-        with contextlib.suppress(KnitError):  # what stays is deleted with the application's folder
+        with contextlib.suppress(KnitError):  # otherwise deleted with the application's folder
             app.cluster.hdfs.delete(f"{app.folder}/results", recursive=True)
 
 
 def prepare(job: FunctionJob, workers: int, folder: Path, options: Mapping[str, Any]) -> dict[str, Any]:
-    """What `Knit.submit` launches a job with, for callers who wait for its application by themselves.
+    """The specification of a job for `Knit.submit`, for callers that wait for the application themselves.
 
-    The first exception of the function is the application's failure then. `collect` has the values afterwards.
+    The first exception of the function makes the application fail. After its success, `collect` returns the values.
 
     Args:
         job: what to call.
-        workers: containers.
-        folder: an empty folder for the job file; it has to be there until the submission is over.
+        workers: number of containers.
+        folder: an empty folder for the job file; it must exist until the submission has ended.
         options: of `Knit.submit`.
 
     Raises:
-        FunctionRefused: not picklable, or another Python in the environment.
+        FunctionRefused: the job cannot be pickled, or the environment has another Python version.
     """
     _check(workers, options)
     return _spec(job, min(workers, job.chunks), job.write(folder, fatal=True), options)
 
 
 def collect(app: Application, chunks: int) -> list[Any]:
-    """The values of a job's application that has succeeded.
+    """The values of a job whose application has succeeded.
 
     Raises:
-        Exception: what the function raised, the traceback from the container as its cause.
+        Exception: the function's exception, with the traceback in the container as its cause.
     """
     return [value for chunk in range(chunks) for value in _values_of(app, chunk, return_exceptions=False)]
 
 
 def failure(app: Application, chunks: Iterable[int]) -> Exception | None:
-    """The first exception among the outcomes of these chunks that an application has left; None: there is none.
+    """The first exception in the outcomes of these chunks on HDFS; None if there is none.
 
-    Its cause is the traceback from the container.
+    Its cause is the traceback in the container.
     """
     for chunk in chunks:
         try:
             _values_of(app, chunk, return_exceptions=False)
         except Exception as error:
             if isinstance(error, KnitError) and not isinstance(error, FunctionFailed):
-                continue  # this one has left nothing that can be read
+                continue  # the chunk has no readable outcome
             return error
     return None
 
 
 def _check(workers: int, options: Mapping[str, Any]) -> None:
     if workers < 1:
-        raise FunctionRefused(f"workers is at least 1, not {workers}")
+        raise FunctionRefused(f"workers must be at least 1, not {workers}")
     environment = options.get("env")
     there = getattr(environment, "python", "")
     here = ".".join(map(str, sys.version_info[:2]))
     if there and ".".join(there.split(".")[:2]) != here:
         raise FunctionRefused(
-            f"The environment {getattr(environment, 'name', '')} has Python {there}, and this is Python {here}: pickled "
-            f'functions need the same one. Build it with "python={here}". Nothing was launched.'
+            f"The environment {getattr(environment, 'name', '')} has Python {there}, and this process has Python {here}: "
+            f'pickled functions require the same version. Build it with "python={here}". Nothing was launched.'
         )
 
 
@@ -162,7 +163,7 @@ def _await_chunks(
     deadline: float | None,
     progress: Callable[[int, int], None] | None,
 ) -> None:
-    """Until all chunks are there; raises the first exception at once, unless it is to be returned."""
+    """Wait for all chunks; raise the first exception at once, unless exceptions are returned."""
     done: set[int] = set()
     for chunk, failures in _finished(app, deadline):
         if chunk in done:
@@ -177,41 +178,41 @@ def _await_chunks(
 
 
 def _finished(app: Application, deadline: float | None) -> Iterator[tuple[int, int]]:
-    """Chunks as they are finished, each with its number of exceptions; ends when the application has.
+    """Finished chunks, each with its number of exceptions; ends with the application.
 
-    The ResourceManager may be away for as long as `Application.wait` forgives it, too.
+    Faults of the ResourceManager are tolerated for as long as in `Application.wait`.
     """
     clock = app.cluster.clock
     app.wait_until(lambda report: bool(report.master), timeout=_left(app, deadline, None))
     position: int | None = None
-    looks, calls = (Waiter(app.id, started=clock.monotonic()) for _ in range(2))
+    report_waiter, watch_waiter = (Waiter(app.id, started=clock.monotonic()) for _ in range(2))
     while True:
         if deadline is not None and clock.monotonic() > deadline:
-            raise WaitTimeout(f"{app.id}: not all calls were done in time; it was ended")
+            raise WaitTimeout(f"{app.id}: not all calls were finished before the time-out; the application was ended")
         try:
-            for change in app.kv.watch("done/", after=position, timeout=_left(app, deadline, _LOOK)):
+            for change in app.kv.watch("done/", after=position, timeout=_left(app, deadline, _REPORT_EVERY)):
                 position = change.revision
                 yield int(change.key.rpartition("/")[2]), int(change.value["failures"])
         except KnitError as error:
-            if _over(app, looks):
+            if _has_ended(app, report_waiter):
                 return
             if isinstance(error, MasterUnreachable):
                 raise
-            calls.on_error(error, clock.monotonic())  # raises what does not pass, or lasts too long
+            watch_waiter.on_error(error, clock.monotonic())  # raises errors that are permanent or last too long
             continue
-        calls.faulty_since = None
-        if _over(app, looks):
+        watch_waiter.faulty_since = None
+        if _has_ended(app, report_waiter):
             return
 
 
-def _over(app: Application, looks: Waiter) -> bool:
-    """Whether it has ended, as far as is known; faults are counted in `looks`."""
+def _has_ended(app: Application, waiter: Waiter) -> bool:
+    """Whether the application is known to have ended; `waiter` counts faults."""
     now = app.cluster.clock.monotonic
     try:
         report = app.report()
     except KnitError as error:
-        return isinstance(looks.on_error(error, now()), Done)
-    return isinstance(looks.on_report(report, now()), Done)
+        return isinstance(waiter.on_error(error, now()), Done)
+    return isinstance(waiter.on_report(report, now()), Done)
 
 
 def _left(app: Application, deadline: float | None, most: float | None) -> float | None:
@@ -228,9 +229,9 @@ def _values(app: Application, job: FunctionJob, return_exceptions: bool) -> list
 
 
 def _values_of(app: Application, chunk: int, return_exceptions: bool) -> list[Any]:
-    """The values of one chunk, by way of a file on the disk: they may be large."""
+    """The values of one chunk, read through a temporary file: they may be large."""
     values: list[Any] = []
-    app.cluster.check_staging()  # what is unpickled is code: nobody else may have written it
+    app.cluster.check_staging()  # unpickling runs code: no other user may be able to write there
     with tempfile.TemporaryFile() as file:
 
         def fetch() -> None:
@@ -239,7 +240,7 @@ def _values_of(app: Application, chunk: int, return_exceptions: bool) -> list[An
             for piece in app.cluster.hdfs.stream(f"{app.folder}/results/{chunk}"):
                 file.write(piece)
 
-        # what is lost here is the work of all containers: HDFS may be away for as long as the ResourceManager
+        # a failure here loses the work of all containers: tolerate faults of HDFS for as long as those of the ResourceManager
         retry = app.cluster.hdfs.retry
         replace(retry, budget=RETRY_TIMEOUT if retry.budget else 0.0).call(fetch, idempotent=True)
         size = file.tell()
@@ -256,7 +257,7 @@ def _end(app: Application, why: str) -> None:
     try:
         app.kill(why, grace=2)
     except (KnitError, ApplicationNotFound):
-        return  # what ended it says more than that it could not be ended
+        return  # the caller raises the original error, which matters more
 
 
 __all__ = ["collect", "failure", "prepare", "run_job"]

@@ -25,8 +25,7 @@ from knit_core.hadoop.http.retry import NEVER, RetryPolicy
 from knit_core.model.cluster_facts import ClusterTotals, NewApplication, Node, Queue
 from knit_core.model.ids import ApplicationId
 from knit_core.model.lenient_json import inside, number, rows, texts
-from knit_core.model.queue_headroom import QueueHeadroom, headroom_of
-from knit_core.model.queue_tree import children_of, queue_tree
+from knit_core.model.queues import QueueHeadroom, children_of, headroom_of, queue_tree
 from knit_core.model.report import ApplicationReport, parse_report
 from knit_core.model.states import State
 

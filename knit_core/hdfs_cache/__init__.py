@@ -1,1 +1,1 @@
-"""What lies on HDFS: the staging folder, the shared cache, its leases and its pruning."""
+"""Files on HDFS: the staging folder, the cache that users share, leases and pruning."""

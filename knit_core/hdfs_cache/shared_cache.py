@@ -1,9 +1,10 @@
 """A cache of environments that several users share: uploaded by one, localised once per node for all.
 
-`<root>/<user>/cache/<sha256>/<name>`: everybody writes below a folder of his own and reads those of the others, so who
-wrote an entry is what HDFS says, and nobody can change another's. An entry of another user is used when that user is
-among those whom the settings trust, and its size is right; else one's own is uploaded. The administrator makes `<root>`
-with mode 1777. YARN localises PUBLIC files as the NodeManager's own user, which must get through every folder above.
+`<root>/<user>/cache/<sha256>/<name>`: each user writes only below a folder of their own and reads those of the others.
+So the owner on HDFS is the writer, and no user can change an entry of another. An entry of another user is used if the
+settings trust that user and the entry's size is right; otherwise the user's own is uploaded. The administrator makes
+`<root>` with mode 1777. YARN localises PUBLIC files as the NodeManager's own user, which needs the `x` permission on every
+folder above.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from knit_core.model.upload import Upload
 
 @dataclass
 class SharedCache:
-    """The shared cache as one user sees it.
+    """The shared cache, as used by one user.
 
     Attributes:
         hdfs: HDFS.
         root: the shared folder.
-        user: who acts.
-        trusted: users whose entries are used as they are.
+        user: the user of the connection.
+        trusted: users whose entries may be used.
     """
 
     hdfs: WebHdfs
@@ -38,29 +39,29 @@ class SharedCache:
 
     @property
     def own(self) -> str:
-        """Where this user's entries lie."""
+        """The folder of this user's entries."""
         return f"{self.root}/{self.user}"
 
     @property
     def leases(self) -> str:
-        """Everybody's leases: who prunes must see those of others."""
+        """The leases of all users: a pruning must read those of other users."""
         return f"{self.root}/leases"
 
     def place(self, upload: Upload) -> Upload:
-        """The upload with the root that it is at: one's own, or a trusted user's who was first."""
+        """The upload with the folder of its entry as `root`: this user's, or that of a trusted user with a complete entry."""
         self.check()
         for owner in (self.user, *self.trusted):
             found = replace(upload, root=f"{self.root}/{owner}")
             status = self.hdfs.status(found.remote(""))
-            if status is not None and self._sound(status, upload, owner):
+            if status is not None and self._is_usable(status, upload, owner):
                 return found
         return replace(upload, root=self.own)
 
     def check(self) -> None:
-        """Looks whether the folder serves.
+        """Check that the shared folder can be used.
 
         Raises:
-            StagingError: it is not there, or the nodes would not get to it.
+            StagingError: it does not exist, or the nodes may not read below it.
         """
         if self._checked:
             return
@@ -69,13 +70,13 @@ class SharedCache:
             status = self.hdfs.status(path)
             if status is None or not status.folder:
                 raise StagingError(
-                    f"The shared cache {self.root} is no folder on HDFS ({path}). An administrator makes it: "
+                    f"The shared cache {self.root} does not exist on HDFS (no folder {path}). An administrator can make it: "
                     f"hdfs dfs -mkdir -p {self.root} && hdfs dfs -chmod 1777 {self.root}"
                 )
             if not int(status.permission, 8) & 0o001:
                 raise StagingError(
                     f"The shared cache {self.root} cannot be used: {path} has mode {status.permission}, and YARN reads "
-                    f"shared files only below folders that everybody may pass. Make it so: hdfs dfs -chmod o+x {path}"
+                    f"shared files only below folders with x permission for all users. Set it: hdfs dfs -chmod o+x {path}"
                 )
             if path == "/":
                 break
@@ -83,10 +84,10 @@ class SharedCache:
         self._checked = True
 
     def prepare(self) -> None:
-        """Makes what is missing below the folder.
+        """Make the missing folders below the shared folder.
 
         Raises:
-            StagingError: this user may not write there, or his folder is somebody else's.
+            StagingError: this user may not write there, or this user's folder belongs to another user.
         """
         if self._prepared:
             return
@@ -100,42 +101,42 @@ class SharedCache:
                 self._check_own(found)
         self._prepared = True
 
-    def open(self, upload: Upload) -> None:
-        """Makes the entry's folder, for everybody to pass and only its owner to change.
+    def make_entry(self, upload: Upload) -> None:
+        """Make the entry's folder with mode 755.
 
         Raises:
-            StagingError: the entry was another user's, who has just deleted it.
+            StagingError: the entry belonged to another user, who has just deleted it.
         """
         path = upload.remote("")
         if upload.root != self.own:
-            raise StagingError(f"{path} was deleted by its owner at this moment: launch again")
+            raise StagingError(f"{path} was deleted by its owner during the launch: launch again")
         self.prepare()
         self._make(posixpath.dirname(path), "755")
 
     def _make(self, folder: str, permission: str) -> None:
         try:
             self.hdfs.mkdirs(folder, permission)
-            self.hdfs.set_permission(folder, permission)  # whatever the filesystem's umask is
+            self.hdfs.set_permission(folder, permission)  # the umask of the filesystem does not apply
         except NotAuthorized as error:
             raise StagingError(
                 f"The shared cache {self.root} cannot be written to (it needs mode 1777): {error}"
             ) from None
 
     def _check_own(self, status: FileStatus) -> None:
-        """Who owns a folder can put other files into it: archives become code in containers."""
+        """Check that only this user can write to a folder: containers run the code in archives."""
         if not is_mine(self.hdfs, status.owner):
             raise StagingError(
-                f"{status.path} on HDFS belongs to {status.owner}, not to {self.user}. Have it removed, or as HDFS's "
+                f"{status.path} on HDFS belongs to {status.owner}, not to {self.user}. Remove it, or as HDFS's "
                 f"superuser: hdfs dfs -chown -R {self.user} {status.path}"
             )
         if int(status.permission, 8) & 0o022:
             raise StagingError(
                 f"{status.path} on HDFS has mode {status.permission}: other users could put files there. "
-                f"Mend it: hdfs dfs -chmod 755 {status.path}"
+                f"Correct it: hdfs dfs -chmod 755 {status.path}"
             )
 
-    def _sound(self, status: FileStatus, upload: Upload, owner: str) -> bool:
-        """Written by whom it should be, changeable by nobody else, whole."""
+    def _is_usable(self, status: FileStatus, upload: Upload, owner: str) -> bool:
+        """Whether an entry belongs to `owner`, only the owner can change it, the nodes can read it, and it is complete."""
         mode = int(status.permission, 8)
         return status.owner == owner and not mode & 0o022 and bool(mode & 0o004) and status.size == upload.size
 

@@ -1,9 +1,9 @@
-"""Staging: brings a plan's files to HDFS, content-addressed, so that what is there is never sent again.
+"""Staging: uploads a plan's files to HDFS, addressed by content: a file that is there is not uploaded again.
 
-`<staging>/cache/<sha256>/<name>`: an entry is written once under a temporary name, renamed, and never written nor
-touched again, since YARN reuses a localised file by path and modification time. `<staging>` has mode 700: YARN
-localises PRIVATE files as the user. Who uses an entry says so before he looks whether it is there (`knit_core.hdfs_cache.leases`);
-environments may lie in a cache that users share (`knit_core.hdfs_cache.shared_cache`).
+`<staging>/cache/<sha256>/<name>`: an entry is written once under a temporary name, renamed, and never changed again, since
+YARN identifies a localised file by path and modification time. `<staging>` has mode 700: YARN localises PRIVATE files as
+the user. A launch takes leases on entries before it checks whether they are there (`knit_core.hdfs_cache.leases`).
+Environments may be in a cache that users share (`knit_core.hdfs_cache.shared_cache`).
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Staging:
         """Make the folder with mode 700.
 
         Raises:
-            StagingError: it cannot be made, belongs to somebody else, or others may write there.
+            StagingError: it cannot be made, belongs to another user, or other users may write there.
         """
         if self._ready or self.check():
             return
@@ -73,20 +73,20 @@ class Staging:
                 f"The staging folder {self.folder} cannot be made on HDFS: {error}. Ask for a home folder on HDFS, "
                 "or set KNIT_STAGING to a folder that you may write to."
             ) from None
-        self.check()  # somebody else may have been quicker where everybody may make folders
+        self.check()  # in a folder that is writable for all users, another user may have made it
 
     def check(self) -> bool:
-        """Look whose the folder is, once; False when there is none yet.
+        """Check the folder's owner and mode, once; False when it does not exist yet.
 
         Raises:
-            StagingError: it belongs to somebody else, or others may write there.
+            StagingError: it belongs to another user, or other users may write there.
         """
         if not self._ready:
             self._ready = check_staging(self.hdfs, self.folder)
         return self._ready
 
     def place(self, files: dict[str, Upload], spec: ApplicationSpec) -> dict[str, Upload]:
-        """The files with the environments among them in the shared cache, where one is set."""
+        """The files; environments among them are placed in the shared cache if one is set."""
         if self.shared is None:
             return files
         archives = {s.environment.archive for s in spec.services.values() if s.environment}
@@ -94,18 +94,18 @@ class Staging:
         return {path: shared.place(upload) if path in archives else upload for path, upload in files.items()}
 
     def reserve(self, app_id: str, uploads: Iterable[Upload], remotes: Iterable[str] = ()) -> None:
-        """Writes leases for the application: from now on pruning leaves these entries. Comes before `look`.
+        """Write leases of the application, so that pruning keeps these entries. Call it before `find`.
 
         Args:
-            app_id: the application; `leases.PUSHED`: the one that will come.
-            uploads: what it needs in the cache.
-            remotes: paths on HDFS that it uses in place; those that lie in a cache get leases as well.
+            app_id: the application; `leases.PUSHED` for a later one.
+            uploads: files that it needs in the cache.
+            remotes: paths on HDFS of files that it uses in place; those in a cache get leases, too.
 
         Raises:
-            StagingError: another user is removing one of the entries, and cannot be held back.
+            StagingError: another user is removing an entry.
         """
         self.prepare()
-        wanted: dict[str, set[str]] = defaultdict(set)  # digests by the folder whose cache they lie in
+        wanted: dict[str, set[str]] = defaultdict(set)  # digests by the folder that contains their cache
         for upload in uploads:
             wanted[upload.root or self.folder].add(upload.sha256)
         for base, digest in filter(None, map(entry_of, remotes)):
@@ -115,7 +115,7 @@ class Staging:
                 withdraw(self.hdfs, base, digests)
 
     def _lease(self, base: str, digests: Iterable[str], app_id: str) -> bool:
-        """Takes leases on entries of `<base>/cache`; False: it is no cache in which this user may do so."""
+        """Take leases on entries of `<base>/cache`; False when this user may not take leases there."""
         if base == self.folder:
             self.leases.take(digests, app_id)
             return True
@@ -123,7 +123,7 @@ class Staging:
             self.shared.prepare()
             Leases(self.hdfs, self.shared.leases).take(digests, app_id)
             return True
-        # named by its URL: in a cache that other settings share, or in another staging folder
+        # an entry given by URL: in another shared cache, or in another staging folder
         for folder in (f"{posixpath.dirname(base)}/leases", f"{base}/leases"):
             try:
                 if self.hdfs.status(folder) is not None:
@@ -133,11 +133,11 @@ class Staging:
                 continue
         return False
 
-    def look(self, uploads: Iterable[Upload], remotes: Iterable[str]) -> tuple[dict[str, FileStatus], list[Upload]]:
-        """Which uploads are there, and which are missing.
+    def find(self, uploads: Iterable[Upload], remotes: Iterable[str]) -> tuple[dict[str, FileStatus], list[Upload]]:
+        """The status of existing files by HDFS path, and the uploads that are missing.
 
         Raises:
-            StagingError: an entry has another size than its content, or a file used in place is missing.
+            StagingError: an entry has a wrong size, or a file that is used in place is missing.
         """
         wanted = list(uploads)
         paths = [upload.remote(self.folder) for upload in wanted]
@@ -160,7 +160,7 @@ class Staging:
         return there, missing
 
     def put(self, uploads: list[Upload], progress: Progress | None = None) -> dict[str, FileStatus]:
-        """Upload what is missing, side by side; status by HDFS path. The first failure, or Ctrl-C, ends them all soon."""
+        """Upload files in parallel; status by HDFS path. The first failure, or Ctrl-C, stops all of them."""
         stop = threading.Event()
         with ThreadPoolExecutor(_PARALLEL) as pool:
             running = [pool.submit(self._put_one, upload, progress, stop) for upload in uploads]
@@ -174,21 +174,23 @@ class Staging:
     def _put_one(self, upload: Upload, progress: Progress | None, stop: threading.Event) -> FileStatus:
         path = upload.remote(self.folder)
         if self.shared is not None and upload.root:
-            self.shared.open(upload)
-        # else the folder comes with the file (below a folder of mode 700); of two writers of one content one rename wins
+            self.shared.make_entry(upload)
+        # otherwise publish makes the folder (below one of mode 700); of two writers of the same content one rename wins
         permission = "644" if upload.root else "600"
         self.hdfs.publish(
             path, lambda: _content(upload, progress, stop), permission=permission, replication=self.replication
         )
         status = self.hdfs.status(path)
         if status is None:
-            raise StagingError(f"{path} was uploaded and is gone again: does something clean {self.folder}?")
+            raise StagingError(
+                f"{path} was deleted right after its upload: check whether a job deletes files in {self.folder}"
+            )
         return self._checked(upload, status)
 
     def _checked(self, upload: Upload, status: FileStatus) -> FileStatus:
         if status.size != upload.size:
             raise StagingError(
-                f"{status.path} on HDFS has {status.size} bytes where {upload.size} were expected: something else wrote "
+                f"{status.path} on HDFS has {status.size} bytes where {upload.size} were expected: another program wrote "
                 f"there. Delete that folder (hdfs dfs -rm -r {posixpath.dirname(status.path)}) and launch again."
             )
         return status
@@ -201,12 +203,12 @@ def _content(upload: Upload, progress: Progress | None, stop: threading.Event) -
 
 
 def _read(upload: Upload, progress: Progress | None, stop: threading.Event) -> Iterator[bytes]:
-    """The file's bytes, with their digest checked at the end: a file that changes under way is never published."""
+    """The file's bytes. The digest is checked at the end: a file that changes during the upload is not published."""
     digest, sent = hashlib.sha256(), 0
     with Path(upload.path).open("rb") as stream:
         while chunk := stream.read(_CHUNK):
             if stop.is_set():
-                raise StagingError(f"the upload of {upload.path} was given up")
+                raise StagingError(f"the upload of {upload.path} was stopped")
             digest.update(chunk)
             sent += len(chunk)
             yield chunk
@@ -214,14 +216,14 @@ def _read(upload: Upload, progress: Progress | None, stop: threading.Event) -> I
                 progress(upload.name, sent, upload.size)
     if digest.hexdigest() != upload.sha256:
         raise StagingError(
-            f"{upload.path} changed while it was uploaded, or was damaged on the disk: launch again when it is complete; "
-            "if Knit made it, delete it, and it is made again"
+            f"{upload.path} changed during the upload, or is damaged on disk: launch again when it is complete; "
+            "if Knit made it, delete it, and Knit makes it again"
         )
 
 
 _digests: dict[tuple[str, int, int, int], str] = {}
 _digests_lock = threading.Lock()
-_DIGESTS = 4096  # remembered at most: a process may launch for weeks, each time with another file
+_DIGESTS = 4096  # maximum number: a process may launch for weeks with ever new files
 
 
 def inspect(path: str, known: str = "") -> Upload:
@@ -229,18 +231,18 @@ def inspect(path: str, known: str = "") -> Upload:
 
     Args:
         path: local file.
-        known: its SHA-256, when somebody computed it already.
+        known: its SHA-256, if it is known already.
 
     Raises:
-        StagingError: not there, not readable, not a file.
+        StagingError: it does not exist, is not readable, or is not a regular file.
     """
     place = Path(path).expanduser()
     try:
         state = place.stat()
         if stat.S_ISDIR(state.st_mode):
-            raise StagingError(f"{path} is a folder: give an archive of it (.zip or .tar.gz; YARN unpacks it)")
+            raise StagingError(f"{path} is a folder: pass an archive of it (.zip or .tar.gz; YARN unpacks it)")
         if not stat.S_ISREG(state.st_mode):
-            raise StagingError(f"{path} is not an ordinary file")
+            raise StagingError(f"{path} is not a regular file")
         key = (str(place.resolve()), state.st_size, state.st_mtime_ns, state.st_ino)
         digest = known or _digests.get(key)
         if not digest:
@@ -265,17 +267,17 @@ def _digest(stream: io.BufferedReader) -> str:
 
 
 def _safe_name(name: str) -> str:
-    """A file name that HDFS and URLs take as it is, with the ending that YARN recognises archives by."""
+    """A file name that is safe on HDFS and in URLs, with the suffix by which YARN recognises archives."""
     safe = "".join(char if char.isascii() and (char.isalnum() or char in "._-") else "_" for char in name)
     return safe if safe.strip(".") else "file"
 
 
 def gather(spec: ApplicationSpec, filesystem: str) -> tuple[dict[str, Upload], list[str]]:
-    """Uploads of all local files that a spec names, and what is wrong with them (one sentence each).
+    """Uploads of all local files in a specification, and their problems, one sentence each.
 
     Args:
-        spec: what should run.
-        filesystem: `hdfs://…` that the nodes use; files in place must lie there.
+        spec: what to run.
+        filesystem: `hdfs://…` that the nodes use; files that are used in place must be there.
     """
     files: dict[str, Upload] = {}
     problems: list[str] = []
@@ -306,7 +308,7 @@ def gather(spec: ApplicationSpec, filesystem: str) -> tuple[dict[str, Upload], l
 
 
 def archives_of(spec: ApplicationSpec, files: Mapping[str, Upload]) -> list[Upload]:
-    """The local archives that YARN would unpack, those excepted that Knit built itself (their digest came with them)."""
+    """The local archives that YARN would unpack, without those that Knit built itself (their digest is known)."""
     wanted = [
         f.path for s in spec.services.values() for f in s.files if f.yarn_type is FileType.ARCHIVE and not f.remote
     ]
@@ -318,7 +320,7 @@ def master_jar() -> Upload:
     """The ApplicationMaster's jar from the installed package.
 
     Raises:
-        ConfigError: it was not built.
+        ConfigError: the jar was not built.
     """
     path = Path(__file__).parents[1] / "jars" / "knit-am.jar"
     if not path.is_file():
@@ -333,7 +335,7 @@ _zip: list[Upload] = []
 
 
 def container_zip() -> Upload:
-    """`knit_container` as a zip that Python imports from; the same bytes for the same source."""
+    """`knit_container` as a zip from which Python can import; the same source gives the same bytes."""
     if not _zip:
         import knit_container
 

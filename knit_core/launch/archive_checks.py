@@ -1,9 +1,13 @@
-"""Looks into archives before they are uploaded: what would be written outside of its folder is refused by name.
+"""Checks archives before they are uploaded: refuses entries that would be written outside of the archive's folder.
 
-YARN unpacks on the nodes, as the user, and the archive's names decide where. What is read: of a zip its directory and each
-entry's header, of a tar its headers (the contents are passed over by seeking), of a compressed tar all of it, since there is
-no other way, up to `MOST_READ` bytes of content; what lies behind that is YARN's to judge. Check sums inside a zip are not
-verified. Archives on HDFS are not looked at, nor those that Knit built itself or that lie in the cache already.
+YARN unpacks archives on the nodes, as the user; the names in the archive decide where files are written. The check reads
+
+- of a zip: its directory and each entry's header;
+- of a tar: its headers (it seeks past the contents);
+- of a compressed tar: everything up to `MOST_READ` bytes of content. Entries after that are not checked.
+
+Check sums inside a zip are not verified. Archives on HDFS, archives that Knit built and archives that are in the cache
+already are not checked.
 """
 
 from __future__ import annotations
@@ -24,11 +28,11 @@ MOST_READ = 4 << 30
 _MOST_NAMED = 5
 _PYTHON = re.compile(r"(\./)?bin/python[0-9.]*")
 _ABSOLUTE_LINK = "is a link to '/"
-_DEFLATED = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # what Java unpacks
+_DEFLATED = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # the methods that Java unpacks
 
 
 class _Damaged(Exception):
-    """It is not what its name says, or cut off."""
+    """The archive is truncated, or has another format than its suffix."""
 
 
 _BROKEN: tuple[type[Exception], ...] = (
@@ -42,13 +46,13 @@ _BROKEN: tuple[type[Exception], ...] = (
 )
 
 
-def look(path: str, *, environment: bool = False) -> list[str]:
-    """What is wrong with an archive, one sentence each; empty: nothing.
+def archive_problems(path: str, *, environment: bool = False) -> list[str]:
+    """The problems of an archive, one sentence each; empty when there are none.
 
     Args:
-        path: a local .zip, .tar, .tar.gz or .tgz; others are not looked at.
-        environment: it is a Python environment: in a tar, `bin/python…` may be a link to the nodes' own Python, as
-            venv-pack makes it.
+        path: a local .zip, .tar, .tar.gz or .tgz; other files are not checked.
+        environment: the archive is a Python environment: in a tar, `bin/python…` may be a link to the nodes' own Python,
+            as venv-pack makes it.
     """
     name = path.lower()
     found: list[str] = []
@@ -70,11 +74,11 @@ def look(path: str, *, environment: bool = False) -> list[str]:
             ):
                 continue
             if len(found) == _MOST_NAMED:
-                found.append(f"{path}: there is more of that kind")
+                found.append(f"{path}: more entries have such problems")
                 break
-            found.append(f"{path}: {entry!r} {wrong}. Pack it without that.")
+            found.append(f"{path}: {entry!r} {wrong}. Pack the archive without it.")
     except _BROKEN as error:
-        found.append(f"{path} is damaged, or not what its name says: {error}")
+        found.append(f"{path} is damaged, or has another format than its suffix: {error}")
     return found
 
 
@@ -85,10 +89,10 @@ def _zip(path: str) -> Iterator[tuple[str, str]]:
                 yield entry.filename, "is encrypted: YARN cannot unpack it"
                 continue
             if entry.compress_type not in _DEFLATED:
-                yield entry.filename, "is compressed in a way that YARN does not know (deflate is what it knows)"
+                yield entry.filename, "is compressed by a method that YARN cannot unpack: use deflate"
                 continue
             kind = stat.S_IFMT(entry.external_attr >> 16)
-            with archive.open(entry) as stream:  # compares the header, by which YARN goes, with the directory
+            with archive.open(entry) as stream:  # checks the header, which YARN uses, against the directory
                 target = stream.read(4096).decode("utf-8", "replace") if kind == stat.S_IFLNK else ""
             if kind in {stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK}:
                 yield entry.filename, "is a device or a pipe"
@@ -101,17 +105,17 @@ def _tar(path: str) -> Iterator[tuple[str, str]]:
 
 
 def _packed_tar(path: str) -> Iterator[tuple[str, str]]:
-    with igzip.open(path, "rb") as stream:  # seeking forwards, it decompresses
+    with igzip.open(path, "rb") as stream:  # a forward seek decompresses
         with tarfile.open(fileobj=stream, mode="r:", tarinfo=_Header) as archive:
             yield from _members(archive, MOST_READ)
         while stream.tell() < MOST_READ and stream.read(1 << 20):
-            pass  # to the end, where the check sum is
+            pass  # the check sum is at the end
 
 
 def _members(archive: tarfile.TarFile, most: int | None) -> Iterator[tuple[str, str]]:
-    """tarfile itself notices when the file ends inside of a member."""
+    """Problems of the members up to `most` bytes; tarfile raises an error when the file ends inside of a member."""
     for member in archive:
-        archive.members = []  # type: ignore[attr-defined]  # it would keep them all
+        archive.members = []  # type: ignore[attr-defined]  # else tarfile keeps every member in memory
         if member.ischr() or member.isblk() or member.isfifo():
             yield member.name, "is a device or a pipe"
         base = posixpath.dirname(member.name) if member.issym() else ""
@@ -121,21 +125,27 @@ def _members(archive: tarfile.TarFile, most: int | None) -> Iterator[tuple[str, 
 
 
 def _leads_out(name: str, target: str, base: str) -> Iterator[tuple[str, str]]:
-    """An entry, and where it links to, seen from `base`."""
+    """Problems of an entry's name and of its link target.
+
+    Args:
+        name: of the entry.
+        target: of the link; empty for other entries.
+        base: the folder that the target is relative to.
+    """
     if name.startswith("/"):
         yield name, "is an absolute path"
     elif ".." in name.split("/"):
-        yield name, "leads out of the archive"
-    elif target and (target.startswith("/") or _above(posixpath.join(base, target))):
+        yield name, "is outside of the archive"
+    elif target and (target.startswith("/") or _is_above(posixpath.join(base, target))):
         yield name, f"is a link to {target!r}, outside of the archive"
 
 
-def _above(path: str) -> bool:
+def _is_above(path: str) -> bool:
     return posixpath.normpath(path).split("/")[0] == ".."
 
 
 class _Header(tarfile.TarInfo):
-    """A header that cannot be read is an error: tarfile would take it for the archive's end."""
+    """A header; an unreadable one is an error. tarfile would take it for the end of the archive."""
 
     @classmethod
     def fromtarfile(cls, tarfile: Any) -> Any:
@@ -149,4 +159,4 @@ _invalid: type[Exception] = tarfile.InvalidHeaderError  # type: ignore[attr-defi
 _truncated: type[Exception] = tarfile.TruncatedHeaderError  # type: ignore[attr-defined]
 
 
-__all__ = ["MOST_READ", "look"]
+__all__ = ["MOST_READ", "archive_problems"]

@@ -1,4 +1,4 @@
-"""Environments that a specification describes (packages, a file, a prefix) are built before the launch."""
+"""Builds the environments that a specification describes (by packages, a file or a prefix) before the launch."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 def build_environments(
-    spec: ApplicationSpec, create: Callable[..., Environment], say: Callable[[str], None] | None = None
+    spec: ApplicationSpec, create: Callable[..., Environment], progress: Callable[[str], None] | None = None
 ) -> ApplicationSpec:
-    """The specification with every environment where it is; what was built before is not built again.
+    """The specification with a built archive for each environment that it describes. Builds are cached.
 
     Args:
-        spec: what should run.
+        spec: what to run.
         create: `Knit.create_env`.
-        say: gets a line per step of a build.
+        progress: called with one line per step of a build.
 
     Raises:
         EnvironmentFailed: see `EnvironmentBuilder.create`.
@@ -28,14 +28,14 @@ def build_environments(
     for name, service in spec.services.items():
         wanted = service.environment
         if wanted is not None and wanted.described:
-            built = create(wanted.name or name, progress=_steps(say), **_options(wanted))
+            built = create(wanted.name or name, progress=_steps(progress), **_options(wanted))
             found = EnvironmentRef.model_validate(built)
             services[name] = service.model_copy(update={"environment": found})
     return spec if services == spec.services else spec.model_copy(update={"services": services})
 
 
 def without_described(spec: ApplicationSpec) -> ApplicationSpec | None:
-    """The specification without the environments that it describes; None when it describes none."""
+    """The specification without the environments that have to be built; None when there are none."""
     services = {
         name: service.model_copy(update={"environment": None})
         if service.environment is not None and service.environment.described
@@ -46,20 +46,20 @@ def without_described(spec: ApplicationSpec) -> ApplicationSpec | None:
 
 
 def _options(wanted: EnvironmentRef) -> dict[str, Any]:
-    """Of `create_env`, those that were given."""
+    """The arguments of `create_env` that the specification sets."""
     names = ("packages", "channels", "pip", "file", "prefix", "platform", "python")
     return {name: value for name in names if (value := getattr(wanted, name))}
 
 
-def _steps(say: Callable[[str], None] | None) -> Callable[[Any], None] | None:
-    """One line per stage; the counters in between are for terminals."""
-    if say is None:
+def _steps(progress: Callable[[str], None] | None) -> Callable[[Any], None] | None:
+    """A callback that reports one line per stage. The counters within a stage are for terminals only."""
+    if progress is None:
         return None
     last: list[Any] = [None]
 
     def event(found: Any) -> None:
         if found.stage != last[0]:
             last[0] = found.stage
-            say(f"environment: {found}")
+            progress(f"environment: {found}")
 
     return event

@@ -1,11 +1,12 @@
-"""Class data sharing: what the ApplicationMaster's command line says of the archive of classes on its node.
+"""Class data sharing: the part of the ApplicationMaster's command line that uses the archive of classes on its node.
 
-An archive halves the processor time until an ApplicationMaster registers. ApplicationMasters make it (`ClassArchive.java`, which
-names the files and says what they are for); the command line only looks whether there is one that may be used, and is the
-same as without when there is not. Archives are code, so they lie where only YARN and the user can put something:
-`<local>/usercache/<user>/knit`, mode 700, in the first of the node's local folders. With the DefaultContainerExecutor, and with
-the LinuxContainerExecutor without security, all users' containers run as one user of the operating system; there they can
-change one another's archives as they can change one another's localised jars.
+An archive halves the processor time until an ApplicationMaster registers. ApplicationMasters write it (`ClassArchive.java`
+documents the files). The command line tests whether the node has a valid archive; without one the JVM starts as usual.
+
+Archives are code. So they are in a folder that only YARN and the user can write to: `<local>/usercache/<user>/knit`,
+mode 700, in the first of the node's local folders. With the DefaultContainerExecutor, and with the LinuxContainerExecutor
+without security, all users' containers run as one user of the operating system; there they can change one another's
+archives, as they can change one another's localised jars.
 """
 
 from __future__ import annotations
@@ -21,16 +22,17 @@ _OWN_OPTIONS = re.compile("Archive|Xshare|VMOptionsFile|@")
 
 
 def split_classpath(classpath: str) -> tuple[list[str], list[str]]:
-    """`yarn.application.classpath` as its entries of jars (`*`, `.jar`), and the others: folders with configuration, which an
-    archive's class path may not have."""
+    """Split `yarn.application.classpath` into entries of jars (`*`, `.jar`) and folders of configuration.
+
+    The class path of an archive must not contain folders.
+    """
     entries = [part.strip() for part in classpath.split(",") if part.strip()]
     jars = [entry for entry in entries if entry.endswith(("*", ".jar"))]
     return jars, [entry for entry in entries if entry not in jars]
 
 
 def can_share(java: str, memory: int) -> bool:
-    """Whether an archive can be made: the options here go together with those of the Java command (some may be given once
-    only), and the container has room.
+    """Whether an archive can be made: the Java command has no conflicting option, and the container has enough memory.
 
     Args:
         java: the command on the nodes.
@@ -40,7 +42,7 @@ def can_share(java: str, memory: int) -> bool:
 
 
 def archive_name(jar: str, java: str, classpath: str) -> str:
-    """The archive's name: different for whatever would make it another one, as far as the client knows.
+    """The archive's name: a digest of everything known to the client that changes the archive's content.
 
     Args:
         jar: the SHA-256 of the ApplicationMaster's jar.
@@ -51,27 +53,30 @@ def archive_name(jar: str, java: str, classpath: str) -> str:
 
 
 def sharing_options(name: str, jars: Sequence[str], folders: Sequence[str]) -> str:
-    """The part of the command line that uses an archive, or has one recorded, where the node has a file of options for it.
+    """The part of the command line that uses an archive, or records one, if the node has a file of options for it.
 
-    It stands in the double quotes of a bash script, so it has none; nor `{{` or `}}`, which YARN replaces. The file of
-    options is for the JVM to read: Java 8 ignores it. In front of the main class: the last `-cp` is the one that counts.
+    YARN puts it into double quotes in a bash script, so it contains no double quotes. It contains no `{{` or `}}` either,
+    which YARN replaces. The JVM reads the file of options; Java 8 ignores it. The part is placed directly before the main
+    class, because the last `-cp` is the effective one.
 
     Args:
         name: see `archive_name`.
         jars: the class path's entries, the ApplicationMaster's jar first.
-        folders: of configuration; the ApplicationMaster looks into them itself.
+        folders: of configuration; the ApplicationMaster reads them itself.
     """
-    folder = "$EUID:4[15]c0:*"  # of this user, mode 700; the LinuxContainerExecutor's folders hand on their setgid bit
-    file = "$EUID:8180"  # of this user, plain, mode 600
-    look = (
+    folder = (
+        "$EUID:4[15]c0:*"  # owned by this user, mode 700; setgid is inherited from the LinuxContainerExecutor's folders
+    )
+    file = "$EUID:8180"  # a regular file of this user, mode 600
+    test = (
         "exec 2>/dev/null;d=${LOCAL_DIRS%%,*};f=${d%/appcache/*}/knit;"
         "case $CONTAINER_ID:$d in (*[!A-Za-z0-9:/._@+-]*);;"
-        # An attempt after the first may be there because of the archive.
+        # First attempts only: the archive may have made an earlier attempt fail.
         "(*_01_[0-9]*:/*/usercache/*/appcache/*)"
         f"[ -f $f/{name}.options ]&&read -r s <$f/{name}.options&&"
         f"set -- $(stat -c %u:%f:%s $f $f/{name}.options $f/{name}.jsa)&&"
-        # The options' first line ends in the archive's size: Java 17 would crash with a truncated one.
+        # The first line of the options ends in the archive's size: a truncated archive crashes Java 17.
         f"case $1,$2,$3 in ({folder},{file}:*,|{folder},{file}:*,{file}:${{s##*=}})"
         f"echo -XX:+IgnoreUnrecognizedVMOptions -XX:VMOptionsFile=$f/{name}.options -cp {':'.join(jars)};;esac;;esac"
     )
-    return f"-Dknit.archive={name} -Dknit.conf={':'.join(folders)} $({look})"
+    return f"-Dknit.archive={name} -Dknit.conf={':'.join(folders)} $({test})"

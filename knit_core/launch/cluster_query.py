@@ -1,4 +1,4 @@
-"""Asks the cluster what a launch must know: side by side, and only what the specification makes necessary."""
+"""Queries the facts about the cluster that a launch needs: in parallel, and only those that the specification requires."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ from knit_core.model.clock import Clock
 from knit_core.model.cluster_facts import (
     DEFAULT_CLASSPATH,
     ClusterFacts,
+    ClusterFeatures,
     ClusterTotals,
     NewApplication,
     Queue,
-    Switches,
 )
 from knit_core.spec import ApplicationSpec
 
 T = TypeVar("T")
-_VARIABLE = re.compile(r"\$\{([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+)\}")  # no variable of bash: those have no dots
+_VARIABLE = re.compile(r"\$\{([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+)\}")  # has a dot, so it is not a variable of bash
 # Hadoop's version and the distribution's: 3.1.1.3.1.4.0-315
 _HDP = re.compile(r"\d+\.\d+\.\d+\.(\d+\.\d+\.\d+\.\d+-\d+)")
-_NODES = 60.0  # seconds; NodeManagers ask every 30 s for a ResourceManager that is away, unless the cluster sets another time
-_ALL_NODES = 2.0  # seconds without another one after the first
+_NODES = 60.0  # seconds; by default NodeManagers retry a stopped ResourceManager every 30 s
+_ALL_NODES = 2.0  # seconds without a further NodeManager
 
 
 def query_cluster(
-    cluster: Cluster, spec: ApplicationSpec, say: Callable[[str], None], *, checks: bool = True
+    cluster: Cluster, spec: ApplicationSpec, progress: Callable[[str], None], *, checks: bool = True
 ) -> ClusterFacts:
-    """Facts for one launch, among them a new application id. NodeManagers that come back are waited for.
+    """Facts for one launch, with a new application id. Waits for NodeManagers when none is running.
 
     Args:
-        cluster: which.
-        spec: what should run.
-        say: gets a line for people when NodeManagers are waited for.
-        checks: also what only preflight needs: queues, totals, nodes, labels.
+        cluster: the connections.
+        spec: what to run.
+        progress: called with one line when the launch waits for NodeManagers.
+        checks: also query what only preflight needs: queues, totals, nodes, labels.
 
     Raises:
-        ServiceError: the ResourceManager cannot be asked.
+        ServiceError: the ResourceManager did not answer.
     """
     rm, config = cluster.resourcemanager, cluster.config
     facts = _query(rm, config, spec, checks)
-    if facts.totals is not None and not facts.totals.nodes and await_nodes(rm, say, cluster.clock):
+    if facts.totals is not None and not facts.totals.nodes and await_nodes(rm, progress, cluster.clock):
         facts = replace(_query(rm, config, spec, checks), new=facts.new)
     return facts
 
@@ -59,10 +59,10 @@ def _query(rm: ResourceManager, config: Config, spec: ApplicationSpec, checks: b
         queues = pool.submit(or_empty, rm.queues) if checks else None
         totals = pool.submit(_or_none, rm.totals) if checks else None
         labels = pool.submit(_or_none, rm.node_labels) if checks and _labels(spec) else None
-        fresh = new.result()  # the first to fail says what is wrong with the address
+        fresh = new.result()  # first, so that a wrong address is reported by this call
         strict = any(s.racks and not s.relax_locality for s in spec.services.values())  # the plan names their nodes
         nodes = pool.submit(_or_none, rm.nodes) if strict or (checks and _needs_nodes(spec, fresh)) else None
-        switches = switches_of(conf.result())
+        features = features_of(conf.result())
         facts = cluster_facts(
             config,
             fresh,
@@ -73,55 +73,56 @@ def _query(rm: ResourceManager, config: Config, spec: ApplicationSpec, checks: b
     return replace(
         facts,
         classpath=_resolved(facts.classpath, config, rm),
-        switches=switches,
+        features=features,
         nodes=None if node_rows is None else tuple(node_rows),
         labels=None if label_rows is None else tuple(label_rows),
     )
 
 
 def _resolved(classpath: str, config: Config, rm: ResourceManager) -> str:
-    """The classpath with Hadoop's own variables (`${hdp.version}`) put in: bash, which expands `$HADOOP_COMMON_HOME` on the
-    nodes, would end at them.
+    """The classpath with the values of Hadoop's own variables (`${hdp.version}`).
+
+    bash expands the classpath on the nodes, and fails at a name with a dot.
 
     Raises:
-        ConfigError: nobody says what one stands for.
+        ConfigError: the value of a variable is not known.
     """
 
     def value(found: re.Match[str]) -> str:
-        told = config.hadoop_property(found[1])
-        text = told.value if told is not None else ""
+        setting = config.hadoop_property(found[1])
+        text = setting.value if setting is not None else ""
         if not text and found[1] == "hdp.version":
             version = _HDP.fullmatch(str(rm.info().get("hadoopVersion") or ""))
             text = version[1] if version else ""
         if not text or "$" in text:
             raise ConfigError(
                 f"The classpath of Hadoop's jars on the nodes has {found[0]} in it, and neither Hadoop's configuration nor "
-                f"the ResourceManager says what that is. Set KNIT_APPLICATION_CLASSPATH to the classpath as the nodes have "
-                f"it (`yarn classpath` on one of them says it); now it is {classpath}"
+                f"the ResourceManager defines that variable. Set KNIT_APPLICATION_CLASSPATH to the classpath on the nodes "
+                f"(the output of `yarn classpath` on one of them); now it is {classpath}"
             )
         return text
 
     return _VARIABLE.sub(value, classpath)
 
 
-def await_nodes(rm: ResourceManager, say: Callable[[str], None], clock: Clock) -> bool:
-    """Wait until NodeManagers run: they come back by and by after the ResourceManager was restarted.
+def await_nodes(rm: ResourceManager, progress: Callable[[str], None], clock: Clock) -> bool:
+    """Wait until NodeManagers are running. After a restart of the ResourceManager they register one after another.
 
     Args:
-        rm: which.
-        say: gets a line for people.
-        clock: what it reads and sleeps by.
+        rm: the ResourceManager.
+        progress: called with one line.
+        clock: for deadlines and pauses.
 
     Returns:
-        Whether there are any. They have been of the same number for `_ALL_NODES` seconds then, or `_NODES` seconds are over.
+        Whether there are any. Ends when their number has not changed for `_ALL_NODES` seconds, or after `_NODES` seconds.
     """
-    say(f"no NodeManager runs (was the ResourceManager restarted?): waiting for one, {_NODES:.0f} s at most")
+    progress(f"no NodeManager is running (was the ResourceManager restarted?): waiting at most {_NODES:.0f} s for one")
     begun = since = clock.monotonic()
     seen = 0
     while (now := clock.monotonic()) - begun < _NODES:
         totals = _or_none(rm.totals)
         if totals is None:
-            return True  # nobody may know
+            return True  # not known: only administrators may read the totals
         if totals.nodes != seen:
             seen, since = totals.nodes, now
         if seen and now - since >= _ALL_NODES:
@@ -135,8 +136,10 @@ def _labels(spec: ApplicationSpec) -> set[str]:
 
 
 def _needs_nodes(spec: ApplicationSpec, new: NewApplication) -> bool:
-    """A cluster of thousands is not asked for all its nodes when nothing depends on one of them. The largest container
-    that the ResourceManager names fits the largest node: a small one fits, too."""
+    """Whether the list of nodes is needed: a query of thousands of nodes is expensive.
+
+    It is not needed for a container of at most half the maximum allocation and without placement constraints.
+    """
     return bool(_labels(spec)) or any(
         service.nodes
         or service.racks
@@ -151,7 +154,7 @@ def _needs_nodes(spec: ApplicationSpec, new: NewApplication) -> bool:
 def cluster_facts(
     config: Config, new: NewApplication, queues: tuple[Queue, ...], totals: ClusterTotals | None
 ) -> ClusterFacts:
-    """Facts from the configuration and what the ResourceManager answered."""
+    """Facts from the configuration and the ResourceManager's replies."""
     calculator = config.cluster_property("yarn.scheduler.capacity.resource-calculator", "DefaultResourceCalculator")
     ports = (config.get("api_ports") or "0").split("-")
     filesystem = config.filesystem.value
@@ -177,20 +180,23 @@ def cluster_facts(
 
 
 def _ca(config: Config) -> str:
-    """What containers need to know whom to believe, when HDFS is asked by https."""
+    """The certificates with which containers verify HDFS's https address; empty for http."""
     ca = (config.get("ca") or "").strip()
     if not config.namenodes.value.startswith("https:"):
         return ""
     return "false" if ca.lower() == "false" else ca
 
 
-def switches_of(conf: HadoopConf | None) -> Switches:
-    """What the ResourceManager's own configuration says; where only administrators may read it, nothing is known.
+def features_of(conf: HadoopConf | None) -> ClusterFeatures:
+    """Features that are on in the ResourceManager's configuration.
 
-    Properties of the nodes (Docker, rolling) are read there too: it mostly is the same file for all.
+    Properties of the nodes (Docker, rolling log aggregation) are read from it too: most clusters have one file for all.
+
+    Args:
+        conf: None when only administrators may read it: then nothing is known.
     """
     if conf is None:
-        return Switches()
+        return ClusterFeatures()
 
     def on(name: str) -> bool | None:
         return None if conf.get(name) is None else conf.boolean(name)
@@ -204,7 +210,7 @@ def switches_of(conf: HadoopConf | None) -> Switches:
     attempts = number("yarn.resourcemanager.am.global.max-attempts") or number("yarn.resourcemanager.am.max-attempts")
     expiry = number("yarn.resourcemanager.rm.container-allocation.expiry-interval-ms")
     rolling = number("yarn.nodemanager.log-aggregation.roll-monitoring-interval-seconds")
-    return Switches(
+    return ClusterFeatures(
         node_labels=on("yarn.node-labels.enabled"),
         opportunistic=on("yarn.resourcemanager.opportunistic-container-allocation.enabled"),
         docker=_docker(conf),
@@ -228,11 +234,11 @@ def _docker(conf: HadoopConf) -> bool | None:
 
 
 def _or_none(call: Callable[[], T]) -> T | None:
-    """What a cluster shows to administrators only is not known, which refuses nothing."""
+    """None when only administrators may read it: an unknown fact refuses no launch."""
     try:
         return call()
     except (RequestRefused, KeyError, TypeError):
         return None
 
 
-__all__ = ["await_nodes", "cluster_facts", "query_cluster", "switches_of"]
+__all__ = ["await_nodes", "cluster_facts", "features_of", "query_cluster"]

@@ -1,8 +1,7 @@
 """The bash script that a container runs. Pure, and the only place where a user's text is quoted for a shell.
 
-Everything a user typed stands in this script, quoted; nothing of it passes through YARN's environment map or command
-line, where `$`, backquotes, `{{…}}` and `<LOG_DIR>` would be expanded (and shown in the aggregated logs'
-launch_container.sh).
+All user input is in this script, quoted. None of it is in YARN's environment map or command line, where `$`, backquotes,
+`{{…}}` and `<LOG_DIR>` would be expanded (and shown in launch_container.sh in the aggregated logs).
 """
 
 from __future__ import annotations
@@ -24,25 +23,25 @@ from knit_core.spec.files import FileType
 CONTAINER_ZIP = "knit-container.zip"
 CA_LINK = "knit-ca.pem"
 _REFERENCE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
-# Names that may stand in the script which YARN writes (`ln -sf -- "…" "name"`: bash expands there).
+# Names that are safe in the script that YARN writes (`ln -sf -- "…" "name"`: bash expands the name).
 _YARN_NAME = re.compile(r"[A-Za-z0-9._+@=,-]+")
 
 
 def script_name(service: str) -> str:
-    """Its link name in the container."""
+    """The link name of a service's script in the container."""
     return f"knit-{service}.sh"
 
 
 def localised_names(service: Service, places: Mapping[str, str] | None = None, *, shared: bool = False) -> list[str]:
-    """Under which name YARN is to put each of a service's files into the container's folder: its own, or where YARN's
-    script would not survive that, another one, which our script links to the right one.
+    """The link name that YARN gives each of a service's files in the container's folder.
 
-    Of one file that is wanted under two names, YARN's NodeManager links the last one only; so the second name is that of
-    the first.
+    It is the file's own name if that is safe in YARN's script, else a generated name, which the container's script links
+    to the file's own name. YARN's NodeManager makes only one link per file: a file with two names gets the first one
+    twice here.
 
     Args:
         service: whose files.
-        places: where local files lie on HDFS: two with one content have one place.
+        places: paths of local files on HDFS: two files with the same content have one path.
         shared: whether YARN unpacks the environment.
     """
     places = places or {}
@@ -63,18 +62,23 @@ def localised_names(service: Service, places: Mapping[str, str] | None = None, *
 def container_script(
     service: Service, names: Sequence[str] | None = None, *, shared: bool = False, ca: str = ""
 ) -> str:
-    """The whole script for one service; `names`: what `localised_names` gave.
+    """The whole script for one service.
 
-    `python` is the environment's, CONDA_PREFIX and PYTHON_BIN are set, `knit_container` can be imported, output is
-    not buffered by Python (live logs would lag otherwise), standard input is empty; the user's variables come last and so
-    win, but for PYTHONPATH, which ours is put before. With `shared` YARN has unpacked the environment.
-    `ca` says whom the container believes that HDFS's https server is HDFS: `CA_LINK`, "false": everybody, empty: the node's choice.
+    `python` is the environment's; CONDA_PREFIX and PYTHON_BIN are set; `knit_container` can be imported; Python does not
+    buffer output (else live logs would lag); standard input is empty. The user's variables are set last and take
+    precedence; `knit_container` is prepended to PYTHONPATH.
+
+    Args:
+        service: what the container runs.
+        names: from `localised_names`.
+        shared: whether YARN unpacks the environment.
+        ca: certificates that verify HDFS's https address: `CA_LINK`; "false" for no verification; empty for the node's own.
     """
     lines = [
         "# Written by Knit: sets up the container's environment, then becomes the command.",
-        "exec </dev/null",  # YARN's is a pipe that nobody writes to or closes: whoever reads it would wait for ever
-        "knit_bash=$BASH",  # the user's PATH may not lead to it
-        '[ -w "${HOME:-/}" ] || export HOME="$PWD"',  # YARN's default HOME=/home/ is nobody's
+        "exec </dev/null",  # YARN's is a pipe that is never written to or closed: a read would block for ever
+        "knit_bash=$BASH",  # the user's PATH may not contain it
+        '[ -w "${HOME:-/}" ] || export HOME="$PWD"',  # YARN's default HOME=/home/ is not writable
         'export LANG="${LANG:-C.UTF-8}" PYTHONUNBUFFERED=1',
     ]
     for file, name in zip(service.files, names or localised_names(service), strict=True):
@@ -89,13 +93,13 @@ def container_script(
             f"export CONDA_PREFIX={prefix}",
             'export PYTHON_BIN="$CONDA_PREFIX/bin/python" PATH="$CONDA_PREFIX/bin:$PATH"',
             *check_lines(environment),
-            # an environment that did not arrive whole should say so, not fall back to the node's Python
+            # an incomplete environment is an error: no fallback to the node's Python
             'if [ ! -x "$PYTHON_BIN" ]; then',
             '  [ ! -L "$PYTHON_BIN" ] || knit_link=" is a link to $(readlink -m "$PYTHON_BIN"), which $(uname -n) does not have"',
             '  echo "knit: no python in the environment ($PYTHON_BIN${knit_link:-})" >&2',
             "  exit 127",
             "fi",
-            # what `conda activate` would do: packages' own variables, and the certificates that OpenSSL of conda looks for
+            # as `conda activate` does: the variables of packages, and the certificates for conda's OpenSSL
             'for knit_script in "$CONDA_PREFIX"/etc/conda/activate.d/*.sh; do',
             '  [ -r "$knit_script" ] && . "$knit_script"',
             "done",
@@ -107,7 +111,7 @@ def container_script(
         lines.append("export KNIT_CA=false" if ca == "false" else f'export KNIT_CA="$PWD/{CA_LINK}"')
     for name, value in service.variables.items():
         lines.append(f"export {name}={_value(name, value)}")
-    # Last, before what anybody else has set: `knit_container` must be found.
+    # After the user's variables, and as the first entry: `knit_container` must be found.
     lines.append(f'export PYTHONPATH="$PWD/{CONTAINER_ZIP}${{PYTHONPATH:+:$PYTHONPATH}}"')
     if service.readiness is not None and service.readiness.command is not None:
         lines += _readiness(service.readiness, service.readiness.command)
@@ -116,7 +120,7 @@ def container_script(
 
 
 def _readiness(check: Readiness, command: str) -> list[str]:
-    """Runs the readiness command beside the program until it succeeds; the report to the ApplicationMaster is signed."""
+    """Lines that run the readiness command in the background until it succeeds. Its report to the ApplicationMaster is signed."""
     return [
         'knit_python="${PYTHON_BIN:-$(command -v python3 || command -v python)}"',
         'if [ -z "$knit_python" ]; then',
@@ -128,8 +132,11 @@ def _readiness(check: Readiness, command: str) -> list[str]:
 
 
 def _value(name: str, value: str) -> str:
-    """A variable's value, quoted. One that refers to the variable itself (PATH=/opt/x/bin:$PATH) is meant to be expanded,
-    with all variables it refers to; in any other a `$` is a `$`."""
+    """A variable's value, quoted.
+
+    References are expanded only if the value refers to the variable itself (PATH=/opt/x/bin:$PATH); in any other value
+    `$` is literal.
+    """
     found = list(_REFERENCE.finditer(value))
     if name not in {each[1] or each[2] for each in found}:
         return _literal(value)
@@ -141,7 +148,7 @@ def _value(name: str, value: str) -> str:
 
 
 def _literal(text: str) -> str:
-    """`text` quoted for bash; carriage returns and other controls by `$'…'`, so that the script stays readable text."""
+    """`text` quoted for bash; carriage returns and other control characters by `$'…'`, so that the script is printable."""
     if re.search(r"[\x01-\x08\x0b-\x1f\x7f]", text):
         escaped = "".join(
             f"\\x{ord(char):02x}" if ord(char) < 32 or ord(char) == 127 else ("\\" + char if char in "\\'" else char)

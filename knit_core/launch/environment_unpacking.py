@@ -1,24 +1,25 @@
-"""How a container gets its environment: the archive is unpacked once per node by `tar`, beside the localised file. Pure.
+"""Unpacking of a container's environment: `tar` unpacks the archive once per node, beside the localised file. Pure.
 
-YARN unpacks archives too, and then sets the permission of each file; where Hadoop's native library is missing it starts
-a process for each: 14 s for 3,000 files that `tar` unpacks in one (docs/environments.md). So the archive is localised as
-one plain file, and the first container of a node unpacks it:
+YARN can unpack archives, but then sets the permission of each file. Without Hadoop's native library it starts a process
+for each file: 14 s for 3,000 files; `tar` is one process (docs/environments.md). So the archive is localised
+as a plain file, and the first container on a node unpacks it:
 
-- YARN gives each localised file a numbered folder of its own and deletes that folder as a whole when no container uses
-  the file and the space is wanted. What is unpacked there lives and dies with it.
-- The unpacked folder gets its name by renaming when it is complete: a container that is killed, or a full disk, leaves
-  nothing that another would use. A lock only saves the others the work; the kernel frees it with its process.
-- Where the folder cannot be written to, the container unpacks in its own working folder.
+- YARN gives each localised file a numbered folder of its own. It deletes that folder, with the unpacked files in it, when
+  no container uses the file and the space is needed.
+- The unpacked folder is renamed to its final name when it is complete: a killed container or a full disk leaves no
+  incomplete folder under that name. The lock only avoids that two containers unpack at once; the kernel releases it when
+  its process ends.
+- If the folder is not writable, the container unpacks into its own working folder.
 
-Not for ZIP files (nodes may lack `unzip`), Docker (YARN's folders are read-only there) and PUBLIC files (they belong to
-the NodeManager): these stay YARN's.
+YARN unpacks ZIP files (nodes may lack `unzip`), Docker containers' archives (YARN's folders are read-only there) and
+PUBLIC files (they belong to the NodeManager).
 """
 
 from __future__ import annotations
 
 import shlex
 
-from knit_core.model.binaries import MACHINES, NEEDS
+from knit_core.model.environment import MACHINES, NEEDS
 from knit_core.spec import EnvironmentRef, Service
 
 ENVIRONMENT_LINK = "environment"
@@ -44,9 +45,9 @@ def unpack_lines() -> list[str]:
 
 
 def check_lines(environment: EnvironmentRef) -> list[str]:
-    """Lines of bash that compare the environment with the node it came to; they need CONDA_PREFIX.
+    """Lines of bash that compare the environment with the node's processor and C library; they need CONDA_PREFIX.
 
-    YARN's interfaces tell neither a node's processor nor its C library, so the container says it, in one sentence.
+    YARN's interfaces report neither, so the container checks both and prints one line when they do not fit.
     """
     named = shlex.quote(environment.name or environment.archive.rpartition("/")[2])
     machine = shlex.quote(MACHINES.get(environment.platform, ""))
@@ -74,7 +75,7 @@ case ${{knit_folder##*/}} in
   *) [ -w "$knit_folder" ] || [ -d "$knit_folder/knit-unpacked" ] || knit_folder=$PWD ;;
 esac
 if [ ! -d "$knit_folder/knit-unpacked" ] && ! knit_unpack "$knit_folder" "$knit_file"; then
-  echo "knit: the environment could not be unpacked on $(uname -n) in $knit_folder; what tar said is above." \\
+  echo "knit: the environment could not be unpacked on $(uname -n) in $knit_folder; tar's error is above." \\
     "The disk there: $(df -Ph "$knit_folder" | tail -n 1)" >&2
   exit 127
 fi
@@ -93,7 +94,7 @@ knit_node_glibc=${{knit_node_glibc#glibc }}
 if [ -n "$knit_glibc" ] && [ -n "$knit_node_glibc" ] &&
   ! printf '%s\\n' "$knit_glibc" "$knit_node_glibc" | sort -V -C; then
   echo "knit: the environment $knit_name needs glibc $knit_glibc and the node $(uname -n) has $knit_node_glibc:" \\
-    "take older builds of its packages, or newer nodes" >&2
+    "use older builds of its packages, or newer nodes" >&2
   exit 126
 fi
 """

@@ -1,9 +1,9 @@
-"""A launch, from the specification to an application that YARN has accepted; what a crash leaves stands with each step.
+"""A launch, from the specification to an application that YARN has accepted. Each step documents what a crash leaves.
 
     find_earlier → query_cluster → build_environments → check_launch → make_plan → stage → take_claim → submit → wait_accepted
 
 `Launch.hook` is called before each step with the step's name: the fault tests end the process there. A launch without a
-key is the same without the ledger.
+key skips the steps of the ledger.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from knit_core.hadoop import lifecycle
 from knit_core.hadoop.cluster import Cluster
 from knit_core.hdfs_cache.staging import Progress, container_zip, master_jar
 from knit_core.launch.build_environments import build_environments, without_described
-from knit_core.launch.checks import check_launch
+from knit_core.launch.check_launch import check_launch
 from knit_core.launch.cluster_query import query_cluster
 from knit_core.launch.ledger import Claim, Step, decide
 from knit_core.launch.plan import DOCUMENT_LINK, LaunchPlan, make_plan
@@ -33,7 +33,7 @@ from knit_core.model.upload import Upload
 from knit_core.spec import ApplicationSpec
 
 log = logging.getLogger(__name__)
-_CLAIMS = 10  # other callers that may claim the key before this one
+_CLAIMS = 10  # attempts to claim the key: other callers may be faster
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,13 @@ class Launch:
     """One launch of one specification.
 
     Attributes:
-        cluster: where.
+        cluster: the connections.
         storage: the staging folder and the launch records.
         spec: what to run.
         create_env: builds an environment that the specification describes (`Knit.create_env`).
         key: launch key; None: a launch without exactly-once.
-        progress: gets one line per step, for people.
-        checks: whether preflight looks at queue and sizes.
+        progress: called with one line per step.
+        checks: whether preflight checks queue and sizes.
         upload_progress: called with name, bytes sent, bytes in all.
         hook: called before each step.
     """
@@ -62,14 +62,14 @@ class Launch:
     upload_progress: Progress | None = None
     hook: Callable[[str], None] | None = None
 
-    def say(self, line: str) -> None:
-        """Tell the caller about a step."""
+    def notify(self, line: str) -> None:
+        """Log one line about a step, and pass it to `progress`."""
         log.info("%s", line)
         if self.progress:
             self.progress(line)
 
     def before(self, step: str) -> None:
-        """Called before each step."""
+        """Log the step that begins, and call `hook`."""
         log.debug("launch: %s", step)
         if self.hook:
             self.hook(step)
@@ -84,10 +84,10 @@ class Launch:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A specification that the cluster can run: environments built, checked.
+    """A specification with built environments that has passed all checks.
 
     Attributes:
-        spec: complete.
+        spec: the specification.
         facts: about the cluster.
         files: an Upload for each local path that the specification names.
     """
@@ -98,21 +98,21 @@ class Prepared:
 
 
 def launch(it: Launch) -> str:
-    """Launch, or find the application of an earlier launch with the same key; the application id.
+    """Launch, or find the application of an earlier launch with the same key; returns the application id.
 
     Raises:
         SpecError, PreflightError, QueueRefused: before anything was uploaded or submitted.
-        EnvironmentFailed: an environment that it describes cannot be built.
-        StagingError: a file could not be brought to HDFS.
-        LedgerError: the launch was superseded meanwhile, or its record cannot be read.
+        EnvironmentFailed: an environment of the specification cannot be built.
+        StagingError: a file could not be uploaded to HDFS.
+        LedgerError: another launch superseded this one, or the launch record cannot be read.
     """
     prepared: Prepared | None = None
     for _ in range(_CLAIMS):
         earlier, step = find_earlier(it)
         if step is Step.ATTACH and earlier is not None:
-            it.say(f"application {earlier.app_id} of an earlier launch with this key")
+            it.notify(f"application {earlier.app_id} of an earlier launch with this key")
             it.before("lifetime")
-            set_lifetime(it.cluster, it.spec, earlier.app_id, it.say, again=True)
+            set_lifetime(it.cluster, it.spec, earlier.app_id, it.notify, again=True)
             return earlier.app_id
         prepared = prepared or prepare(it)
         plan = plan_for(it, prepared, earlier.app_id if earlier is not None and step is Step.SUBMIT else None)
@@ -122,12 +122,12 @@ def launch(it: Launch) -> str:
             submit_claimed(it, complete(it, plan, staged), claim)
             return plan.app_id
     raise LedgerError(
-        f"Ten others claimed the launch key before this process could: {it.storage.ledger.folder(it.key or '')}"
+        f"{_CLAIMS} other processes claimed the launch key before this one: {it.storage.ledger.folder(it.key or '')}"
     )
 
 
 def plan_only(it: Launch) -> LaunchPlan:
-    """What `launch` would do; nothing is changed on the cluster.
+    """The plan that `launch` would carry out; changes nothing on the cluster.
 
     Raises:
         SpecError, PreflightError, QueueRefused, EnvironmentFailed: as `launch`.
@@ -139,8 +139,8 @@ def plan_only(it: Launch) -> LaunchPlan:
 
 
 def find_earlier(it: Launch) -> tuple[Claim | None, Step]:
-    """The newest claim of the key, and what to do about it. A superseded one's application is ended: it must not run
-    beside its successor."""
+    """The newest claim of the key, and the next step. Ends the application of a superseded claim, so that it does not
+    run at the same time as its successor."""
     claim = it.storage.ledger.newest(it.key) if it.key is not None else None
     if claim is None:
         return None, Step.CLAIM
@@ -151,19 +151,19 @@ def find_earlier(it: Launch) -> tuple[Claim | None, Step]:
 
 
 def prepare(it: Launch) -> Prepared:
-    """Query the cluster, build environments, check. A crash leaves environments in this machine's cache."""
+    """Query the cluster, build environments, check. A crash leaves environments in the local cache."""
     it.before("preflight")
-    facts = query_cluster(it.cluster, it.spec, it.say, checks=it.checks)
+    facts = query_cluster(it.cluster, it.spec, it.notify, checks=it.checks)
     rest = without_described(it.spec)
-    if rest is not None and it.checks:  # a build may take minutes: what is wrong with the rest is told before
+    if rest is not None and it.checks:  # a build may take minutes: report other problems first
         check_launch(it.cluster, it.storage.staging, rest, facts, it.tags)
     spec = build_environments(it.spec, it.create_env, it.progress)
-    files = check_launch(it.cluster, it.storage.staging, spec, facts, it.tags, it.say, checks=it.checks)
+    files = check_launch(it.cluster, it.storage.staging, spec, facts, it.tags, it.notify, checks=it.checks)
     return Prepared(spec, facts, files)
 
 
 def plan_for(it: Launch, prepared: Prepared, app_id: str | None) -> LaunchPlan:
-    """The plan, under the id of an earlier claim or the fresh one."""
+    """The plan, with the id of an earlier claim or, if `app_id` is None, the new one."""
     facts = prepared.facts
     if app_id is not None:
         facts = replace(facts, new=replace(facts.new, id=app_id))
@@ -173,21 +173,21 @@ def plan_for(it: Launch, prepared: Prepared, app_id: str | None) -> LaunchPlan:
 
 
 def stage(it: Launch, plan: LaunchPlan) -> dict[str, FileStatus]:
-    """Bring the plan's files to HDFS; status by path. A crash leaves complete cache entries, which the next launch uses."""
+    """Upload the plan's files; status by HDFS path. A crash leaves complete cache entries, which the next launch uses."""
     it.before("stage")
     it.storage.staging.reserve(plan.app_id, plan.uploads, plan.remotes)
-    staged, missing = it.storage.staging.look(plan.uploads, plan.remotes)
+    staged, missing = it.storage.staging.find(plan.uploads, plan.remotes)
     if missing:
         size = show_bytes(sum(upload.size for upload in missing))
-        it.say(f"upload {counted(len(missing), 'file')}, {size}, to {it.storage.staging.folder}/cache")
+        it.notify(f"upload {counted(len(missing), 'file')}, {size}, to {it.storage.staging.folder}/cache")
         staged.update(it.storage.staging.put(missing, it.upload_progress))
     return staged
 
 
 def take_claim(it: Launch, earlier: Claim | None, app_id: str) -> Claim | None:
-    """Claim the key for this application; None without a key, or when another caller was first.
+    """Claim the key for this application; None without a key, or if another caller has claimed it.
 
-    A crash after it leaves a claim without an application: the next launch with the key submits the same id.
+    A crash after this step leaves a claim without an application: the next launch with the key submits the same id.
     """
     if it.key is None:
         return None
@@ -196,13 +196,13 @@ def take_claim(it: Launch, earlier: Claim | None, app_id: str) -> Claim | None:
 
 
 def complete(it: Launch, plan: LaunchPlan, staged: Mapping[str, FileStatus]) -> dict[str, Any]:
-    """The body of the submission; the ApplicationMaster's document lies on HDFS then."""
+    """Upload the ApplicationMaster's document; returns the body of the submission."""
     it.before("document")
     document = Upload.of(DOCUMENT_LINK, plan.document(staged))
     with ThreadPoolExecutor(2) as pool:
         secret = pool.submit(it.cluster.user_key.application_secret, plan.app_id, create=True)
         it.storage.staging.reserve(plan.app_id, [document])
-        there, missing = it.storage.staging.look([document], [])
+        there, missing = it.storage.staging.find([document], [])
         staged = {**staged, **(there if not missing else it.storage.staging.put(missing))}
         return plan.submission(staged, document, secret.result())
 
@@ -210,24 +210,24 @@ def complete(it: Launch, plan: LaunchPlan, staged: Mapping[str, FileStatus]) -> 
 def submit_claimed(it: Launch, body: Mapping[str, Any], claim: Claim | None) -> None:
     """Submit, wait until YARN has stored and accepted the application, and mark the claim.
 
-    A crash before YARN has stored it leaves a claim without an application. A crash after it: the ResourceManager knows the
-    id, or the application left traces, or the marker is there.
+    A crash before YARN has stored the application leaves a claim without an application. After a crash later on, the
+    application is found by its id at the ResourceManager, by its own files on HDFS, or by the claim's marker.
     """
     app_id = str(body["application-id"])
     if claim is not None:
-        _check_wanted(it, claim)
+        _check_not_superseded(it, claim)
     it.before("submit")
     try:
-        submit(it.cluster, body, it.say, shared=claim is not None)
+        submit(it.cluster, body, it.notify, shared=claim is not None)
         it.before("settle")
-        stored = wait_accepted(it.cluster, body, it.say)
+        stored = wait_accepted(it.cluster, body, it.notify)
         it.before("accepted")
         if claim is not None:
-            _accept(it, claim, stored)
+            _mark_accepted(it, claim, stored)
         it.before("lifetime")
-        set_lifetime(it.cluster, it.spec, app_id, it.say)
+        set_lifetime(it.cluster, it.spec, app_id, it.notify)
     except (KeyboardInterrupt, SystemExit):
-        if claim is None:  # its caller never learns the id, so nobody could end it
+        if claim is None:  # its caller does not get the id, so could not end it
             with contextlib.suppress(KnitError):
                 it.cluster.resourcemanager.kill(app_id, "its launch was interrupted")
         raise
@@ -236,19 +236,19 @@ def submit_claimed(it: Launch, body: Mapping[str, Any], claim: Claim | None) -> 
 # -- the ledger ----------------------------------------------------------------
 
 
-def _accept(it: Launch, claim: Claim, stored: bool) -> None:
+def _mark_accepted(it: Launch, claim: Claim, stored: bool) -> None:
     assert it.key is not None
     if stored and not claim.accepted:
         it.storage.ledger.mark_accepted(it.key, claim)
     try:
-        _check_wanted(it, claim)
+        _check_not_superseded(it, claim)
     except LedgerError:
         it.cluster.resourcemanager.kill(claim.app_id, "superseded by a newer launch")
         raise
 
 
-def _check_wanted(it: Launch, claim: Claim) -> None:
-    """Another caller may have superseded this claim while this process slept: then it must not run."""
+def _check_not_superseded(it: Launch, claim: Claim) -> None:
+    """Raise LedgerError if another caller has superseded this claim: its application must not run."""
     newest = it.storage.ledger.newest(it.key or "")
     if newest is None or newest.nonce != claim.nonce or newest.superseded:
         raise LedgerError(
@@ -257,7 +257,7 @@ def _check_wanted(it: Launch, claim: Claim) -> None:
 
 
 def _state_of(cluster: Cluster, app_id: str) -> tuple[bool, Outcome | None, bool]:
-    """(known to the ResourceManager, outcome, traces of its own) of a claim's application."""
+    """Of a claim's application: whether the ResourceManager knows it, its outcome, whether it left files of its own."""
     try:
         report = cluster.resourcemanager.app(app_id)
     except ApplicationNotFound:

@@ -1,9 +1,9 @@
-"""The ledger: a launch with a key happens once, whatever dies or races.
+"""The ledger: a launch with a key happens once, even with crashes and concurrent callers.
 
-`<staging>/launches/<sha256(key)>/<n>` holds claim number n: {id, nonce, owner, at}. It is written under a temporary
-name and renamed without overwriting, so of several callers one wins. Beside it lie markers: `<n>.accepted` after the
-ResourceManager's 202, `<n>.superseded` when the caller no longer wants it. The decision what to do is pure
-(`decide`); reading and writing are apart.
+`<staging>/launches/<sha256(key)>/<n>` is claim number n: {id, nonce, owner, at}. It is written under a temporary name and
+renamed without overwriting, so one of several callers wins. Markers in the same folder: `<n>.accepted` when YARN has
+stored and accepted the application, `<n>.superseded` when the claim no longer counts. `decide` chooses the next step and
+is pure; `Ledger` reads and writes.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from knit_core.model.states import Outcome
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim of a key: the application id stands before anything is submitted.
+    """One claim of a key. It fixes the application id before the submission.
 
     Attributes:
         number: n, from 1.
         app_id: the id that this claim submits.
-        nonce: tells this claim's writer its own.
-        owner: host and process, for people.
-        accepted: the ResourceManager has answered 202.
-        superseded: the caller wants a new launch instead.
+        nonce: identifies the writer of the claim.
+        owner: host and process; informational.
+        accepted: YARN has stored and accepted the application.
+        superseded: the claim no longer counts; the next launch makes a new one.
     """
 
     number: int
@@ -45,28 +45,28 @@ class Claim:
 
 
 class Step(str, Enum):
-    """What a launch with a key does next."""
+    """The next step of a launch with a key."""
 
-    ATTACH = "attach"  # the claim's application counts: use it
-    SUBMIT = "submit"  # the claim was made, its application never accepted: submit the same id
+    ATTACH = "attach"  # use the claim's application
+    SUBMIT = "submit"  # the claim's application was not accepted: submit the same id
     CLAIM = "claim"  # make the next claim
 
 
 def decide(claim: Claim | None, known: bool, outcome: Outcome | None, traces: bool) -> Step:
-    """What to do about the newest claim. Pure.
+    """The next step for the newest claim. Pure.
 
     Args:
         claim: the newest one; None: there is none.
         known: the ResourceManager knows its application.
-        outcome: how it ended, from the ResourceManager or its result.json; None: it runs, or nobody knows.
-        traces: it left a file of its own (master, result.json), so it was accepted whatever the marker says.
+        outcome: how it ended, from the ResourceManager or its result.json; None: it runs, or the outcome is not known.
+        traces: it left a file of its own (master, result.json), so it was accepted even without the marker.
     """
     if claim is None or claim.superseded:
         return Step.CLAIM
     if outcome is Outcome.SUCCEEDED or (known and outcome is None):
         return Step.ATTACH
     if outcome is not None:
-        return Step.CLAIM  # it failed, was killed, or is lost
+        return Step.CLAIM  # failed, killed or lost
     # unknown to the ResourceManager and without a result
     return Step.CLAIM if claim.accepted or traces else Step.SUBMIT
 
@@ -78,14 +78,14 @@ class Ledger:
         self.hdfs, self.root = hdfs, f"{staging}/launches"
 
     def folder(self, key: str) -> str:
-        """Where the claims of `key` lie."""
+        """The folder of the claims of `key`."""
         return f"{self.root}/{key_digest(key)}"
 
     def newest(self, key: str) -> Claim | None:
         """The newest claim of `key`; None when there is none.
 
         Raises:
-            LedgerError: the record is there but cannot be read.
+            LedgerError: the record exists but cannot be read.
         """
         folder = self.folder(key)
         names = {entry.name for entry in self.hdfs.list(folder)}
@@ -106,14 +106,14 @@ class Ledger:
             )
         except (ValueError, KeyError, TypeError):
             raise LedgerError(
-                f"The launch record {folder}/{number} on HDFS cannot be read. If no application runs under it, delete "
-                "that file and launch again."
+                f"The launch record {folder}/{number} on HDFS cannot be read. If no application of this "
+                "key is running, delete that file and launch again."
             ) from None
 
     def claim(self, key: str, number: int, app_id: str) -> Claim | None:
-        """Claim `number`; None when somebody else has it.
+        """Claim `number`; None if another caller has it.
 
-        What lies there in the end is read back and its nonce compared, whatever the replies were.
+        The record is read back and its nonce compared, so that a lost reply does no harm.
         """
         mine = Claim(number, app_id, secrets.token_hex(16), f"{socket.gethostname()}:{os.getpid()}")
         record = {"id": app_id, "nonce": mine.nonce, "owner": mine.owner, "at": int(time.time() * 1000)}
@@ -125,11 +125,11 @@ class Ledger:
         return None
 
     def mark_accepted(self, key: str, claim: Claim) -> None:
-        """Remember that YARN has stored and accepted its application."""
+        """Mark that YARN has stored and accepted the claim's application."""
         self._mark(key, claim, "accepted")
 
     def supersede(self, key: str, claim: Claim) -> None:
-        """The claim no longer counts: the next launch with this key makes a new one."""
+        """Mark that the claim no longer counts: the next launch with this key makes a new one."""
         self._mark(key, claim, "superseded")
 
     def _mark(self, key: str, claim: Claim, name: str) -> None:
@@ -137,7 +137,7 @@ class Ledger:
 
 
 def key_digest(key: str) -> str:
-    """The folder name of a launch key: keys may hold anything, and need not be readable by who may list the folder."""
+    """The folder name of a launch key: a digest, because keys may contain any character and may be confidential."""
     if not key:
-        raise LedgerError("A launch key is a text that is not empty")
+        raise LedgerError("A launch key must be a text that is not empty")
     return hashlib.sha256(key.encode()).hexdigest()

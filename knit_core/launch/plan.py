@@ -1,8 +1,7 @@
-"""The plan of a launch: spec + facts -> uploads + documents. Pure: it prints, compares and tests without a cluster.
+"""The plan of a launch: from specification and facts to uploads and documents. Pure.
 
-Two steps, because the ApplicationMaster needs sizes and modification times that only exist once files are on HDFS:
-`make_plan` says what must be there; `LaunchPlan.document` and `LaunchPlan.submission` complete it from what `staging`
-saw.
+Two steps, because the ApplicationMaster needs sizes and modification times, which exist only after the upload:
+`make_plan` lists the files; `LaunchPlan.document` and `LaunchPlan.submission` add their status on HDFS.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ APPLICATION_TYPE = "KNIT"
 @shown
 @dataclass(frozen=True)
 class Resource:
-    """A file that a container gets: an upload, or something that lies on HDFS already (`url`)."""
+    """A file for a container: an upload, or a file that is on HDFS already (`url`)."""
 
     link: str
     type: FileType
@@ -50,7 +49,7 @@ class Resource:
 @shown
 @dataclass(frozen=True)
 class LaunchPlan:
-    """Everything that a launch will do, before it does anything."""
+    """Everything that a launch uploads and submits."""
 
     app_id: str
     spec: ApplicationSpec
@@ -62,7 +61,7 @@ class LaunchPlan:
 
     @property
     def uploads(self) -> list[Upload]:
-        """What must lie in the cache, each content once."""
+        """Files that must be in the cache, each content once."""
         found = {self.jar.remote(""): self.jar}
         for resources in self.resources.values():
             for resource in resources:
@@ -72,7 +71,7 @@ class LaunchPlan:
 
     @property
     def remotes(self) -> list[str]:
-        """Paths on HDFS that are used in place."""
+        """Paths on HDFS of files that are used in place."""
         return sorted({r.path("") for rs in self.resources.values() for r in rs if r.upload is None})
 
     def document(self, staged: Mapping[str, FileStatus]) -> bytes:
@@ -145,8 +144,8 @@ class LaunchPlan:
         Args:
             staged: status by HDFS path, the document's included.
             document: the uploaded `knit-app.json`.
-            secret: the application's secret; goes into `credentials`, nowhere else, as something that only what sends
-                it reveals.
+            secret: the application's secret. It is only in `credentials`, wrapped in `Hidden`, so that no repr
+                shows it.
         """
         local = [
             Resource(JAR_LINK, FileType.FILE, self.jar),
@@ -196,7 +195,7 @@ class LaunchPlan:
         return body
 
     def describe(self) -> dict[str, Any]:
-        """The plan as people and `--dry-run` see it; it holds no secret."""
+        """The plan as `--dry-run` shows it, without secrets."""
         return {
             "application": self.app_id,
             "uploads": [
@@ -210,9 +209,11 @@ class LaunchPlan:
 
 
 def _places(service: Service, facts: ClusterFacts) -> tuple[list[str], list[str]]:
-    """Nodes and racks to ask for. "Only on this rack" becomes its nodes, by name: the CapacityScheduler never grants it
-    otherwise, unless its delay for locality is off (asked for strictly, the request is passed over before the delay that
-    it waits for is counted)."""
+    """Nodes and racks to request.
+
+    A strict request for a rack becomes requests for its nodes, by name. The CapacityScheduler never grants it otherwise
+    (unless its locality delay is off): it skips strict requests before it counts the delay that they wait for.
+    """
     if not service.racks or service.relax_locality or facts.nodes is None:
         return list(service.nodes), list(service.racks)
     hosts = [node.host for node in facts.nodes if node.rack in service.racks]
@@ -220,7 +221,7 @@ def _places(service: Service, facts: ClusterFacts) -> tuple[list[str], list[str]
 
 
 def _entries(mapping: Mapping[str, str]) -> list[dict[str, str]]:
-    """A mapping as YARN's REST API writes it."""
+    """A mapping in the format of YARN's REST API."""
     return [{"key": key, "value": value} for key, value in sorted(mapping.items())]
 
 
@@ -251,8 +252,10 @@ def _readiness(check: Readiness) -> dict[str, Any]:
 
 
 def master_heap(memory: int) -> int:
-    """MiB of heap for an ApplicationMaster whose container has so many MiB: all but what the JVM needs beside it, and of
-    a small container the half."""
+    """MiB of heap of an ApplicationMaster in a container of `memory` MiB.
+
+    All but what the JVM needs outside of the heap; at least half of the memory.
+    """
     return max(memory - BESIDE_HEAP, memory // 2)
 
 
@@ -261,7 +264,7 @@ def master_command(facts: ClusterFacts, memory: int, jar: Upload) -> str:
 
     Args:
         facts: about the cluster.
-        memory: MiB that its container has.
+        memory: MiB of its container.
         jar: the ApplicationMaster's.
     """
     heap = master_heap(memory)
@@ -291,12 +294,12 @@ def make_plan(
     """Plan a launch.
 
     Args:
-        spec: what to run, already checked by preflight.
+        spec: what to run; preflight has passed.
         facts: about the cluster.
         jar: the ApplicationMaster.
         container_zip: `knit_container`.
-        files: an Upload for each local path that the spec names, and for `facts.ca` when that is one.
-        tags: besides the spec's own.
+        files: an Upload for each local path in the spec, and for `facts.ca` if that is a local path.
+        tags: added to the spec's own.
     """
     scripts, resources = {}, {}
     places = {path: upload.remote("") for path, upload in files.items()}
@@ -316,7 +319,7 @@ def make_plan(
         if environment is not None and environment.kind == "archive":
             local = files.get(environment.archive)
             url = "" if local else environment.archive
-            if shared:  # localised as the NodeManager's user: containers cannot unpack there
+            if shared:  # localised by the NodeManager's user: containers may not write there
                 found.append(Resource(ENVIRONMENT_LINK, FileType.ARCHIVE, local, url, "PUBLIC"))
             elif unpacked_by_container(service):
                 found.append(Resource(PACKED_LINK, FileType.FILE, local, url))
@@ -327,12 +330,12 @@ def make_plan(
             upload = None if file.remote else files[file.path]
             wanted[link] = Resource(link, file.yarn_type, upload, "" if upload else file.source)
         for link in (ENVIRONMENT_LINK, PACKED_LINK):
-            wanted.pop(link, None)  # a file that is the environment's archive
+            wanted.pop(link, None)  # a file of the service that is the environment's archive, too
         resources[name] = (*found, *wanted.values())
     return LaunchPlan(facts.new.id, spec, facts, jar, resources, scripts, (*spec.tags, *tags))
 
 
 def _shared(service: Service, files: Mapping[str, Upload]) -> bool:
-    """Whether the service's environment lies in a cache that all users share."""
+    """Whether the service's environment is in a cache that all users share."""
     local = files.get(service.environment.archive) if service.environment else None
     return bool(local and local.root)

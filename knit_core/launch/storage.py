@@ -1,4 +1,4 @@
-"""What launches keep on HDFS: the staging folder and the launch records."""
+"""Launch data on HDFS: the staging folder and the launch records."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from knit_core.launch.ledger import Ledger
 
 
 class LaunchStorage:
-    """Both, for one client; each is made when it is first used, as that may ask HDFS for the home folder.
+    """The staging folder and the launch records of one client.
+
+    Each is created on first use, because the default path needs a query to HDFS for the home folder.
 
     Args:
-        cluster: whose HDFS.
+        cluster: the connections.
     """
 
     def __init__(self, cluster: Cluster) -> None:

@@ -1,4 +1,4 @@
-"""The submission itself, and what follows it: made once although replies are lost, and followed until YARN has accepted it."""
+"""The submission: takes effect once even if replies are lost, and is followed until YARN has accepted the application."""
 
 from __future__ import annotations
 
@@ -22,36 +22,38 @@ from knit_core.model.states import State
 from knit_core.spec import ApplicationSpec
 
 _BEFORE_STORED = {State.NEW, State.NEW_SAVING}
-_SETTLE = 3.0  # seconds in which a submission that YARN refuses late (queue, ACL) shows it
-_BUDGET, _TRIES = 60.0, 2  # seconds, and at least so often: one try may take longer
-_LIFETIME_MARGIN = 60.0  # seconds that the ApplicationMaster has for an orderly end before YARN ends the application
+_SETTLE = 3.0  # seconds in which a late refusal by YARN (queue, ACL) becomes visible
+_BUDGET, _TRIES = 60.0, 2  # seconds, and at least this many tries: one try may take longer
+_LIFETIME_MARGIN = 60.0  # seconds for the ApplicationMaster's orderly end before YARN ends the application
 
 
-def submit(cluster: Cluster, body: Mapping[str, Any], say: Callable[[str], None], *, shared: bool = False) -> None:
-    """Submit until it is certain. After a doubt only when the ResourceManager has said that it does not know the id.
+def submit(cluster: Cluster, body: Mapping[str, Any], progress: Callable[[str], None], *, shared: bool = False) -> None:
+    """Submit until the ResourceManager has the application.
+
+    After a lost reply it submits again only if the ResourceManager does not know the id.
 
     Args:
-        cluster: where.
+        cluster: the connections.
         body: of the submission (`LaunchPlan.submission`).
-        say: gets a line when a reply is in doubt.
+        progress: called with one line when a reply is lost.
         shared: another process may have submitted this id already.
 
     Raises:
-        RequestRefused: YARN refuses it.
+        RequestRefused: YARN refused it.
         ConnectionFailed, ServiceUnavailable: the ResourceManager did not answer for a minute.
     """
     rm, app_id, clock = cluster.resourcemanager, str(body["application-id"]), cluster.clock
     deadline, pause, tries = clock.monotonic() + _BUDGET, 0.3, 0
     while True:
         try:
-            if tries and _known(rm, app_id):  # tried again here, once for all of it
+            if tries and _known(rm, app_id):  # the repetition is in this loop, not in the HTTP client
                 return
             if shared and not tries:
                 rm.check_active(f"submit {app_id}")
             rm.submit(body, NEVER)
             return
         except RequestRefused as error:
-            # another process with the same claim submits it at this moment: both are done when YARN has it
+            # another process with the same claim submitted it: one submission is enough
             if "already present" in str(error) and _known(rm, app_id):
                 return
             raise
@@ -59,46 +61,46 @@ def submit(cluster: Cluster, body: Mapping[str, Any], say: Callable[[str], None]
             tries += 1
             if clock.monotonic() > deadline and tries >= _TRIES:
                 raise
-            say(f"submission in doubt ({error}); trying again")
+            progress(f"no answer to the submission ({error}); trying again")
             clock.sleep(pause)
             pause = min(2 * pause, 5.0)
 
 
-def wait_accepted(cluster: Cluster, body: Mapping[str, Any], say: Callable[[str], None]) -> bool:
+def wait_accepted(cluster: Cluster, body: Mapping[str, Any], progress: Callable[[str], None]) -> bool:
     """Wait until YARN has stored and accepted the application.
 
-    The 202 promises neither: YARN stores the application after it (NEW_SAVING), so one that the ResourceManager had not
-    stored when it died is unknown to its successor and is submitted once more, as Hadoop's own YarnClient does. And YARN
-    refuses some (queue, ACL) a moment later.
+    The reply 202 guarantees neither. YARN stores the application after the reply (state NEW_SAVING): if the
+    ResourceManager dies before that, its successor does not know the application. It is then submitted again, as Hadoop's
+    own YarnClient does. YARN also refuses some applications (queue, ACL) shortly after the reply.
 
     Args:
-        cluster: where.
+        cluster: the connections.
         body: of the submission.
-        say: gets a line when it is submitted again, or when the ResourceManager does not answer for a minute.
+        progress: called with one line when it is submitted again, or when the ResourceManager does not answer for a minute.
 
     Returns:
-        Whether it is known to be stored. False: the ResourceManager did not answer, or had not stored it, for a minute.
+        Whether it is known to be stored. False: for a minute the ResourceManager did not answer, or had not stored it.
 
     Raises:
         QueueRefused, NotAuthorized, RequestRefused: YARN refused it.
-        ConnectionFailed, ServiceUnavailable: it was lost, and could not be submitted again.
-        ApplicationNotFound: the ResourceManager took it and lost it again and again for a minute.
+        ConnectionFailed, ServiceUnavailable: the ResourceManager lost it, and it could not be submitted again.
+        ApplicationNotFound: for a minute the ResourceManager lost it after each submission.
     """
     rm, clock, app_id = cluster.resourcemanager, cluster.clock, str(body["application-id"])
     deadline = clock.monotonic() + _BUDGET
-    seen: float | None = None  # since when YARN shows it
+    seen: float | None = None  # when YARN first reported it
     while True:
         try:
             report = rm.app(app_id)
         except ApplicationNotFound:
             if clock.monotonic() > deadline:
                 raise
-            say(f"the ResourceManager was restarted before it had stored {app_id}: submitting it again")
-            submit(cluster, body, say, shared=True)
+            progress(f"the ResourceManager was restarted before it had stored {app_id}: submitting again")
+            submit(cluster, body, progress, shared=True)
             seen, pause = None, 1.0
         except (ConnectionFailed, ServiceUnavailable) as error:
             if clock.monotonic() > deadline:
-                say(f"warning: whether {app_id} is stored is not known: {error}")
+                progress(f"warning: it is not known whether YARN has stored {app_id}: {error}")
                 return False
             pause = 0.3
         else:
@@ -117,29 +119,30 @@ def wait_accepted(cluster: Cluster, body: Mapping[str, Any], say: Callable[[str]
 def _raise_refusal(report: ApplicationReport, address: str) -> None:
     if report.state is not State.FAILED or report.attempt:
         return
-    words = report.diagnostics
+    diagnostics = report.diagnostics
     kind = RequestRefused
-    if "AccessControlException" in words or "cannot submit" in words:
+    if "AccessControlException" in diagnostics or "cannot submit" in diagnostics:
         kind = NotAuthorized
-    elif "queue" in words.lower():
+    elif "queue" in diagnostics.lower():
         kind = QueueRefused
-    raise kind(f"YARN refused {report.id}: {words}", address=address, action=f"submit {report.id}")
+    raise kind(f"YARN refused {report.id}: {diagnostics}", address=address, action=f"submit {report.id}")
 
 
 def set_lifetime(
-    cluster: Cluster, spec: ApplicationSpec, app_id: str, say: Callable[[str], None], *, again: bool = False
+    cluster: Cluster, spec: ApplicationSpec, app_id: str, progress: Callable[[str], None], *, again: bool = False
 ) -> None:
-    """Have YARN end the application, should its ApplicationMaster not do so (it ends it in good order, a little earlier).
+    """Set the lifetime at the ResourceManager, in case the ApplicationMaster does not end the application earlier.
 
-    Doing it twice does no harm: the time is counted from the submission, by the ResourceManager's clock. A crash before it
-    leaves that to the next launch with the key, which sets it only where nobody has set one.
+    The ApplicationMaster ends the application in an orderly way when its lifetime is over; YARN's limit is later.
+    Repetition does no harm: the time counts from the submission, by the ResourceManager's clock. After a crash before this
+    step, the next launch with the key does it, if no lifetime is set.
 
     Args:
-        cluster: where it runs.
+        cluster: the connections.
         spec: what runs; without a lifetime nothing is done.
         app_id: the application.
-        say: gets a warning when YARN was not told.
-        again: only where no lifetime is set.
+        progress: called with a warning when the ResourceManager did not take the lifetime.
+        again: set it only if YARN has no lifetime for the application.
     """
     if not spec.lifetime:
         return
@@ -150,8 +153,8 @@ def set_lifetime(
             return
         grace = max(service.stop_grace for service in spec.services.values())
         rm.set_lifetime(app_id, report.started_at / 1000 + spec.lifetime + grace + _LIFETIME_MARGIN)
-    except KnitError as error:  # the application runs, and its ApplicationMaster knows its lifetime
-        say(f"warning: YARN was not told the lifetime, only the ApplicationMaster knows it: {error}")
+    except KnitError as error:  # the application runs, and the ApplicationMaster knows the lifetime
+        progress(f"warning: the lifetime is not set at YARN, only at the ApplicationMaster: {error}")
 
 
 def _known(rm: ResourceManager, app_id: str) -> bool:

@@ -1,5 +1,6 @@
-"""Logs of an application: live from the NodeManagers, after the end from the aggregated files on HDFS; nothing twice,
-nothing lost.
+"""Logs of an application: live from the NodeManagers, after its end from the aggregated files on HDFS.
+
+No line is lost, and none is returned twice.
 """
 
 from knit_core.logs.files import LogFile, log_files

@@ -1,4 +1,4 @@
-"""What the readers of logs ask of an application."""
+"""The interface to an application that the readers of logs use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from knit_core.model.result import Container, Result
 
 
 class LoggedApplication(Protocol):
-    """An application whose logs are read; `knit_core.Application` is one."""
+    """An application with logs; `knit_core.Application` implements it."""
 
     @property
     def id(self) -> str:
@@ -18,19 +18,19 @@ class LoggedApplication(Protocol):
 
     @property
     def cluster(self) -> Cluster:
-        """Where it runs."""
+        """The connections to its cluster."""
 
     def report(self) -> ApplicationReport:
-        """What the ResourceManager says now."""
+        """The ResourceManager's current report."""
 
     def containers(self, *, retry_timeout: float | None = None) -> list[Container]:
         """Its containers."""
 
     def result(self) -> Result | None:
-        """How it ended; None while it runs."""
+        """Its result; None while it runs."""
 
     def final_result(self, report: ApplicationReport | None) -> Result:
-        """The result that belongs to a final report."""
+        """The result for a final report."""
 
 
 __all__ = ["LoggedApplication"]

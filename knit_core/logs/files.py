@@ -1,4 +1,4 @@
-"""Whole logs, byte for byte: one after the other, each as an iterator of pieces."""
+"""Whole logs, byte for byte: one log after another, each as an iterator of pieces."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from knit_core.model.result import Container
 @shown
 @dataclass
 class LogFile:
-    """One log of one container; iterating it gives its bytes in pieces, once, before the next log is asked for.
+    """One log of one container. Iterate it once for its bytes in pieces, before taking the next log.
 
     Attributes:
-        container: Knit's name (`main_0`), `master`, or YARN's id where nobody knows the name.
+        container: Knit's name (`main_0`), `master`, or YARN's id if the name is not known.
         attempt: of the instance, from 1.
         yarn: YARN's id of the container.
         node: host name.
         stream: "stdout", "stderr", or another file's name.
         size: bytes.
-        name: a file name, each only once: `main_0.stdout`, for later attempts `main_0.attempt2.stdout`.
+        name: a unique file name: `main_0.stdout`, for later attempts `main_0.attempt2.stdout`.
     """
 
     container: str
@@ -49,7 +49,7 @@ class LogFile:
         return self._pieces
 
     def lines(self, cursor: LogCursor) -> Iterator[LogLine]:
-        """Instead of its bytes its lines, from a cursor on, which is moved as they are handed out."""
+        """Its lines after a cursor, instead of its bytes. The cursor moves with each line."""
         start = cursor.at(self.yarn, self.stream)
         if start >= self.size:
             return
@@ -57,7 +57,7 @@ class LogFile:
             yield from block.lines(cursor)
 
     def save(self, folder: Path) -> Path:
-        """Write it into a folder, under its name; the file."""
+        """Write it into a folder, under its name; returns the path."""
         path = folder / self.name
         with path.open("wb") as file:
             for piece in self:
@@ -70,7 +70,7 @@ def log_files(application: LoggedApplication, selection: Selection, timeout: flo
     names: set[str] = set()
     for row, stream, size, pieces in _logs(application, selection, timeout):
         name = f"{row.id}{f'.attempt{row.attempt}' if row.attempt > 1 else ''}.{stream}".replace("/", "_")
-        if name in names:  # of an earlier ApplicationMaster, which counted from the beginning too
+        if name in names:  # of an earlier ApplicationMaster, which used the same names
             name = f"{row.id}.{row.yarn}.{stream}".replace("/", "_")
         names.add(name)
         yield LogFile(row.id, row.attempt, row.yarn, row.host, stream, size, name, pieces, row)
@@ -123,16 +123,16 @@ def _on_nodes(
         finally:
             node.close()
         if not seen and uploads is None:
-            missing.append(MissingLog(row.id, row.yarn, row.host, "its node no longer has them"))
+            missing.append(MissingLog(row.id, row.yarn, row.host, "its node has deleted them"))
     if missing:
-        now = ("could not be read", "It still runs, and they are on its nodes only: try again later")
+        texts = ("could not be read", "The application runs, and its logs are on the nodes only: try again later")
         raise unavailable(
             application.id,
             tuple(missing),
             (),
             total=len(rows),
             reason="unreachable" if uploads else "off",
-            said=now if uploads else OFF,
+            texts=texts if uploads else OFF,
         )
 
 

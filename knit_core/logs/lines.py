@@ -1,4 +1,4 @@
-"""Log lines, where a reader stands, and cutting bytes into lines. Pure."""
+"""Log lines, the cursor of a reader, and the division of bytes into lines. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from knit_core.model.representation import one_line, shown
 from knit_core.model.result import Container
 
-LONGEST = 1 << 18  # bytes; a longer line is handed out in pieces
+LONGEST = 1 << 18  # bytes; a longer line is returned in pieces
 REMARK = "knit"  # the stream of the reader's own remarks
 
 
@@ -19,16 +19,16 @@ class LogLine(NamedTuple):
     """One line of one container.
 
     Attributes:
-        container: Knit's name (`main_0`), or `master`; YARN's id where nobody knows the name.
+        container: Knit's name (`main_0`), or `master`; YARN's id if the name is not known.
         instance: rank; None for the ApplicationMaster's.
         node: host name.
         stream: "stdout", "stderr", or "knit" for a remark of the reader itself.
-        text: without the newline; bytes that are no UTF-8 are replaced.
-        attempt: of the instance, from 1: 2 is the container that replaced the first one.
+        text: without the newline; bytes that are not UTF-8 are replaced.
+        attempt: of the instance, from 1; 2 is the container that replaced the first one.
         yarn: YARN's id of the container.
-        ended: whether a newline ended it; False: a piece of a line of more than 256 KiB, a progress bar as it is drawn
-            just now (its text holds carriage returns), or the last line of a stream that does not end with one. The
-            texts up to the next line that is ended are parts of one line.
+        ended: whether a newline ends it. False for a piece of a line of more than 256 KiB, for the current state of a
+            progress bar (its text has carriage returns), and for the last line of a stream without a newline at its end.
+            The texts up to the next line with `ended` are parts of one line.
     """
 
     container: str
@@ -42,12 +42,12 @@ class LogLine(NamedTuple):
 
     @property
     def label(self) -> str:
-        """What stands before the line: rank (or name, beside several services), attempt if not the first, and node."""
+        """The prefix of the line: rank (or name, with several services), attempt if not the first, and node."""
         return label(self.container, self.attempt, self.node)
 
     @property
     def shown(self) -> str:
-        """The text as a terminal shows it: what was drawn last where carriage returns (progress bars) draw over it."""
+        """The text as a terminal shows it: only what follows the last carriage return (progress bars)."""
         return drawn(self.text)
 
     def __str__(self) -> str:
@@ -58,7 +58,7 @@ class LogLine(NamedTuple):
 
 
 def drawn(text: str) -> str:
-    """What is left of a line when each carriage return begins it anew; of empty drawings the one before counts."""
+    """The part of a line after its last carriage return; carriage returns at the end do not count."""
     return text.rstrip("\r").rpartition("\r")[2] if "\r" in text else text
 
 
@@ -71,10 +71,10 @@ def label(container: str, attempt: int, node: str) -> str:
 @shown
 @dataclass
 class LogCursor:
-    """How many bytes of each stream were handed out, so that another process can go on.
+    """The number of bytes of each stream that were returned, so that another process can continue.
 
     Attributes:
-        offsets: by `<YARN container id>/<stream>`; `…/knit` stands for what was remarked on the container last.
+        offsets: by `<YARN container id>/<stream>`; `…/knit` identifies the last remark on the container.
     """
 
     offsets: dict[str, int] = field(default_factory=dict)
@@ -89,23 +89,23 @@ class LogCursor:
         return cls({str(key): int(value) for key, value in (data or {}).items()})
 
     def at(self, yarn: str, stream: str) -> int:
-        """Bytes of this stream that were handed out."""
+        """Bytes of this stream that were returned."""
         return self.offsets.get(f"{yarn}/{stream}", 0)
 
     def move(self, yarn: str, stream: str, offset: int) -> None:
-        """The stream was handed out up to `offset`."""
+        """Record that the stream was returned up to `offset`."""
         self.offsets[f"{yarn}/{stream}"] = offset
 
 
 class Block(NamedTuple):
-    """Whole lines of one stream, as they are passed from who reads to who hands out.
+    """Whole lines of one stream, passed from a reader to its caller.
 
     Attributes:
         row: the container.
-        stream: its stream.
-        start: how many bytes of the stream come before.
-        data: lines with their newlines; without one at the end it is a piece of a very long line, or the stream's last.
-            None at all only moves the cursor.
+        stream: name of the stream.
+        start: offset in the stream.
+        data: lines with their newlines. Without a newline at the end: a piece of a very long line, or the stream's last
+            line. Empty: only moves the cursor.
     """
 
     row: Container
@@ -119,14 +119,19 @@ class Block(NamedTuple):
         )
 
     def lines(self, cursor: LogCursor) -> Iterator[LogLine]:
-        """The lines; the cursor stands behind each when it is handed out."""
+        """The lines. The cursor moves past each line before it is returned."""
         row, stream, offsets, at = self.row, self.stream, cursor.offsets, self.start
         instance, host, key = (row.instance if row.service else None), row.host, f"{row.yarn}/{stream}"
         if stream == REMARK:
-            offsets[key] = said(self.data)
+            offsets[key] = remark_digest(self.data)
             yield LogLine(row.id, instance, host, stream, self.data.decode(), row.attempt, row.yarn)
             return
-        name, attempt, yarn, new = row.id, row.attempt, row.yarn, tuple.__new__  # a third of the time per line
+        name, attempt, yarn, new = (
+            row.id,
+            row.attempt,
+            row.yarn,
+            tuple.__new__,
+        )  # takes a third of the time of LogLine(…)
         offsets[key] = at
         *whole, rest = self.data.split(b"\n")
         for raw in whole:
@@ -147,19 +152,19 @@ class Block(NamedTuple):
 
 
 def remark(row: Container, text: str) -> Block:
-    """Something the reader itself says of a container."""
+    """A remark of the reader on a container."""
     return Block(row, REMARK, 0, f"[knit: {text}]".encode())
 
 
-def said(text: bytes) -> int:
-    """What a cursor keeps of a remark, so that it is not made again."""
+def remark_digest(text: bytes) -> int:
+    """The digest of a remark, which a cursor keeps so that the remark is not repeated."""
     return zlib.crc32(text)
 
 
 def cut(data: bytes, final: bool) -> Iterator[tuple[str, int, bool]]:
     """Lines in `data`, each with the number of bytes it took and whether a newline ended it.
 
-    An unfinished last line is held back, unless `final` says that nothing will follow or it is too long to hold.
+    An unfinished last line is not returned, unless `final` is set (nothing follows) or it is too long to buffer.
     """
     start, size = 0, len(data)
     while start < size:
@@ -184,21 +189,21 @@ def whole_characters(data: bytes, start: int, length: int) -> int:
         byte = data[start + length - back]
         if byte < 0x80:  # ASCII
             break
-        if byte >= 0xC0:  # a character begins here, of so many bytes
+        if byte >= 0xC0:  # first byte of a character, with its length in bytes
             wanted = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
             return length if wanted <= back else length - back
     return length
 
 
 def blocks(row: Container, stream: str, start: int, pieces: Iterable[bytes], final: bool) -> Iterator[Block]:
-    """Bytes that come in pieces as blocks of whole lines.
+    """Blocks of whole lines from bytes in pieces.
 
     Args:
-        row, stream: whose they are.
-        start: how many bytes of the stream come before.
+        row, stream: of the bytes.
+        start: offset in the stream.
         pieces: the bytes.
-        final: whether an unfinished last line is handed out too. An unfinished line with carriage returns in it is a
-            progress bar: it is handed out in any case, as far as it is there.
+        final: whether an unfinished last line is returned, too. An unfinished line with carriage returns is a progress
+            bar: its current state is always returned.
     """
     held = b""
     for piece in pieces:
@@ -210,29 +215,29 @@ def blocks(row: Container, stream: str, start: int, pieces: Iterable[bytes], fin
             yield Block(row, stream, start, held[:end])
             start, held = start + end, held[end:]
     if not final:
-        held = _drawings(held)
+        held = _progress_bar(held)
     if held:
         yield Block(row, stream, start, held)
 
 
-def _drawings(held: bytes) -> bytes:
-    """What of an unfinished line is handed out: nothing, unless carriage returns say that it is drawn over and over.
+def _progress_bar(held: bytes) -> bytes:
+    """The part of an unfinished line that is returned: empty, unless carriage returns mark it as a progress bar.
 
-    A carriage return at its end may be half of Windows' line end and waits for what follows.
+    A carriage return at the end is not returned: it may be the first half of a Windows line end.
     """
     whole = held[:-1] if held.endswith(b"\r") else held
     return whole[: whole_characters(whole, 0, len(whole))] if b"\r" in whole else b""
 
 
 def last_lines(found: Iterable[Block], count: int) -> Iterator[Block]:
-    """The last `count` lines of one stream's blocks; only they are held. A last line without newline counts."""
+    """The last `count` lines of one stream's blocks; only these are buffered. A last line without a newline counts."""
     held: deque[tuple[Block, int]] = deque()
     lines = 0
     for block in found:
         number = block.data.count(b"\n")
         held.append((block, number))
         lines += number
-        while len(held) > 1 and lines - held[0][1] > count:  # one more than needed, as a newline ends each
+        while len(held) > 1 and lines - held[0][1] > count:  # one more than needed, since a newline ends each
             lines -= held.popleft()[1]
     if not held:
         return

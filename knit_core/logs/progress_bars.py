@@ -1,4 +1,4 @@
-"""Progress bars as lines: programs draw them over and over with carriage returns, readers want one now and then. Pure."""
+"""Progress bars as lines: limits how often the states of a bar, separated by carriage returns, are shown. Pure."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from knit_core.logs.lines import LONGEST, LogLine, drawn
 from knit_core.model.clock import Clock
 
-EVERY = 10.0  # seconds between two lines of one bar where it cannot be drawn in place
+EVERY = 10.0  # seconds between two lines of one bar, where it cannot be redrawn in place
 
 
 @dataclass
 class _Bar:
-    """A line that is being drawn: how it looks, how it was when it was shown last, and when that was."""
+    """An unfinished line: its current text, the text that was shown last, and the time of that."""
 
     text: str = ""
     shown: str | None = None
@@ -21,11 +21,11 @@ class _Bar:
 
 
 class Bars:
-    """Decides which of the drawings of progress bars are shown; all other lines are.
+    """Selects the states of progress bars to show; all other lines are shown.
 
     Args:
-        every: seconds between two lines of one bar. Its last drawing is shown in any case.
-        clock: tells the time.
+        every: seconds between two lines of one bar. Its last state is always shown.
+        clock: the clock.
     """
 
     def __init__(self, every: float = EVERY, clock: Clock = time) -> None:
@@ -33,10 +33,10 @@ class Bars:
         self._open: dict[tuple[str, str], _Bar] = {}
 
     def text(self, line: LogLine) -> str | None:
-        """What is to be shown of a line; None: nothing now.
+        """The text to show for a line; None for no text now.
 
         Args:
-            line: the next one of its log, as `Application.logs` hands it out.
+            line: the next line of its log, from `Application.logs`.
         """
         key = (line.yarn or line.container, line.stream)
         bar = self._open.get(key)
@@ -55,7 +55,7 @@ class Bars:
         return bar.text
 
     def rest(self) -> list[tuple[tuple[str, str], str]]:
-        """((container, stream), text) of the bars whose last drawing was not shown, when nothing more comes."""
+        """((container, stream), text) of the bars whose last state was not shown. For the end of the logs."""
         bars, self._open = self._open, {}
         return [(key, bar.text) for key, bar in bars.items() if bar.text != bar.shown]
 

@@ -1,4 +1,4 @@
-"""An application's logs from where a reader stands: live while it runs, from HDFS after its end."""
+"""Reads an application's logs after a cursor: live while it runs, from HDFS after its end."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from knit_core.model.states import ContainerState
 
 OFF = (
     "are gone",
-    "Log aggregation is off on this cluster (yarn.log-aggregation-enable), and its nodes keep logs only for a while "
-    "(yarn.nodemanager.log.retain-seconds): follow them while it runs",
+    "Log aggregation is off on this cluster (yarn.log-aggregation-enable), and its nodes keep logs only for a limited "
+    "time (yarn.nodemanager.log.retain-seconds): follow logs while the application runs",
 )
 
 
@@ -29,9 +29,9 @@ class LogReader:
     """Reads an application's logs once, from a cursor on.
 
     Args:
-        application: which.
-        selection: what of it.
-        cursor: where to begin; moved as lines are handed out.
+        application: the application.
+        selection: which of its logs.
+        cursor: where to begin; moves with each line.
         timeout: seconds to wait for the aggregated logs after the end.
     """
 
@@ -54,7 +54,7 @@ class LogReader:
             yield from block.lines(self.cursor)
 
     def blocks(self, go_on: bool) -> Iterator[Block]:
-        """The same in blocks of lines; the cursor moves as their lines are taken.
+        """As `lines`, in blocks; the cursor moves when the lines of a block are taken.
 
         Args:
             go_on: follow until the application ends.
@@ -68,22 +68,22 @@ class LogReader:
                 yield from once(self._application, make, self._selection, report)
                 return
             report = yield from follow(self._application, make, self._selection, self._seen)
-            # The last lines only were wanted of what was there at the beginning; all that followed is.
+            # `tail` limits the lines that existed at the beginning; all later lines are wanted.
             self._selection = dataclasses.replace(self._selection, tail=None)
         yield from self._ended(report)
 
     def report(self) -> ApplicationReport | None:
-        """What the ResourceManager says; None when it has forgotten the application."""
+        """The ResourceManager's report; None when it has no record of the application."""
         try:
             return self._application.report()
         except ApplicationNotFound:
             return None
 
     def ended(self, report: ApplicationReport | None) -> tuple[AggregatedLogs, Expected]:
-        """Where the logs of the ended application are, and what belongs to them.
+        """The aggregated logs of the ended application, and the containers that should have logs.
 
         Raises:
-            ApplicationNotFound: nobody knows it.
+            ApplicationNotFound: neither the ResourceManager nor HDFS has a record of it.
         """
         result = self._application.final_result(report) if report is not None else self._application.result()
         return self.aggregated(report, result), Expected(result, self._seen, self._selection)
@@ -97,7 +97,7 @@ class LogReader:
             yield from self._content(row, found)
 
     def _content(self, row: Container, found: Found) -> Iterator[Block]:
-        """One log beyond the cursor."""
+        """One log after the cursor."""
         start = self.cursor.at(row.yarn, found.stream)
         if start >= found.size:
             return
@@ -105,8 +105,8 @@ class LogReader:
         yield from made if self._selection.tail is None else last_lines(made, self._selection.tail)
 
     def _from_nodes(self, expected: Expected) -> Iterator[Block]:
-        """What the nodes still have of an application whose logs nobody aggregated."""
-        yield remark(ITSELF, "log aggregation is off on this cluster; what follows is what its nodes still have")
+        """The logs that are still on the nodes, when log aggregation is off."""
+        yield remark(ITSELF, "log aggregation is off on this cluster; the following logs are still on its nodes")
         rows = [
             row if row.state.ended else dataclasses.replace(row, state=ContainerState.KILLED)
             for row in expected.rows.values()
@@ -128,7 +128,7 @@ class LogReader:
             (),
             total=len(rows),
             reason="off",
-            said=OFF,
+            texts=OFF,
         )
 
     def aggregated(self, report: ApplicationReport | None, result: Result | None = None) -> AggregatedLogs:
@@ -142,17 +142,17 @@ class LogReader:
 
     @property
     def scheme(self) -> str:
-        """How NodeManagers are spoken to."""
+        """The URL scheme of the NodeManagers' web servers."""
         return "https" if self._cluster.config.cluster_property("yarn.http.policy", "") == "HTTPS_ONLY" else "http"
 
     @property
     def no_uploads(self) -> Uploads:
-        """Of an application whose logs are not aggregated nothing was uploaded."""
+        """For an application whose logs are not aggregated: nothing is uploaded."""
         return _NoUploads()
 
     def _follower(self, uploads: RunningUploads | None, single: bool) -> Follower:
         chosen: Uploads = uploads or self.no_uploads
-        # Of a running application nothing is lost when a slow node is left out: its lines come after the end.
+        # While the application runs, a slow node can be skipped: its lines are read after the end.
         short = single and uploads is not None
         return Follower(
             self._cluster.nodes,
@@ -178,7 +178,7 @@ class _NoUploads:
 
 def _missing(row: Container, error: KnitError | None) -> MissingLog:
     if isinstance(error, ConnectionFailed):
-        why = "its node cannot be reached"
+        reason = "its node cannot be reached"
     else:
-        why = "its node no longer has them" if row.node_http else "its node is not known"
-    return MissingLog(row.id, row.yarn, row.host, why)
+        reason = "its node has deleted them" if row.node_http else "its node is not known"
+    return MissingLog(row.id, row.yarn, row.host, reason)

@@ -1,4 +1,4 @@
-"""Which logs are wanted. Pure."""
+"""The choice of logs. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from knit_core.model.representation import shown
 from knit_core.model.result import Container
 
 STREAMS = ("stdout", "stderr")
-MASTER = "master"  # what the ApplicationMaster's container is called
+MASTER = "master"  # name of the ApplicationMaster's container
 
 
 @shown
@@ -20,10 +20,10 @@ class Selection:
     """A choice of logs.
 
     Attributes:
-        services, containers: only of these; None: of all. Containers by Knit's name (all attempts of it) or YARN's id;
-            the ApplicationMaster's are only chosen by name.
+        services, containers: only logs of these; None for all. Containers by Knit's name (all attempts) or YARN's id. The
+            ApplicationMaster's logs are included only by name.
         streams: names of log files.
-        tail: only the last so many lines of each; None: all.
+        tail: only the last `tail` lines of each log; None for all.
     """
 
     services: frozenset[str] | None = None
@@ -39,12 +39,12 @@ class Selection:
         streams: Iterable[str] | None = None,
         tail: int | None = None,
     ) -> Selection:
-        """From the arguments of `Application.logs`; ValueError for a negative `tail`, or one text where a list belongs."""
+        """From the arguments of `Application.logs`; ValueError for a negative `tail`, or a string in place of a list."""
         for name, value in (("services", services), ("containers", containers), ("streams", streams)):
             if isinstance(value, str):
-                raise ValueError(f"{name}: a list of names, not one text ({value!r})")
+                raise ValueError(f"{name} must be a list of names, not one text ({value!r})")
         if tail is not None and tail < 0:
-            raise ValueError(f"tail: a number of lines, not {tail}")
+            raise ValueError(f"tail must be a number of lines, not {tail}")
         chosen = frozenset(streams) if streams else frozenset(STREAMS)
         return cls(
             frozenset(services) if services else None, frozenset(containers) if containers else None, chosen, tail
@@ -52,20 +52,20 @@ class Selection:
 
     @property
     def master(self) -> bool:
-        """Whether the ApplicationMaster's logs are asked for."""
+        """Whether the ApplicationMaster's logs are selected."""
         return self.containers is not None and MASTER in self.containers
 
     def wants(self, row: Container) -> bool:
-        """Whether this container's logs are wanted."""
+        """Whether this container's logs are selected."""
         if self.containers is not None and not self.containers & {row.id, row.yarn}:
             return False
         return self.services is None or row.service in self.services
 
     def check(self, rows: Iterable[Container]) -> None:
-        """That something fits.
+        """Check that the selection matches a container, if there are containers.
 
         Raises:
-            LogsUnavailable: there are containers, and none of them is wanted.
+            LogsUnavailable: there are containers, and none is selected.
         """
         known = list(rows)
         if not known or self.master or any(self.wants(row) for row in known):
@@ -80,4 +80,4 @@ class Selection:
             if near
             else f"there are {', '.join(there[:10])}{' …' if len(there) > 10 else ''}"
         )
-        raise LogsUnavailable(f"No container fits {', '.join(asked)}: {names}", reason="unknown")
+        raise LogsUnavailable(f"No container matches {', '.join(asked)}: {names}", reason="unknown")

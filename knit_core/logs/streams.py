@@ -1,4 +1,4 @@
-"""Reading bytes that come in pieces: exact amounts, ranges of a file, unpacking; all of it in bounded memory. Pure."""
+"""Reads byte streams in pieces: exact amounts, ranges of a file, decompression; all in bounded memory. Pure."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from knit_core.errors import LogsUnavailable
 
 Fetch = Callable[[int, int], Iterator[bytes]]  # offset, length -> bytes in pieces
 
-PIECE = 1 << 18  # bytes handed out at a time, at most
-_LARGEST_ITEM = 1 << 20  # bytes of a name, a key, a number's text; a larger one is damage
-_GAP = 1 << 20  # bytes that are rather read and dropped than skipped by another request
-_END = 1 << 16  # bytes at a file's end that are kept
+PIECE = 1 << 18  # maximum bytes of a piece
+_LARGEST_ITEM = 1 << 20  # bytes of a name, a key or a number's text; a larger one means a damaged file
+_GAP = 1 << 20  # a gap of up to this many bytes is read and dropped; a larger one needs a new request
+_END = 1 << 16  # bytes at the end of a file that are kept
 
 
 @contextmanager
 def damage() -> Iterator[None]:
-    """What damaged bytes lead to, as the one error that says so; values are read by the caller, so each reader needs it."""
+    """Convert errors from damaged bytes to LogsUnavailable. Each function that reads values needs it."""
     try:
         yield
     except (EOFError, ValueError) as error:
@@ -44,11 +44,11 @@ class Stream:
         return self._before + self._at
 
     def read(self, count: int) -> bytes:
-        """Exactly `count` bytes, of something small.
+        """Exactly `count` bytes, for small values.
 
         Raises:
             EOFError: fewer are left.
-            ValueError: nothing that belongs here is so large.
+            ValueError: `count` is too large for a valid file.
         """
         if not 0 <= count <= _LARGEST_ITEM:
             raise ValueError(f"a length in it is {count}")
@@ -60,21 +60,21 @@ class Stream:
         return b"".join(self.pieces(count))
 
     def pieces(self, count: int) -> Iterator[bytes]:
-        """Exactly `count` bytes, as they come.
+        """Exactly `count` bytes, in pieces.
 
         Raises:
             EOFError: fewer are left.
         """
         while count > 0:
             if self.at_end():
-                raise EOFError("it is cut short")
+                raise EOFError("it is truncated")
             found = self._buffer[self._at : self._at + min(count, PIECE)]
             self._at += len(found)
             count -= len(found)
             yield found
 
     def at_end(self) -> bool:
-        """Whether nothing is left."""
+        """Whether the end is reached."""
         while self._at == len(self._buffer):
             piece = next(self._pieces, None)
             if piece is None:
@@ -98,17 +98,17 @@ class Stream:
         return int.from_bytes(self.read(first + 129), "big", signed=True)
 
     def string(self) -> str:
-        """Length and UTF-8."""
+        """A string: its length, then UTF-8."""
         length = self.vlong()
         return "" if length < 0 else self.read(length).decode()
 
     def utf(self) -> str:
-        """Java's writeUTF (the strings here have no characters in which it differs from UTF-8)."""
+        """Java's writeUTF (equal to UTF-8 for the strings here)."""
         return self.read(struct.unpack(">H", self.read(2))[0]).decode("utf-8", "replace")
 
 
 def without(pieces: Iterator[bytes], skip: int) -> Iterator[bytes]:
-    """What comes, but for the first `skip` bytes."""
+    """The stream without its first `skip` bytes."""
     for piece in pieces:
         if skip < len(piece):
             yield piece[skip:] if skip else piece
@@ -116,34 +116,34 @@ def without(pieces: Iterator[bytes], skip: int) -> Iterator[bytes]:
 
 
 def unpacked(algorithm: str, packed: Iterator[bytes]) -> Iterator[bytes]:
-    """What was compressed with `algorithm`, Hadoop's name: `none` or `gz`.
+    """The decompressed stream; `algorithm` is Hadoop's name, `none` or `gz`.
 
     Raises:
-        LogsUnavailable: another algorithm, or what comes is not compressed with this one.
+        LogsUnavailable: another algorithm, or the stream is damaged.
     """
     if algorithm == "none":
         yield from packed
         return
     if algorithm != "gz":
         raise LogsUnavailable(
-            f"it is compressed with {algorithm[:40]}, which cannot be read here (none and gz can)", reason="compression"
+            f"it is compressed with {algorithm[:40]}; only none and gz can be read", reason="compression"
         )
     machine = zlib.decompressobj(47)  # zlib or gzip, by its header
     with damage():
         for piece in packed:
             while piece and not machine.eof:
-                yield machine.decompress(piece, PIECE)  # a few bytes may be very many: never all at once
+                yield machine.decompress(piece, PIECE)  # a few bytes may decompress to very many: limit each piece
                 piece = machine.unconsumed_tail
         while rest := machine.decompress(b"", PIECE):
             yield rest
         if not machine.eof:
-            raise EOFError("what is compressed in it is cut short")
+            raise EOFError("its compressed data is truncated")
 
 
 class Ranges:
-    """Parts of one file, mostly in the order in which they lie there: they come from one request as long as that serves.
+    """Reads ranges of one file. Ranges in ascending order are read from one request.
 
-    The file's end, where its index lies, is asked for once and kept; of a small file it is all.
+    The end of the file, which contains the index, is read once and kept; of a small file this is the whole.
 
     Args:
         size: of the file, in bytes.
@@ -159,13 +159,13 @@ class Ranges:
         self._at = size  # where `_rest` begins in the file
 
     def pieces(self, start: int, length: int) -> Iterator[bytes]:
-        """Bytes from `start` on; what the caller leaves is skipped.
+        """`length` bytes from `start` on, in pieces; the caller may stop early.
 
         Raises:
-            EOFError: the file ends before.
+            EOFError: the file is shorter.
         """
         if not 0 <= start <= start + length <= self.size:
-            raise EOFError("it points beyond its own end")
+            raise EOFError("it has an offset beyond its end")
         end = start + length
         if start < min(end, self._end_at):
             yield from self._streamed(start, min(end, self._end_at))
@@ -176,16 +176,16 @@ class Ranges:
         """The file's last bytes, 64 KiB or all of it.
 
         Raises:
-            EOFError: it is shorter than its size.
+            EOFError: the file is shorter than its size.
         """
         if self._end is None:
             self._end = b"".join(self._fetch(self._end_at, self.size - self._end_at)) if self.size else b""
         if len(self._end) != self.size - self._end_at:
-            raise EOFError("it is shorter than it should be")
+            raise EOFError("it is shorter than its size")
         return self._end
 
     def close(self) -> None:
-        """End the request that is under way."""
+        """End the current request."""
         if isinstance(self._pieces, Generator):
             self._pieces.close()
         self._pieces, self._rest, self._at = iter(()), b"", self.size
@@ -198,7 +198,7 @@ class Ranges:
             if not self._rest:
                 piece = next(self._pieces, None)
                 if piece is None:
-                    raise EOFError("it is shorter than it should be")
+                    raise EOFError("it is shorter than its size")
                 self._rest = piece
             skipped = max(0, min(start - self._at, len(self._rest)))
             found = self._rest[skipped : skipped + end - max(start, self._at)]

@@ -1,1 +1,1 @@
-"""Values without I/O: what clusters, applications and results are."""
+"""Values without I/O: facts about the cluster, applications, environments, results."""

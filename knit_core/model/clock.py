@@ -1,4 +1,4 @@
-"""The clock that waits, time-outs and leases read. Python's `time` module is one; tests pass one that they turn."""
+"""The clock for waits, time-outs and leases: Python's `time` module, or a simulated one in tests."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What is needed of a clock; `time` (the module) has it all."""
+    """A clock, as the module `time` implements it."""
 
     def monotonic(self) -> float:
-        """Seconds from an arbitrary start, never set back: for deadlines and pauses."""
+        """Seconds since an arbitrary time; never decreases. For deadlines and pauses."""
 
     def time(self) -> float:
-        """Seconds since 1970 (UTC), as other machines count them: for leases and signatures."""
+        """Seconds since 1970 (UTC), comparable with other machines. For leases and signatures."""
 
     def sleep(self, seconds: float, /) -> None:
         """Pause this thread.
@@ -24,19 +24,19 @@ class Clock(Protocol):
 
 
 class Signal(Protocol):
-    """What a thread can be woken by: a `threading.Event`, or a `threading.Condition` that it holds."""
+    """A signal that wakes a thread: a `threading.Event`, or a `threading.Condition` with its lock held."""
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Pause until it is set or notified, at most so many seconds."""
+        """Pause until it is set or notified, for at most `timeout` seconds."""
 
 
 def pause(signal: Signal, seconds: float, clock: Clock = time) -> None:
-    """Pause until the signal comes, at most so many seconds.
+    """Pause until the signal is set or notified, for at most `seconds`.
 
     Args:
-        signal: what ends the pause early.
+        signal: ends the pause early.
         seconds: how long; 0 or more.
-        clock: by which. One that tests turn says by its method `wait(signal, seconds)` how it does so.
+        clock: the clock; a simulated one has a method `wait(signal, seconds)`.
     """
     getattr(clock, "wait", _wait)(signal, seconds)
 

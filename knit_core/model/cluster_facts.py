@@ -1,4 +1,4 @@
-"""Facts about the cluster that a plan needs, gathered before anything is planned. Plain values, no I/O."""
+"""Facts about the cluster that a plan needs. Plain values, no I/O."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from knit_core.model.representation import shown
 
-# What yarn-default.xml documents for yarn.application.classpath; the ResourceManager's /conf says nothing when it is not set.
+# The default of yarn.application.classpath in yarn-default.xml; the ResourceManager's /conf does not contain it.
 DEFAULT_CLASSPATH = (
     "$HADOOP_CONF_DIR,$HADOOP_COMMON_HOME/share/hadoop/common/*,$HADOOP_COMMON_HOME/share/hadoop/common/lib/*,"
     "$HADOOP_HDFS_HOME/share/hadoop/hdfs/*,$HADOOP_HDFS_HOME/share/hadoop/hdfs/lib/*,"
@@ -19,12 +19,12 @@ DEFAULT_CLASSPATH = (
 @shown
 @dataclass(frozen=True)
 class NewApplication:
-    """A fresh application id with what one container may have at most."""
+    """A new application id, with the largest container that the ResourceManager allocates."""
 
     id: str
     memory: int  # MiB
     vcores: int
-    resources: Mapping[str, int]  # other resource types' maxima by name
+    resources: Mapping[str, int]  # maxima of other resource types by name
 
 
 @shown
@@ -34,14 +34,14 @@ class Queue:
 
     Attributes:
         name, path: "science" and "root.teams.science".
-        leaf: takes applications.
-        running: takes them now.
-        labels: node labels it may use, "*": all; None: the scheduler does not tell.
-        shares: percent of a label's nodes that it may use at most, by label.
-        lifetime: seconds an application may live at most; 0: no limit.
-        memory, vcores: of one container at most; 0: the cluster's.
-        makes: queues below it are made when an application names them (Fair Scheduler, auto-created queues).
-        by_path: it is named by its path only, not by the last part of it (Fair Scheduler).
+        leaf: whether it accepts applications; other queues only contain queues.
+        running: whether its state is RUNNING.
+        labels: node labels that it may use; "*" for all; None when the scheduler does not report them.
+        shares: maximum percentage of a label's nodes, by label.
+        lifetime: maximum lifetime of an application in seconds; 0 for no limit.
+        memory, vcores: maximum of one container; 0 for the cluster's.
+        makes: whether YARN creates a queue below it when an application names one (Fair Scheduler, auto-created queues).
+        by_path: whether applications must name it by its full path, not by the last part (Fair Scheduler).
     """
 
     name: str
@@ -63,15 +63,15 @@ class Node:
     """One node (NodeManager), running or not.
 
     Attributes:
-        host: as the scheduler names it.
+        host: its name at the scheduler.
         rack: "/rack-1".
-        state: YARN's word: RUNNING, LOST …
-        memory: MiB in all.
-        vcores: in all.
-        resources: other resource types, in all, by name.
-        label: its node label; empty: none.
+        state: YARN's NodeState: RUNNING, LOST …
+        memory: total MiB.
+        vcores: total.
+        resources: totals of other resource types by name.
+        label: its node label; empty for none.
         id: `host:port`.
-        free_memory: MiB that no container has; free_vcores: the cores.
+        free_memory, free_vcores: MiB and cores that are not allocated.
     """
 
     host: str
@@ -94,7 +94,7 @@ class Node:
 @shown
 @dataclass(frozen=True)
 class ClusterTotals:
-    """What all active nodes have together."""
+    """The sums over all active nodes."""
 
     memory: int  # MiB
     vcores: int
@@ -103,20 +103,22 @@ class ClusterTotals:
 
 @shown
 @dataclass(frozen=True)
-class Switches:
-    """What the cluster's configuration allows. None everywhere: not known (`/conf` may be for administrators only).
+class ClusterFeatures:
+    """Features and limits in the cluster's configuration.
+
+    None for what is not known: a cluster may show `/conf` to administrators only.
 
     Attributes:
-        node_labels: node labels are on.
-        opportunistic: opportunistic containers are on.
-        docker: the Docker runtime is on, as far as the ResourceManager's configuration tells of the nodes.
-        acls: applications' ACLs are looked at.
-        aggregation: logs are aggregated.
-        rolling: … while applications run, too.
-        priority: the highest that an application may have.
-        attempts: how many an ApplicationMaster may have.
-        tags, tag_length: how many, and how long, tags may be.
-        expiry: seconds after which an allocation that was not used is taken back.
+        node_labels: whether node labels are enabled.
+        opportunistic: whether opportunistic containers are enabled.
+        docker: whether the Docker runtime is enabled, according to the ResourceManager's copy of the nodes' properties.
+        acls: whether applications' ACLs are enforced.
+        aggregation: whether logs are aggregated.
+        rolling: whether logs are aggregated while applications run.
+        priority: maximum priority of an application.
+        attempts: maximum number of attempts of an ApplicationMaster.
+        tags, tag_length: maximum number of tags, maximum length of a tag.
+        expiry: seconds after which YARN takes back an unused allocation.
     """
 
     node_labels: bool | None = None
@@ -154,29 +156,29 @@ class FileStatus:
 @shown
 @dataclass(frozen=True)
 class ClusterFacts:
-    """Facts about the cluster and about who launches.
+    """Facts about the cluster and the user.
 
     Attributes:
-        new: the fresh application id and the largest container.
-        queues: of the scheduler; empty: it has none, or does not tell.
-        totals: of the active nodes.
-        user: who acts.
+        new: the new application id and the largest container.
+        queues: of the scheduler; empty when it has none, or does not report them.
+        totals: of the active nodes; None when not queried, or for administrators only.
+        user: the user of the connection.
         filesystem: `hdfs://…` as the nodes use it.
-        webhdfs: HTTP addresses of it.
+        webhdfs: HTTP addresses of the filesystem.
         staging: path of the staging folder.
-        simple: simple authentication (no tokens).
+        simple: whether Hadoop uses simple authentication (no tokens).
         classpath: `yarn.application.classpath`.
-        default_queue: the queue when the spec names none.
-        resource_types: names of resource types the cluster knows besides memory and vcores.
+        default_queue: the queue if the specification names none.
+        resource_types: maxima of resource types besides memory and vcores, by name.
         counts_vcores: whether the scheduler counts cores (DominantResourceCalculator).
-        java: command on the nodes; empty: $JAVA_HOME/bin/java, else java.
-        api_ports: inclusive range; (0, 0): any.
-        switches: what the configuration allows.
-        nodes: all nodes; None: not asked for, or not told.
-        labels: the cluster's node labels; None: not asked for, or not told.
-        class_sharing: ApplicationMasters may keep an archive of their classes on the nodes.
-        ca: local file of certificates that containers need for HDFS's https address; "false": they check none; empty: they
-            need none, or have it on their nodes.
+        java: command on the nodes; empty for $JAVA_HOME/bin/java, else java.
+        api_ports: inclusive range; (0, 0) for any port.
+        features: features and limits in the configuration.
+        nodes: all nodes; None when not queried, or for administrators only.
+        labels: the cluster's node labels; None when not queried, or for administrators only.
+        class_sharing: whether ApplicationMasters may keep an archive of their classes on the nodes.
+        ca: local file of certificates with which containers verify HDFS's https address; "false" for no verification; empty
+            when none is needed, or the nodes have them.
     """
 
     new: NewApplication
@@ -193,12 +195,12 @@ class ClusterFacts:
     counts_vcores: bool = False
     java: str = ""
     api_ports: tuple[int, int] = (0, 0)
-    switches: Switches = Switches()
+    features: ClusterFeatures = ClusterFeatures()
     nodes: tuple[Node, ...] | None = None
     labels: tuple[str, ...] | None = None
     ca: str = ""
     class_sharing: bool = True
 
     def attempts(self, wanted: int) -> int:
-        """How many attempts an ApplicationMaster really gets of those that were asked for."""
-        return wanted if self.switches.attempts is None else min(wanted, self.switches.attempts)
+        """The number of attempts of an ApplicationMaster: `wanted`, limited by the cluster."""
+        return wanted if self.features.attempts is None else min(wanted, self.features.attempts)

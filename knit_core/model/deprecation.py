@@ -1,4 +1,4 @@
-"""How a name that is going away says so: see docs/stability.md."""
+"""Warnings for deprecated names: see docs/stability.md."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ F = TypeVar("F", bound=Callable[..., object])
 
 
 def warn_deprecated(old: str, new: str, stacklevel: int = 3) -> None:
-    """Warn (DeprecationWarning) that `old` goes with the next minor release.
+    """Warn (DeprecationWarning) that `old` will be removed in the next minor release.
 
     Args:
-        old: what was used, as users write it.
+        old: the deprecated name, as users write it.
         new: what to use instead.
         stacklevel: frames up to the user's line.
     """
     warnings.warn(
-        f"{old} is deprecated and goes with the next minor release: use {new}",
+        f"{old} is deprecated and will be removed in the next minor release: use {new}",
         DeprecationWarning,
         stacklevel=stacklevel,
     )
 
 
 def deprecated(old: str, new: str) -> Callable[[F], F]:
-    """Decorates a function or method that is going away; it works as before and warns.
+    """Decorator of a deprecated function or method: it works as before and warns.
 
     Args:
         old: its name, as users write it.

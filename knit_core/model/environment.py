@@ -1,7 +1,7 @@
-"""The `Environment`: where a Python environment for containers is, and what is in it.
+"""The `Environment`: the location and the contents of a Python environment for containers.
 
-It is plain data. It travels through JSON (an XCom, a file) and says nothing about how it was made, so that every way to
-get one (built from channels, a packed prefix, a ready archive, a folder on every node) ends in the same type.
+Plain data that converts to and from JSON (an XCom, a file). Every kind of environment has this type: built from channels, a
+packed prefix, an existing archive, a folder on every node.
 """
 
 from __future__ import annotations
@@ -19,8 +19,13 @@ from knit_core.errors import BadArchive, BadEnvironmentName
 from knit_core.model.representation import html_facts, shown
 from knit_core.model.units import show_bytes
 
-#: What YARN unpacks; it leaves any other file as it is, without a word.
+#: Suffixes of archives that YARN unpacks. It silently leaves any other file as it is.
 ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".tar", ".zip")
+
+#: File in the archive with the nodes' requirements: `<machine> <glibc>`, written by the packer.
+NEEDS = "conda-meta/knit.needs"
+#: conda's platform -> the output of `uname -m` there.
+MACHINES = {"linux-64": "x86_64", "linux-aarch64": "aarch64", "linux-ppc64le": "ppc64le", "linux-s390x": "s390x"}
 
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+-")
 _NAME_LENGTH = 128
@@ -33,8 +38,8 @@ class PackageVersion:
 
     name: str
     version: str
-    build: str = ""  # "pypi" when it did not come as a conda package
-    size: int = 0  # bytes that it has of the archive; 0 when not known
+    build: str = ""  # "pypi" when it is not a conda package
+    size: int = 0  # its share of the archive in bytes; 0 when not known
 
 
 @shown
@@ -43,16 +48,16 @@ class Environment:
     """A Python environment that containers can use.
 
     Attributes:
-        name: a label for people; two names may stand for the same environment.
+        name: a label; two names may mean the same environment.
         archive: the local archive (`Path`) or its `hdfs://…` URL (`str`); with `kind` "path" the folder on every node.
-        key: 64 hexadecimal digits that stand for the contents: equal keys, equal environments.
-        kind: "archive" (YARN unpacks it next to the program) or "path" (it is there on every node).
+        key: 64 hexadecimal digits that identify the contents: environments with equal keys are equal.
+        kind: "archive" (unpacked on the nodes) or "path" (a folder that exists on every node).
         sha256: of the archive's bytes; empty when not known.
         size: of the archive in bytes; 0 when not known.
-        platform: conda's name for where it runs ("linux-64"); empty when not known.
-        python: version of its Python ("3.11.7"); empty when not known or there is none.
-        packages: what is installed, by name; empty when not known.
-        created: when it was made, UTC, ISO 8601; empty when not known.
+        platform: conda's name of the platform ("linux-64"); empty when not known.
+        python: version of its Python ("3.11.7"); empty when not known, or without Python.
+        packages: installed packages, sorted by name; empty when not known.
+        created: time of its creation, UTC, ISO 8601; empty when not known.
     """
 
     name: str
@@ -82,10 +87,10 @@ class Environment:
     def from_archive(
         cls, archive: str | os.PathLike[str], *, name: str = "", platform: str = "", python: str = ""
     ) -> Environment:
-        """A ready archive: a local file, or a URL like `hdfs:///envs/science.tar.gz`.
+        """An existing archive: a local file, or a URL like `hdfs:///envs/science.tar.gz`.
 
-        A local file is read once for its digest. The archive must unpack to an environment that has `bin/python` at its
-        top. Raises `BadArchive` when YARN would not unpack it or the file is not there, `BadEnvironmentName`.
+        A local file is read once for its digest. The archive must contain `bin/python` at its top level. Raises
+        `BadArchive` when YARN would not unpack it or the file does not exist, `BadEnvironmentName`.
         """
         text = os.fspath(archive)
         if not text.lower().endswith(ARCHIVE_SUFFIXES):
@@ -95,7 +100,7 @@ class Environment:
             return cls(name, text, _digest(text), platform=platform, python=python)
         path = Path(text.removeprefix("file://")).expanduser().absolute()
         if not path.is_file():
-            raise BadArchive(f"{path} is not there, or not a file")
+            raise BadArchive(f"{path} does not exist, or is not a file")
         stat = path.stat()
         created = utc(stat.st_mtime)
         sha256 = file_sha256(path)
@@ -105,7 +110,7 @@ class Environment:
 
     @classmethod
     def from_path(cls, path: str, *, name: str = "", platform: str = "", python: str = "") -> Environment:
-        """A folder that is there on every node, like `/opt/conda`; nothing is shipped.
+        """A folder that exists on every node, like `/opt/conda`; nothing is uploaded.
 
         Raises `BadArchive` when it is not an absolute path.
         """
@@ -119,7 +124,7 @@ class Environment:
         return self if name == self.name else replace(self, name=name)
 
     def as_ref(self) -> dict[str, str]:
-        """What a service's specification keeps of it (see `knit_core.spec.EnvironmentRef`)."""
+        """The fields for a service's specification (see `knit_core.spec.EnvironmentRef`)."""
         return {
             "archive": str(self.archive),
             "kind": self.kind,
@@ -130,16 +135,16 @@ class Environment:
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON's types."""
+        """As a mapping of JSON's types."""
         return {**asdict(self), "archive": str(self.archive), "packages": [asdict(p) for p in self.packages]}
 
     def to_json(self, *, indent: int | None = None) -> str:
-        """As JSON; `from_json` reads it back equal."""
+        """As JSON; `from_json` returns an equal environment."""
         return json.dumps(self.to_dict(), indent=indent)
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Environment:
-        """Back from `to_dict`; unknown keys are left out, so that a newer version's result can be read."""
+        """From the result of `to_dict`. Unknown keys are ignored, so that the output of a newer version can be read."""
         known = {key: document[key] for key in cls.__dataclass_fields__ if key in document}
         archive = known["archive"]
         known["archive"] = archive if "://" in archive or known.get("kind") == "path" else Path(archive)
@@ -151,17 +156,17 @@ class Environment:
 
     @classmethod
     def from_json(cls, text: str) -> Environment:
-        """Back from `to_json`."""
+        """From the result of `to_json`."""
         return cls.from_dict(json.loads(text))
 
 
 def checked_name(name: str) -> str:
-    """The name, when it is one: letters, digits and `. _ + -`, beginning with a letter or digit, at most 128."""
-    fits = 0 < len(name) <= _NAME_LENGTH and set(name) <= _NAME_CHARACTERS and name[0].isalnum()
-    if not fits:
+    """The name, if it is valid: at most 128 letters, digits and `. _ + -`, beginning with a letter or digit."""
+    valid = 0 < len(name) <= _NAME_LENGTH and set(name) <= _NAME_CHARACTERS and name[0].isalnum()
+    if not valid:
         raise BadEnvironmentName(
             f"{name!r} cannot name an environment: use letters, digits and . _ + - "
-            f"(a letter or digit first, at most {_NAME_LENGTH})"
+            f"(a letter or digit first, at most {_NAME_LENGTH} characters)"
         )
     return name
 
@@ -185,7 +190,7 @@ def _digest(text: str) -> str:
 
 
 def _stem(text: str) -> str:
-    """A label from a path: its last part without the suffix, other characters replaced."""
+    """A label from a path: its last part without the suffix, with invalid characters replaced."""
     last = PurePosixPath(text.rstrip("/")).name
     for suffix in ARCHIVE_SUFFIXES:
         if last.lower().endswith(suffix):

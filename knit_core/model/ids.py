@@ -1,4 +1,4 @@
-"""Application, attempt and container ids: parsed and formatted here and nowhere else.
+"""Application, attempt and container ids. Only this module parses and formats them.
 
 Formats are those of Hadoop's ApplicationId, ApplicationAttemptId and ContainerId (`application_<cluster
 timestamp>_<number>`, `appattempt_…_<attempt>`, `container_[e<epoch>_]<cluster
@@ -28,12 +28,12 @@ class ApplicationId:
         """Read `application_1795412523572_0042`.
 
         Raises:
-            BadApplicationId: the text is something else.
+            BadApplicationId: the text is not an application id.
         """
         found = _APPLICATION.fullmatch(text.strip()) if isinstance(text, str) else None
         if not found:
             raise BadApplicationId(
-                f"{text!r} is not an application id: it looks like application_1795412523572_0042 (see: knit list)"
+                f"{text!r} is not an application id: the form is application_1795412523572_0042 (see: knit list)"
             )
         return cls(int(found[1]), int(found[2]))
 
@@ -43,7 +43,7 @@ class ApplicationId:
 
 @dataclass(frozen=True, order=True)
 class ContainerId:
-    """One container: its application, the attempt that got it, and a number (1 is the ApplicationMaster's)."""
+    """One container: its application, the attempt that got it, and a number (1 for the ApplicationMaster)."""
 
     application: ApplicationId
     attempt: int
@@ -60,7 +60,7 @@ class ContainerId:
 
     @classmethod
     def search(cls, text: str) -> ContainerId | None:
-        """The first container id inside a longer text (a log URL, say)."""
+        """The first container id in a longer text, such as the URL of a log."""
         found = _CONTAINER.search(text)
         return cls.parse(found[0]) if found else None
 

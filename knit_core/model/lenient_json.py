@@ -1,5 +1,5 @@
-"""Hadoop's JSON: it writes a list of one element without brackets, an empty one as null or "", and some servers write
-numbers as texts. Pure.
+"""Reads Hadoop's JSON, in which a list of one element has no brackets, an empty list is null or "", and numbers may be
+strings. Pure.
 """
 
 from __future__ import annotations
@@ -9,26 +9,26 @@ from typing import Any
 
 
 def inside(found: Any, *keys: str) -> Any:
-    """What lies below `keys`; None where one of them is missing, null or empty."""
+    """The value below `keys`; None when one of them is missing, null or empty."""
     for key in keys:
         found = found.get(key) if isinstance(found, Mapping) else None
     return found
 
 
 def rows(found: Any, *keys: str) -> list[Mapping[str, Any]]:
-    """The objects of a list below `keys`, however it is written."""
+    """The objects of a list below `keys`."""
     found = inside(found, *keys)
     return [row for row in (found if isinstance(found, list) else [found]) if isinstance(row, Mapping) and row]
 
 
 def texts(found: Any, *keys: str) -> list[str]:
-    """The texts of a list below `keys`, however it is written."""
+    """The strings of a list below `keys`."""
     found = inside(found, *keys)
     return [str(each) for each in (found if isinstance(found, list) else [found]) if each not in (None, "")]
 
 
 def number(found: Any, default: int = 0) -> int:
-    """A whole number, however it is written; `default` for none."""
+    """A whole number from a number or a string; `default` for anything else."""
     try:
         return int(found)
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""ApplicationReport: what the ResourceManager says of one application, as an immutable value."""
+"""ApplicationReport: one application in the ResourceManager's reply, as an immutable value."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from knit_core.model.states import Outcome, State, outcome_of
 @shown
 @dataclass(frozen=True)
 class ApplicationReport:
-    """One application as the ResourceManager sees it.
+    """One application, as the ResourceManager reports it.
 
     Attributes:
         id: application id.
@@ -23,16 +23,16 @@ class ApplicationReport:
         state: YARN's state.
         outcome: how it ended; None while it runs.
         progress: 0.0 to 1.0.
-        diagnostics: YARN's and the ApplicationMaster's words.
+        diagnostics: text from YARN and the ApplicationMaster.
         tracking_url: the application's own page through the ResourceManager's proxy; empty until it runs.
         master: `host:port` of the ApplicationMaster's API; empty until it runs.
         attempt: number of the current attempt; 0 before the first.
         started_at, finished_at: ms since the epoch; None when not yet.
         memory, vcores, containers: allocated now (MiB, cores, number); 0 after the end.
-        pending_memory, pending_vcores, pending_containers: asked for and not given yet; 0 unless that was asked for
-            (`ResourceManager.apps(pending=True)`).
+        pending_memory, pending_vcores, pending_containers: requested and not allocated yet; 0 unless queried with
+            `ResourceManager.apps(pending=True)`.
         memory_seconds, vcore_seconds: used so far (MiB·s, core·s).
-        tags: as YARN keeps them (lower case).
+        tags: in lower case, as YARN stores them.
         master_logs: address of the ApplicationMaster's own logs.
         log_aggregation: YARN's logAggregationStatus.
         page: the ResourceManager's page of the application.
@@ -68,7 +68,7 @@ class ApplicationReport:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will happen."""
+        """Whether the application has ended."""
         return self.outcome is not None
 
     def _row(self) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def parse_report(app: Mapping[str, Any], base: str) -> ApplicationReport:
 
     Args:
         app: the object.
-        base: address of the ResourceManager that sent it, for `page`.
+        base: address of the ResourceManager, for `page`.
     """
     state = State(app["state"])
     ended = state.ended
@@ -97,9 +97,9 @@ def parse_report(app: Mapping[str, Any], base: str) -> ApplicationReport:
     master = ContainerId.search(logs)
     address = str(app.get("amRPCAddress") or "")
     tags = app.get("applicationTags") or ""
-    asked = [] if ended else [row for row in rows(app, "resourceRequests") if row.get("resourceName") == "*"]
-    counts = [max(0, number(row.get("numContainers"))) for row in asked]
-    sizes = [row.get("capability") or {} for row in asked]
+    pending = [] if ended else [row for row in rows(app, "resourceRequests") if row.get("resourceName") == "*"]
+    counts = [max(0, number(row.get("numContainers"))) for row in pending]
+    sizes = [row.get("capability") or {} for row in pending]
     return ApplicationReport(
         id=app["id"],
         name=app.get("name") or "",

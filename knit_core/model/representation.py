@@ -1,4 +1,4 @@
-"""How objects show themselves: one line of bounded length for a terminal, a table for a notebook. Pure."""
+"""Representations of objects: one line of bounded length for a terminal, a table for a notebook. Pure."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from knit_core.model.units import counted
 T = TypeVar("T")
 LONGEST = 300  # characters of a repr
 _PART, _ITEMS, _DEPTH = 80, 5, 3
-_LOOKED_AT = 2000  # characters
+_READ = 2000  # characters of a text that are considered
 _IN_ADDRESSES = re.compile(r"(?<=://)[^/@\s]+(?=@)|(?<=/t/)[^/\s]+")
 
 
 def shown(cls: type[T]) -> type[T]:
-    """Class decorator, above `@dataclass`: a repr of one line that leaves out what is as by default, and cuts what is long."""
+    """Class decorator, above `@dataclass`: a repr of one line, without fields that have their default; long values are cut."""
     cls.__repr__ = _dataclass_repr  # type: ignore[method-assign]
     return cls
 
 
 def _dataclass_repr(self: Any) -> str:
-    return one_line(type(self).__name__, _told(self))
+    return one_line(type(self).__name__, _non_default_fields(self))
 
 
 def one_line(name: str, parts: Iterable[tuple[str, Any]]) -> str:
     """`Name(part=value, …)`, on one line of at most `LONGEST` characters.
 
     Args:
-        name: the class's.
-        parts: attribute and value; an empty attribute: the value alone.
+        name: of the class.
+        parts: attribute and value; with an empty attribute only the value is shown.
     """
     words = [f"{attribute}={brief(value)}" if attribute else brief(value) for attribute, value in parts]
     text = f"{name}({', '.join(words)})"
@@ -40,11 +40,11 @@ def one_line(name: str, parts: Iterable[tuple[str, Any]]) -> str:
 
 
 def brief(value: Any, depth: int = 0) -> str:
-    """A value on one line, whatever its size: long texts are cut, many items counted."""
+    """A value on one line: long texts are cut; of many items only the number is shown."""
     if isinstance(value, Enum):
         return str(value)
     if isinstance(value, str):
-        return cut(repr(masked(value[:_LOOKED_AT])[: _PART + 1]))
+        return cut(repr(masked(value[:_READ])[: _PART + 1]))
     if isinstance(value, bytes):
         return f"<{len(value)} bytes>"
     if isinstance(value, Mapping):
@@ -59,7 +59,7 @@ def brief(value: Any, depth: int = 0) -> str:
 
 
 def masked(text: str) -> str:
-    """A text without what addresses in it carry: `https://user:password@host`, `https://host/t/token/…`."""
+    """A text without the secrets in addresses: `https://user:password@host`, `https://host/t/token/…`."""
     return _IN_ADDRESSES.sub("***", text)
 
 
@@ -67,11 +67,11 @@ _PLAIN = {each.__repr__ for each in (list, tuple, set, frozenset)}
 
 
 def cut(text: str, most: int = _PART) -> str:
-    """A text of at most so many characters."""
+    """A text, cut to at most `most` characters."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def _told(instance: Any) -> Iterator[tuple[str, Any]]:
+def _non_default_fields(instance: Any) -> Iterator[tuple[str, Any]]:
     for field in dataclasses.fields(instance):
         if not field.repr:
             continue
@@ -84,7 +84,7 @@ def _told(instance: Any) -> Iterator[tuple[str, Any]]:
 
 
 def html_facts(title: str, facts: Mapping[str, Any]) -> str:
-    """A table of names and values for a notebook; everything is escaped, what is empty left out."""
+    """A table of names and values for a notebook. Texts are escaped; empty values are left out."""
     rows = "".join(
         f"<tr><th style='text-align:left'>{_escaped(name)}</th><td style='text-align:left'>{_escaped(value)}</td></tr>"
         for name, value in facts.items()
@@ -94,7 +94,7 @@ def html_facts(title: str, facts: Mapping[str, Any]) -> str:
 
 
 def html_rows(title: str, rows: Sequence[Mapping[str, Any]], most: int = 100) -> str:
-    """A table with a row for each of `rows`, at most so many; everything is escaped."""
+    """A table with one line for each of the first `most` rows. Texts are escaped."""
     names = list(dict.fromkeys(name for row in rows[:most] for name in row))
     head = "".join(f"<th>{_escaped(name)}</th>" for name in names)
     body = "".join(
@@ -105,14 +105,14 @@ def html_rows(title: str, rows: Sequence[Mapping[str, Any]], most: int = 100) ->
 
 
 def _escaped(value: Any) -> str:
-    import html  # programs that show nothing in a notebook need not load it
+    import html  # only loaded for notebooks
 
     text = "" if value is None else str(value) if isinstance(value, (str, int, float)) else brief(value)
-    return html.escape(cut(masked(text[:_LOOKED_AT]), 1000))
+    return html.escape(cut(masked(text[:_READ]), 1000))
 
 
 class Row(Protocol):
-    """Something that a table has a row for."""
+    """A value that can be a row of a table."""
 
     def _row(self) -> Mapping[str, Any]: ...
 
@@ -121,7 +121,7 @@ R = TypeVar("R", bound=Row)
 
 
 class Rows(list[R]):
-    """A list whose repr is one line, and which a notebook shows as a table."""
+    """A list with a repr of one line, and a table in notebooks."""
 
     def __repr__(self) -> str:
         first = [("", each) for each in self[:2]]

@@ -20,16 +20,16 @@ class Container:
 
     Attributes:
         id: Knit's name (`main_0`).
-        service, instance, attempt: which; instance is the rank from 0, attempt counts from 1.
+        service, instance, attempt: the instance is the rank, from 0; attempts count from 1.
         state: see ContainerState.
-        ready: it runs and its readiness check, if there is one, has succeeded.
-        yarn: YARN's container id; empty while it waits for one.
+        ready: whether it runs and its readiness check, if any, has succeeded.
+        yarn: YARN's container id; empty before the allocation.
         node: `host:port` of its NodeManager; node_http: of that NodeManager's web server.
         exit_code: None while it runs.
         requested_at, started_at, finished_at: ms since the epoch.
-        progress: what it reported, 0.0 to 1.0, None when it never did; metrics: what it reported beside it.
-        diagnostics: YARN's words on its end.
-        stderr: last lines, of a failed one.
+        progress: 0.0 to 1.0 as reported by the program; None without a report; metrics: reported with it.
+        diagnostics: YARN's text on its end.
+        stderr: the last lines, for a failed container.
     """
 
     id: str
@@ -92,16 +92,16 @@ class Result:
     """How an application ended.
 
     Attributes:
-        id, name, user: which.
+        id, name, user: of the application.
         outcome: SUCCEEDED, FAILED, KILLED or LOST.
-        exit_code: of the first container that failed; 0 after success; None when nothing ran or nobody knows.
+        exit_code: of the first container that failed; 0 after success; None when no container ran, or it is not known.
         diagnostics: one line.
-        containers: every container, the failures first when there were very many.
-        values: what the containers returned with `knit_container.result`: service -> instance -> value.
+        containers: all containers; failures first when there are very many.
+        values: the values returned with `knit_container.result`: service -> instance -> value.
         started_at, finished_at: ms since the epoch.
-        timeline: what happened when.
-        attempt: of the ApplicationMaster that wrote it.
-        complete: False when the ApplicationMaster left no result and this is only what YARN knows.
+        timeline: events with their times.
+        attempt: of the ApplicationMaster that wrote the result.
+        complete: False when there is no result from the ApplicationMaster, but only YARN's report.
     """
 
     id: str
@@ -122,7 +122,7 @@ class Result:
     def value(self) -> Any:
         """The returned value of a single instance, or the list by rank of several; None when nothing was returned.
 
-        Of several services the first one that returned something; `values` has all of them.
+        Of several services: the value of the first one that returned any; `values` has all.
         """
         service, ranks = next(((name, ranks) for name, ranks in self.values.items() if ranks), ("", {}))
         if not ranks:
@@ -168,7 +168,7 @@ class Result:
 
     @classmethod
     def from_report(cls, report: ApplicationReport) -> Result:
-        """What YARN alone knows of an application that left no result."""
+        """From YARN's report, for an application without a result."""
         return cls(
             id=report.id,
             name=report.name,
@@ -181,7 +181,7 @@ class Result:
         )
 
     def raise_for_outcome(self) -> Result:
-        """This result when it is a success, else the exception that the outcome means."""
+        """Return this result if the application succeeded; otherwise raise the exception for the outcome."""
         if self.outcome is Outcome.SUCCEEDED:
             return self
         kinds: dict[Outcome, type[ApplicationEnded]] = {
@@ -210,6 +210,6 @@ class Result:
         text += f" (and {others} more)" if others else ""
         if failed.stderr:
             text += "\n  last lines of its stderr:\n" + "\n".join(f"  | {line}" for line in failed.stderr)
-        elif failed.diagnostics and not failed.diagnostics.startswith("exited with "):  # the same again
+        elif failed.diagnostics and not failed.diagnostics.startswith("exited with "):  # else a repetition
             text += f"\n  {failed.diagnostics}"
         return text + f"\n  all of it: knit logs {self.id}"

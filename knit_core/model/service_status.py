@@ -1,4 +1,4 @@
-"""What a running application shows besides its containers: services and events, as values. Pure."""
+"""Services and events of a running application. Pure."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from knit_core.model.representation import shown
 @shown
 @dataclass(frozen=True)
 class ServiceStatus:
-    """One service as the ApplicationMaster counts it.
+    """One service, as the ApplicationMaster reports it.
 
     Attributes:
-        name: which.
+        name: of the service.
         state: WAITING (for other services), STARTING, READY, SUCCEEDED or FAILED.
-        instances: how many it has now.
-        running, ready, pending, waiting, succeeded, failed: how many of them are; ready ones run, too.
-        restarts: containers that took the place of others so far.
+        instances: their current number.
+        running, ready, pending, waiting, succeeded, failed: number of instances in that state; ready ones also count as
+            running.
+        restarts: number of replacement containers so far.
     """
 
     name: str
@@ -42,14 +43,14 @@ class ServiceStatus:
 @shown
 @dataclass(frozen=True)
 class Event:
-    """Something that happened in an application.
+    """An event of an application.
 
     Attributes:
-        number: counts from 1, over restarts of the ApplicationMaster too.
+        number: counts from 1, and goes on after a restart of the ApplicationMaster.
         at: ms since the epoch.
         kind: container-started, service-released, scaled, node-avoided … (docs/protocol.md, section 6).
-        container: Knit's name of the container it is about; empty when it is about none.
-        detail: more about it, one line.
+        container: Knit's name of the container; empty when it concerns no container.
+        detail: one line with details.
     """
 
     number: int

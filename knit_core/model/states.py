@@ -1,4 +1,4 @@
-"""YARN's application states and Knit's outcomes, with the terminal sets defined once."""
+"""States of applications and containers, and outcomes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import Enum
 
 
 class State(str, Enum):
-    """YarnApplicationState, as the ResourceManager's REST API spells it."""
+    """YarnApplicationState, as in the ResourceManager's REST API."""
 
     NEW = "NEW"
     NEW_SAVING = "NEW_SAVING"
@@ -19,7 +19,7 @@ class State(str, Enum):
 
     @property
     def ended(self) -> bool:
-        """True in a state that nothing follows."""
+        """Whether it is a final state."""
         return self in ENDED
 
     def __str__(self) -> str:
@@ -31,7 +31,10 @@ ACTIVE = frozenset(State) - ENDED
 
 
 class Outcome(str, Enum):
-    """How an application ended, for the user: FINISHED says nothing about success, LOST is known to no ResourceManager."""
+    """How an application ended. YARN's state FINISHED does not imply success.
+
+    LOST: the ResourceManager has no record of the application.
+    """
 
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
@@ -57,7 +60,7 @@ def outcome_of(state: State, final_status: str) -> Outcome | None:
 
 
 class ContainerState(str, Enum):
-    """States of an instance's container as the ApplicationMaster tells them (docs/protocol.md, section 5)."""
+    """States of an instance's container in the ApplicationMaster's API (docs/protocol.md, section 5)."""
 
     WAITING = "WAITING"
     REQUESTED = "REQUESTED"
@@ -71,7 +74,7 @@ class ContainerState(str, Enum):
 
     @property
     def ended(self) -> bool:
-        """True when its process is gone for good."""
+        """Whether it is a final state."""
         return self in {ContainerState.SUCCEEDED, ContainerState.FAILED, ContainerState.KILLED}
 
     def __str__(self) -> str:

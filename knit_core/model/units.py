@@ -1,4 +1,4 @@
-"""Amounts as people write them: memory ("2 GiB", MiB as a number) and time spans ("1 h", seconds as a number)."""
+"""Amounts with units: memory ("2 GiB", or a number of MiB) and time spans ("1 h", or a number of seconds)."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _AMOUNT = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*")
 def mebibytes(value: int | float | str) -> int:
     """Memory in whole MiB, rounded up: 512, 512.0, "512", "512 MiB", "2GiB", "1.5 g", "2 GB".
 
-    A number without a unit is MiB, one letter means its binary unit (as in `-Xmx2g`), "kB", "MB" and "GB" are decimal.
+    A number without a unit is in MiB. One letter is a binary unit (as in `-Xmx2g`); "kB", "MB" and "GB" are decimal.
 
     Raises:
-        ValueError: not an amount, or not more than nothing.
+        ValueError: not an amount, or not positive.
     """
     return math.ceil(_bytes(value) / 2**20)
 
@@ -34,12 +34,12 @@ def _bytes(value: int | float | str) -> float:
             raise ValueError(f"memory is a number of MiB or a text such as '2 GiB', not {value!r}")
         number, unit = float(found[1]), _MEMORY[name] if name else 2**20
     if not math.isfinite(number * unit) or number <= 0:
-        raise ValueError(f"memory must be more than nothing, not {value!r}")
+        raise ValueError(f"memory must be positive, not {value!r}")
     return number * unit
 
 
 def size(value: int | float | str) -> int:
-    """A size in bytes, written as memory is (a number without a unit is MiB); 0 is none.
+    """A size in bytes, in the format of `mebibytes` (a number without a unit is in MiB); 0 is allowed.
 
     Raises:
         ValueError: not an amount.
@@ -72,26 +72,26 @@ def seconds(value: int | float | str) -> float:
                 raise ValueError(f"a time span is a number of seconds or a text such as '5 min', not {value!r}")
             total, rest = total + float(found[1]) * _TIME[name], rest[found.end() :]
     if not math.isfinite(total) or total < 0:
-        raise ValueError(f"a time span cannot be {value!r}")
+        raise ValueError(f"a time span must be finite and not negative, not {value!r}")
     return total
 
 
 def _number(value: int | float) -> float:
     try:
         return float(value)
-    except OverflowError:  # an int beyond what a float holds
+    except OverflowError:  # an int too large for a float
         return math.inf
 
 
 def show_memory(mib: float) -> str:
-    """MiB as people read it: "512 MiB", "1.5 GiB"."""
+    """MiB with a unit: "512 MiB", "1.5 GiB"."""
     if mib < 1024:
         return f"{mib:.0f} MiB"
     return f"{mib / 1024:.1f}".rstrip("0").rstrip(".") + " GiB"
 
 
 def show_bytes(count: float) -> str:
-    """Bytes as people read them: "812 B", "34 MB"."""
+    """Bytes with a unit: "812 B", "34 MB"."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000 or unit == "GB":
             break
@@ -100,7 +100,7 @@ def show_bytes(count: float) -> str:
 
 
 def show_seconds(span: float) -> str:
-    """A time span as people read it: "3.1 s", "4 min 10 s", "2 h 5 min"."""
+    """A time span with units: "3.1 s", "4 min 10 s", "2 h 5 min"."""
     if span < 60:
         return f"{span:.1f} s"
     minutes, rest = divmod(round(span), 60)
@@ -111,7 +111,7 @@ def show_seconds(span: float) -> str:
 
 
 def counted(number: int, what: str, one: str = "", many: str = "") -> str:
-    """A number of things in words, and the verb that goes with it: "1 container is", "2 containers are", "3 processes"."""
+    """A number with a noun, and optionally a verb: "1 container is", "2 containers are", "3 processes"."""
     if number == 1:
         return f"1 {what} {one}".rstrip()
     plural = (

@@ -1,4 +1,4 @@
-"""What must lie on HDFS before a launch. A plain value, no I/O."""
+"""A file that must be on HDFS before a launch. A plain value, no I/O."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from knit_core.model.representation import shown
 @shown
 @dataclass(frozen=True)
 class Upload:
-    """Something that must lie in the cache: a local file, or bytes made by the plan.
+    """A file for the cache: a local file, or bytes from the plan.
 
     Attributes:
         name: file name in the cache.
@@ -19,7 +19,7 @@ class Upload:
         size: bytes.
         path: local file; empty for `data`.
         data: content.
-        root: folder whose cache it lies in; empty: the staging folder. Another one is shared by all users.
+        root: the folder with the cache; empty for the staging folder. Any other folder is shared by all users.
     """
 
     name: str

@@ -1,6 +1,6 @@
-"""Preflight: everything that is wrong with a launch, found before anything is uploaded or submitted. Pure."""
+"""Preflight: compares a specification with facts about the cluster, before anything is uploaded or submitted. Pure."""
 
-from knit_core.preflight.check import check, remarks
+from knit_core.preflight.check_spec import check_spec, spec_warnings
 from knit_core.preflight.queues import queue_problems
 
-__all__ = ["check", "queue_problems", "remarks"]
+__all__ = ["check_spec", "queue_problems", "spec_warnings"]

@@ -1,4 +1,4 @@
-"""Looks at where containers should run: labels, nodes, racks, each on a node of its own."""
+"""Checks the placement of containers: labels, nodes, racks, anti-affinity."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from knit_core.spec import ApplicationSpec, Service
 
 
 def problems(spec: ApplicationSpec, facts: ClusterFacts, address: str) -> Iterator[str]:
-    """Places that are not there, or that the queue may not use."""
+    """Labels, nodes and racks that do not exist, that are not running, or that the queue may not use."""
     for name, service in spec.services.items():
         where = "" if name == "main" else f"{name}: "
         yield from _label(service.node_label, f"{where}node_label", spec, facts)
         if facts.nodes is not None:
             yield from _places(service.nodes, "node", where, facts.nodes, {n.host for n in facts.nodes}, address)
             yield from _places(service.racks, "rack", where, facts.nodes, {n.rack for n in facts.nodes}, address)
-        yield from _apart(service, facts, where)
+        yield from _anti_affinity(service, facts, where)
     yield from _label(spec.master_label, "master_label", spec, facts)
 
 
 def _label(label: str, field: str, spec: ApplicationSpec, facts: ClusterFacts) -> Iterator[str]:
     if not label:
         return
-    if facts.switches.node_labels is False:
+    if facts.features.node_labels is False:
         yield f"{field} {label!r}: this cluster has no node labels (yarn.node-labels.enabled is false)."
         return
     if facts.labels is not None and label not in facts.labels:
@@ -51,10 +51,10 @@ def _places(
     there = [node for node in nodes if (node.host if what == "node" else node.rack) in wanted]
     if there and not any(node.running for node in there):
         states = ", ".join(f"{node.host} is {node.state}" for node in there[:5])
-        yield f"{where}none of its {what}s runs now: {states}."
+        yield f"{where}none of its {what}s is running: {states}."
 
 
-def _apart(service: Service, facts: ClusterFacts, where: str) -> Iterator[str]:
+def _anti_affinity(service: Service, facts: ClusterFacts, where: str) -> Iterator[str]:
     if not service.anti_affinity:
         return
     count = facts.totals.nodes if facts.totals else None
@@ -62,8 +62,8 @@ def _apart(service: Service, facts: ClusterFacts, where: str) -> Iterator[str]:
         count = len({node.host for node in facts.nodes if node.running})
     if count is not None and service.instances > count:
         yield (
-            f"{where}anti_affinity: {service.instances} instances on as many nodes; the cluster has {count} that run. "
-            f"Ask for at most {count}."
+            f"{where}anti_affinity: {service.instances} instances need as many nodes; the cluster has {count} running. "
+            f"Set at most {count} instances."
         )
 
 

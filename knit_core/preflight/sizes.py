@@ -1,4 +1,4 @@
-"""Looks at how much is asked for: by one container, and by all of them."""
+"""Checks the resources of one container, and of all containers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from knit_core.spec import ApplicationSpec, Condition, Service
 
 
 def too_large(spec: ApplicationSpec, facts: ClusterFacts, address: str) -> Iterator[str]:
-    """Containers that are larger than what the scheduler gives to one, or than every node."""
+    """Containers that exceed the scheduler's maximum for one container, or every node."""
     for name, service in spec.services.items():
         where = "" if name == "main" else f"{name}: "
         found = list(_limits(service, spec, facts, address, where))
@@ -20,13 +20,13 @@ def too_large(spec: ApplicationSpec, facts: ClusterFacts, address: str) -> Itera
     most = _most_memory(spec, facts)[0]
     if spec.memory_of_master > most:
         yield (
-            f"master_memory: the ApplicationMaster should get {show_memory(spec.memory_of_master)}; this cluster gives at "
-            f"most {show_memory(most)} to one container."
+            f"master_memory: the ApplicationMaster needs {show_memory(spec.memory_of_master)}; this cluster's maximum for one "
+            f"container is {show_memory(most)}."
         )
 
 
 def _most_memory(spec: ApplicationSpec, facts: ClusterFacts) -> tuple[int, str]:
-    """MiB for one container, and who says so."""
+    """Maximum MiB of one container, and the setting or queue that limits it."""
     queue = queue_of(spec, facts)
     if queue is not None and 0 < queue.memory < facts.new.memory:
         return queue.memory, f"the queue {queue.path}"
@@ -41,17 +41,17 @@ def _most_vcores(spec: ApplicationSpec, facts: ClusterFacts) -> tuple[int, str]:
 
 
 def _limits(service: Service, spec: ApplicationSpec, facts: ClusterFacts, address: str, where: str) -> Iterator[str]:
-    memory, told_by = _most_memory(spec, facts)
+    memory, limited_by = _most_memory(spec, facts)
     if service.memory > memory:
         yield (
-            f"{where}{show_memory(service.memory)} per container is more than this cluster gives to one "
-            f"({show_memory(memory)}: {told_by} at {address}). Ask for at most {show_memory(memory)}."
+            f"{where}{show_memory(service.memory)} per container is more than this cluster's maximum "
+            f"({show_memory(memory)}: {limited_by} at {address}). Set at most {show_memory(memory)}."
         )
-    vcores, told_by = _most_vcores(spec, facts)
+    vcores, limited_by = _most_vcores(spec, facts)
     if service.vcores > vcores:
         yield (
-            f"{where}{service.vcores} vcores per container are more than this cluster gives to one "
-            f"({vcores}: {told_by} at {address}). Ask for at most {vcores}."
+            f"{where}{service.vcores} vcores per container are more than this cluster's maximum "
+            f"({vcores}: {limited_by} at {address}). Set at most {vcores}."
         )
     for resource, amount in service.all_resources.items():
         if resource not in facts.resource_types:
@@ -59,11 +59,11 @@ def _limits(service: Service, spec: ApplicationSpec, facts: ClusterFacts, addres
             yield f"{where}this cluster has no resource type {resource!r} (it has: {known})."
         elif amount > facts.resource_types[resource]:
             limit = facts.resource_types[resource]
-            yield f"{where}{amount} {resource} per container is more than this cluster gives to one ({limit})."
+            yield f"{where}{amount} {resource} per container is more than this cluster's maximum ({limit})."
 
 
 def candidates(service: Service, facts: ClusterFacts) -> list[Node]:
-    """Running nodes on which a service's containers may start, as far as names and labels tell."""
+    """Running nodes on which a service's containers may start, by names and labels."""
     found = [node for node in facts.nodes or () if node.running]
     if service.node_label:
         found = [node for node in found if node.label == service.node_label]
@@ -73,7 +73,7 @@ def candidates(service: Service, facts: ClusterFacts) -> list[Node]:
 
 
 def _nodes(service: Service, facts: ClusterFacts, where: str) -> Iterator[str]:
-    """Each limit alone may be kept, and still no node has everything together."""
+    """A problem if no single node has all resources of a container, although each limit is met."""
     nodes = candidates(service, facts)
     if not nodes or any(_fits(service, node, facts) for node in nodes):
         return
@@ -90,7 +90,7 @@ def _nodes(service: Service, facts: ClusterFacts, where: str) -> Iterator[str]:
         )
         for node in largest
     )
-    yield f"{where}no running node has {', '.join(wanted)} for one container (the nearest: {sizes})."
+    yield f"{where}no running node has {', '.join(wanted)} for one container (the largest: {sizes})."
 
 
 def _fits(service: Service, node: Node, facts: ClusterFacts) -> bool:
@@ -102,17 +102,20 @@ def _fits(service: Service, node: Node, facts: ClusterFacts) -> bool:
 
 
 def _share(service: Service, node: Node) -> int:
-    """How many of the named resources a node has enough of."""
+    """The number of named resources of which a node has enough."""
     return sum(amount <= node.resources.get(name, 0) for name, amount in service.all_resources.items())
 
 
 def too_many(spec: ApplicationSpec, facts: ClusterFacts, address: str) -> Iterator[str]:
-    """More than the whole cluster has; services that wait for the success of others are counted apart from these."""
+    """Problems if all containers need more than the cluster has.
+
+    Services that wait for the success of others are counted separately, since they do not run at the same time.
+    """
     totals = facts.totals
     if totals is None:
         return
     if totals.nodes == 0:
-        yield f"The cluster at {address} has no running NodeManager: nothing can be started (see: yarn node -list -all)."
+        yield f"The cluster at {address} has no running NodeManager: no container can start (see: yarn node -list -all)."
         return
     together = max(_stages(spec), key=lambda services: sum(s.memory * s.instances for s in services))
     count = sum(s.instances for s in together)
@@ -122,22 +125,22 @@ def too_many(spec: ApplicationSpec, facts: ClusterFacts, address: str) -> Iterat
         yield (
             f"{count} containers with the ApplicationMaster need {show_memory(memory)}; all "
             f"{counted(totals.nodes, 'node')} of the cluster together have {show_memory(totals.memory)}. "
-            "Ask for fewer or smaller ones."
+            "Reduce their number or size."
         )
     if facts.counts_vcores and vcores > totals.vcores:
         yield (
             f"{count} containers with the ApplicationMaster need {vcores} vcores; all {counted(totals.nodes, 'node')} "
-            f"of the cluster together have {totals.vcores}. Ask for fewer."
+            f"of the cluster together have {totals.vcores}. Reduce their number."
         )
     for name in sorted({name for s in spec.services.values() for name in s.all_resources}):
         wanted = max(sum(s.all_resources.get(name, 0) * s.instances for s in services) for services in _stages(spec))
         there = sum(node.resources.get(name, 0) for node in facts.nodes or () if node.running)
         if facts.nodes is not None and wanted > there:
-            yield f"All containers need {wanted} {name}; all nodes of the cluster together have {there}. Ask for fewer."
+            yield f"All containers need {wanted} {name}; all nodes of the cluster together have {there}. Reduce their number."
 
 
 def _stages(spec: ApplicationSpec) -> list[list[Service]]:
-    """Services that may run at the same time, by how many others must have ended well before them."""
+    """Groups of services that may run at the same time, by the number of services that must have succeeded before."""
     stages: dict[str, int] = {}
     for name in TopologicalSorter({name: set(s.depends_on) for name, s in spec.services.items()}).static_order():
         waits = spec.services[name].depends_on.items()

@@ -1,4 +1,4 @@
-"""What to run: the specification of an application, validated before anything else happens."""
+"""The specification of an application: what to run. It is validated when it is created."""
 
 from knit_core.spec.application import ApplicationSpec, application_spec
 from knit_core.spec.files import EnvironmentRef, File, FileType

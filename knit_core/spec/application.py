@@ -1,7 +1,7 @@
-"""ApplicationSpec: one application. Plain data: it can be written as JSON, stored, compared and sent through Airflow.
+"""ApplicationSpec: the specification of one application, as plain data that converts to and from JSON.
 
-Nothing here touches the disk or the cluster; whether files exist and the cluster can run it is asked later
-(knit_core.preflight). Specifications in files are read by knit_core.spec.documents.
+This module does not read the disk or the cluster: knit_core.launch.check_launch checks whether files exist and the cluster
+can run it. knit_core.spec.documents reads specifications from files.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from knit_core.spec.policies import Acls, Condition, LogPatterns, RestartPolicy
 from knit_core.spec.problems import MOST_SHOWN, shorten, shorten_list, unknown_options, validate
 from knit_core.spec.service import Service
 
-# What an ApplicationMaster needs (docs/configuration.md has the table). MiB beside the heap: classes, code, stacks.
+# The memory of an ApplicationMaster (table in docs/configuration.md). MiB outside of the heap: classes, code, stacks.
 BESIDE_HEAP = 128
-# MiB of heap: Hadoop's clients, calls under way, and store and results at their limits of 16 MiB each (Java 8 keeps two
-# bytes for each character).
+# MiB of heap: Hadoop's clients, current calls, store and results at their limits of 16 MiB each (Java 8 needs two bytes
+# per character).
 HEAP_BASE = 124
 HEAP_PER_INSTANCE = 4  # KiB
 MEMORY_STEP = 64  # MiB
@@ -38,21 +38,24 @@ class ApplicationSpec(Strict):
     """One application.
 
     Attributes:
-        name: for people; shown by YARN.
+        name: shown by YARN.
         services: by name.
-        completion: services that must succeed; when all have, the application has succeeded and the others are ended.
-            By default those that are not restarted always; with none, it runs until it is shut down.
-        queue: the scheduler's queue; None: the configured or the cluster's default.
-        priority: application priority within the queue, None: the queue's default.
-        tags: at most 8 of at most 100 ASCII characters (YARN allows 10 and lower-cases them; Knit needs two).
-        acls: who else may view and modify it.
+        completion: services that must succeed. When all of them have succeeded, the application has succeeded and the other
+            services are ended. By default all services without the restart policy "always"; if empty, the application runs
+            until it is ended.
+        queue: the scheduler's queue; None for the configured or the cluster's default.
+        priority: application priority within the queue; None for the queue's default.
+        tags: at most 8, each of at most 100 ASCII characters (YARN allows 10 and stores them in lower case; Knit needs two).
+        acls: other users who may view and modify the application.
         logs: which log files YARN keeps.
-        attempts: how often YARN may start the ApplicationMaster within `attempt_window`.
-        attempt_window: seconds (or "1 h"); older failures of the ApplicationMaster no longer count.
-        lifetime: seconds after which the application is ended, or a text such as "2 h"; 0: none.
-        node_failures: failures of containers on one node within ten minutes after which it is avoided; 0: never.
-        master_memory: MiB for the ApplicationMaster's container; None: what its instances need, 256 MiB up to 1,024 of them.
-        master_label: node label for it.
+        attempts: maximum number of attempts of the ApplicationMaster within `attempt_window`.
+        attempt_window: seconds (or "1 h"); older failures of the ApplicationMaster do not count.
+        lifetime: seconds after which the application is ended, or a text such as "2 h"; 0 for no limit.
+        node_failures: number of container failures on one node within ten minutes after which the node is avoided; 0 for
+            never.
+        master_memory: MiB of the ApplicationMaster's container; None for the amount that its instances need: 256 MiB for up
+            to 1,024 instances.
+        master_label: node label of the ApplicationMaster's container.
     """
 
     name: str = Field(default="knit", min_length=1, max_length=250)
@@ -85,7 +88,7 @@ class ApplicationSpec(Strict):
 
     @property
     def memory_of_master(self) -> int:
-        """MiB for the ApplicationMaster's container: `master_memory`, or what the instances need that are asked for."""
+        """MiB of the ApplicationMaster's container: `master_memory`, or the amount for the number of instances."""
         if self.master_memory is not None:
             return self.master_memory
         instances = sum(service.instances for service in self.services.values())
@@ -96,17 +99,17 @@ class ApplicationSpec(Strict):
     @classmethod
     def _name(cls, value: str) -> str:
         if not value.strip() or not value.isprintable():
-            raise ValueError(f"a name is a line of printable characters, not {value!r}")
+            raise ValueError(f"a name must be one line of printable characters, not {value!r}")
         return value
 
     @field_validator("tags")
     @classmethod
     def _tags(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        wrong: list[Problem] = [((), f"at most 8 tags, not {len(value)}")] if len(value) > 8 else []
+        wrong: list[Problem] = [((), f"at most 8 tags are allowed, not {len(value)}")] if len(value) > 8 else []
         for index, tag in enumerate(value):
             if not tag.isascii() or not tag.isprintable() or not 0 < len(tag) <= 100 or "," in tag:
                 wrong.append(
-                    ((index,), f"a tag is 1 to 100 printable ASCII characters without a comma, not {shorten(tag)}")
+                    ((index,), f"a tag must be 1 to 100 printable ASCII characters without a comma, not {shorten(tag)}")
                 )
         refuse(wrong)
         return value
@@ -135,7 +138,7 @@ class ApplicationSpec(Strict):
         yield from self._circles()
 
     def _circles(self) -> Iterator[Problem]:
-        """One problem per circle: its services are taken out, then the rest is looked at again."""
+        """One problem per cycle of dependencies. Removes the services of a found cycle, then searches again."""
         graph = {name: set(service.depends_on) & set(self.services) for name, service in self.services.items()}
         while True:
             try:
@@ -166,27 +169,27 @@ class ApplicationSpec(Strict):
 
     @property
     def must_succeed(self) -> tuple[str, ...]:
-        """Services whose success is the application's."""
+        """Services that must succeed for the application to succeed."""
         if self.completion is not None:
             return self.completion
         return tuple(name for name in self.services if self._can_succeed(name))
 
     @property
     def instances(self) -> int:
-        """Of all services."""
+        """The number of instances of all services."""
         return sum(service.instances for service in self.services.values())
 
 
 def check_options(given: Iterable[str], own: Iterable[str], of: str) -> None:
-    """Refuse keyword arguments that neither a call itself takes nor a specification.
+    """Refuse unknown keyword arguments of a call that takes those of a specification.
 
     Args:
-        given: their names.
-        own: the call's parameters.
-        of: its name, for the message.
+        given: names of the arguments.
+        own: the call's own parameters.
+        of: the call's name, for messages.
 
     Raises:
-        SpecError: with the nearest name for each.
+        SpecError: an argument is unknown; with the most similar known name.
     """
     known = {"env", *own, *Service.model_fields, *ApplicationSpec.model_fields} - {"command", "services"}
     wrong = unknown_options(given, known, of)
@@ -195,22 +198,22 @@ def check_options(given: Iterable[str], own: Iterable[str], of: str) -> None:
 
 
 def application_spec(spec: ApplicationSpec | Mapping[str, Any] | str | Sequence[str], **short: Any) -> ApplicationSpec:
-    """An ApplicationSpec from what users pass: itself, a mapping, or a command with the short form's arguments.
+    """An ApplicationSpec from the argument of a call: an ApplicationSpec, a mapping, or a command with the short form.
 
     Args:
         spec: an ApplicationSpec, a mapping with its fields, or a command (a text, or a list of words).
-        short: with a command: fields of Service and ApplicationSpec (`env` stands for `environment`).
+        short: with a command: fields of Service and ApplicationSpec (`env` is short for `environment`).
 
     Raises:
-        SpecError: naming every problem.
+        SpecError: it is not valid; the error has all problems.
     """
     given = {key: value for key, value in short.items() if value is not None}
     if callable(spec):
         raise SpecError(
-            [f"a command is a text or a list of words, not {shorten(spec)}: for a function there are call and map"]
+            [f"a command must be a text or a list of words, not {shorten(spec)}: for a function use call or map"]
         )
     if isinstance(spec, ApplicationSpec):
-        spec = spec.model_dump(exclude_unset=True)  # what was left open stays open
+        spec = spec.model_dump(exclude_unset=True)  # fields that are not set stay unset
     elif not isinstance(spec, Mapping):
         if "env" in given:
             given["environment"] = given.pop("env")

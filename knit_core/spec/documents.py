@@ -1,8 +1,8 @@
-"""Specifications in files: YAML or JSON to an ApplicationSpec and back, every problem with its file and line.
+"""Specifications in files: YAML or JSON to an ApplicationSpec and back. Every problem has its file and line.
 
-A file holds what ApplicationSpec has, and besides it
+A file contains the fields of ApplicationSpec. Further keys:
 - `parameters:` (see knit_core.spec.parameters),
-- keys that begin with `x-`, which are passed over: a place for YAML's anchors (`x-small: &small {memory: 1 GiB}`, used as
+- keys that begin with `x-`, which are ignored: for YAML's anchors (`x-small: &small {memory: 1 GiB}`, used as
   `<<: *small`),
 - `$schema`, for editors.
 
@@ -23,10 +23,10 @@ import yaml
 
 from knit_core.errors import SpecError
 from knit_core.spec.application import ApplicationSpec
-from knit_core.spec.parameters import Filling, escape, parameter_values
+from knit_core.spec.parameters import Substitution, escape, parameter_values
+from knit_core.spec.parser import MOST_BYTES, Node, Unreadable, line_of, merged, plain, read_json, read_yaml, resolve
 from knit_core.spec.problems import MOST_SHOWN, Found, Location, inspect, sentences, shorten, shorten_list
 from knit_core.spec.service import Service
-from knit_core.spec.tree import MOST_BYTES, Node, Unreadable, line_of, merged, plain, read_json, read_yaml, resolve
 
 _ODD = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff]")
 _OWN_KEYS = frozenset({"parameters", "$schema"})
@@ -39,15 +39,15 @@ def load(
     *,
     overrides: Mapping[str, Any] | None = None,
 ) -> ApplicationSpec:
-    """Read a specification from a file; JSON by its ending `.json`, YAML otherwise.
+    """Read a specification from a file: JSON with the suffix `.json`, otherwise YAML.
 
     Args:
         path: the file.
-        parameters: values of the file's parameters; they beat its defaults.
-        overrides: values by dotted place (`{"services.train.instances": 4}`); they beat what the file says there.
+        parameters: values of the file's parameters; they replace its defaults.
+        overrides: values by dotted place (`{"services.train.instances": 4}`); they replace values in the file.
 
     Raises:
-        SpecError: with everything that is wrong, each with file and line.
+        SpecError: it is not valid; the error has all problems with file and line.
     """
     place = Path(path)
     try:
@@ -78,31 +78,32 @@ def loads(
         content: the text, or its bytes in UTF-8.
         parameters, overrides: as for `load`.
         kind: "yaml" or "json".
-        folder: what relative paths are relative to; None: they stay as they are.
-        origin: stands before each problem.
+        folder: base of relative paths; None to keep them.
+        origin: prefix of each problem.
 
     Raises:
-        SpecError: with everything that is wrong.
+        SpecError: it is not valid; the error has all problems.
     """
     try:
         node = (read_json if kind == "json" else read_yaml)(_decoded(content))
         if node.kind != "mapping":
             raise Unreadable(
-                "a specification is a mapping (name: value), not " + ("a list" if node.kind == "list" else "a text")
+                "a specification must be a mapping (name: value), not "
+                + ("a list" if node.kind == "list" else "a text")
             )
-        reading = _Reading(node, overrides or {})
-        spec, found = reading.build(parameters or {})
+        document = _Document(node, overrides or {})
+        spec, found = document.build(parameters or {})
     except Unreadable as error:
         raise SpecError([f"{origin}:{error.line}: {error}" if error.line else f"{origin}: {error}"]) from None
     if spec is None:
-        raise SpecError(sentences(found, lambda location: reading.place(origin, location)))
+        raise SpecError(sentences(found, lambda location: document.place(origin, location)))
     return spec if folder is None else resolved(spec, folder)
 
 
 def _decoded(content: str | bytes) -> str:
     if len(content) > MOST_BYTES:
         raise Unreadable(
-            f"larger than {MOST_BYTES >> 20} MiB, the most for a specification: put data into files and name them in `files`"
+            f"larger than {MOST_BYTES >> 20} MiB, the maximum for a specification: put data into files, and list them in `files`"
         )
     if isinstance(content, str):
         return content.removeprefix("\ufeff")
@@ -113,8 +114,8 @@ def _decoded(content: str | bytes) -> str:
         raise Unreadable(f"not UTF-8: the byte 0x{content[error.start]:02x} (save the file as UTF-8)", line) from None
 
 
-class _Reading:
-    """One document on its way to a specification."""
+class _Document:
+    """One parsed document, with overrides, before its conversion to a specification."""
 
     def __init__(self, node: Node, overrides: Mapping[str, Any]) -> None:
         self.node = node
@@ -129,31 +130,31 @@ class _Reading:
     def build(self, given: Mapping[str, Any]) -> tuple[ApplicationSpec | None, list[Found]]:
         """The specification, or all problems in the order of the file."""
         values, declared, found = parameter_values(self.blocks.get("parameters"), given)
-        filling = Filling(values, declared)
-        data = filling.fill(self.data)
-        unfilled = {location for location, _text in filling.found}
+        substitution = Substitution(values, declared)
+        data = substitution.apply(self.data)
+        unfilled = {location for location, _text in substitution.found}
         spec, others = inspect(ApplicationSpec, data)
-        # of a value that could not be filled in, nothing else can be said
+        # no further problems of values with an unknown parameter
         others = [row for row in others if not any(row[0][: len(place)] == place for place in unfilled)]
-        everything = [row for row in (*self.found, *found, *filling.found, *others) if row[1]]
+        everything = [row for row in (*self.found, *found, *substitution.found, *others) if row[1]]
         shown = sorted(everything[:MOST_SHOWN], key=lambda row: line_of(self.node, row[0]))
         return (None if everything or unfilled else spec), [*shown, *everything[MOST_SHOWN:]]
 
     def place(self, origin: str, location: Location) -> str:
-        """What stands before a problem."""
+        """The prefix of a problem."""
         if any(location[: len(place)] == place for place in self.overridden):
             return "given by the caller: "
         line = line_of(self.node, location)
         return f"{origin}:{line}: " if line else f"{origin}: "
 
     def _plain(self, node: Node, location: Location) -> Any:
-        """A node as plain data; double keys are problems."""
+        """A node as plain data; duplicate keys are problems."""
         if node.kind == "list":
             return [self._plain(item, (*location, index)) for index, item in enumerate(node.items or ())]
         if node.kind == "scalar":
             value = node.scalar()
             if isinstance(value, (int, float)) and not isinstance(value, bool) and _is_variable(location):
-                return node.text  # 1.10 and 007 stay what they are
+                return node.text  # keep 1.10 and 007 as written
             return value
         data: dict[str, Any] = {}
         lines: dict[str, int] = {}
@@ -161,14 +162,14 @@ class _Reading:
             where = (*location, pair.key)
             if pair.key in data:
                 name = shorten(".".join(map(str, where)), 200, quote=False)
-                self.found.append((where, f"{name}: stands there twice (first in line {lines[pair.key]})"))
+                self.found.append((where, f"{name}: occurs twice (first in line {lines[pair.key]})"))
                 continue
             lines[pair.key] = pair.line
             data[pair.key] = self._plain(pair.value, where)
         return data
 
     def _override(self, data: Any, key: str, value: Any) -> None:
-        """Put a value where its dotted key says.
+        """Set the value at a dotted key.
 
         Raises:
             SpecError: there is no such place.
@@ -177,20 +178,20 @@ class _Reading:
         if len(parts) > 4 and parts[0] == "services" and parts[2] in _FREE_KEYS:
             parts[3:] = [".".join(map(str, parts[3:]))]
         if not all(parts):
-            raise _nowhere(f"{key!r} is no place in a specification (services.train.instances is one)")
+            raise _bad_override(f"{key!r} is not a place in a specification, such as services.train.instances")
         services = data.get("services")
         if len(parts) > 2 and parts[0] == "services" and isinstance(services, dict) and parts[1] not in services:
             near = difflib.get_close_matches(str(parts[1]), list(services), n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"there are: {shorten_list(services)}"
-            raise _nowhere(f"{key}: there is no service {parts[1]!r}; {hint}")
+            raise _bad_override(f"{key}: there is no service {parts[1]!r}; {hint}")
         holder = data
         for index, part in enumerate(parts):
             if isinstance(holder, list):
                 if not (re.fullmatch(r"[0-9]{1,6}", str(part)) and int(part) < len(holder)):
-                    raise _nowhere(f"{key}: there is no element {part!r}, only {len(holder)} of them")
+                    raise _bad_override(f"{key}: there is no element {part!r}; the list has {len(holder)}")
                 part = parts[index] = int(part)
             elif not isinstance(holder, dict):
-                raise _nowhere(f"{key}: {'.'.join(map(str, parts[:index]))} holds nothing below it")
+                raise _bad_override(f"{key}: {'.'.join(map(str, parts[:index]))} has no fields")
             if index == len(parts) - 1:
                 holder[part] = value
                 break
@@ -201,7 +202,7 @@ class _Reading:
         self.overridden.append(tuple(parts))
 
 
-def _nowhere(text: str) -> SpecError:
+def _bad_override(text: str) -> SpecError:
     return SpecError([f"given by the caller: {text}"])
 
 
@@ -210,12 +211,12 @@ def _is_variable(location: Location) -> bool:
 
 
 def resolved(spec: ApplicationSpec, folder: str | os.PathLike[str]) -> ApplicationSpec:
-    """`spec` with the relative local paths of its files and environments made absolute, from `folder` on."""
+    """`spec` with absolute local paths of its files and environments; relative ones are relative to `folder`."""
 
     def there(path: str) -> str:
         if "://" in path or path.startswith("~"):
             return path
-        return os.path.join(folder, path)  # noqa: PTH118 - a Path would drop the end of "folder/"
+        return os.path.join(folder, path)  # noqa: PTH118 - a Path would drop the slash at the end of "folder/"
 
     def of(service: Service) -> Service:
         files = tuple(
@@ -226,7 +227,7 @@ def resolved(spec: ApplicationSpec, folder: str | os.PathLike[str]) -> Applicati
             paths: dict[str, Any] = {
                 name: there(path) for name in ("archive", "file") if (path := getattr(environment, name))
             }
-            if "/" in environment.prefix:  # else a name that conda knows
+            if "/" in environment.prefix:  # else the name of a conda environment
                 paths["prefix"] = there(environment.prefix)
             paths["channels"] = tuple(there(name) if name.startswith(".") else name for name in environment.channels)
             environment = environment.model_copy(update=paths)
@@ -239,7 +240,7 @@ def resolved(spec: ApplicationSpec, folder: str | os.PathLike[str]) -> Applicati
 
 
 def dumps(spec: ApplicationSpec, kind: Literal["yaml", "json"] = "yaml") -> str:
-    """The complete specification, defaults included; `loads` gives an equal one back."""
+    """The complete specification, with defaults; `loads` returns an equal one."""
     data = _escaped(spec.model_dump(mode="json"))
     if kind == "json":
         return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
@@ -247,16 +248,16 @@ def dumps(spec: ApplicationSpec, kind: Literal["yaml", "json"] = "yaml") -> str:
 
 
 def override(text: str) -> tuple[str, Any]:
-    """`services.train.instances=4` as place and value: YAML's words mean what they mean in a file.
+    """`services.train.instances=4` as place and value; the value is parsed as YAML.
 
     Raises:
-        SpecError: there is no `=` in it.
+        SpecError: it has no `=`.
     """
     key, mark, value = text.partition("=")
     if not mark or not key.strip():
         raise SpecError([f"{text!r} is not PLACE=VALUE, as in services.train.instances=4"])
     if ".variables." in key:
-        return key.strip(), value  # as it was typed
+        return key.strip(), value  # as typed, without YAML
     try:
         return key.strip(), plain(read_yaml(value))
     except Unreadable:
@@ -272,7 +273,7 @@ def _escaped(value: Any) -> Any:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes what this package would read as something else than a text, and writes commands of several lines as such."""
+    """Quotes texts that would be read as another type; writes texts of several lines as blocks."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -280,7 +281,7 @@ class _Dumper(yaml.SafeDumper):
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     style = None
-    if _ODD.search(text):  # as it is, a reader would take some of these for ends of lines
+    if _ODD.search(text):  # some of these characters would be read as line ends
         style = '"'
     elif "\n" in text:
         style = "|"

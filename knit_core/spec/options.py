@@ -1,4 +1,4 @@
-"""The keyword arguments of `Knit.submit` and its like, for editors and type checkers. The models say what each means."""
+"""The keyword arguments of `Knit.submit` and similar calls, for editors and type checkers. The models document them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Files: TypeAlias = Sequence[str | PathLike[str] | File | Mapping[str, Any]] | Ma
 
 
 class ServiceOptions(TypedDict, total=False):
-    """Fields of `knit_core.Service` but `instances`; `env` stands for `environment`."""
+    """Fields of `knit_core.Service` without `instances`; `env` is short for `environment`."""
 
     memory: Size | None
     vcores: int | None
@@ -48,7 +48,7 @@ class ServiceOptions(TypedDict, total=False):
 
 
 class ApplicationOptions(TypedDict, total=False):
-    """Fields of `knit_core.ApplicationSpec` besides its services."""
+    """Fields of `knit_core.ApplicationSpec` without its services."""
 
     name: str | None
     completion: Texts | None
@@ -66,11 +66,11 @@ class ApplicationOptions(TypedDict, total=False):
 
 
 class CallOptions(ServiceOptions, ApplicationOptions, total=False):
-    """With a function: what its service and its application have."""
+    """For a function: fields of its service and its application."""
 
 
 class SubmitOptions(CallOptions, total=False):
-    """With a command: what its one service and its application have."""
+    """For a command: fields of its service and its application."""
 
     instances: int | None
 

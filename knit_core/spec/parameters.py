@@ -1,13 +1,14 @@
-"""Parameters of a specification: `parameters:` declares them, `${param.name}` stands for their values.
+"""Parameters of a specification: `parameters:` declares them, `${param.name}` refers to their values.
 
-- `name: default`, or `name: {default: …, description: …, type: …}`; `name:` with nothing has no default and must be given.
-- Types are string, integer, number, boolean, list, mapping; without `type` the default's, else string. Given values may be
-  texts (`--param workers=8`) and are read as that type.
-- A text that is one reference becomes the value itself, with its type. Inside a longer text the value stands as it was
-  written (`1.10` stays `1.10`); lists and mappings cannot stand there.
-- `$${param.name}` is the text `${param.name}`: of several dollar signs the first goes away.
-- Inside a longer `command`, which bash reads, a value with characters that mean something to bash is refused: it comes in
-  as a variable (`variables: {DAY: ${param.day}}`, then `"$DAY"`), or the command is a list of words, which are quoted.
+- Declarations: `name: default`, or `name: {default: …, description: …, type: …}`; a parameter declared by `name:` alone has
+  no default and requires a value.
+- Types: string, integer, number, boolean, list, mapping. Without `type`: the type of the default, else string. Values may be
+  passed as texts (`--param workers=8`), which are converted to that type.
+- A text that is a single reference becomes the value with its type. In a longer text the value is inserted as written
+  (`1.10` stays `1.10`); lists and mappings cannot be inserted.
+- `$${param.name}` is the text `${param.name}`: of several dollar signs the first is removed.
+- In a longer `command`, which bash interprets, a value with special characters of bash is refused. Pass it as a variable
+  (`variables: {DAY: ${param.day}}`, then `"$DAY"`), or write the command as a list of words, which are quoted.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from knit_core.spec.parser import Node, Unreadable, merged, plain, read_yaml
 from knit_core.spec.problems import Found, Location, shorten, shorten_list
-from knit_core.spec.tree import Node, Unreadable, merged, plain, read_yaml
 
 _REFERENCE = re.compile(r"(\$+)\{param\.([^{}\n]{0,100})(\}?)")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
@@ -30,7 +31,7 @@ _TRUTH = {**dict.fromkeys(("true", "yes", "on"), True), **dict.fromkeys(("false"
 
 @dataclass(frozen=True)
 class Value:
-    """A parameter's value, and how it was written."""
+    """A parameter's value, and its text as written."""
 
     value: Any
     text: str
@@ -43,8 +44,8 @@ class Parameter:
     Attributes:
         name: in `${param.name}`.
         type: one of TYPES.
-        default: None: a value must be given.
-        description: for people.
+        default: None if a value is required.
+        description: documentation.
     """
 
     name: str
@@ -116,11 +117,11 @@ def parameter_values(
     """Values of all parameters: given ones, else defaults.
 
     Args:
-        block: what the file has under `parameters`.
-        given: from the caller; None as a value counts as not given.
+        block: the file's value of `parameters`.
+        given: values from the caller; None counts as not given.
 
     Returns:
-        Values and declarations by name, and what is wrong.
+        Values and declarations by name, and problems.
     """
     declared: dict[str, Parameter] = {}
     found: list[Found] = []
@@ -139,7 +140,7 @@ def parameter_values(
             try:
                 values[name] = _typed(declared[name].type, _as_value(value))
             except ValueError as error:
-                found.append((("parameters", name), f"the parameter {name} is {error}, not {shorten(value)}"))
+                found.append((("parameters", name), f"the parameter {name} must be {error}, not {shorten(value)}"))
                 wrong.add(name)
         elif name not in declared and name not in wrong:
             found.append(
@@ -161,7 +162,7 @@ def _declaration(name: str, node: Node) -> Parameter:
         for key in keys:
             if key not in _KEYS:
                 near = difflib.get_close_matches(key[:100], _KEYS, n=1, cutoff=0.5)
-                hint = f"did you mean {near[0]!r}?" if near else "a default that is a mapping stands under `default`"
+                hint = f"did you mean {near[0]!r}?" if near else "write a default that is a mapping under `default`"
                 raise ValueError(f"{shorten(key, quote=False)}: unknown key; {hint}")
         kind = _text_of(keys.get("type"), "type")
         if kind and kind not in TYPES:
@@ -179,7 +180,7 @@ def _declaration(name: str, node: Node) -> Parameter:
     value = Value(plain(default), default.text)
     if _refers(value.value):
         raise ValueError("a default cannot refer to another parameter")
-    if value.value is None:  # `default: null`: what it is used for gets nothing
+    if value.value is None:  # `default: null`
         return Parameter(name, kind or "string", value, description)
     kind = kind or _kind_of(value.value)
     try:
@@ -192,7 +193,7 @@ def _text_of(node: Node | None, key: str) -> str:
     if node is None:
         return ""
     if node.kind != "scalar":
-        raise ValueError(f"{key} is a text")
+        raise ValueError(f"{key} must be a text")
     return node.text
 
 
@@ -226,26 +227,26 @@ def _known(name: str, declared: Mapping[str, Parameter]) -> str:
     return f"did you mean {near[0]!r}?" if near else f"there are: {shorten_list(declared)}"
 
 
-class Filling:
-    """Puts values where references stand.
+class Substitution:
+    """Replaces references by values.
 
     Attributes:
-        found: what is wrong, collected on the way.
+        found: problems.
     """
 
     def __init__(self, values: Mapping[str, Value], declared: Mapping[str, Parameter]) -> None:
         self.values, self.declared = values, declared
         self.found: list[Found] = []
 
-    def fill(self, data: Any, location: Location = ()) -> Any:
+    def apply(self, data: Any, location: Location = ()) -> Any:
         """`data` with all references replaced."""
         if isinstance(data, dict):
             for key in data:
                 if _refers(key):
-                    self._wrong((*location, key), "parameters stand for values, not for keys")
-            return {key: self.fill(value, (*location, key)) for key, value in data.items()}
+                    self._wrong((*location, key), "parameters can replace values, not keys")
+            return {key: self.apply(value, (*location, key)) for key, value in data.items()}
         if isinstance(data, list):
-            return [self.fill(value, (*location, index)) for index, value in enumerate(data)]
+            return [self.apply(value, (*location, index)) for index, value in enumerate(data)]
         return self._text(data, location) if isinstance(data, str) and "{param." in data else data
 
     def _text(self, text: str, location: Location) -> Any:
@@ -259,17 +260,17 @@ class Filling:
         if len(found[1]) > 1:
             return found[0][1:]
         if not found[3]:
-            self._wrong(location, f"{shorten(found[0])} has no end; as a plain text it is written $${{param.…")
+            self._wrong(location, f"{shorten(found[0])} is not closed; for a plain text write $${{param.…")
             return found[0]
         value = self._value(found[2], location)
         if value is None:
             return found[0]
         if isinstance(value.value, (list, dict)) or value.value is None:
-            self._wrong(location, f"the parameter {found[2]} is no text: it can only stand alone")
+            self._wrong(location, f"the parameter {found[2]} is not a text: it cannot be inserted into a longer text")
         elif location[-1:] == ("command",) and _FOR_BASH.search(value.text):
             self._wrong(
                 location,
-                f"the parameter {found[2]} has characters that mean something to bash ({shorten(value.text)}): give it as "
+                f"the parameter {found[2]} has special characters of bash ({shorten(value.text)}): pass it as "
                 f'a variable (variables: {{NAME: "${{param.{found[2]}}}"}}, then "$NAME"), or make the command a list of words',
             )
         return value.text
@@ -278,7 +279,7 @@ class Filling:
         if name not in self.declared:
             self._wrong(location, f"there is no parameter {shorten(name)}: {_known(name, self.declared)}")
         elif name not in self.values:
-            self._wrong(location, "")  # said where it is declared
+            self._wrong(location, "")  # its declaration has the problem
         return self.values.get(name)
 
     def _wrong(self, location: Location, text: str) -> None:
@@ -287,8 +288,8 @@ class Filling:
 
 
 def escape(text: str) -> str:
-    """`text` so that reading it as a specification's value gives it back."""
+    """`text`, escaped so that it is unchanged when read as a value of a specification."""
     return _REFERENCE.sub(lambda found: f"${found[0]}", text)
 
 
-__all__ = ["TYPES", "Filling", "Parameter", "Value", "escape", "parameter_values"]
+__all__ = ["TYPES", "Parameter", "Substitution", "Value", "escape", "parameter_values"]

@@ -1,4 +1,4 @@
-"""How a service lives: when it starts, when it counts as ready, what follows its end, what it runs in."""
+"""Policies of a service: dependencies, readiness, restarts, Docker; ACLs and log patterns of an application."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _HOST_PATH = re.compile(r"/[^:,\s]*")
 
 
 class Condition(str, Enum):
-    """What a service waits for in another one.
+    """A condition on another service.
 
-    STARTED: all its instances have been started. READY: all are ready (a service without a readiness check is ready
-    when it runs). SUCCEEDED: all have ended well.
+    STARTED: all its instances have been started. READY: all are ready (without a readiness check: they run). SUCCEEDED: all
+    have succeeded.
     """
 
     STARTED = "started"
@@ -27,7 +27,7 @@ class Condition(str, Enum):
 
 
 class RestartPolicy(str, Enum):
-    """Whose end is followed by a restart: nobody's, that of failed instances, everybody's."""
+    """Which instances are restarted after their end: none, failed ones, or all."""
 
     NEVER = "never"
     ON_FAILURE = "on-failure"
@@ -35,15 +35,15 @@ class RestartPolicy(str, Enum):
 
 
 class Restart(Strict):
-    """What follows the end of an instance. Preempted and lost containers are replaced in any case and never counted.
+    """Restarts of instances. Preempted and lost containers are always replaced, and never counted.
 
     Attributes:
         policy: "never", "on-failure" or "always".
-        limit: how often one instance is restarted within `window`; then it has failed. None: without end. By default 3
-            for "on-failure" and None for "always".
-        window: seconds (or "1 h") that count for `limit`; 0: its whole life.
-        first_delay: seconds before the first restart, doubled for each that follows at once.
-        longest_delay: seconds before a restart at most.
+        limit: maximum number of restarts of one instance within `window`; after that it has failed. None for no limit. By
+            default 3 for "on-failure" and None for "always".
+        window: seconds (or "1 h") that count for `limit`; 0 for the instance's whole life.
+        first_delay: seconds before the first restart; doubled for each restart that follows at once.
+        longest_delay: maximum seconds before a restart.
     """
 
     policy: RestartPolicy = RestartPolicy.NEVER
@@ -69,11 +69,11 @@ class Restart(Strict):
 
 
 class HttpProbe(Strict):
-    """GET `path` at the container's host is answered with 200 to 399.
+    """An HTTP check: GET `path` on the container's node returns a status from 200 to 399.
 
     Attributes:
         port: on the container's node.
-        path: from `/` on.
+        path: begins with `/`.
     """
 
     port: Whole = Field(ge=1, le=65535)
@@ -83,22 +83,22 @@ class HttpProbe(Strict):
     @classmethod
     def _path(cls, value: str) -> str:
         if not re.fullmatch(r"/[\x21-\x7e]*", value):
-            raise ValueError(f"a path begins with '/' and has no spaces, not {value!r}")
+            raise ValueError(f"a path must begin with '/' and have no spaces, not {value!r}")
         return value
 
 
 class Readiness(Strict):
-    """When an instance counts as ready; exactly one of the four ways.
+    """The readiness check of an instance: exactly one of http, tcp, command and report.
 
     Attributes:
-        http: {port, path}: the ApplicationMaster asks the container's node.
+        http: {port, path}: the ApplicationMaster sends a request to the container's node.
         tcp: port: the ApplicationMaster connects to it on the container's node.
-        command: run by bash in the container until it exits with 0; needs a Python there (the environment's, else the
-            node's `python3`), which reports it.
-        report: the program says so itself (`knit_container.ready()`).
-        interval: seconds between two probes.
-        timeout: seconds for one probe.
-        deadline: seconds from the start in which it must become ready, else it has failed; 0: no deadline.
+        command: run by bash in the container until its exit code is 0. Needs a Python in the container (the environment's,
+            else the node's `python3`), which reports the success.
+        report: the program reports that it is ready (`knit_container.ready()`).
+        interval: seconds between two checks.
+        timeout: seconds for one check.
+        deadline: seconds after the start; an instance that is not ready by then has failed. 0 for no deadline.
     """
 
     http: HttpProbe | None = None
@@ -114,10 +114,12 @@ class Readiness(Strict):
         wrong: list[Problem] = []
         ways = [name for name in ("http", "tcp", "command", "report") if getattr(self, name) not in (None, False)]
         if len(ways) != 1:
-            wrong.append(((), f"readiness is one of http, tcp, command and report, not {' and '.join(ways) or 'none'}"))
+            wrong.append(
+                ((), f"readiness must be one of http, tcp, command and report, not {' and '.join(ways) or 'none'}")
+            )
         for name in ("interval", "timeout"):
             if getattr(self, name) < 0.1:
-                wrong.append(((name,), "interval and timeout are at least 0.1 s"))
+                wrong.append(((name,), "interval and timeout must be at least 0.1 s"))
         if self.command is not None and not self.command.strip():
             wrong.append((("command",), "the readiness command is empty"))
         refuse(wrong)
@@ -130,7 +132,7 @@ class Readiness(Strict):
 
 
 class Mount(Strict):
-    """A folder of the node that a Docker container sees.
+    """A folder of the node that is mounted in a Docker container.
 
     Attributes:
         source, target: absolute paths on the node and in the container.
@@ -152,21 +154,23 @@ class Mount(Strict):
     @model_validator(mode="after")
     def _check(self) -> Mount:
         if not _HOST_PATH.fullmatch(self.source) or not _HOST_PATH.fullmatch(self.target):
-            raise ValueError("a mount is /on/the/node:/in/the/container[:ro|rw], absolute and without ':' or ','")
+            raise ValueError(
+                "a mount must be /on/the/node:/in/the/container[:ro|rw], with absolute paths without ':' or ','"
+            )
         if self.mode not in {"ro", "rw"}:
-            raise ValueError(f"a mount's mode is ro or rw, not {self.mode!r}")
+            raise ValueError(f"a mount's mode must be ro or rw, not {self.mode!r}")
         return self
 
 
 class Docker(Strict):
-    """Runs the service's containers by YARN's Docker runtime.
+    """Settings of YARN's Docker runtime, which runs the service's containers.
 
     Attributes:
-        image: as the nodes' Docker knows it.
+        image: its name for Docker on the nodes.
         mounts: folders of the node: "/data:/data:ro".
-        network: Docker network; the cluster's default when empty.
-        privileged: needs the cluster's permission.
-        hostname: the container's own, with a network that supports it.
+        network: Docker network; empty for the cluster's default.
+        privileged: a privileged container, if the cluster allows it.
+        hostname: of the container, in a network that supports it.
 
     The variables are those of "Launching Applications Using Docker Containers" in Hadoop's documentation.
     """
@@ -188,11 +192,11 @@ class Docker(Strict):
             raise ValueError(f"{self.image!r} is not the name of a Docker image")
         for name in ("network", "hostname"):
             if not re.fullmatch(r"[A-Za-z0-9._-]*", getattr(self, name)):
-                raise ValueError(f"{name} {getattr(self, name)!r} has characters that it cannot have")
+                raise ValueError(f"{name} {getattr(self, name)!r} has invalid characters")
         return self
 
     def variables(self) -> dict[str, str]:
-        """What YARN's Docker runtime reads from a container's environment."""
+        """The environment variables for YARN's Docker runtime."""
         prefix = "YARN_CONTAINER_RUNTIME_DOCKER_"
         found = {"YARN_CONTAINER_RUNTIME_TYPE": "docker", f"{prefix}IMAGE": self.image}
         if self.mounts:
@@ -207,10 +211,10 @@ class Docker(Strict):
 
 
 class Acls(Strict):
-    """Who besides the owner may see the application and its logs, and who may change or end it.
+    """Users besides the owner who may view the application and its logs (`view`), or change and end it (`modify`).
 
     Attributes:
-        view, modify: names of users, or YARN's own form "alice,bob group1,group2"; "*": everybody.
+        view, modify: names of users, or YARN's own form "alice,bob group1,group2"; "*" for all users.
     """
 
     view: str = ""
@@ -222,16 +226,16 @@ class Acls(Strict):
         if isinstance(value, (list, tuple)):
             value = ",".join(str(name) for name in value)
         if not isinstance(value, str) or not re.fullmatch(r"[^\s\0]* ?[^\s\0]*", value):
-            raise ValueError(f"an ACL is a list of users, or a text 'alice,bob group1,group2', not {value!r}")
+            raise ValueError(f"an ACL must be a list of users, or a text 'alice,bob group1,group2', not {value!r}")
         return value
 
 
 class LogPatterns(Strict):
-    """Which of a container's log files YARN keeps (Java regular expressions on file names).
+    """The log files of a container that YARN keeps (Java regular expressions on file names).
 
     Attributes:
-        include, exclude: of those that are there at the application's end; empty: YARN's default (all).
-        rolled_include, rolled_exclude: of those that are kept while it runs, for applications that run for days.
+        include, exclude: for files at the application's end; empty for YARN's default (all).
+        rolled_include, rolled_exclude: for files that are kept while the application runs; for long runs.
     """
 
     include: str = ""
@@ -240,7 +244,7 @@ class LogPatterns(Strict):
     rolled_exclude: str = ""
 
     def submission(self) -> dict[str, str]:
-        """As the submission's `log-aggregation-context`."""
+        """The `log-aggregation-context` of the submission."""
         return {
             "log-include-pattern": self.include,
             "log-exclude-pattern": self.exclude,

@@ -1,7 +1,7 @@
-"""Turns pydantic's validation errors into one SpecError that names every problem and the nearest right key.
+"""Turns pydantic's validation errors into one SpecError with all problems, and with the most similar keys.
 
-pydantic checks a whole (contradictions between fields, dependencies between services) only when its parts are right.
-To say everything at once, what is wrong is taken out of the data and the rest validated again.
+pydantic checks a whole model (contradictions between fields, dependencies between services) only if its parts are valid.
+To report all problems at once, invalid values are removed from the data and the rest is validated again.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from knit_core.errors import SpecError
 
 Model = TypeVar("Model", bound=BaseModel)
 Location = tuple[str | int, ...]
-Found = tuple[Location, str]  # where, and the whole sentence
+Found = tuple[Location, str]  # location, and the whole sentence
 _ROUNDS = 5
 MOST_SHOWN = 100  # problems
-_COMMAND: Mapping[str, Any] = {"command": "true"}  # stands in for a service's wrong or missing command
+_COMMAND: Mapping[str, Any] = {"command": "true"}  # replaces a service's invalid or missing command
 
 
 def validate(model: type[Model], data: Any) -> Model:
@@ -30,7 +30,7 @@ def validate(model: type[Model], data: Any) -> Model:
         data: a mapping with its fields.
 
     Raises:
-        SpecError: with every problem found, not only the first.
+        SpecError: the data is not valid; the error has all problems.
     """
     built, found = inspect(model, data)
     if built is None:
@@ -39,22 +39,22 @@ def validate(model: type[Model], data: Any) -> Model:
 
 
 def sentences(found: Sequence[Found], place: Callable[[Location], str] = lambda _location: "") -> list[str]:
-    """The problems as sentences, each after its place; beyond a hundred only their number."""
+    """The problems as sentences, each with its prefix. Of more than a hundred, only the number of the rest."""
     shown = [place(location) + sentence for location, sentence in found[:MOST_SHOWN]]
     return shown + ([f"and {len(found) - MOST_SHOWN} more problems"] if len(found) > MOST_SHOWN else [])
 
 
 def inspect(model: type[Model], data: Any) -> tuple[Model | None, list[Found]]:
-    """`model` built from `data`, or everything that is wrong with it."""
+    """`model` built from `data`, or all problems."""
     found: list[Found] = []
     known: set[tuple[Location, str]] = set()
-    mended: set[Location] = set()
+    removed: set[Location] = set()
     for _ in range(_ROUNDS):
         try:
             built = model.model_validate(data)
         except ValidationError as error:
             rows = error.errors(include_url=False)
-            new = [row for row in rows if row["loc"] not in mended and (row["loc"], row["msg"]) not in known]
+            new = [row for row in rows if row["loc"] not in removed and (row["loc"], row["msg"]) not in known]
         else:
             return (None if found else built), found
         if not new:
@@ -62,13 +62,13 @@ def inspect(model: type[Model], data: Any) -> tuple[Model | None, list[Found]]:
         known |= {(row["loc"], row["msg"]) for row in new}
         found += [(row["loc"], "") if len(found) >= MOST_SHOWN else (row["loc"], _sentence(model, row)) for row in new]
         if any(len(row["loc"]) < 2 and row["loc"] in {(), ("services",)} for row in new):
-            break  # of what follows nothing can be said
-        data = _mend(data, [row["loc"] for row in new], mended)
+            break  # the rest cannot be validated
+        data = _remove_invalid(data, [row["loc"] for row in new], removed)
     return None, found
 
 
-def _mend(data: Any, locations: Iterable[Location], mended: set[Location]) -> Any:
-    """A copy of `data` without what is wrong; whoever is missing because of that is in `mended`."""
+def _remove_invalid(data: Any, locations: Iterable[Location], removed: set[Location]) -> Any:
+    """A copy of `data` without the invalid values; adds their locations to `removed`."""
     data = _copy(data)
     for location in locations:
         parts = location[: next((i for i, part in enumerate(location) if isinstance(part, int)), len(location))]
@@ -83,13 +83,13 @@ def _mend(data: Any, locations: Iterable[Location], mended: set[Location]) -> An
         elif parts[:depth] == ("services",):
             holder[key] = dict(_COMMAND)
         elif holder.pop(key, None) is None and depth:
-            _mend_parent(data, parts[:depth])
-        mended.add(tuple(parts[: depth + 1]))
+            _remove_parent(data, parts[:depth])
+        removed.add(tuple(parts[: depth + 1]))
     return data
 
 
-def _mend_parent(data: Any, parts: Location) -> None:
-    """Something is missing in `parts`: take it out as a whole, except a service."""
+def _remove_parent(data: Any, parts: Location) -> None:
+    """Remove the value at `parts`, which lacks a required key; a service is kept."""
     if len(parts) == 2 and parts[0] == "services":
         return
     for part in parts[:-1]:
@@ -141,8 +141,8 @@ def _nearest_word(item: Any) -> str:
     given = str(item["input"])[:100]
     words = [word.strip(" '") for word in item.get("ctx", {}).get("expected", "").replace(" or ", ",").split(",")]
     near = difflib.get_close_matches(given.lower().replace("_", "-"), [w.lower() for w in words], n=1)
-    meant = [word for word in words if near and word.lower() == near[0]]
-    return f", not {shorten(item['input'])}" + (f"; did you mean {meant[0]!r}?" if meant else "")
+    similar = [word for word in words if near and word.lower() == near[0]]
+    return f", not {shorten(item['input'])}" + (f"; did you mean {similar[0]!r}?" if similar else "")
 
 
 def _kind(value: Any) -> str:
@@ -152,13 +152,13 @@ def _kind(value: Any) -> str:
 
 
 def _fields_at(model: type[BaseModel], location: Sequence[Any]) -> list[str]:
-    """Field names of the (nested) model that `location` leads to."""
+    """Field names of the (nested) model at `location`."""
     current: Any = model
     for part in location:
         if isinstance(current, type) and issubclass(current, BaseModel):
             field = current.model_fields.get(str(part))
             current = field.annotation if field else None
-        else:  # a key of a mapping or an index of a list: go on with what it holds
+        else:  # a key of a mapping or an index of a list: continue with the type of its elements
             current = next((_model_in(arg) for arg in reversed(get_args(current)) if _model_in(arg)), None)
     found = _model_in(current)
     return list(found.model_fields) if found else []
@@ -175,12 +175,12 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 
 def unknown_options(given: Iterable[str], known: Iterable[str], of: str) -> list[str]:
-    """A sentence for each keyword argument that a call does not take, with the nearest one of those that it takes.
+    """A sentence for each unknown keyword argument of a call, with the most similar known one.
 
     Args:
-        given: the names.
-        known: all that the call takes: its own parameters too, not only those that it hands on.
-        of: whose they are ("Knit.map").
+        given: names of the arguments.
+        known: names of all arguments of the call.
+        of: name of the call ("Knit.map").
     """
     names, found = list(known), []
     for name in given:
@@ -192,7 +192,7 @@ def unknown_options(given: Iterable[str], known: Iterable[str], of: str) -> list
 
 
 def shorten(value: Any, most: int = 80, *, quote: bool = True) -> str:
-    """A value for a message, whatever its length."""
+    """A value for a message, cut to at most `most` characters."""
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 4 * most:
         return "a very large number"
     text = repr(value) if quote else str(value)
@@ -200,6 +200,6 @@ def shorten(value: Any, most: int = 80, *, quote: bool = True) -> str:
 
 
 def shorten_list(names: Iterable[str], most: int = 20) -> str:
-    """Names for a message, whatever their number."""
+    """Names for a message; of many only the first `most`, and the number of the rest."""
     rows = [shorten(name, 64, quote=False) for name in names]
     return ", ".join(rows[:most]) + (f" and {len(rows) - most} more" if len(rows) > most else "")

@@ -1,8 +1,8 @@
-"""The JSON schema of specification files, made from the models, for editors and other programs.
+"""The JSON schema of specification files, generated from the models, for editors and other programs.
 
-It takes whatever `documents.load` takes: also short forms (`memory: 2 GiB`, `restart: always`), texts in place of numbers,
-and references to parameters in place of any value. What a schema cannot say (circles, contradictions) it lets pass.
-Descriptions are the models' docstrings.
+It accepts everything that `documents.load` accepts: also short forms (`memory: 2 GiB`, `restart: always`), texts in place of
+numbers, and references to parameters in place of any value. It does not detect what a schema cannot express (cyclic
+dependencies, contradictions). Descriptions are the models' docstrings.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def spec_schema() -> Schema:
         defs[model.__name__] = _model(model, raw)
     top = defs.pop("ApplicationSpec")
     top["properties"] = {"$schema": {"type": "string"}, "parameters": _parameters(), **top["properties"]}
-    top["patternProperties"] = {"^x-": {"description": "Passed over: a place for YAML's anchors."}}
+    top["patternProperties"] = {"^x-": {"description": "Ignored; for YAML's anchors."}}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Knit application specification",
@@ -73,12 +73,12 @@ def spec_schema() -> Schema:
 
 
 def schema_text() -> str:
-    """The schema as the text of its file."""
+    """The text of the schema file."""
     return json.dumps(spec_schema(), indent=1, ensure_ascii=False) + "\n"
 
 
 def attribute_texts(model: type[BaseModel]) -> tuple[str, dict[str, str]]:
-    """A docstring's own words, and those of its `Attributes:` by name."""
+    """The description in a docstring, and the descriptions of its `Attributes:` by name."""
     about, _, rest = inspect.cleandoc(model.__doc__ or "").partition("\nAttributes:\n")
     texts: dict[str, str] = {}
     names: list[str] = []
@@ -136,7 +136,7 @@ def _reads(field: FieldInfo, function: Callable[..., Any]) -> bool:
 
 
 def _plain(found: Schema, raw: Mapping[str, Schema]) -> Schema:
-    """pydantic's schema of one value, with what else may stand there."""
+    """pydantic's schema of one value, extended by the other accepted forms."""
     if "$ref" in found:
         name = found["$ref"].rpartition("/")[2]
         return _ref(name) if "properties" in raw[name] else _or({"enum": raw[name]["enum"]}, "Reference")
@@ -189,7 +189,7 @@ def _with(*more: Schema) -> Callable[[Schema], Schema]:
 
 
 def _named(pattern: str, value: Schema | None = None) -> Callable[[Schema], Schema]:
-    """For mappings: what their keys look like, and perhaps what else their values may be."""
+    """For mappings: the pattern of their keys, and optionally the schema of their values."""
 
     def change(schema: Schema) -> Schema:
         for part in _parts(schema):
@@ -232,15 +232,21 @@ def _parameters() -> Schema:
     declaration: Schema = {
         "type": "object",
         "properties": {
-            "default": {"description": "its value when none is given; without it one must be given"},
-            "description": {"type": "string", "description": "for people"},
-            "type": {"enum": list(TYPES), "description": "by default the default's, else string"},
+            "default": {"description": "the value if none is passed; without a default a value is required"},
+            "description": {"type": "string", "description": "documentation"},
+            "type": {
+                "enum": list(TYPES),
+                "description": "the type of its value; by default that of `default`, else string",
+            },
         },
         "additionalProperties": False,
     }
-    plain: Schema = {"type": ["string", "number", "boolean", "array", "null"], "description": "its default; null: none"}
+    plain: Schema = {
+        "type": ["string", "number", "boolean", "array", "null"],
+        "description": "its default; null for none",
+    }
     return {
-        "description": "Values that are named in the specification as ${param.name} and may be given at the launch.",
+        "description": "Values that the specification refers to as ${param.name}, and that may be passed at the launch.",
         "type": ["object", "null"],
         "propertyNames": {"pattern": name},
         "additionalProperties": {"anyOf": [plain, declaration]},

@@ -1,4 +1,4 @@
-"""Service: N equal instances of one command. Plain data; whether the cluster can run it is asked in preflight."""
+"""Service: a number of equal instances of one command. Plain data; preflight checks whether the cluster can run it."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ Code = Annotated[Whole, Field(ge=0, le=255)]
 
 
 class Service(Strict):
-    """N equal instances of one command.
+    """A number of equal instances of one command.
 
     Attributes:
         command: run by bash in the container's working folder; a list of words is quoted.
-        instances: how many.
-        memory: MiB, or a text such as "2 GiB", for each.
-        vcores: virtual cores for each.
-        gpus: for each; short for `resources={"yarn.io/gpu": n}`.
+        instances: number of instances.
+        memory: MiB of each instance, or a text such as "2 GiB".
+        vcores: virtual cores of each instance.
+        gpus: of each instance; short for `resources={"yarn.io/gpu": n}`.
         resources: other resource types by name.
-        variables: environment variables; values are taken literally, nothing is expanded, unless a value refers to its
-            own variable: `{"PATH": "/opt/x/bin:$PATH"}`.
-        files: what stands in the working folder.
-        environment: the Python environment that `python` means.
+        variables: environment variables. Values are literal, without expansion, unless a value refers to its own variable:
+            `{"PATH": "/opt/x/bin:$PATH"}`.
+        files: files and archives in the working folder.
+        environment: the Python environment, whose Python is `python` in the container.
         docker: run by YARN's Docker runtime: an image, or its settings.
-        node_label: node label expression; empty: the queue's default.
-        nodes, racks: only on these, by their names.
-        relax_locality: with `nodes` or `racks`: elsewhere, too, when these are full.
+        node_label: node label expression; empty for the queue's default.
+        nodes, racks: names of the only nodes and racks to run on.
+        relax_locality: with `nodes` or `racks`: also run on other nodes when these are full.
         anti_affinity: no two instances on the same node.
-        opportunistic: containers that run in gaps and give way to guaranteed ones.
-        depends_on: services that come first, each with a condition; a list means "ready".
-        readiness: how one sees that an instance is ready.
+        opportunistic: opportunistic containers, which use idle resources and are preempted by guaranteed ones.
+        depends_on: services to wait for, each with a condition; a list means "ready".
+        readiness: the check whether an instance is ready.
         restart: "never", "on-failure", "always", or with limits.
-        gang: seconds (or "5 min"): start all instances or none; fails when not all were given in this time.
+        gang: seconds (or "5 min"): start all instances or none; fails when YARN has not allocated all in this time.
         stop_grace: seconds between SIGTERM and SIGKILL when an instance is ended.
         success_codes: exit codes that count as success.
-        fatal_codes: exit codes after which nothing is restarted.
-        required: whether the application fails when an instance has failed for good.
+        fatal_codes: exit codes after which an instance is not restarted.
+        required: whether the application fails when an instance has finally failed.
         manages: whether its containers may scale services, kill containers and end the application.
     """
 
@@ -85,14 +85,14 @@ class Service(Strict):
         if isinstance(value, (list, tuple)):
             value = shlex.join(str(part) for part in value)
         if not isinstance(value, str) or not value.strip():
-            raise ValueError("the command is empty: say what each container should run")
+            raise ValueError("the command is empty: set the command for each container")
         return text(value, "the command")
 
     @field_validator("resources")
     @classmethod
     def _resources(cls, value: dict[str, int]) -> dict[str, int]:
         refuse(
-            ((name,), f"{name} is a field of its own, not one of `resources`")
+            ((name,), f"{name} is a separate field, not one of `resources`")
             if name in {"memory", "memory-mb", "vcores", "gpus"}
             else ((name,), f"{name!r} is not the name of a resource type")
             for name in value
@@ -104,7 +104,7 @@ class Service(Strict):
     @classmethod
     def _variables(cls, value: Any) -> Any:
         if not isinstance(value, Mapping):
-            raise ValueError(f"variables are a mapping of names to texts, not {type(value).__name__}")
+            raise ValueError(f"variables must be a mapping of names to texts, not {type(value).__name__}")
         refuse(((str(name),), wrong) for name, given in value.items() if (wrong := _variable(str(name), given)))
         return {str(name): str(given) for name, given in value.items()}
 
@@ -112,11 +112,11 @@ class Service(Strict):
     @classmethod
     def _files(cls, value: Any) -> Any:
         if isinstance(value, (str, bytes)):
-            raise ValueError(f"files is a list of paths, not one text: files=[{value!r}]")
+            raise ValueError(f"files must be a list of paths, not one text: files=[{value!r}]")
         if isinstance(value, Mapping):
             return [{"source": str(source), "name": name} for name, source in value.items()]
         if not isinstance(value, Sequence):
-            raise ValueError(f"files is a list of paths, not {type(value).__name__}")
+            raise ValueError(f"files must be a list of paths, not {type(value).__name__}")
         return tuple(value)
 
     @field_validator("nodes", "racks", "success_codes", "fatal_codes", mode="before")
@@ -161,42 +161,42 @@ class Service(Strict):
             if file.link in seen:
                 yield (
                     ("files",),
-                    f"two files would both be called {file.link!r} in the container: give one another `name`",
+                    f"two files have the name {file.link!r} in the container: set another `name` for one of them",
                 )
             elif file.link.startswith((".knit", "knit-")) or file.link == "environment":
                 yield (
                     ("files",),
-                    f"{file.link!r} is a name that Knit uses itself in the container: give another `name`",
+                    f"{file.link!r} is reserved for Knit in the container: set another `name`",
                 )
             seen.add(file.link)
 
     def _contradictions(self) -> Iterator[Problem]:
         if self.gpus and GPU in self.resources:
-            yield ("gpus",), f"gpus and resources[{GPU!r}] say the same: give one of them"
+            yield ("gpus",), f"gpus and resources[{GPU!r}] are the same setting: use one of them"
         if not self.success_codes:
             yield ("success_codes",), "success_codes is empty: no instance could ever succeed"
         for code in sorted(set(self.success_codes) & set(self.fatal_codes)):
             yield ("fatal_codes",), f"exit code {code} is in success_codes and in fatal_codes"
         if self.relax_locality and not (self.nodes or self.racks):
-            yield ("relax_locality",), "relax_locality says nothing without nodes or racks"
+            yield ("relax_locality",), "relax_locality has no effect without nodes or racks"
         if self.opportunistic and self.gang:
             yield ("gang",), "opportunistic containers may wait for ever on their nodes: gang is not possible with them"
         if self.anti_affinity and (self.nodes or self.racks or self.node_label):
             yield (
                 ("anti_affinity",),
-                "anti_affinity chooses the nodes itself: nodes, racks and node_label do not go with it",
+                "anti_affinity cannot be combined with nodes, racks or node_label",
             )
         size = sum(len(f"{name}={value}".encode()) + 1 for name, value in self.variables.items())
         if size + len(self.command.encode()) > MOST_ARGUMENTS:
             yield (
                 ("variables",),
-                f"command and variables together have {size + len(self.command.encode())} bytes, Linux starts no program "
-                f"with more than about {MOST_ARGUMENTS}: put them into a file of `files`",
+                f"command and variables together have {size + len(self.command.encode())} bytes, Linux allows "
+                f"about {MOST_ARGUMENTS}: put them into a file of `files`",
             )
 
     @property
     def all_resources(self) -> dict[str, int]:
-        """Named resource types, GPUs included."""
+        """All resource types by name, including GPUs."""
         return {**self.resources, **({GPU: self.gpus} if self.gpus else {})}
 
 
@@ -208,14 +208,14 @@ def _names(values: tuple[str, ...], pattern: re.Pattern[str], what: str) -> tupl
 
 
 def _variable(name: str, value: Any) -> str:
-    """What is wrong with it; empty: nothing."""
+    """The problem of a variable; empty without a problem."""
     if not _VARIABLE.fullmatch(name):
         return f"{name!r} is not a name of an environment variable"
     if name.startswith("KNIT_") and name != "KNIT_LANG":
-        return f"{name}: variables that start with KNIT_ are set by Knit itself"
+        return f"{name}: names that begin with KNIT_ are reserved for Knit"
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         quoted = f" (in quotes: {str(value).lower()!r})" if isinstance(value, bool) else ""
-        return f"the variable {name} is a text, not {type(value).__name__}{quoted}"
+        return f"the variable {name} must be a text, not {type(value).__name__}{quoted}"
     try:
         text(str(value), f"the variable {name}")
     except ValueError as error:

@@ -16,7 +16,7 @@ from knit_airflow.triggers._queue_poll import queue_poll
 from knit_airflow.triggers._shared_poll import shared_poll
 from knit_airflow.triggers._watch_state import LATE, EndedApplications, HeadroomEdge
 from knit_airflow.triggers.asset_watchers import KnitApplicationEnded, KnitQueueHasRoom, _Memory
-from knit_core.model.queue_headroom import QueueHeadroom, headroom_in, headroom_of
+from knit_core.model.queues import QueueHeadroom, headroom_in, headroom_of
 from knit_core.model.report import ApplicationReport
 from tests.airflow.fake_knit import FakeKnit
 from tests.airflow.test_poll_state import World, answer, report

@@ -54,7 +54,7 @@ def untouched(knit: Knit, clean_cluster: LocalCluster) -> Iterator[Knit]:
     ("command", "options", "kind", "words"),
     [
         ("true", {"queue": "sciense"}, QueueRefused, ["'sciense'", "did you mean 'root.science'"]),
-        ("true", {"queue": "root"}, QueueRefused, ["only holds other queues", "science"]),
+        ("true", {"queue": "root"}, QueueRefused, ["only contains other queues", "science"]),
         ("true", {"memory": "64 GiB"}, PreflightError, ["64 GiB", "8 GiB", "maximum-allocation-mb", "at most"]),
         ("true", {"vcores": 500}, PreflightError, ["500 vcores", "maximum-allocation-vcores"]),
         ("true", {"instances": 5000}, PreflightError, ["5000 containers", "2 nodes", "fewer"]),
@@ -130,11 +130,11 @@ def test_archives_that_would_leave_their_folder(untouched: Knit, tmp_path: Path)
         untouched.submit("true", files=bad, env=_archive(tmp_path / "env.tar.gz", "bin/../../python"), memory="64 GiB")
     assert len(caught.value.problems) == 6
     for words in (
-        "up.tar.gz: '../evil' leads out of the archive",
+        "up.tar.gz: '../evil' is outside of the archive",
         "root.tgz: '/etc/evil' is an absolute path",
         "link.tar.gz: 'link' is a link to '/etc', outside of the archive",
-        "torn.zip is damaged, or not what its name says",
-        "env.tar.gz: 'bin/../../python' leads out of the archive",
+        "torn.zip is damaged, or has another format than its suffix",
+        "env.tar.gz: 'bin/../../python' is outside of the archive",
         "64 GiB per container",
     ):
         assert any(words in problem for problem in caught.value.problems), words
@@ -148,7 +148,7 @@ def test_archives_that_would_leave_their_folder(untouched: Knit, tmp_path: Path)
         ("services:\n  main: {command: x, memroy: 5}", "x.yaml:2: services.main.memroy: unknown key; did you mean 'memory'?"),
         ("services:\n  a: {command: x, depends_on: b}\n  b: {command: x, depends_on: a}", "x.yaml:2: services.a.depends_on.b"),
         ("services:\n  a: {command: x, depends_on: c}\n", "x.yaml:2: services.a.depends_on.c: a depends on 'c', which is no"),
-        ("services:\n  a: {command: x}\n  a: {command: y}\n", "x.yaml:3: services.a: stands there twice"),
+        ("services:\n  a: {command: x}\n  a: {command: y}\n", "x.yaml:3: services.a: occurs twice"),
         ("services:\n  a: {command: x, instances: -99999999999999999999}\n", "x.yaml:2: services.a.instances"),
     ],
 )  # fmt: skip

@@ -142,7 +142,7 @@ def test_a_launch_that_comes_while_an_entry_is_pruned_keeps_it(knit: Knit, stagi
 
     def when_announced(_step: str) -> None:
         staging.reserve(APP, [upload])
-        found.append(staging.look([upload], []))
+        found.append(staging.find([upload], []))
 
     assert _all(knit, staging, hook=when_announced).gone == ()
     there, missing = found[0]
@@ -160,9 +160,9 @@ def test_a_removal_that_was_called_off_is_not_carried_out(knit: Knit, staging: S
         withdraw(knit.hdfs, staging.folder, [upload.sha256])  # and no lease, as if the pruning had looked before
 
     assert _all(knit, staging, hook=when_announced).gone == ()
-    assert staging.look([upload], [])[1] == []
+    assert staging.find([upload], [])[1] == []
     assert len(_all(knit, staging).gone) == 1
-    assert staging.look([upload], []) == ({}, [upload])
+    assert staging.find([upload], []) == ({}, [upload])
     assert knit.hdfs.list(announcements(staging.folder)) == []
 
 
@@ -179,7 +179,7 @@ def test_a_pruning_that_died_holds_nobody_up(knit: Knit, staging: Staging, tmp_p
         _all(knit, staging, hook=dies)
     assert len(knit.hdfs.list(announcements(staging.folder))) == 1
     staging.reserve(APP, [upload])
-    assert staging.look([upload], []) == ({upload.remote(staging.folder): before}, [])
+    assert staging.find([upload], []) == ({upload.remote(staging.folder): before}, [])
     assert knit.hdfs.list(announcements(staging.folder)) == []
     assert _all(knit, staging).gone == ()  # it is in use
 
@@ -204,7 +204,7 @@ def test_launches_and_prunings_at_once(knit: Knit, staging: Staging, tmp_path: P
         for number in range(12):
             app_id = f"application_1_{number:04d}"
             staging.reserve(app_id, [upload])
-            there, missing = staging.look([upload], [])
+            there, missing = staging.find([upload], [])
             mine = there.get(path) or staging.put(missing)[path]
             time.sleep(0.1)
             found = knit.hdfs.status(path)
@@ -248,7 +248,7 @@ def test_an_upload_that_is_ended_shows_nothing_and_the_next_one_goes_on(
     process.stdout.close()
     left = knit.hdfs.list(f"{staging.folder}/cache/{upload.sha256}")
     assert [status.name for status in left if not status.name.endswith(".tmp")] == []
-    assert staging.look([upload], []) == ({}, [upload])
+    assert staging.find([upload], []) == ({}, [upload])
     assert staging.put([upload])[upload.remote(staging.folder)].size == upload.size
     now = _pruner(knit, staging).prune(older_than=1e9)
     assert now.swept == 0  # it may be an upload under way
@@ -304,7 +304,7 @@ def test_a_folder_of_somebody_else_is_said(knit: Knit, clean_cluster: LocalClust
     upload = inspect(str(_archive(tmp_path)))
     with Knit(clean_cluster.resourcemanager_url, user="bob", options={"staging": "/user/alice/of-bob"}) as bob:
         with pytest.raises(StagingError, match=r"/user/alice/of-bob cannot be made on HDFS.*KNIT_STAGING"):
-            bob.staging.look([upload], [])
+            bob.staging.find([upload], [])
 
 
 def test_a_staging_folder_that_others_may_write_gets_no_key(knit: Knit, clean_cluster: LocalCluster) -> None:
@@ -427,7 +427,7 @@ def test_a_shared_folder_that_does_not_serve_is_said(clean_cluster: LocalCluster
             with pytest.raises(StagingError, match=r"has mode 750.*chmod o\+x /shared-\d+"):
                 mine.push_env(environment)
         with Knit(clean_cluster.resourcemanager_url, user="alice", options={"shared_cache": "/nowhere"}) as alice:
-            with pytest.raises(StagingError, match=r"/nowhere is no folder on HDFS.*chmod 1777"):
+            with pytest.raises(StagingError, match=r"/nowhere does not exist on HDFS.*chmod 1777"):
                 alice.push_env(environment)
 
 

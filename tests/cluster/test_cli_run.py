@@ -103,7 +103,7 @@ def test_kept_it_goes_on(knit: Knit) -> None:
     process.send_signal(signal.SIGTERM)
     code, err = end_of(process)
     app = application()
-    assert (code, f"{app.id} goes on" in err) == (143, True), err
+    assert (code, f"{app.id} continues" in err) == (143, True), err
     assert app.report().state is State.RUNNING
     assert app.kill("test")
 

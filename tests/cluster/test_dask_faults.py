@@ -91,7 +91,7 @@ def test_the_scheduler_dies(dask: DaskYARNCluster) -> None:
         assert again.submit(sum, [1, 2]).result(timeout=30) == 3
     after = {row.yarn for row in app.containers() if row.service == "worker" and not row.state.ended}
     assert after == before  # the workers went over in their own containers
-    assert "what it held is lost" in dask.get_logs(scheduler=False, workers=False)["Cluster"]
+    assert "its state is lost" in dask.get_logs(scheduler=False, workers=False)["Cluster"]
 
 
 def test_the_client_is_gone_and_the_cluster_ends_itself(cluster: LocalCluster, dask_knit: Knit) -> None:

@@ -102,7 +102,7 @@ def handshake(address: str) -> int:
 def test_groups_that_cannot_follow_are_refused(two: DaskYARNCluster) -> None:
     with pytest.raises(NotFound, match="no group 'bg'; there are: plain, big"):
         two.adapt(group="bg", maximum=3)
-    with pytest.raises(ValueError, match="Adaptive knows nothing of groups: derive it from KnitAdaptive"):
+    with pytest.raises(ValueError, match="Adaptive does not support groups: derive it from KnitAdaptive"):
         two.adapt(Adaptive, group="big", maximum=3)
 
 
@@ -156,7 +156,7 @@ def test_a_preload_that_fails_is_said(dask_knit: Knit, tmp_path: Path) -> None:
     with DaskYARNCluster(
         here(), n_workers=1, files=[str(tmp_path / "broken.py")], preload=["broken.py"], knit=dask_knit, **options
     ) as cluster:
-        with pytest.raises(Exception, match=r"failed for good.*worker_0 exited with 1"):
+        with pytest.raises(Exception, match=r"have finally failed.*worker_0 exited with 1"):
             cluster.wait_for_workers(1, timeout=60)
         assert cluster.app is not None
         assert "no licence here" in "\n".join(line.text for line in cluster.app.logs(services=["worker"]))

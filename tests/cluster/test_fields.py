@@ -339,7 +339,7 @@ def test_node_labels(knit: Knit, cluster: LocalCluster) -> None:
             ({"node_label": "ssd", "memory": "9 GiB"}, "9 GiB per container is more"),
             ({"queue": "science", "lifetime": "3 h"}, "root.science ends applications after 2 h"),
             ({"attempts": 4}, "at most 3 times"),
-            ({"priority": 11}, "priority 11 is more than this cluster knows (10"),
+            ({"priority": 11}, "priority 11 is higher than this cluster's maximum (10"),
         ):
             with pytest.raises(PreflightError, match=re.escape(says)):
                 knit.submit("true", **wish)

@@ -161,7 +161,7 @@ def test_what_cannot_work_is_refused_before_anything_is_launched(knit: Knit, cle
     other = Environment(name="old", archive=Path("/x/old.tar.gz"), key="0" * 64, python="3.6.8")
     with pytest.raises(FunctionRefused, match=r"old has Python 3\.6\.8.*Nothing was launched"):
         knit.call(os.getpid, env=other, **SMALL)
-    with pytest.raises(FunctionRefused, match="workers is at least 1"):
+    with pytest.raises(FunctionRefused, match="workers must be a whole number of at least 1"):
         knit.map(str, [1], workers=0, **SMALL)
     assert submitted(clean_cluster) == before
 

@@ -69,7 +69,7 @@ Found = dict[tuple[str, str], bytes]
 
 
 def read(logs: AggregatedLogs) -> Found:
-    there = logs.look()
+    there = logs.list_files()
     return {
         (found.container, found.stream): b"".join(found.open(0))
         for node in there.files
@@ -100,7 +100,7 @@ def test_both_formats_packed_or_not_side_by_side() -> None:
         ("container_1_0001_01_000009", "stdout"): two["stdout"],
     }
     assert logs.problems == []
-    assert logs.look().uploading == {"n4_1"}
+    assert logs.list_files().uploading == {"n4_1"}
     assert len(hdfs.opened) <= 6  # small files come with one request each
 
 
@@ -174,7 +174,7 @@ def test_rolled_parts_become_one_log(kind: str, algorithm: str, parts: list[byte
         files = {f"{IFILES}/n_1_1795412523572": log_harness.ifile(APP, uploads, algorithm)}
     logs = logs_of(Hdfs(dict(reversed(files.items()))))
     assert read(logs) == {(C1, "stdout"): whole, (C1, "stderr"): b"e"}
-    there = logs.look()
+    there = logs.list_files()
     for start in range(0, len(whole) + 1, 50):
         found = logs.of_log(there, "n_1", C1, "stdout")
         assert found is not None
@@ -190,7 +190,7 @@ def test_parts_that_yarn_has_deleted_since_still_count() -> None:
     first = min(files)
     del hdfs.files[first]
     hdfs.files[f"{TFILES}/n_1_1795412523999"] = tfile([[record(C1, log(stdout=b"9"))]])
-    found = logs.of_log(logs.look(), "n_1", C1, "stdout")
+    found = logs.of_log(logs.list_files(), "n_1", C1, "stdout")
     assert found is not None
     assert found.size == 4
     assert b"".join(found.open(1)) == b"129"

@@ -14,7 +14,7 @@ import click
 import pytest
 
 from knit_core.cli import interruption as stopping
-from knit_core.cli.applications import follow as following
+from knit_core.cli.applications import launch_and_follow as following
 from knit_core.cli.interruption import Stopped
 from knit_core.cli.shared import show_errors
 from knit_core.errors import ConnectionFailed
@@ -182,7 +182,7 @@ def test_kept_applications_go_on_and_the_command_says_so(
     app = App(raising(stop), GOOD)
     assert run(monkeypatch, Client(app), keep=True) == code
     assert app.kills == []
-    assert f"{ID} goes on" in capsys.readouterr().err
+    assert f"{ID} continues" in capsys.readouterr().err
 
 
 def test_a_real_signal_while_it_follows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,7 +225,7 @@ def test_a_cluster_that_does_not_answer_while_it_ends_is_told(
 
     app.killing = fails
     assert run(monkeypatch, Client(app)) == 130
-    assert f"{ID} could not be ended, and may go on: no answer" in capsys.readouterr().err
+    assert f"{ID} could not be ended, and may continue: no answer" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt(), Stopped(signal.SIGTERM)])
@@ -253,7 +253,7 @@ def test_nothing_to_run_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pyte
 def test_quiet_leaves_only_the_output_and_errors(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from knit_core.cli.shared import loudness
+    from knit_core.cli.shared import verbosity_options
 
     client = Client(App(said("hello"), ended(("main_0", 1, 4))))
     monkeypatch.setattr(following, "client", lambda _ctx: client)
@@ -263,7 +263,7 @@ def test_quiet_leaves_only_the_output_and_errors(
     def command(ctx: click.Context) -> int:
         return following.launch(ctx, application_spec("x"), key=None, detach=False, dry_run=False)
 
-    for option in loudness():
+    for option in verbosity_options():
         command = option(command)
     assert show_errors(command, args=["-q"]) == 4
     out, err = capsys.readouterr()
@@ -281,7 +281,7 @@ def test_any_command_ends_so_when_nobody_reads_its_output(monkeypatch: pytest.Mo
 
 
 def test_verbose_shows_where_an_error_arose(capsys: pytest.CaptureFixture[str]) -> None:
-    from knit_core.cli.shared import loudness
+    from knit_core.cli.shared import verbosity_options
 
     @click.command()
     def command() -> None:
@@ -289,7 +289,7 @@ def test_verbose_shows_where_an_error_arose(capsys: pytest.CaptureFixture[str]) 
 
     assert show_errors(command, args=[]) == 1
     assert capsys.readouterr().err == "✗ ConnectionFailed: no answer\n"
-    for option in loudness():
+    for option in verbosity_options():
         command = option(command)
     try:
         assert show_errors(command, args=["-v"]) == 1

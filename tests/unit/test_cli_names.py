@@ -57,7 +57,7 @@ def test_by_its_name_the_running_one_else_the_newest(capsys: pytest.CaptureFixtu
     assert named("train", row(1, "train"), row(2, "other")) == "application_17_0001"
     assert capsys.readouterr().err == ""
     assert named("train", row(1, "train"), row(2, "train", ended=False), row(3, "train")) == "application_17_0002"
-    assert "application_17_0002: the running one of 3 that are called 'train'" in capsys.readouterr().err
+    assert "application_17_0002: the running one of 3 with the name 'train'" in capsys.readouterr().err
     assert named("train", row(1, "train"), row(3, "train")) == "application_17_0003"
     assert "the newest of 2" in capsys.readouterr().err
 
@@ -72,7 +72,7 @@ def test_several_that_run_are_listed_to_choose_from() -> None:
     with pytest.raises(KnitError) as caught:
         named("train", row(1, "train", ended=False), row(2, "train", ended=False), row(3, "train"))
     assert str(caught.value).splitlines() == [
-        "2 applications here are called 'train'; name one by its id:",
+        "2 applications have the name 'train'; use the id of one:",
         "  application_17_0001  train  alice  RUNNING",
         "  application_17_0002  train  alice  RUNNING",
     ]

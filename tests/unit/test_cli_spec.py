@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from knit_core.cli import knit
-from knit_core.cli.applications import follow as following
+from knit_core.cli.applications import launch_and_follow as following
 from knit_core.cli.shared import show_errors
 from knit_core.environments import Environment
 from knit_core.environments.cache import Cache, default_cache_dir

@@ -11,8 +11,8 @@ import pytest
 from knit_core.config import HadoopConf, load_config
 from knit_core.errors import ConfigError, NotAuthorized, UnexpectedReply
 from knit_core.hadoop.resource_manager import ResourceManager
-from knit_core.launch.cluster_query import query_cluster, switches_of
-from knit_core.model.cluster_facts import ClusterFacts, ClusterTotals, NewApplication, Switches
+from knit_core.launch.cluster_query import features_of, query_cluster
+from knit_core.model.cluster_facts import ClusterFacts, ClusterFeatures, ClusterTotals, NewApplication
 from knit_core.spec import application_spec
 
 DEFAULTS = {
@@ -32,7 +32,7 @@ DEFAULTS = {
 
 
 def test_hadoops_defaults() -> None:
-    assert switches_of(HadoopConf(DEFAULTS)) == Switches(
+    assert features_of(HadoopConf(DEFAULTS)) == ClusterFeatures(
         node_labels=False, opportunistic=False, docker=False, acls=False, aggregation=False, rolling=False, priority=0,
         attempts=2, tags=10, tag_length=100, expiry=600.0,
     )  # fmt: skip
@@ -46,15 +46,15 @@ def test_switched_on() -> None:
         "yarn.nodemanager.log-aggregation.roll-monitoring-interval-seconds": "3600",
         "yarn.resourcemanager.am.global.max-attempts": "5",
     }
-    found = switches_of(HadoopConf(conf))
+    found = features_of(HadoopConf(conf))
     assert (found.node_labels, found.opportunistic, found.docker, found.acls) == (True, True, True, True)
     assert (found.aggregation, found.rolling, found.attempts) == (True, True, 5)
 
 
 def test_what_is_not_told_is_not_known() -> None:
-    assert switches_of(None) == Switches()
-    assert switches_of(HadoopConf({})) == Switches()
-    assert switches_of(HadoopConf({"yarn.cluster.max-application-priority": "many"})).priority is None
+    assert features_of(None) == ClusterFeatures()
+    assert features_of(HadoopConf({})) == ClusterFeatures()
+    assert features_of(HadoopConf({"yarn.cluster.max-application-priority": "many"})).priority is None
 
 
 class _Manager(ResourceManager):
@@ -155,7 +155,7 @@ def test_nothing_is_asked_without_checks() -> None:
 def test_what_only_administrators_may_see_is_not_known() -> None:
     refused = NotAuthorized("no", status=403)
     facts, _rm = _ask({"scheduler": refused, "nodes": refused, "get-node-labels": refused}, node_label="ssd")
-    assert (facts.queues, facts.nodes, facts.labels, facts.switches) == ((), None, None, Switches())
+    assert (facts.queues, facts.nodes, facts.labels, facts.features) == ((), None, None, ClusterFeatures())
 
 
 @pytest.mark.parametrize("rows", [{"name": "ssd"}, [{"name": "ssd"}, {"name": "gpu"}]])

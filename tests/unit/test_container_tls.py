@@ -12,7 +12,7 @@ import pytest
 
 from knit_container import hdfs, tls
 from knit_container.master import Master
-from knit_core.launch.checks import _add_certificates
+from knit_core.launch.check_launch import _add_certificates
 from knit_core.launch.plan import make_plan
 from knit_core.model.cluster_facts import ClusterFacts, NewApplication
 from knit_core.model.upload import Upload

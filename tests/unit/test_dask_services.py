@@ -94,11 +94,11 @@ def test_wrong_options_are_named_together() -> None:
     ("layout", "words"),
     [
         (Layout({}), "at least one group"),
-        (Layout({"scheduler": WorkerGroup()}), "not a name for a group"),
-        (Layout({"a": WorkerGroup(processes=0)}), "processes is at least 1"),
-        (Layout({"a": WorkerGroup(processes=2, nanny=False)}), "need nannies"),
-        (Layout({"a": WorkerGroup(memory=100, memory_limit=200 * 2**20)}), "more than the container's memory"),
-        (Layout({"a": WorkerGroup()}, local=True, script=["x.py"]), "needs the scheduler there"),
+        (Layout({"scheduler": WorkerGroup()}), "cannot be the name of a group"),
+        (Layout({"a": WorkerGroup(processes=0)}), "processes must be at least 1"),
+        (Layout({"a": WorkerGroup(processes=2, nanny=False)}), "require nannies"),
+        (Layout({"a": WorkerGroup(memory=100, memory_limit=200 * 2**20)}), "exceeds the container's memory"),
+        (Layout({"a": WorkerGroup()}, local=True, script=["x.py"]), "requires a scheduler in the application"),
     ],
 )
 def test_what_does_not_fit_together(layout: Layout, words: str) -> None:
@@ -150,7 +150,7 @@ def test_no_encryption() -> None:
     security = tls.security_of(False)
     with tls.key_file(security) as name:
         assert name == ""
-    with pytest.raises(ConfigError, match="security is True, False or"):
+    with pytest.raises(ConfigError, match="security must be True, False or"):
         tls.security_of("yes")
 
 

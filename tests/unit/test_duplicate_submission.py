@@ -130,7 +130,7 @@ def test_what_was_lost_after_its_202_is_submitted_again() -> None:
     submit(cluster, body, said.append)
     assert wait_accepted(cluster, body, said.append)
     assert cluster.resourcemanager.submissions == 3
-    assert said.count(f"the ResourceManager was restarted before it had stored {APP}: submitting it again") == 2
+    assert said.count(f"the ResourceManager was restarted before it had stored {APP}: submitting again") == 2
 
 
 def test_what_is_lost_each_time_is_told_after_a_minute() -> None:

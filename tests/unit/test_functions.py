@@ -67,18 +67,18 @@ def yields(x: int) -> Iterator[int]:
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda knit: knit.map("text", [1]), r"a function is wanted, not 'text' \(str\)"),
-        (lambda knit: knit.map(None, []), "a function is wanted, not None"),
-        (lambda knit: knit.call("echo hello"), r"a function is wanted.*Knit\.submit"),
+        (lambda knit: knit.map("text", [1]), r"a function is required, not 'text' \(str\)"),
+        (lambda knit: knit.map(None, []), "a function is required, not None"),
+        (lambda knit: knit.call("echo hello"), r"a function is required.*Knit\.submit"),
         (lambda knit: knit.map(lambda: 1, [1]), r"cannot be called with 1 positional argument: too many"),
         (lambda knit: knit.map(lambda x, y: 1, [1]), r"\(x, y\) cannot be called with 1 .*missing .*'y'"),
         (lambda knit: knit.call(lambda x: 1, 1, 2), "cannot be called with 2 positional arguments"),
         (lambda knit: knit.map(of_the_event_loop, [1]), "of_the_event_loop is async"),
         (lambda knit: knit.map(yields, [1]), "yields is a generator"),
-        (lambda knit: knit.map(str, [1], workers="4"), "workers is at least 1, a whole number, not '4'"),
-        (lambda knit: knit.map(str, [1], workers=0), "workers is at least 1"),
-        (lambda knit: knit.map(str, [1], chunk=0), "chunk is at least 1"),
-        (lambda knit: knit.call(str, instances=0), "instances is at least 1"),
+        (lambda knit: knit.map(str, [1], workers="4"), "workers must be a whole number of at least 1, not '4'"),
+        (lambda knit: knit.map(str, [1], workers=0), "workers must be a whole number of at least 1"),
+        (lambda knit: knit.map(str, [1], chunk=0), "chunk must be a whole number of at least 1"),
+        (lambda knit: knit.call(str, instances=0), "instances must be a whole number of at least 1"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_launched(call: Callable[[Knit], Any], said: str) -> None:
@@ -97,7 +97,7 @@ def test_what_cannot_work_is_refused_before_anything_is_launched(call: Callable[
             "'instnces' is no option of Knit.submit; did you mean 'instances'?",
         ),
         (lambda knit: knit.submit("x", check=False), "'check' is no option of Knit.submit; did you mean 'checks'?"),
-        (lambda knit: knit.submit(len), "for a function there are call and map"),
+        (lambda knit: knit.submit(len), "for a function use call or map"),
         (lambda knit: knit.plan("x", memry=2), "'memry' is no option of Knit.plan; did you mean 'memory'?"),
     ],
 )
@@ -120,7 +120,7 @@ def test_items_are_cut_into_chunks(items: int, workers: int, chunk: int | None, 
 
 
 def test_a_chunk_of_nothing_is_refused() -> None:
-    with pytest.raises(FunctionRefused, match="chunk is at least 1"):
+    with pytest.raises(FunctionRefused, match="chunk must be a whole number of at least 1"):
         FunctionJob.of_map(str, [1], 1, 0)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from knit_core.launch.plan import LaunchPlan, make_plan, master_command, master_heap
-from knit_core.model.cluster_facts import ClusterFacts, FileStatus, NewApplication, Node, Switches
+from knit_core.model.cluster_facts import ClusterFacts, ClusterFeatures, FileStatus, NewApplication, Node
 from knit_core.model.upload import Upload
 from knit_core.spec import application_spec
 
@@ -181,7 +181,7 @@ def test_one_attempt_needs_no_journal() -> None:
 
 
 def test_a_cluster_that_gives_one_attempt_gets_no_journal_either() -> None:
-    plan = replace(_plan(), facts=replace(FACTS, switches=Switches(attempts=1)))
+    plan = replace(_plan(), facts=replace(FACTS, features=ClusterFeatures(attempts=1)))
     assert json.loads(plan.document(_staged(plan)))["journal"] is False
     body = _submission(plan)
     assert (body["max-app-attempts"], body["keep-containers-across-application-attempts"]) == (1, False)

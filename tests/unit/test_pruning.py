@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from knit_core.environments import prune as housekeeping
 from knit_core.environments.prune import prune_local
 from knit_core.errors import ApplicationNotFound
-from knit_core.hdfs_cache.leases import GRACE, Lease, holds
+from knit_core.hdfs_cache.leases import GRACE, Lease, is_valid
 from knit_core.hdfs_cache.pruning import Item, choose
 from knit_core.model.states import State
 
@@ -66,7 +66,7 @@ def test_which_leases_hold() -> None:
 
     fresh, old = int(NOW - 1000), int(NOW - (GRACE + 1) * 1000)
     held = {
-        (app_id, at): holds(Lease("d", app_id, at), {"application_1_1"}, state_of, NOW)
+        (app_id, at): is_valid(Lease("d", app_id, at), {"application_1_1"}, state_of, NOW)
         for app_id in ("application_1_1", "application_1_2", "application_1_3", "application_1_404")
         for at in (fresh, old)
     }

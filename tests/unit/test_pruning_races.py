@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from knit_core.errors import ApplicationNotFound, ConnectionFailed
 from knit_core.hdfs_cache.environments import push
 from knit_core.hdfs_cache.leases import Leases
-from knit_core.hdfs_cache.pruning import HdfsPruner, sweep_temporaries
+from knit_core.hdfs_cache.pruning import HdfsPruner, delete_temporaries
 from knit_core.hdfs_cache.staging import Staging
 from knit_core.model.cluster_facts import FileStatus
 from knit_core.model.upload import Upload
@@ -197,7 +197,7 @@ def _launch(hdfs: Any, relies: list[FileStatus]) -> None:
     staging = Staging(hdfs, FOLDER)
     staging._ready = True
     staging.reserve(APP, [UPLOAD])
-    there, missing = staging.look([UPLOAD], [])
+    there, missing = staging.find([UPLOAD], [])
     relies.append((there or staging.put(missing))[ENTRY])
 
 
@@ -308,7 +308,7 @@ def test_temporary_files_of_killed_callers_are_removed_a_day_later() -> None:
         tree.publish(path, lambda: b"x")
 
     def sweep(**options: Any) -> int:
-        return sweep_temporaries(cast("Any", tree), FOLDER, clock=clock.time, **options)
+        return delete_temporaries(cast("Any", tree), FOLDER, clock=clock.time, **options)
 
     assert sweep() == 0  # they may be being written
     clock.now += 86401

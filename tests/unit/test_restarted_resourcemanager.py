@@ -33,7 +33,7 @@ def test_nodes_that_come_back_are_waited_for(cluster: FakeCluster) -> None:
         clock.on_sleep = back
         knit.submit("true", instances=10, memory="1 GiB", progress=said.append)
     assert len(cluster.apps) == 1
-    assert said[0] == "no NodeManager runs (was the ResourceManager restarted?): waiting for one, 60 s at most"
+    assert said[0] == "no NodeManager is running (was the ResourceManager restarted?): waiting at most 60 s for one"
     assert 21.0 <= clock.now - begun < 30.0
 
 

@@ -54,7 +54,7 @@ PACKAGES = [
     "knit_core.monitoring.diagnosis",
     "knit_core.launch.plan",
     "knit_core.model.cluster_facts",
-    "knit_core.model.queue_headroom",
+    "knit_core.model.queues",
     "knit_core.monitoring.wait",
     "knit_core.testing",
     "knit_container",

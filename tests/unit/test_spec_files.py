@@ -12,7 +12,7 @@ import pytest
 from knit_core.errors import SpecError
 from knit_core.spec import ApplicationSpec, Condition, RestartPolicy
 from knit_core.spec.documents import dumps, load, loads
-from knit_core.spec.tree import MOST_BYTES
+from knit_core.spec.parser import MOST_BYTES
 
 SMALL = "services:\n  main:\n    command: 'true'\n"
 
@@ -95,8 +95,8 @@ def test_a_json_file(tmp_path: Path) -> None:
     with pytest.raises(SpecError) as caught:
         load(path)
     assert caught.value.problems == [
-        f"{path}:3: services.main: stands there twice (first in line 3)",
-        f"{path}:3: services.main.command: the command is empty: say what each container should run",
+        f"{path}:3: services.main: occurs twice (first in line 3)",
+        f"{path}:3: services.main.command: the command is empty: set the command for each container",
     ]
 
 
@@ -104,9 +104,9 @@ def test_json_is_read_strictly() -> None:
     for text, says in [
         ("{'a': 1}", "x.yaml:1: not JSON: Expecting property name enclosed in double quotes (column 2)"),
         ('{\n"a": 1,}', "not JSON"),
-        ('{"name": NaN}', "not JSON: NaN is no number of JSON"),
+        ('{"name": NaN}', "not JSON: NaN is not a JSON number"),
         ("", "x.yaml: the file is empty"),
-        ("[1]", "a specification is a mapping (name: value), not a list"),
+        ("[1]", "a specification must be a mapping (name: value), not a list"),
         ("[" * 100_000, "nested deeper than 50 levels"),
         ("[" * 60 + "]" * 60, "nested deeper than 50 levels"),
     ]:
@@ -153,21 +153,21 @@ completion: [trian, db]
         "x.yaml:3: memory: unknown key; it belongs to a service: services.<name>.memory",
         "x.yaml:4: attempts: should be greater than or equal to 1, not 0",
         "x.yaml:8: services.train.memroy: unknown key; did you mean 'memory'?",
-        "x.yaml:9: services.train.variables.A: the variable A is a text, not bool (in quotes: 'true')",
-        "x.yaml:9: services.train.variables.KNIT_X: KNIT_X: variables that start with KNIT_ are set by Knit itself",
+        "x.yaml:9: services.train.variables.A: the variable A must be a text, not bool (in quotes: 'true')",
+        "x.yaml:9: services.train.variables.KNIT_X: KNIT_X: names that begin with KNIT_ are reserved for Knit",
         "x.yaml:9: services.train.variables.2B: '2B' is not a name of an environment variable",
         "x.yaml:10: services.train.depends_on.dbb: train depends on 'dbb', which is no service; did you mean 'db'?",
         "x.yaml:10: services.train.depends_on.db: services wait for one another in a circle: train -> db -> train",
         "x.yaml:11: services.train.queue: unknown key; it belongs to the application, not to a service: queue",
         "x.yaml:12: services.train.gang: opportunistic containers may wait for ever on their nodes: "
         "gang is not possible with them",
-        "x.yaml:14: services.train.files: two files would both be called 'x' in the container: give one another `name`",
+        "x.yaml:14: services.train.files: two files have the name 'x' in the container: set another `name` for one of them",
         "x.yaml:15: services.Db: 'Db' is not a service name: lower-case letters, digits and '-', letter first",
         "x.yaml:18: services.db.memory: memory is a number of MiB or a text such as '2 GiB', not 'lots'",
-        "x.yaml:19: services.db.command: stands there twice (first in line 17)",
+        "x.yaml:19: services.db.command: occurs twice (first in line 17)",
         "x.yaml:20: services.db.restart.policy: should be 'never', 'on-failure' or 'always', not 'alwayss'; "
         "did you mean 'always'?",
-        "x.yaml:21: services.db.readiness: readiness is one of http, tcp, command and report, not tcp and report",
+        "x.yaml:21: services.db.readiness: readiness must be one of http, tcp, command and report, not tcp and report",
         "x.yaml:24: services.third: should be a mapping of names to values, not a number",
         "x.yaml:25: completion.0: completion names 'trian', which is no service; did you mean 'train'?",
     ]
@@ -182,7 +182,7 @@ def test_several_circles_and_unknown_names() -> None:
         "x.yaml:2: services.a.depends_on.b: services wait for one another in a circle: a -> b -> a",
         "x.yaml:3: services.b.depends_on.nobody: b depends on 'nobody', which is no service; there are: a, b, c, d",
         "x.yaml:4: services.c.depends_on.c: services wait for one another in a circle: c -> c",
-        "x.yaml:5: services.d.memory: memory must be more than nothing, not -1",
+        "x.yaml:5: services.d.memory: memory must be positive, not -1",
     ]
 
 
@@ -200,21 +200,21 @@ def test_a_success_that_cannot_come() -> None:
         ("", "x.yaml: the file is empty"),
         ("# only a comment\n", "x.yaml: the file is empty"),
         ("---\n...\n", "x.yaml: the file is empty"),
-        ("just text", "x.yaml: a specification is a mapping (name: value), not a text"),
-        ("- a\n- b", "x.yaml: a specification is a mapping (name: value), not a list"),
-        (SMALL + "---\nname: x\n", "x.yaml:4: a second document begins here; one file holds one specification"),
+        ("just text", "x.yaml: a specification must be a mapping (name: value), not a text"),
+        ("- a\n- b", "x.yaml: a specification must be a mapping (name: value), not a list"),
+        (SMALL + "---\nname: x\n", "x.yaml:4: a second document begins here; a file must have one specification"),
         ("a: b: c", "x.yaml:1: not YAML: mapping values are not allowed in this context (column 5)"),
         ("a:\n\t- b", "that cannot start any token (column 1): YAML is indented with spaces"),
         ("a: [1, 2", "not YAML: "),
         ("a: 'b", "not YAML: found unexpected end of stream"),
         ("a: \x01b", "x.yaml:1: not YAML: "),
         ("a: !!python/object/apply:os.system ['id']", "x.yaml:1: the YAML tag 'tag:yaml.org,2002:python/object/apply:os.system' "
-                                                      "is not taken: write a plain value"),
-        ("name: !secret x", "x.yaml:1: the YAML tag '!secret' is not taken"),
-        ("a: &a [*a]", "x.yaml:1: *a stands inside of what it means"),
-        ("a: *b", "x.yaml:1: *b means nothing: no &b stands before it"),
-        ("? [a, b]\n: c", "x.yaml:1: a key is a plain word, not a list or a mapping"),
-        ("services:\n  main:\n    <<: 5\n    command: x", "x.yaml:3: << takes a mapping, or a list of mappings"),
+                                                      "is not supported: write a plain value"),
+        ("name: !secret x", "x.yaml:1: the YAML tag '!secret' is not supported"),
+        ("a: &a [*a]", "x.yaml:1: *a is inside of the value that it refers to"),
+        ("a: *b", "x.yaml:1: *b is undefined: there is no &b before it"),
+        ("? [a, b]\n: c", "x.yaml:1: a key must be a plain word, not a list or a mapping"),
+        ("services:\n  main:\n    <<: 5\n    command: x", "x.yaml:3: << requires a mapping, or a list of mappings"),
         ("[" * 100_000, "nested deeper than 50 levels"),
         ("a: " + "{b: " * 60 + "}" * 60, "nested deeper than 50 levels"),
     ],
@@ -235,7 +235,7 @@ def test_aliases_cannot_blow_up_the_memory() -> None:
         f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12)
     )
     (problem,) = problems(laughs)
-    assert "with its aliases written out it has more than 500000 values" in problem
+    assert "with expanded aliases it has more than 500000 values" in problem
     (problem,) = problems("t: &t " + "x" * 1_000_000 + "\nl: [" + "*t, " * 100 + "]\n")
     assert "or 40 MB" in problem
     (problem,) = problems("a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}]\n" for n in range(1, 200)))
@@ -292,7 +292,7 @@ def test_five_megabytes_work(tmp_path: Path) -> None:
 def test_a_file_that_is_too_large(tmp_path: Path) -> None:
     with (tmp_path / "huge.yaml").open("wb") as stream:
         stream.truncate(1 << 40)  # sparse: only what is looked at is read
-    with pytest.raises(SpecError, match="larger than 10 MiB, the most for a specification"):
+    with pytest.raises(SpecError, match="larger than 10 MiB, the maximum for a specification"):
         load(tmp_path / "huge.yaml")
     with pytest.raises(SpecError, match="larger than 10 MiB"):
         load("/dev/zero")
@@ -337,9 +337,9 @@ def test_overrides() -> None:
         ({"services.main.instances": -1}, "services.main.instances: should be greater than or equal to 0, not -1"),
         ({"services.main.instnces": 1}, "services.main.instnces: unknown key; did you mean 'instances'?"),
         ({"services.mian.instances": 2}, "services.mian.instances: there is no service 'mian'; did you mean 'main'?"),
-        ({"services.main.files.7": "x"}, "services.main.files.7: there is no element '7', only 1 of them"),
-        ({"services.main.command.x": 1}, "services.main.command.x: services.main.command holds nothing below it"),
-        ({"services..x": 1}, "'services..x' is no place in a specification (services.train.instances is one)"),
+        ({"services.main.files.7": "x"}, "services.main.files.7: there is no element '7'; the list has 1"),
+        ({"services.main.command.x": 1}, "services.main.command.x: services.main.command has no fields"),
+        ({"services..x": 1}, "'services..x' is not a place in a specification, such as services.train.instances"),
     ],
 )
 def test_overrides_that_are_wrong(changes: dict[str, Any], says: str) -> None:

@@ -69,10 +69,10 @@ def test_missing_unknown_and_wrong_ones_are_named_together() -> None:
     assert problems({"worker": 8, "version": "new", "debug": 7, "hosts": "n1", "memory": [1]}) == [
         "x.yaml:1: a value was given for the parameter 'worker': did you mean 'workers'?",
         "x.yaml:3: the parameter day has no default: give it a value",
-        "x.yaml:4: the parameter version is a number, not 'new'",
-        "x.yaml:5: the parameter debug is true or false, not 7",
-        "x.yaml:6: the parameter memory is a text, not [1]",
-        "x.yaml:7: the parameter hosts is a list, as in '[a, b]', not 'n1'",
+        "x.yaml:4: the parameter version must be a number, not 'new'",
+        "x.yaml:5: the parameter debug must be true or false, not 7",
+        "x.yaml:6: the parameter memory must be a text, not [1]",
+        "x.yaml:7: the parameter hosts must be a list, as in '[a, b]', not 'n1'",
     ]
 
 
@@ -87,12 +87,12 @@ def test_a_value_for_a_file_without_parameters() -> None:
     [
         ("a b: 1", "a parameter's name has letters, digits, '-' and '_', no digit first"),
         ("p: {defualt: 1}", "defualt: unknown key; did you mean 'default'?"),
-        ("p: {A: 1, B: 2}", "a default that is a mapping stands under `default`"),
+        ("p: {A: 1, B: 2}", "write a default that is a mapping under `default`"),
         ("p: {default: 1, type: int}", "the type 'int' is none of string, integer, number, boolean, list, mapping"),
         ("p: {default: x, type: integer}", "its default should be a whole number, not 'x'"),
         ("p: {default: 'a ${param.q}', type: string}", "a default cannot refer to another parameter"),
-        ("p: {type: [a]}", "type is a text"),
-        ("p: 1, p: 2", "stands there twice"),
+        ("p: {type: [a]}", "type must be a text"),
+        ("p: 1, p: 2", "occurs twice"),
     ],
 )
 def test_declarations_that_are_wrong(declaration: str, says: str) -> None:
@@ -106,8 +106,8 @@ def test_declarations_that_are_wrong(declaration: str, says: str) -> None:
     [
         ('    memory: "${param.q}"', "x.yaml:5: services.main.memory: there is no parameter 'q': there are: p"),
         ('    variables: {A: "x${param.q}y"}', "services.main.variables.A: there is no parameter 'q'"),
-        ('    variables: {A: "${param.p"}', "'${param.p' has no end; as a plain text it is written $${param.…"),
-        ('    variables: {"${param.p}": x}', "parameters stand for values, not for keys"),
+        ('    variables: {A: "${param.p"}', "'${param.p' is not closed; for a plain text write $${param.…"),
+        ('    variables: {"${param.p}": x}', "parameters can replace values, not keys"),
         ('    variables: {A: "${param.}"}', "there is no parameter ''"),
     ],
 )
@@ -119,7 +119,7 @@ def test_references_that_are_wrong(line: str, says: str) -> None:
 def test_a_list_stands_only_alone() -> None:
     text = small('    variables: {A: "x ${param.p}"}', "p: {default: [1]}")
     assert problems({}, text) == [
-        "x.yaml:5: services.main.variables.A: the parameter p is no text: it can only stand alone"
+        "x.yaml:5: services.main.variables.A: the parameter p is not a text: it cannot be inserted into a longer text"
     ]
 
 
@@ -158,9 +158,7 @@ def test_a_value_is_never_bashs_to_interpret(value: str) -> None:
     """Inside a command text it is refused; as a word of a list, a variable, or the whole command it is what it is."""
     text = 'parameters: {p: }\nservices:\n  main:\n    command: echo "${param.p}" x\n'
     (problem,) = problems({"p": value}, text.replace('"${param.p}" x', "${param.p} x"))
-    assert problem.startswith(
-        "x.yaml:4: services.main.command: the parameter p has characters that mean something to bash"
-    )
+    assert problem.startswith("x.yaml:4: services.main.command: the parameter p has special characters of bash")
     words = load({"p": value}, text.replace('echo "${param.p}" x', '[printf, "%s", "${param.p}"]')).services["main"]
     bash = shutil.which("bash")
     assert bash is not None
@@ -169,7 +167,7 @@ def test_a_value_is_never_bashs_to_interpret(value: str) -> None:
     whole = load({"p": value}, text.replace('echo "${param.p}" x', "${param.p}")).services["main"]
     assert whole.command == value
     ready = text.replace('echo "${param.p}" x', "x\n    readiness: {command: 'test -e ${param.p}'}")
-    assert "characters that mean something to bash" in problems({"p": value}, ready)[0]
+    assert "special characters of bash" in problems({"p": value}, ready)[0]
 
 
 def test_plain_values_may_stand_in_a_command() -> None:

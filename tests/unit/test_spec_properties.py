@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from knit_core.errors import SpecError
 from knit_core.spec import ApplicationSpec, application_spec
 from knit_core.spec.documents import dumps, loads
+from knit_core.spec.parser import read_json, read_yaml
 from knit_core.spec.schema import spec_schema
-from knit_core.spec.tree import read_json, read_yaml
 
 SETTINGS = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 VALIDATOR = jsonschema.Draft202012Validator(spec_schema())
@@ -229,7 +229,7 @@ def test_any_bytes_are_a_specification_or_a_spec_error(content: str | bytes) -> 
 @given(data=junk)
 def test_plain_yaml_means_what_it_means_in_json(data: Any) -> None:
     """YAML's flow style with JSON's scalars: both readers find the same tree."""
-    from knit_core.spec.tree import plain
+    from knit_core.spec.parser import plain
 
     text = json.dumps(data)
     if "NaN" in text or "Infinity" in text or "\\ud" in text or text in {'""', "null"}:

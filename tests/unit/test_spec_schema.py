@@ -34,7 +34,7 @@ def test_it_is_a_schema_itself() -> None:
 def test_every_field_has_its_docstring_as_description() -> None:
     schema = spec_schema()
     about, texts = attribute_texts(Service)
-    assert about == "N equal instances of one command."
+    assert about == "A number of equal instances of one command."
     assert set(texts) == set(Service.model_fields)
     service = schema["$defs"]["Service"]["anyOf"][0]
     assert {name: row["description"] for name, row in service["properties"].items()} == texts

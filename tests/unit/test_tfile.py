@@ -76,11 +76,11 @@ def test_a_file_that_cannot_be_read_says_why() -> None:
     for data, says in [
         (b"", "only 0 bytes: it was not finished"),
         (good[:27], "only 27 bytes"),
-        (good[:-1], "no TFile"),
-        (b"x" * 100, "no TFile"),
-        (good[:-28] + struct.pack(">q", -1) + good[-20:], "index lies outside"),
-        (good[:-28] + struct.pack(">q", 10**9) + good[-20:], "index lies outside"),
-        (tfile([[record("k", b"v")]], "lzo"), "compressed with lzo, which cannot be read here"),
+        (good[:-1], "not a TFile"),
+        (b"x" * 100, "not a TFile"),
+        (good[:-28] + struct.pack(">q", -1) + good[-20:], "index is outside of the file"),
+        (good[:-28] + struct.pack(">q", 10**9) + good[-20:], "index is outside of the file"),
+        (tfile([[record("k", b"v")]], "lzo"), "compressed with lzo; only none and gz can be read"),
     ]:
         with pytest.raises(LogsUnavailable, match=says):
             read(data)

@@ -14,7 +14,7 @@ import pytest
 
 from knit_core.launch.container_script import container_script
 from knit_core.launch.environment_unpacking import PACKED_LINK
-from knit_core.model.binaries import NEEDS
+from knit_core.model.environment import NEEDS
 from knit_core.spec import Service
 
 COMMAND = 'echo "$(readlink -f environment) $(python)"'

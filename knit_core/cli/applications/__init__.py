@@ -1,1 +1,1 @@
-"""Commands that launch, show and end applications."""
+"""Commands that launch, show, change and end applications."""

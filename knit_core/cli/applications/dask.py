@@ -1,4 +1,4 @@
-"""`knit dask run`: a script whose Dask cluster, and itself, run in one application."""
+"""`knit dask run`: runs a script and its Dask cluster in one application."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from knit_core.cli.applications.follow import launch, launching, variables_of
+from knit_core.cli.applications.launch_and_follow import launch, launch_options, variables_of
 from knit_core.cli.environments import named as env_named
 from knit_core.cli.shared import NearestGroup
 from knit_core.spec import application_spec
@@ -19,27 +19,36 @@ def command() -> None:
 
 
 def _sizes(function: Any) -> Any:
-    """What containers get, and where."""
+    """The options for the containers."""
     for option in (
         click.option("--queue", default=None, help="Scheduler queue."),
-        click.option("--name", default=None, help="As YARN shows it."),
-        click.option("--security/--no-security", default=True, show_default=True, help="TLS between all parts."),
+        click.option("--name", default=None, help="Name in YARN; by default the script's."),
+        click.option(
+            "--security/--no-security",
+            default=True,
+            show_default=True,
+            help="TLS between client, scheduler and workers.",
+        ),
         click.option(
             "-e",
             "--variable",
             "variables",
             multiple=True,
             metavar="NAME[=VALUE]",
-            help="For all containers; NAME alone: as it is here.",
+            help="Environment variable for all containers; NAME alone takes the local value.",
         ),
         click.option("-f", "--file", "files", multiple=True, help="A file for every container; archives are unpacked."),
         click.option("--env", help=env_named.HELP),
-        click.option("--scheduler-memory", default="1 GiB", show_default=True, help="Of the scheduler's container."),
+        click.option(
+            "--scheduler-memory", default="1 GiB", show_default=True, help="Memory of the scheduler's container."
+        ),
         click.option("--label", "node_label", default="", help="Workers only on nodes with this label."),
-        click.option("--processes", default=1, show_default=True, help="Workers in each container."),
-        click.option("--vcores", default=1, show_default=True, help="Of each worker's container."),
-        click.option("--memory", default="2 GiB", show_default=True, help="Of each worker's container."),
-        click.option("-n", "--workers", "n_workers", default=1, show_default=True, help="Containers with workers."),
+        click.option("--processes", default=1, show_default=True, help="Number of workers in each container."),
+        click.option("--vcores", default=1, show_default=True, help="Cores of each worker's container."),
+        click.option("--memory", default="2 GiB", show_default=True, help="Memory of each worker's container."),
+        click.option(
+            "-n", "--workers", "n_workers", default=1, show_default=True, help="Number of containers with workers."
+        ),
     ):
         function = option(function)
     return function
@@ -47,7 +56,7 @@ def _sizes(function: Any) -> Any:
 
 @command.command(context_settings={"ignore_unknown_options": True})
 @_sizes
-@launching
+@launch_options
 @click.argument("script", type=click.Path(exists=True, dir_okay=False))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
@@ -62,10 +71,10 @@ def run(
     dry_run: bool,
     **options: Any,
 ) -> int:
-    """Run SCRIPT as Dask's client in the application, with a cluster of its own; `Client()` there finds it.
+    """Run SCRIPT and a Dask cluster in one application; `Client()` in SCRIPT connects to the cluster.
 
-    The application succeeds or fails as the script does, and ends with it. Options stand before SCRIPT, what follows
-    belongs to the script.
+    The application ends with the script, and has its success or failure. Options go before SCRIPT; arguments after it are
+    the script's.
 
     \b
     knit dask run --workers 10 --memory "4 GiB" --env science.tar.gz train.py --epochs 3

@@ -1,4 +1,4 @@
-"""`knit events`: what happened in an application."""
+"""`knit events`: the events of an application."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from knit_core.cli.shared import application, client
 
 @click.command()
 @click.argument("app", metavar="APPLICATION")
-@click.option("-f", "--follow", is_flag=True, help="Go on with those to come, until it ends.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON, one object a line.")
+@click.option("-f", "--follow", is_flag=True, help="Follow new events until the application ends.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, one object per line.")
 @click.pass_context
 def command(ctx: click.Context, app: str, follow: bool, as_json: bool) -> int:
-    """Show what happened in an application (by its id, its last digits, or its name), oldest first."""
+    """Show the events of an application (by its id, its last digits, or its name), oldest first."""
     with client(ctx) as knit:
         for event in application(knit, app).events(follow=follow):
             if as_json:

@@ -9,7 +9,7 @@ from knit_core.cli.shared import application, client, console
 
 @click.command()
 @click.argument("app", metavar="APPLICATION")
-@click.option("--reason", default="", help="Stands in its diagnostics.")
+@click.option("--reason", default="", help="Text for its diagnostics.")
 @click.option("--grace", default="10 s", show_default=True, help="Time for an orderly end.")
 @click.pass_context
 def command(ctx: click.Context, app: str, reason: str, grace: str) -> int:
@@ -19,6 +19,6 @@ def command(ctx: click.Context, app: str, reason: str, grace: str) -> int:
         if handle.kill(reason, grace):
             console().print(f"✓ ended {handle.id}", style="green")
         else:
-            # that nobody knows such an application is not told by kill(), which may come late
+            # kill() does not raise an error for an unknown application; why() does
             console().print(f"{handle.id} had ended already: {handle.why().text}")
     return 0

@@ -1,4 +1,4 @@
-"""`knit kv`: an application's key-value store. Values are JSON; what is none is a text."""
+"""`knit kv`: an application's key-value store. Values are JSON; a value that is not valid JSON is a text."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ def list_(ctx: click.Context, app: str, prefix: str, as_json: bool) -> int:
 @command.command()
 @click.argument("app", metavar="APPLICATION")
 @click.argument("key")
-@click.option("--wait", type=float, metavar="SECONDS", help="Wait until it is there.")
+@click.option("--wait", type=float, metavar="SECONDS", help="Wait until the key exists.")
 @click.pass_context
 def get(ctx: click.Context, app: str, key: str, wait: float | None) -> int:
-    """Show a key's value; exit code 1 when it is not there, 4 when it did not come in time."""
+    """Show a key's value. Exit code 1 when the key does not exist, 4 when it does not exist in time."""
     with client(ctx) as knit:
         store = application(knit, app).kv
         try:
             click.echo(_shown(store[key] if wait is None else store.wait(key, timeout=wait)))
         except KeyError:
-            click.echo(f"there is no {key!r}", err=True)
+            click.echo(f"there is no key {key!r}", err=True)
             return FAILED
         except TimeoutError as late:
             click.echo(str(late), err=True)
@@ -62,11 +62,11 @@ def get(ctx: click.Context, app: str, key: str, wait: float | None) -> int:
 @click.argument("app", metavar="APPLICATION")
 @click.argument("prefix", default="")
 @click.option("--after", type=click.IntRange(0), metavar="REVISION", help="Only changes after this revision.")
-@click.option("--timeout", metavar="TIME", help='End after this time ("30 s"); otherwise with the application.')
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--timeout", metavar="TIME", help='End after this time ("30 s"); by default with the application.')
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 @click.pass_context
 def watch(ctx: click.Context, app: str, prefix: str, after: int | None, timeout: str | None, as_json: bool) -> int:
-    """Show changes of keys that begin with PREFIX as they happen, beginning with what is there."""
+    """Show the keys that begin with PREFIX, then their changes as they happen."""
     with client(ctx) as knit:
         handle = application(knit, app)
         running = not handle.report().ended
@@ -88,11 +88,11 @@ def watch(ctx: click.Context, app: str, prefix: str, after: int | None, timeout:
 @click.argument("key")
 @click.argument("value")
 @click.option(
-    "--expect", type=int, metavar="REVISION", help="Only when it is at this revision; 0: only when not there."
+    "--expect", type=int, metavar="REVISION", help="Only if the key has this revision; 0: only if it does not exist."
 )
 @click.pass_context
 def put(ctx: click.Context, app: str, key: str, value: str, expect: int | None) -> int:
-    """Set a key; prints its new revision."""
+    """Set a key, and print its new revision."""
     from knit_container import Conflict
 
     try:
@@ -112,6 +112,6 @@ def put(ctx: click.Context, app: str, key: str, value: str, expect: int | None) 
 @click.argument("key")
 @click.pass_context
 def delete(ctx: click.Context, app: str, key: str) -> int:
-    """Delete a key; exit code 1 when it was not there."""
+    """Delete a key. Exit code 1 when it did not exist."""
     with client(ctx) as knit:
         return 0 if application(knit, app).kv.delete(key) else FAILED

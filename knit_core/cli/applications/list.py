@@ -1,4 +1,4 @@
-"""`knit list`: applications."""
+"""`knit list`: a list of applications."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from knit_core.model.units import show_memory
 
 
 @click.command()
-@click.option("--all", "everything", is_flag=True, help="Ended ones too.")
-@click.option("--queue", help="Only in this queue.")
-@click.option("--owner", help="Only of this user.")
-@click.option("--tag", "tags", multiple=True, help="Only with one of these tags; repeatable.")
-@click.option("--any-type", is_flag=True, help="Also applications that Knit did not launch.")
+@click.option("--all", "everything", is_flag=True, help="Include ended applications.")
+@click.option("--queue", help="Only applications in this queue.")
+@click.option("--owner", help="Only applications of this user.")
+@click.option("--tag", "tags", multiple=True, help="Only applications with one of these tags; repeatable.")
+@click.option("--any-type", is_flag=True, help="Include applications that Knit did not launch.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.pass_context
 def command(
@@ -39,7 +39,7 @@ def command(
         return 0
     out = console()
     if not rows:
-        out.print("No applications" + ("" if everything else " run or wait (ended ones: --all)"))
+        out.print("No applications" + ("" if everything else " run or wait (include ended ones: --all)"))
         return 0
     lines = [("id", "name", "user", "queue", "state", "progress", "containers", "memory")]
     for row in rows:

@@ -18,27 +18,27 @@ from knit_core.model.units import counted, seconds
 
 @click.command()
 @click.argument("app", metavar="APPLICATION")
-@click.option("-f", "--follow", is_flag=True, help="Go on until it ends.")
-@click.option("-s", "--service", "services", multiple=True, help="Only of this service; repeatable.")
+@click.option("-f", "--follow", is_flag=True, help="Follow until the application ends.")
+@click.option("-s", "--service", "services", multiple=True, help="Only logs of this service; repeatable.")
 @click.option(
     "-c",
     "--container",
     "containers",
     multiple=True,
-    help="Only of this container: main_0, YARN's id, or master for the ApplicationMaster; repeatable.",
+    help="Only logs of this container: main_0, YARN's id, or master for the ApplicationMaster; repeatable.",
 )
-@click.option("--stream", "streams", multiple=True, metavar="stdout|stderr", help="Only this one; repeatable.")
+@click.option("--stream", "streams", multiple=True, metavar="stdout|stderr", help="Only this stream; repeatable.")
 @click.option("-n", "--tail", type=click.IntRange(0), metavar="N", help="Only the last N lines of each stream.")
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Write each stream into a file of its own, byte for byte, instead of printing lines.",
+    help="Write each stream to its own file, byte for byte, instead of printing lines.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-@click.option("--raw", is_flag=True, help="Lines without the container's label.")
-@click.option("--timeout", default="60 s", show_default=True, help="How long to wait for what is not complete yet.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
+@click.option("--raw", is_flag=True, help="Print lines without the container's label.")
+@click.option("--timeout", default="60 s", show_default=True, help="How long to wait for incomplete logs.")
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -55,9 +55,9 @@ def command(
 ) -> int:
     """Show the logs of an application (by its id, its last digits, or its name)."""
     if output is not None and (follow or raw or tail is not None):
-        raise click.UsageError("--output writes whole logs as they are now: without --follow, --tail and --raw.")
+        raise click.UsageError("--output writes whole logs: it cannot be used with --follow, --tail or --raw.")
     if raw and as_json:
-        raise click.UsageError("--raw or --json, not both.")
+        raise click.UsageError("use --raw or --json, not both.")
     selection = Selection.of(services, containers, streams, tail)
     try:
         with client(ctx) as knit:
@@ -72,7 +72,7 @@ def command(
                         for line in block.lines(reader.cursor):
                             printer.line(line)
                         continue
-                    printer.saw(block.row.yarn, block.stream)
+                    printer.note_container(block.row.yarn, block.stream)
                     _write(_shown(block, reader.cursor, as_json, raw))
             finally:
                 printer.close()

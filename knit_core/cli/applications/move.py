@@ -1,4 +1,4 @@
-"""`knit move`: an application's queue and priority."""
+"""`knit move`: changes an application's queue and priority."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from knit_core.cli.shared import application, client, console
 @click.command()
 @click.argument("app", metavar="APPLICATION")
 @click.option("--queue", help="Move it to this queue.")
-@click.option("--priority", type=click.IntRange(min=0), help="Give it this priority within its queue.")
+@click.option("--priority", type=click.IntRange(min=0), help="Set its priority within the queue.")
 @click.pass_context
 def command(ctx: click.Context, app: str, queue: str | None, priority: int | None) -> int:
-    """Give an application (by its id, its last digits, or its name) another queue or priority."""
+    """Change the queue or priority of an application (by its id, its last digits, or its name)."""
     if queue is None and priority is None:
-        raise click.UsageError("give --queue or --priority")
+        raise click.UsageError("use --queue or --priority")
     with client(ctx) as knit:
         handle = application(knit, app)
         if queue is not None:

@@ -1,4 +1,4 @@
-"""`knit scale`: how many instances a service has."""
+"""`knit scale`: changes the number of instances of a service."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from knit_core.model.units import counted
 @click.argument("words", nargs=-1, required=True, metavar="[SERVICE] NUMBER")
 @click.pass_context
 def command(ctx: click.Context, app: str, words: tuple[str, ...]) -> int:
-    """Give SERVICE (main when there is one only) NUMBER instances; +2 and -2 are differences.
+    """Set the number of instances of SERVICE (optional with a single service); +2 and -2 are relative.
 
     \b
     knit scale 42 8
     knit scale 42 worker +2
     """
     if len(words) > 2 or not re.fullmatch(r"[+-]?\d+", words[-1]):
-        raise click.UsageError(f"give a service and a number (8, +2, -2), not {' '.join(words)!r}")
+        raise click.UsageError(f"the arguments are a service and a number (8, +2, -2), not {' '.join(words)!r}")
     number = int(words[-1])
     with client(ctx) as knit:
         handle = application(knit, app)

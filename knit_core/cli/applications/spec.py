@@ -1,11 +1,11 @@
-"""`knit spec`: specification files, without a cluster."""
+"""`knit spec`: checks and shows specification files, without a cluster."""
 
 from __future__ import annotations
 
 import click
 
-from knit_core.cli.applications.spec_options import filling, read_spec
 from knit_core.cli.shared import FAILED, NearestGroup, console
+from knit_core.cli.spec_options import read_spec, spec_options
 from knit_core.errors import SpecError
 
 
@@ -16,9 +16,9 @@ def command() -> None:
 
 @command.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@filling
+@spec_options
 def check(files: tuple[str, ...], parameters: tuple[str, ...], changes: tuple[str, ...]) -> int:
-    """Say everything that is wrong with the FILEs, with its line. Exit code 1 when something is."""
+    """Print all problems of the FILEs, with their lines. Exit code 1 when there are any."""
     code = 0
     for file in files:
         try:
@@ -35,7 +35,7 @@ def check(files: tuple[str, ...], parameters: tuple[str, ...], changes: tuple[st
 
 @command.command()
 @click.argument("file")
-@filling
+@spec_options
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def show(file: str, parameters: tuple[str, ...], changes: tuple[str, ...], as_json: bool) -> int:
     """Print the complete specification: defaults and parameters filled in, paths absolute."""

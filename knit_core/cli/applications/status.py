@@ -1,4 +1,4 @@
-"""`knit status`: one application and its containers."""
+"""`knit status`: shows one application and its containers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def command(ctx: click.Context, app: str, as_json: bool) -> int:
             containers = handle.containers()
             services = handle.services()
         except MasterUnreachable:
-            pass  # not yet, or no longer: then there may be a result, or nothing
+            pass  # the ApplicationMaster has not started yet, or has ended without a result
     if as_json:
         rows = [{**dataclasses.asdict(row), "state": str(row.state)} for row in containers]
         shown_services = {name: dataclasses.asdict(service) for name, service in services.items()}

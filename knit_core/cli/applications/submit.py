@@ -1,19 +1,19 @@
-"""`knit submit`: a specification in a file, launched and followed to its end."""
+"""`knit submit`: launches a specification file, and follows the application to its end."""
 
 from __future__ import annotations
 
 import click
 
-from knit_core.cli.applications.follow import launch, launching
-from knit_core.cli.applications.spec_options import filling, read_spec
+from knit_core.cli.applications.launch_and_follow import launch, launch_options
+from knit_core.cli.spec_options import read_spec, spec_options
 
 
 @click.command()
 @click.argument("file", metavar="SPEC")
-@filling
-@click.option("--name", default=None, help="Instead of the file's.")
-@click.option("--queue", default=None, help="Instead of the file's.")
-@launching
+@spec_options
+@click.option("--name", default=None, help="Replaces the name in the file.")
+@click.option("--queue", default=None, help="Replaces the queue in the file.")
+@launch_options
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -27,7 +27,7 @@ def command(
     keep: bool,
     dry_run: bool,
 ) -> int:
-    """Launch the application in the file SPEC (YAML or JSON), show its output, and end with its success or failure.
+    """Launch the application in the file SPEC (YAML or JSON), show its output, and exit with its success or failure.
     Ctrl-C ends the application.
 
     \b

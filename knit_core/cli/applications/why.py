@@ -1,4 +1,4 @@
-"""`knit why`: why an application waits, or why it ended."""
+"""`knit why`: shows why an application waits or ended."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from knit_core.cli.shared import application, client, console
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.pass_context
 def command(ctx: click.Context, app: str, as_json: bool) -> int:
-    """Say why an application (by its id, its last digits, or its name) waits or ended, and what to do about it."""
+    """Show why an application (by its id, its last digits, or its name) waits or ended, and the remedy."""
     with client(ctx) as knit:
         why = application(knit, app).why()
     if as_json:

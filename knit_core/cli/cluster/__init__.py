@@ -1,1 +1,1 @@
-"""Commands about the cluster: `knit doctor` and the embedded one."""
+"""Commands for clusters: `knit doctor`, and `knit local` for the embedded one."""

@@ -1,4 +1,4 @@
-"""`knit doctor`: each step from the configuration to a container, and what to do about the first that fails."""
+"""`knit doctor`: checks each step from the configuration to a container, and prints a remedy for the first failure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from knit_core.errors import KnitError
 @click.option("--launch/--no-launch", default=True, help="Also run one small container.")
 @click.pass_context
 def command(ctx: click.Context, launch: bool) -> int:
-    """Check configuration, ResourceManager, HDFS, staging folder, and run one container."""
+    """Check configuration, ResourceManager, HDFS and staging folder, and run one container."""
     out = console()
     with client(ctx) as knit:
         for name, value in knit.config.describe().items():

@@ -17,6 +17,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from knit_core.cli.shared import NearestGroup
 from knit_core.errors import KnitError
 from knit_core.local import ClusterStatus, LocalCluster, Step
 
@@ -24,28 +25,15 @@ EXIT = {"running": 0, "stopped": 3, "broken": 4, "starting": 4}
 INTERRUPTED, TERMINATED = 130, 143
 
 
-class _Group(click.Group):
-    """A group that names the nearest command when one is mistyped."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in self.commands and not args[0].startswith("-"):
-            near = difflib.get_close_matches(args[0], self.commands, 1)
-            meant = f" Did you mean {near[0]!r}?" if near else f" There are: {', '.join(sorted(self.commands))}."
-            raise click.UsageError(f"No such command {args[0]!r}.{meant}", ctx)
-        return super().resolve_command(ctx, args)
-
-
-class _Show:
-    """Shows steps: the one under way as a spinner on a terminal, the finished ones as lines that stay."""
+class _StepDisplay:
+    """Shows steps: finished ones as lines, the current one as a spinner on a terminal."""
 
     def __init__(self, quiet: bool) -> None:
         self.console = Console(stderr=quiet, highlight=False, soft_wrap=True)
         self.begun: set[str] = set()
         self.status = self.console.status("") if self.console.is_terminal else None
 
-    def __enter__(self) -> _Show:
+    def __enter__(self) -> _StepDisplay:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -66,20 +54,20 @@ class _Show:
 
 
 def _line(sign: str, style: str, name: str, text: str) -> Text:
-    # The daemons' line has their names in it: no label, as people know what it is about.
+    # No label for the daemons: the line contains their names.
     label = "" if name == "daemons" else f"{name:<11} "
     return Text.assemble((sign, style), " ", label, text)
 
 
-def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Run a command: an interrupt ends it in order (what it started is stopped), an error is one message and exit 1."""
+def _with_exit_code(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Run a command. An interruption stops what it has started; an error is printed as one message, with exit code 1."""
 
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
         previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
 
         def stop(number: int, _frame: FrameType | None) -> NoReturn:
-            # A second one must not interrupt the cleaning up.
+            # A second signal must not interrupt the clean-up.
             for each in previous:
                 signal.signal(each, signal.SIG_IGN)
             if number == signal.SIGINT:
@@ -96,7 +84,7 @@ def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
             )
             sys.exit(1)
         except KeyboardInterrupt:
-            click.echo("\nInterrupted: what this command had started is stopped again.", err=True)
+            click.echo("\nInterrupted: the daemons that this command had started are stopped.", err=True)
             sys.exit(INTERRUPTED)
         finally:
             for number, handler in previous.items():
@@ -123,28 +111,34 @@ _state = click.option(
     "--state",
     metavar="DIR",
     type=click.Path(file_okay=False),
-    help="The cluster's folder; clusters in different folders live side by side.  [default: $KNIT_LOCAL_STATE, "
+    help="The cluster's folder; clusters in different folders are independent.  [default: $KNIT_LOCAL_STATE, "
     "or local/default in the user's cache folder]",
 )
 _json = click.option("--json", "as_json", is_flag=True, help="Print the state as JSON.")
 
 
-@click.group(cls=_Group)
+@click.group(cls=NearestGroup)
 def local() -> None:
-    """A real Hadoop cluster on this machine, for trying and testing."""
+    """A real Hadoop cluster on this machine, for trials and tests."""
 
 
 @local.command()
-@click.option("--nodes", type=click.IntRange(1, 64), help="NodeManagers, on 127.0.0.1 and up.  [default: 1]")
-@click.option("--recovery/--no-recovery", default=None, help="Keep applications over a restart of the ResourceManager.")
+@click.option(
+    "--nodes",
+    type=click.IntRange(1, 64),
+    help="Number of NodeManagers, on 127.0.0.1 and following addresses.  [default: 1]",
+)
+@click.option("--recovery/--no-recovery", default=None, help="Keep applications when the ResourceManager is restarted.")
 @click.option(
     "--queues", callback=_queues, metavar="A,B", help="Leaf queues that share the cluster.  [default: default]"
 )
 @click.option("--set", "settings", callback=_settings, multiple=True, metavar="KEY=VALUE", help="A Hadoop property.")
-@click.option("--timeout", type=click.FloatRange(1), default=120.0, show_default=True, help="Seconds for the start.")
+@click.option(
+    "--timeout", type=click.FloatRange(1), default=120.0, show_default=True, help="Maximum seconds for the start."
+)
 @_state
 @_json
-@_guarded
+@_with_exit_code
 def up(
     nodes: int | None,
     recovery: bool | None,
@@ -154,9 +148,9 @@ def up(
     state: str | None,
     as_json: bool,
 ) -> None:
-    """Start the cluster, or what is missing of it. Doing it twice is harmless."""
+    """Start the cluster, or those daemons that do not run. No effect on a cluster that runs."""
     cluster = LocalCluster(state)
-    with _Show(as_json) as show:
+    with _StepDisplay(as_json) as show:
         status = cluster.up(nodes, recovery, settings, queues, progress=show, timeout=timeout)
     if as_json:
         click.echo(json.dumps(status.as_dict(), indent=1))
@@ -169,13 +163,13 @@ def up(
 
 
 @local.command()
-@click.option("--delete", is_flag=True, help="Remove its files too: HDFS's content, logs, configuration.")
+@click.option("--delete", is_flag=True, help="Also delete its files: HDFS's content, logs, configuration.")
 @_state
-@_guarded
+@_with_exit_code
 def down(delete: bool, state: str | None) -> None:
-    """Stop the cluster and everything that runs in its containers."""
+    """Stop the cluster and all processes in its containers."""
     cluster = LocalCluster(state)
-    with _Show(False) as show:
+    with _StepDisplay(False) as show:
         count = cluster.down(delete=delete, progress=show)
         text = f"{count} daemons stopped" if count else "nothing was running"
         show(Step("local", text + (f"; {cluster.state_dir} removed" if delete else ""), done=True))
@@ -184,9 +178,9 @@ def down(delete: bool, state: str | None) -> None:
 @local.command()
 @_state
 @_json
-@_guarded
+@_with_exit_code
 def status(state: str | None, as_json: bool) -> None:
-    """Say what runs. Exit code: 0 all of it, 3 nothing, 4 only some of it."""
+    """Show which daemons run. Exit code 0 when all run, 3 when none runs, 4 when some run."""
     found = LocalCluster(state).status()
     if as_json:
         click.echo(json.dumps(found.as_dict(), indent=1))
@@ -196,23 +190,27 @@ def status(state: str | None, as_json: bool) -> None:
 
 
 @local.command()
-@click.option("--only", multiple=True, metavar="DAEMON", help="Only this one (repeatable): resourcemanager, datanode …")
+@click.option(
+    "--only", multiple=True, metavar="DAEMON", help="Only this daemon: resourcemanager, datanode …; repeatable."
+)
 @_state
-@_guarded
+@_with_exit_code
 def restart(only: tuple[str, ...], state: str | None) -> None:
     """Stop daemons and start them again with the same settings."""
     cluster = LocalCluster(state)
-    with _Show(False) as show:
+    with _StepDisplay(False) as show:
         cluster.restart([_daemon(cluster, name) for name in only], progress=show)
 
 
 @local.command()
 @click.argument("daemon", required=False)
-@click.option("-n", "--lines", type=click.IntRange(1), default=50, show_default=True, help="How many, of each.")
+@click.option(
+    "-n", "--lines", type=click.IntRange(1), default=50, show_default=True, help="Number of lines of each log."
+)
 @_state
-@_guarded
+@_with_exit_code
 def logs(daemon: str | None, lines: int, state: str | None) -> None:
-    """The last lines of a daemon's log, or of each."""
+    """Show the last lines of a daemon's log, or of all."""
     cluster = LocalCluster(state)
     names = [_daemon(cluster, daemon)] if daemon else cluster.daemon_names()
     for name in names:
@@ -227,8 +225,8 @@ def _daemon(cluster: LocalCluster, name: str) -> str:
     if name in names:
         return name
     near = difflib.get_close_matches(name, names, 1)
-    meant = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(names)}."
-    raise click.UsageError(f"No daemon {name!r}. {meant}")
+    hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(names)}."
+    raise click.UsageError(f"No daemon {name!r}. {hint}")
 
 
 def _print_status(found: ClusterStatus) -> None:
@@ -248,7 +246,7 @@ def _print_status(found: ClusterStatus) -> None:
         if daemon.last_lines:
             console.print(Text(f"    (log: {daemon.log})"))
     more = {"running": "", "stopped": "      start: knit local up"}.get(
-        found.state, "      start what is missing: knit local up"
+        found.state, "      start the other daemons: knit local up"
     )
     console.print(Text(f"  {found.state}      HADOOP_CONF_DIR={found.conf_dir}{more}"))
 

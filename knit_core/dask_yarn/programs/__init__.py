@@ -1,1 +1,1 @@
-"""What runs in Dask's containers; nothing of Knit's client is imported there."""
+"""Programs that run in Dask's containers. They do not import knit_core."""

@@ -1,8 +1,8 @@
 """Runs in the containers of a Dask cluster: `python dask_node.py scheduler|worker|script OPTIONS [words]`.
 
-OPTIONS are JSON (knit_core.dask_yarn.services writes them). The scheduler says where it is in the application's
-key-value store, under `dask/scheduler`; workers and scripts wait for that. TLS keys come in a file next to the program
-and are never on a command line or in a variable.
+OPTIONS are JSON, written by knit_core.dask_yarn.services. The scheduler publishes its address in the application's
+key-value store, under `dask/scheduler`; workers and scripts wait for it. TLS keys are in a file in the working folder, and
+never on a command line or in a variable.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ import knit_container as knit
 
 SCHEDULER_KEY = "dask/scheduler"
 TLS_FILE = "dask-tls.json"
-PAGE = "/knit"  # of dask_page.py: what people see first
+PAGE = "/knit"  # the start page, from dask_page.py
 NO_DASK, NO_SCHEDULER = 78, 75  # exit codes: EX_CONFIG and EX_TEMPFAIL of sysexits.h
 COMPARED = ("dask", "distributed", "cloudpickle", "msgpack", "tornado", "numpy", "pandas", "pyarrow", "toolz", "lz4")
-_SHORTEST_LIFE = 10.0  # seconds; a worker that closes sooner is YARN's to start again, with pauses that grow
+_SHORTEST_LIFE = 10.0  # seconds; a worker that closes sooner ends its container, which is restarted with growing delays
 
 
 def versions() -> dict[str, str]:
-    """Versions of what must agree between client and cluster."""
+    """Versions that must agree between client and cluster."""
     found = {"python": platform.python_version()}
     for name in COMPARED:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -44,7 +44,7 @@ def versions() -> dict[str, str]:
 
 
 def host() -> str | None:
-    """The address at which the cluster knows this node; None where it cannot be bound (Docker): Dask finds one then."""
+    """The node's address in YARN; None if it cannot be bound (Docker): then Dask chooses one."""
     name = os.environ.get("NM_HOST", "")
     try:
         with socket.create_server((name, 0)):
@@ -82,7 +82,7 @@ def security() -> Any:
 
 
 def local_directory() -> str:
-    """On one of YARN's disks, another for each rank; the container's own folder where that is on it."""
+    """A folder on one of YARN's disks, chosen by rank; the container's working folder if it is on that disk."""
     here = Path.cwd()
     disks = [disk for disk in os.environ.get("LOCAL_DIRS", "").split(",") if disk]
     if not disks or "CONTAINER_ID" not in os.environ:
@@ -96,7 +96,7 @@ def local_directory() -> str:
 
 
 async def stop_signal() -> int:
-    """The first SIGTERM or SIGINT."""
+    """Wait for SIGTERM or SIGINT; returns its number."""
     caught: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     def set_once(number: int) -> None:
@@ -112,7 +112,7 @@ async def stop_signal() -> int:
 
 
 async def scheduler(options: dict[str, Any]) -> int:
-    """Serve until told to stop, closed by a client, or idle for too long."""
+    """Run the scheduler until a signal, its end by a client, or `idle_timeout`."""
     import dask
     from distributed import Scheduler
 
@@ -159,23 +159,23 @@ async def scheduler(options: dict[str, Any]) -> int:
 
 
 def unrunnable(server: Any) -> list[dict[str, float]]:
-    """Abstract resources of the tasks that no worker can run: each combination once, of the first thousands of tasks."""
+    """Abstract resources of the tasks that no worker can run: each combination once, of the first 10,000 tasks."""
     tasks = itertools.islice(list(server.unrunnable), 10_000)
     kinds = {tuple(sorted((task.resource_restrictions or {}).items())) for task in tasks}
     return [dict(kind) for kind in sorted(kinds)]
 
 
 def listen_for_unrunnable(server: Any) -> None:
-    """Have a scheduler answer the question that `KnitAdaptive` asks."""
+    """Add a handler to the scheduler that returns `unrunnable`, for `KnitAdaptive`."""
     server.handlers["knit_unrunnable"] = lambda: unrunnable(server)
 
 
 async def _idle(server: Any, limit: float) -> None:
-    """Returns when there was neither a client nor work for `limit` seconds; never with 0."""
+    """Wait until there was neither a client nor work for `limit` seconds; for ever with 0."""
     since = time.monotonic()
     while True:
         await asyncio.sleep(min(1.0, limit / 4 or 1.0))
-        # tasks that submit tasks have a client on their worker, which stays; their work counts by itself
+        # a task that submits tasks leaves a client on its worker; such clients do not count, their work does
         clients = [
             name for name in server.clients if name != "fire-and-forget" and not name.startswith("Client-worker-")
         ]
@@ -189,7 +189,7 @@ async def _idle(server: Any, limit: float) -> None:
 
 
 async def worker(options: dict[str, Any]) -> int:
-    """Work for the scheduler, also for the next one after it was restarted, until told to stop."""
+    """Run workers until a signal; after a restart of the scheduler, connect to the new one."""
     stop = asyncio.ensure_future(stop_signal())
     while True:
         record = await _scheduler(stop, float(options["death_timeout"]))
@@ -205,9 +205,9 @@ async def worker(options: dict[str, Any]) -> int:
         fault = ended.exception()
         if fault is not None:
             print(f"knit: the worker could not be started: {fault!r}", file=sys.stderr)
-        if time.monotonic() - began < _SHORTEST_LIFE and await _still(record):
+        if time.monotonic() - began < _SHORTEST_LIFE and await _unchanged(record):
             return 1
-        print("knit: the worker has closed; looking for the scheduler again", file=sys.stderr)
+        print("knit: the worker has closed; waiting for the scheduler", file=sys.stderr)
 
 
 async def _run(servers: list[Any]) -> None:
@@ -215,15 +215,15 @@ async def _run(servers: list[Any]) -> None:
     await asyncio.gather(*(server.finished() for server in servers))
 
 
-async def _still(record: dict[str, Any]) -> bool:
-    """Whether the scheduler is the one that it was: a worker that closed soon then has a fault of its own."""
+async def _unchanged(record: dict[str, Any]) -> bool:
+    """Whether the scheduler is still the same: then a worker that closed early has a fault of its own."""
     return await asyncio.to_thread(_listens, record["address"]) and record == await asyncio.to_thread(
         knit.kv.get, SCHEDULER_KEY
     )
 
 
 async def _scheduler(stop: asyncio.Future[int], retry_timeout: float) -> dict[str, Any] | None:
-    """What is known of a scheduler that listens; None when there is none for `retry_timeout` seconds, or at a signal."""
+    """The record of a scheduler that accepts connections; None after `retry_timeout` seconds without one, or a signal."""
     deadline = time.monotonic() + retry_timeout
     while not stop.done():
         record = await asyncio.to_thread(knit.kv.get, SCHEDULER_KEY)
@@ -282,7 +282,7 @@ def _server(address: str, number: int, options: dict[str, Any]) -> Any:
 
 
 def script(options: dict[str, Any], words: list[str]) -> int:
-    """Become `python words…` with Dask configured so that `Client()` finds this cluster; never returns when it works."""
+    """Replace this process by `python words…`, with Dask configured so that `Client()` connects to this cluster."""
     record = knit.kv.wait(SCHEDULER_KEY, timeout=float(options["death_timeout"]))
     variables = {**os.environ, "DASK_SCHEDULER_ADDRESS": record["address"]}
     variables["PYTHONPATH"] = os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
@@ -305,15 +305,17 @@ def script(options: dict[str, Any], words: list[str]) -> int:
 
 
 def main() -> int:
-    """Run one role; the exit code."""
+    """Run one role; returns the exit code."""
     role, options = sys.argv[1], json.loads(sys.argv[2])
-    sys.path.insert(0, str(Path.cwd()))  # files of the container are modules, too; Python looks where their links lead
+    sys.path.insert(
+        0, str(Path.cwd())
+    )  # the working folder, for imports of the container's files: Python resolves links to programs
     try:
         import distributed  # noqa: F401
     except ImportError as error:
         print(
             f"knit: the environment of this container has no Dask ({error}): "
-            "create it with the packages dask and distributed, in the versions that the client has",
+            "create it with the packages dask and distributed, in the versions of the client",
             file=sys.stderr,
         )
         return NO_DASK

@@ -1,6 +1,7 @@
-"""The dashboard's first page for people who come from YARN: what works through the ResourceManager's proxy, and what does not.
+"""The dashboard's start page for links from YARN: lists the pages that work through the ResourceManager's proxy.
 
-`distributed.scheduler.http.routes` names this module; it lies next to dask_node.py in the scheduler's container.
+The setting `distributed.scheduler.http.routes` contains this module, which is in the working folder of the scheduler's
+container, as is dask_node.py.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ _WORKS = (
 
 
 class Start(RequestHandler):  # type: ignore[misc]
-    """Links that work from where the reader is."""
+    """Handler of the start page."""
 
     def initialize(self, dask_server: Any) -> None:
-        """Dask hands its scheduler to handlers that ask for it by this name."""
+        """Called by Dask, with its scheduler."""
         self._server = dask_server
 
     def get(self) -> None:
-        """The page."""
+        """Send the page."""
         host = self._server.address.split("://")[1].rpartition(":")[0] or socket.gethostname()
         port = self._server.identity()["services"]["dashboard"]
         proxied = "X-Forwarded-Prefix" in self.request.headers
@@ -37,11 +38,11 @@ class Start(RequestHandler):  # type: ignore[misc]
 
 
 def page(host: str, port: int, *, proxied: bool) -> str:
-    """The page as HTML; links are relative, so that they stay where the reader is.
+    """The page as HTML, with relative links, which also work through the proxy.
 
     Args:
-        host, port: where the dashboard listens.
-        proxied: the reader sees it through the ResourceManager.
+        host, port: of the dashboard.
+        proxied: whether the request came through the ResourceManager's proxy.
     """
     here = f"http://{host}:{port}"
     links = "\n".join(f'<li><a href="{path}">{html.escape(text)}</a></li>' for path, text in _WORKS)

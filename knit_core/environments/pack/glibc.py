@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from mmap import mmap
 
-from knit_core.model.binaries import MACHINES, NEEDS
+from knit_core.model.environment import MACHINES, NEEDS
 
 __all__ = ["NEEDS", "Version", "needed_glibc", "needs", "newest"]
 

@@ -1,4 +1,4 @@
-"""Where the aggregated logs of an application lie on HDFS, and what the files' names say. Pure."""
+"""The folders of an application's aggregated logs on HDFS, and the meaning of their file names. Pure."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ from knit_core.model.ids import ApplicationId
 
 FORMATS = ("TFile", "IFile")
 _TEMPORARY = ".tmp"
-_NAME = re.compile(r"(.+)_(\d{1,5})(?:_(\d{13,}))?")  # host, port and, when rolling is on, the time of the upload (ms)
+_NAME = re.compile(
+    r"(.+)_(\d{1,5})(?:_(\d{13,}))?"
+)  # host, port and, with rolling aggregation, the time of the upload (ms)
 _ON_HDFS = {"", "hdfs", "webhdfs", "swebhdfs", "viewfs"}
 
 
 class NodeFile(NamedTuple):
-    """A file with logs from one node.
+    """A file with the logs of one node.
 
     Attributes:
-        path, size: where it lies, bytes.
+        path, size: on HDFS; bytes.
         node: `<host>_<port>` of the NodeManager.
-        time: ms since the epoch; files of one node are in the order of their times.
-        rolled: whether others may precede or follow it.
+        time: ms since the epoch; it orders the files of one node.
+        rolled: whether the node may have further files.
     """
 
     path: str
@@ -41,7 +43,7 @@ class NodeFile(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """What is there: complete files by node, checksum files by the node that they speak of, nodes that are uploading."""
+    """The files: complete ones by node, paths of checksum files by node, and nodes with an unfinished upload."""
 
     files: dict[str, list[NodeFile]]
     checksums: dict[str, str]
@@ -49,10 +51,10 @@ class Listing(NamedTuple):
 
 
 def folders(setting: Callable[[str, str], str], app_id: str, user: str) -> list[str]:
-    """Folders that may hold the application's logs, the likeliest first.
+    """Folders that may contain the application's logs, the most likely first.
 
-    Several formats may be configured, nodes may use one that the ResourceManager's configuration does not name, and
-    Hadoop before 3.3 had no buckets.
+    Several formats may be configured; nodes may use one that is not in the ResourceManager's configuration; Hadoop before
+    3.3 has no buckets.
 
     Args:
         setting: a property of the cluster by name, with a default.
@@ -60,7 +62,7 @@ def folders(setting: Callable[[str, str], str], app_id: str, user: str) -> list[
         user: its owner.
 
     Raises:
-        LogsUnavailable: the cluster keeps them elsewhere than on HDFS.
+        LogsUnavailable: the logs are not on HDFS.
     """
     app = ApplicationId.parse(app_id)
     root = setting("yarn.nodemanager.remote-app-log-dir", "/tmp/logs")
@@ -80,16 +82,16 @@ def _path(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in _ON_HDFS:
         raise LogsUnavailable(
-            f"The aggregated logs lie on {url}, not on HDFS: they cannot be read from here", reason="unreachable"
+            f"The aggregated logs are at {url}, not on HDFS: Knit cannot read them", reason="unreachable"
         )
     return parts.path.rstrip("/")
 
 
 def listing(app_id: str, entries: Iterable[FileStatus]) -> Listing:
-    """What folders' entries mean.
+    """Classify the entries of the folders.
 
     Raises:
-        LogsUnavailable: they were put into a Hadoop archive.
+        LogsUnavailable: the logs are in a Hadoop archive.
     """
     files: dict[str, list[NodeFile]] = {}
     checksums: dict[str, str] = {}
@@ -98,7 +100,7 @@ def listing(app_id: str, entries: Iterable[FileStatus]) -> Listing:
         name = entry.name
         if name == f"{app_id}.har":
             raise LogsUnavailable(
-                f"{entry.path} on HDFS is a Hadoop archive: its logs cannot be read from here", reason="damaged"
+                f"{entry.path} on HDFS is a Hadoop archive: Knit cannot read logs from it", reason="damaged"
             )
         if name.endswith(_TEMPORARY):
             uploading.add(name.removesuffix(_TEMPORARY))

@@ -1,9 +1,9 @@
 """Reads Hadoop's indexed format of aggregated logs ("IFile"). Pure.
 
-Layout as LogAggregationIndexedFileController writes it: a mark (the SHA-256 of the application's id; a UUID as text
-before Hadoop 3.0), the logs one after the other, each compressed by itself, then an index, its length (4 bytes) and the
-mark again. Rolling aggregation appends more logs and a new index that holds the old one's entries too; while it does, a
-file `<node>-checksum` says up to where the file was good before. The index is a serialised Java object.
+Layout, from LogAggregationIndexedFileController: a mark (the SHA-256 of the application's id; a UUID as text before Hadoop
+3.0), the logs, each compressed separately, an index, the index's length (4 bytes) and the mark again. Rolling aggregation
+appends more logs and a new index, which includes the old entries. During that time a file `<node>-checksum` contains the
+length that was valid before. The index is a serialised Java object.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from knit_core.logs.streams import Fetch, damage, unpacked
 
 TAIL = 40  # bytes: the index's length and the longer mark
 CHECKSUM = "-checksum"
-_INDEX = 1 << 25  # bytes of an index that are read at most: 400,000 logs
-_SMALLEST_ENTRY = 40  # bytes of one log's entry in the index, at least
+_INDEX = 1 << 25  # maximum bytes of an index: 400,000 logs
+_SMALLEST_ENTRY = 40  # minimum bytes of a log's entry in the index
 _UUID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -31,9 +31,9 @@ class Entry:
 
     Attributes:
         container: YARN's id; name: of the log (`stdout`).
-        start, packed: where its bytes lie, and how many they are there.
-        size: how many it had on its node.
-        cycle: number of the upload that brought it, from 0.
+        start, packed: offset and number of its compressed bytes.
+        size: its bytes on the node.
+        cycle: number of its upload, from 0.
     """
 
     container: str
@@ -46,16 +46,16 @@ class Entry:
 
 @dataclass(frozen=True)
 class Index:
-    """What is in a file: `algorithm` is Hadoop's name of the compression; entries as they lie there."""
+    """The content of a file: `algorithm` is Hadoop's name of the compression; entries in the order of their offsets."""
 
     algorithm: str
     entries: tuple[Entry, ...]
 
 
 def mark_length(app_id: str, tail: bytes) -> int:
-    """Length of the mark that a file's last bytes (TAIL or more) end with; 0: they end with none.
+    """Length of the mark at the end of a file's last bytes (TAIL or more); 0 without a mark.
 
-    A file without one is no IFile, or one that is being written.
+    A file without a mark is not an IFile, or is being written.
     """
     if tail[-32:] == hashlib.sha256(app_id.encode()).digest():
         return 32
@@ -67,11 +67,11 @@ def read_index(app_id: str, size: int, fetch: Fetch) -> Index:
 
     Args:
         app_id: the application's id.
-        size: bytes of it that count.
+        size: number of valid bytes.
         fetch: reads a part of it.
 
     Raises:
-        LogsUnavailable: the file does not end like one, or its index is damaged.
+        LogsUnavailable: the file has no mark at its end, or its index is damaged.
     """
     with damage():
         if size < TAIL:
@@ -96,14 +96,14 @@ def _index(found: Any, mark: int, end: int, length: int) -> Index:
                 start, packed, size = (_number(meta, name) for name in ("startIndex", "fileCompressedSize", "fileSize"))
                 entries.append(Entry(_text(container), _text(_field(meta, "fileName")), start, packed, size, cycle))
                 if len(entries) > length // _SMALLEST_ENTRY:
-                    raise ValueError("its index names the same logs again and again")
+                    raise ValueError("its index repeats the same logs")
     entries.sort(key=lambda entry: (entry.cycle, entry.start))
     before = mark
     for entry in entries:
-        # One that could not be opened on its node has neither place nor bytes. Logs that overlap would let a small
-        # file hand out any number of bytes.
+        # A log that could not be opened on its node has neither offset nor bytes. Logs must not overlap: otherwise a
+        # small file could produce any number of bytes.
         if entry.packed and not before <= entry.start <= entry.start + entry.packed <= end:
-            raise ValueError("its index points outside, or to logs that overlap")
+            raise ValueError("its index has offsets outside of the file, or logs that overlap")
         before = max(before, entry.start + entry.packed)
     return Index(_text(_field(found, "compressName")), tuple(entries))
 
@@ -117,26 +117,26 @@ def _field(found: Any, name: str) -> Any:
 def _number(found: Any, name: str) -> int:
     number = _field(found, name)
     if not isinstance(number, int) or number < 0:
-        raise ValueError(f"its index has {number!r} where a length belongs")
+        raise ValueError(f"its index has {number!r} in place of a length")
     return number
 
 
 def _elements(found: Any) -> list[Any]:
     if not isinstance(found, JavaObject):
-        raise ValueError("its index has no list where one belongs")
+        raise ValueError("its index lacks a list")
     return found.extra
 
 
 def _text(found: Any) -> str:
     if not isinstance(found, str):
-        raise ValueError("its index has no text where one belongs")
+        raise ValueError("its index lacks a text")
     return found
 
 
 def content(entry: Entry, algorithm: str, fetch: Fetch, skip: int = 0) -> Iterator[bytes]:
-    """One log's bytes, at most as many as it had on its node.
+    """One log's bytes, at most as many as on its node.
 
-    There may be fewer: the NodeManager could not read it to its end, or it became shorter meanwhile.
+    There may be fewer if the NodeManager could not read the log to its end, or the log became shorter.
 
     Args:
         entry, algorithm: from the index.
@@ -144,7 +144,7 @@ def content(entry: Entry, algorithm: str, fetch: Fetch, skip: int = 0) -> Iterat
         skip: bytes of the log to leave out.
 
     Raises:
-        LogsUnavailable: it is compressed with something else than gz, or damaged.
+        LogsUnavailable: it is damaged, or its compression is not gz.
     """
     seek = min(skip, entry.packed) if algorithm == "none" else 0
     left, skip = entry.size - seek, skip - seek
@@ -161,11 +161,11 @@ def content(entry: Entry, algorithm: str, fetch: Fetch, skip: int = 0) -> Iterat
 
 
 def checked_length(data: bytes) -> tuple[str, int]:
-    """What a checksum file says: the name of the file it speaks of (empty before Hadoop 3.0) and its good length."""
+    """The content of a checksum file: a file name (empty before Hadoop 3.0) and its valid length."""
     with damage():
         if len(data) == 8:
             return "", int(struct.unpack(">q", data)[0])
         (length,) = struct.unpack(">i", data[:4])
         if len(data) != 12 + length:
-            raise ValueError("a checksum file has a length of its own")
+            raise ValueError("a checksum file has an unexpected length")
         return data[4 : 4 + length].decode(), int(struct.unpack(">q", data[-8:])[0])

@@ -1,10 +1,10 @@
-"""Reads values that Java serialised (java.io.ObjectOutputStream): as much of it as an index of aggregated logs holds.
+"""Reads serialised Java values (java.io.ObjectOutputStream): the subset that occurs in an index of aggregated logs.
 
-Objects become `JavaObject`, texts and the names of enum constants become `str`. Nothing is looked up or executed;
-each value takes at least one byte of the data, so what comes out is bounded by what goes in. Pure.
+Objects become `JavaObject`; strings and names of enum constants become `str`. No class is loaded and no code is executed.
+Each value takes at least one byte of the data, so the size of the data bounds the size of the result. Pure.
 
-Grammar: "Java Object Serialization Specification", section 6.4. Arrays, proxies and Externalizable classes do not
-occur and are refused.
+Grammar: "Java Object Serialization Specification", section 6.4. Arrays, proxies and Externalizable classes do not occur
+and are refused.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _NULL, _REFERENCE, _CLASS, _OBJECT, _STRING, _BLOCK, _END = 0x70, 0x71, 0x72, 0x
 _LONG_BLOCK, _LONG_STRING, _ENUM = 0x7A, 0x7C, 0x7E
 _FIRST_HANDLE = 0x7E0000
 _WRITES_MORE, _SERIALIZABLE = 1, 2
-_DEEPEST = 40  # values inside values; an index has 8
+_DEEPEST = 40  # nesting of values; an index has 8
 _MOST = 1 << 22  # values; a million logs have three million
 _SIZES = {"B": "b", "C": "H", "D": "d", "F": "f", "I": "i", "J": "q", "S": "h", "Z": "?"}
 
@@ -29,7 +29,7 @@ class JavaObject:
     Attributes:
         kind: name of its class.
         fields: by name, those of its superclasses included.
-        extra: what the class wrote besides (the elements of a list or a map); raw data is left out.
+        extra: other values that the class wrote (the elements of a list or a map), without raw data.
     """
 
     kind: str
@@ -51,10 +51,10 @@ def parse(data: bytes) -> Any:
     """The first value in `data`.
 
     Raises:
-        ValueError: it is no serialised value, or cut short, or holds something that this does not read.
+        ValueError: it is not a serialised value, is truncated, or contains an unsupported type.
     """
     if data[:4] != b"\xac\xed\x00\x05":
-        raise ValueError("no serialised Java value")
+        raise ValueError("not a serialised Java value")
     try:
         return _Parser(data).value(0)
     except (struct.error, IndexError, UnicodeDecodeError) as error:
@@ -110,7 +110,7 @@ class _Parser:
             return self.handles[place]
         if tag in (_NULL, _END):
             return None if tag == _NULL else _STOP
-        raise ValueError(f"a serialised Java value has something in it that is not expected here (0x{tag:02x})")
+        raise ValueError(f"a serialised Java value contains an unexpected type (0x{tag:02x})")
 
     def object(self, depth: int) -> JavaObject:
         kind = self.description(depth + 1)
@@ -150,16 +150,16 @@ class _Parser:
         if tag == _REFERENCE:
             found = self.handles[self.handle()]
             if not isinstance(found, _Class):
-                raise ValueError("a class was expected and is something else")
+                raise ValueError("a class description was expected")
             return found
         if tag != _CLASS:
-            raise ValueError(f"a class was expected, not 0x{tag:02x}")
+            raise ValueError(f"a class description was expected, not 0x{tag:02x}")
         made = _Class(self.name())
         self.at += 8  # its version
         self.handles.append(made)
         flags = self.number(_BYTE)
         if not flags & _SERIALIZABLE:
-            raise ValueError(f"objects of {made.name[:100]} are written in a way that cannot be read here")
+            raise ValueError(f"objects of {made.name[:100]} have an unsupported format")
         made.more = bool(flags & _WRITES_MORE)
         numbers: list[tuple[str, str]] = []
         values = []
@@ -171,7 +171,7 @@ class _Parser:
                 self.value(depth + 1)  # the field's type
                 values.append(name)
             else:
-                raise ValueError(f"a field has a type that is not expected here ({letter!r})")
+                raise ValueError(f"a field has an unexpected type ({letter!r})")
         made.numbers = struct.Struct(">" + "".join(size for _, size in numbers))
         made.number_names, made.values = tuple(name for name, _ in numbers), tuple(values)
         self.rest(depth)
@@ -185,7 +185,7 @@ class _Parser:
     def handle(self) -> int:
         found = self.number(_INT) - _FIRST_HANDLE
         if not 0 <= found < len(self.handles):
-            raise ValueError("a reference leads nowhere")
+            raise ValueError("a reference has no target")
         return found
 
 

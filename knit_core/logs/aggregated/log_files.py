@@ -1,4 +1,4 @@
-"""Aggregated logs on HDFS: finding and reading them in either format, whole or in the parts that rolling brings."""
+"""Finds and reads aggregated logs on HDFS in either format, whole or in the parts of rolling aggregation."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ _MOST_PROBLEMS = 100
 
 
 class Unfinished(Exception):
-    """A file is still being written (or was never finished: the text names it)."""
+    """A file is being written, or was never finished; the text is its path."""
 
 
 class Found(NamedTuple):
-    """One log, put together.
+    """One log, combined from its parts.
 
     Attributes:
-        container, stream: YARN's id, and which of its logs.
+        container, stream: YARN's id, and the log's name.
         host: of the node.
         size: bytes.
-        open: the bytes from an offset on, to be read before the next log is asked for.
-        uploads: how many uploads of it are there.
+        open: returns the bytes from an offset on; read them before taking the next log.
+        uploads: number of its uploads.
     """
 
     container: str
@@ -46,15 +46,15 @@ class Found(NamedTuple):
     uploads: int = 1
 
 
-EnvironmentInput = Callable[[str, str], bool]  # YARN's container id, stream ("": any)
+LogFilter = Callable[[str, str], bool]  # YARN's container id, stream ("" for any)
 
 
 class AggregatedLogs:
     """The aggregated logs of one application.
 
     Attributes:
-        problems: (path, what is wrong) of all that could not be read, or not to its end.
-        packed: whether one of them is compressed in a way that cannot be read here.
+        problems: (path, problem) of files that could not be read completely.
+        packed: whether one of them has an unsupported compression.
     """
 
     def __init__(self, hdfs: WebHdfs, config: Config, app_id: str, user: str, clock: Clock = time) -> None:
@@ -67,7 +67,7 @@ class AggregatedLogs:
 
     @property
     def enabled(self) -> bool:
-        """Whether the cluster aggregates logs, as far as it says so: where nobody knows, they are looked for."""
+        """Whether the cluster aggregates logs; True if the setting is not known."""
         return self._config.cluster_property("yarn.log-aggregation-enable", "unknown") != "false"
 
     @property
@@ -78,28 +78,28 @@ class AggregatedLogs:
         return value.isdigit() and int(value) > 0
 
     def folders(self) -> list[str]:
-        """Folders that may hold them, the likeliest first."""
+        """Folders that may contain the logs, the most likely first."""
         return folders(self._config.cluster_property, self._app, self._user)
 
-    def look(self) -> Listing:
-        """What is there now.
+    def list_files(self) -> Listing:
+        """The files that exist now.
 
         Raises:
-            LogsUnavailable: they are elsewhere, or in an archive.
-            KnitError: HDFS cannot be asked.
+            LogsUnavailable: the logs are not on HDFS, or in an archive.
+            KnitError: HDFS did not answer.
         """
         return listing(self._app, (entry for folder in self.folders() for entry in self._hdfs.list(folder)))
 
-    def read(self, there: Listing, node: str, wanted: EnvironmentInput) -> Iterator[Found]:
-        """The logs from one node, in bounded memory. What cannot be read goes to `problems`.
+    def read(self, there: Listing, node: str, wanted: LogFilter) -> Iterator[Found]:
+        """The logs of one node, in bounded memory. Read errors are added to `problems`.
 
         Raises:
-            Unfinished: a file of it is still being written; nothing was handed out.
+            Unfinished: a file of the node is being written; no log was returned.
         """
         files = there.files[node]
         ranges = {file.path: Ranges(file.size, self._fetch(file.path)) for file in files}
         if len(files) == 1 and self._is_tfile(files[0], ranges[files[0].path]):
-            yield from self._in_order(files[0], ranges[files[0].path], wanted)
+            yield from self._sequential(files[0], ranges[files[0].path], wanted)
             return
         parts = [
             part
@@ -110,14 +110,14 @@ class AggregatedLogs:
         fetches = {path: each.pieces for path, each in ranges.items()}
         several = Counter((part.container, part.stream) for part in parts)
         logs = {}
-        for part in parts:  # in the order in which they lie there, so that one request serves for all
+        for part in parts:  # in the order of their offsets, so that one request reads them all
             key = (part.container, part.stream)
-            logs[key] = self._take_in(part, lambda which: self._opened(which, fetches), several[key] > 1)
+            logs[key] = self._add_part(part, lambda which: self._opened(which, fetches), several[key] > 1)
         for log in logs.values():
             yield self._found(log, files[0].host, fetches)
 
     def of_log(self, there: Listing, node: str, container: str, stream: str) -> Found | None:
-        """One log as far as it was uploaded; None when nothing of it was. For logs of running containers.
+        """The uploaded part of a running container's log; None if there is none.
 
         Raises:
             Unfinished: a file is being written.
@@ -128,11 +128,11 @@ class AggregatedLogs:
             ranges = Ranges(file.size, self._fetch(file.path))
             for part in self._parts_of(file, ranges, there.checksums.get(node), strict=True):
                 if (part.container, part.stream) == (container, stream):
-                    log, count = self._take_in(part, self._opened), count + 1
+                    log, count = self._add_part(part, self._opened), count + 1
         return None if log is None else self._found(log, "", {})._replace(uploads=count)
 
     def last_part(self, container: str, stream: str) -> Mark | None:
-        """What the latest upload brought of a log, of those that `of_log` has found."""
+        """The log's part in the latest upload that `of_log` has read."""
         log = self._logs.get((container, stream))
         if log is None:
             return None
@@ -141,17 +141,17 @@ class AggregatedLogs:
         return log.mark
 
     def problem(self, path: str, error: Exception) -> None:
-        """Note that a file cannot be read as it should be."""
+        """Add a file to `problems`."""
         self.packed = self.packed or getattr(error, "reason", "") == "compression"
         found = (path, str(error))
         with self._lock:
             if found not in self.problems and len(self.problems) < _MOST_PROBLEMS:
                 self.problems.append(found)
 
-    # -- inside ------------------------------------------------------------
+    # -- internal ----------------------------------------------------------
 
-    def _take_in(self, part: Part, content: Callable[[Part], Iterator[bytes]], marked: bool = False) -> Uploaded:
-        """The log that the part belongs to, with it; `marked`: its bytes will be compared with others."""
+    def _add_part(self, part: Part, content: Callable[[Part], Iterator[bytes]], marked: bool = False) -> Uploaded:
+        """Add the part to its log, and return the log; `marked` if its bytes will be compared with other parts."""
         log = self._logs.setdefault((part.container, part.stream), Uploaded())
         if not log.knows(part):
             log.add(part, content)
@@ -175,7 +175,7 @@ class AggregatedLogs:
         return self._guarded(part, part.open(fetch, skip), skip)
 
     def _guarded(self, part: Part, pieces: Iterator[bytes], seen: int = 0) -> Iterator[bytes]:
-        """A part's bytes; what is wrong with it goes to `problems`."""
+        """A part's bytes; errors are added to `problems`."""
         try:
             for piece in pieces:
                 seen += len(piece)
@@ -186,18 +186,18 @@ class AggregatedLogs:
         if seen < part.size:
             self.problem(part.path, _about(part, f"the node could copy only {seen} of {part.size} bytes"))
 
-    def _in_order(self, file: NodeFile, ranges: Ranges, wanted: EnvironmentInput) -> Iterator[Found]:
-        """A TFile from its beginning to its end."""
+    def _sequential(self, file: NodeFile, ranges: Ranges, wanted: LogFilter) -> Iterator[Found]:
+        """The logs of a TFile, read from its beginning to its end."""
         try:
-            for key, value in tfile.entries(file.size, ranges.pieces, lambda key: _any_wanted(wanted, key)):
-                if not _any_wanted(wanted, key):
+            for key, value in tfile.entries(file.size, ranges.pieces, lambda key: _is_wanted(wanted, key)):
+                if not _is_wanted(wanted, key):
                     continue
                 try:
                     for name, size, content in tfile.container_files(value):
                         if wanted(key, name):
-                            part = Part(key, name, size, _the_rest_of(content), file.path, 0)
+                            part = Part(key, name, size, _skipping(content), file.path, 0)
                             yield self._found(Uploaded([part]), file.host, {file.path: ranges.pieces})
-                except LogsUnavailable as error:  # the records after it can be read
+                except LogsUnavailable as error:  # later records can be read
                     self.problem(file.path, LogsUnavailable(f"{key}: {error}", reason=error.reason))
         except KnitError as error:
             self.problem(file.path, error)
@@ -205,9 +205,9 @@ class AggregatedLogs:
             ranges.close()
 
     def _parts_of(self, file: NodeFile, ranges: Ranges, checksum: str | None, strict: bool = False) -> list[Part]:
-        """What an index, or a look through the file, says that is in it; kept, as files do not change but by growing.
+        """The parts in a file, from its index or by reading it. Cached by size, as files only grow.
 
-        What cannot be read is raised (`strict`) or goes to `problems`, and the rest is returned.
+        Errors are raised (`strict`) or added to `problems`; then the readable parts are returned.
         """
         size, found = self._parts.get(file.path, (-1, []))
         if size == file.size:
@@ -217,7 +217,7 @@ class AggregatedLogs:
             with damage():
                 end = ranges.end()
             if tfile.is_tfile(end):
-                self._look_through(file, ranges, found)
+                self._scan_tfile(file, ranges, found)
             else:
                 found += self._indexed(file, ranges, checksum, bool(ifile.mark_length(self._app, end)))
         except KnitError as error:
@@ -236,32 +236,32 @@ class AggregatedLogs:
             self.problem(file.path, error)
             return False
 
-    def _look_through(self, file: NodeFile, ranges: Ranges, found: list[Part]) -> None:
-        """The parts in a TFile; their bytes are compared with earlier ones on the way."""
+    def _scan_tfile(self, file: NodeFile, ranges: Ranges, found: list[Part]) -> None:
+        """Append the parts of a TFile to `found`; their bytes are compared with earlier parts in the same pass."""
         for key, value, block in tfile.records(file.size, ranges.pieces):
             if not key.startswith("container_"):
                 continue
             for place, (name, size, content) in enumerate(tfile.container_files(value)):
                 part = Part(key, name, size, _in_tfile(block, key, place), file.path, len(found))
                 found.append(part)
-                self._take_in(part, partial(self._one_of, {part: self._guarded(part, content)}), True)
+                self._add_part(part, partial(self._one_of, {part: self._guarded(part, content)}), True)
 
     def _one_of(self, at_hand: Mapping[Part, Iterator[bytes]], part: Part) -> Iterator[bytes]:
         return at_hand[part] if part in at_hand else self._opened(part)
 
     def _indexed(self, file: NodeFile, ranges: Ranges, checksum: str | None, whole: bool) -> list[Part]:
-        size = file.size if whole else self._good_length(file, checksum)
+        size = file.size if whole else self._valid_length(file, checksum)
         index = ifile.read_index(self._app, size, ranges.pieces)
         return [
             Part(entry.container, entry.name, entry.size, _in_ifile(entry, index.algorithm), file.path, number)
             for number, entry in enumerate(index.entries)
         ]
 
-    def _good_length(self, file: NodeFile, checksum: str | None) -> int:
-        """Up to where a file was good before the upload that goes on now.
+    def _valid_length(self, file: NodeFile, checksum: str | None) -> int:
+        """The valid length of a file before its current upload.
 
         Raises:
-            Unfinished: it is the first upload, or nothing says it.
+            Unfinished: it is the first upload, or there is no checksum file.
         """
         raw = self._hdfs.read(checksum) if checksum else None
         name, length = ifile.checked_length(raw) if raw else ("", 0)
@@ -287,7 +287,7 @@ class AggregatedLogs:
         return fetch
 
 
-def _any_wanted(wanted: EnvironmentInput, key: str) -> bool:
+def _is_wanted(wanted: LogFilter, key: str) -> bool:
     return key.startswith("container_") and wanted(key, "")
 
 
@@ -306,10 +306,10 @@ def _in_ifile(entry: ifile.Entry, algorithm: str) -> Callable[[Fetch, int], Iter
     return lambda fetch, skip: ifile.content(entry, algorithm, fetch, skip)
 
 
-def _the_rest_of(content: Iterator[bytes]) -> Callable[[Fetch, int], Iterator[bytes]]:
+def _skipping(content: Iterator[bytes]) -> Callable[[Fetch, int], Iterator[bytes]]:
     return lambda _fetch, skip: without(content, skip)
 
 
-def _about(part: Part, what: object) -> LogsUnavailable:
-    reason = getattr(what, "reason", "damaged")
-    return LogsUnavailable(f"{part.stream} of {part.container}: {what}", reason=reason)
+def _about(part: Part, problem: object) -> LogsUnavailable:
+    reason = getattr(problem, "reason", "damaged")
+    return LogsUnavailable(f"{part.stream} of {part.container}: {problem}", reason=reason)

@@ -1,4 +1,4 @@
-"""The logs of an application that has ended: waited for, read, and what of them is missing, said."""
+"""Reads the aggregated logs of an ended application: waits for uploads, and raises an error for missing logs."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from knit_core.model.result import Container, Result
 from knit_core.model.states import ContainerState
 from knit_core.model.units import counted
 
-_SOONEST, _LATEST = 0.1, 0.5  # seconds between two looks: most uploads are done within the first
+_SOONEST, _LATEST = 0.1, 0.5  # seconds between two polls: most uploads are done after the first
 _STATES_FRESH = 2.0  # seconds
-_AT_WORK = {"NOT_START", "RUNNING", "RUNNING_WITH_FAILURE"}
-_AWAY = ("LOST", "SHUTDOWN", "DECOMMISSIONED", "REBOOTED")
-_THERE = ("NEW", "RUNNING", "UNHEALTHY", "DECOMMISSIONING")
+_AGGREGATING = {"NOT_START", "RUNNING", "RUNNING_WITH_FAILURE"}
+_DOWN = ("LOST", "SHUTDOWN", "DECOMMISSIONED", "REBOOTED")
+_UP = ("NEW", "RUNNING", "UNHEALTHY", "DECOMMISSIONING")
 _POLICY = "yarn.nodemanager.log-aggregation.policy.class"
 _ALL = "AllContainerLogAggregationPolicy"
 
@@ -27,9 +27,9 @@ class Expected:
     """Which containers should have logs.
 
     Args:
-        result: what the application left.
-        seen: containers seen while it ran, by YARN's id.
-        selection: what is wanted.
+        result: of the application.
+        seen: containers that were known while it ran, by YARN's id.
+        selection: which logs.
     """
 
     def __init__(self, result: Result | None, seen: dict[str, Container], selection: Selection) -> None:
@@ -43,12 +43,12 @@ class Expected:
         self.rows = {yarn: row for yarn, row in rows.items() if row.started_at and selection.wants(row)}
 
     def row(self, found_in: str, yarn: str) -> Container | None:
-        """The container that a log in a file belongs to; None when it is not wanted."""
+        """The container of a log in a file; None if it is not selected."""
         row = self.all.get(yarn) or unknown(yarn, found_in)
         if row.id == MASTER and not self._selection.master:
-            # Where the ApplicationMaster left no result, its own log is the one that says why.
-            unasked = self.complete or self._selection.containers is not None or self._selection.services is not None
-            return None if unasked else row
+            # Without a result, the ApplicationMaster's log is included: it contains the reason.
+            excluded = self.complete or self._selection.containers is not None or self._selection.services is not None
+            return None if excluded else row
         return row if self._selection.wants(row) else None
 
     def wanted(self, yarn: str, stream: str) -> bool:
@@ -57,7 +57,7 @@ class Expected:
 
 
 def unknown(yarn: str, host: str) -> Container:
-    """A row for a container that the application's result does not name."""
+    """A row for a container that is not in the application's result."""
     try:
         found = ContainerId.parse(yarn)
     except ValueError:
@@ -67,13 +67,13 @@ def unknown(yarn: str, host: str) -> Container:
 
 
 class EndedLogs:
-    """Reads what was aggregated of an application, and knows what should be there.
+    """Reads the aggregated logs of an ended application, and compares them with the expected containers.
 
     Args:
-        application: which.
+        application: the application.
         logs: its aggregated logs.
-        expected: which containers should have some.
-        timeout: seconds to wait for what is not there yet.
+        expected: the containers that should have logs.
+        timeout: seconds to wait for missing logs.
     """
 
     def __init__(
@@ -89,36 +89,36 @@ class EndedLogs:
         self._states_at = -_STATES_FRESH
 
     def found(self) -> Iterator[tuple[Container, Found]]:
-        """Each log, as soon as it is complete; to be read before the next one is asked for.
+        """Each log, as soon as it is complete. Read it before taking the next one.
 
         Raises:
-            LogsUnavailable: something is missing or cannot be read; all else was handed out before.
+            LogsUnavailable: logs are missing or cannot be read; all other logs were returned before.
         """
         begun = self._clock.monotonic()
         again, pause = False, _SOONEST
         while True:
-            over, late = self._over(), self._clock.monotonic() - begun > self._timeout
+            over, late = self._aggregation_ended(), self._clock.monotonic() - begun > self._timeout
             try:
-                there = self._logs.look()
+                there = self._logs.list_files()
             except KnitError as error:
                 if not error.transient or late:
                     raise
                 there = Listing({}, {}, frozenset())
                 over = False
             yield from self._of(there, over or late)
-            if self._is_all(over) or late or (over and again) or (not over and self._in_vain()):
+            if self._is_complete(over) or late or (over and again) or (not over and self._only_on_lost_nodes()):
                 break
-            again = over  # what YARN says may be a moment ahead of what HDFS shows
+            again = over  # YARN's status may be ahead of HDFS: list once more
             self._clock.sleep(pause)
             pause = min(_LATEST, 1.5 * pause)
-        self._complain(there, over, self._clock.monotonic() - begun)
+        self._raise_missing(there, over, self._clock.monotonic() - begun)
 
     def _of(self, there: Listing, final: bool) -> Iterator[tuple[Container, Found]]:
         self._unfinished.clear()
         for node, files in sorted(there.files.items()):
             if node in self._read:
                 continue
-            if not final and any(file.rolled for file in files):  # another part may come
+            if not final and any(file.rolled for file in files):  # another part may follow
                 self._unfinished[node] = files[-1].path
                 continue
             try:
@@ -131,40 +131,40 @@ class EndedLogs:
             except Unfinished as error:
                 self._unfinished[node] = str(error)
 
-    def _is_all(self, over: bool) -> bool:
+    def _is_complete(self, over: bool) -> bool:
         if self._unfinished:
             return False
-        # A container that was killed before its process began has no log, and never will.
+        # A container that was killed before its process started has no log.
         silent = all(row.state is ContainerState.KILLED for row in self._missing.values())
         return (not self._missing and bool(self._expected.rows or self._read)) or (silent and over)
 
-    def _in_vain(self) -> bool:
-        """Whether all that is missing is on nodes that are away: they may come back, but nobody knows when."""
+    def _only_on_lost_nodes(self) -> bool:
+        """Whether all missing logs are on nodes that are not running: it is not known when they will return."""
         if not self._missing or self._unfinished:
             return False
         states = self._states()
-        return all(states.get(row.node) in _AWAY for row in self._missing.values())
+        return all(states.get(row.node) in _DOWN for row in self._missing.values())
 
-    def _over(self) -> bool:
-        """Whether YARN says that aggregation has ended: what is not there then does not come."""
+    def _aggregation_ended(self) -> bool:
+        """Whether aggregation has ended according to YARN: no more logs will be uploaded."""
         try:
             self._status = self._application.report().log_aggregation
         except KnitError as error:
             if error.transient:
                 return False
             self._status = ""
-        return self._status not in _AT_WORK
+        return self._status not in _AGGREGATING
 
-    def _complain(self, there: Listing, over: bool, waited: float) -> None:
-        """Say what is missing, if something is."""
-        if over:  # nobody writes any more what is not finished now
+    def _raise_missing(self, there: Listing, over: bool, waited: float) -> None:
+        """Raise LogsUnavailable if logs are missing or damaged."""
+        if over:  # unfinished files will not be completed
             for path in self._unfinished.values():
                 self._logs.problem(path, LogsUnavailable("it was not finished"))
         missing = [row for row in self._missing.values() if not (over and row.state is ContainerState.KILLED)]
         waiting = not over and (bool(missing) or bool(self._unfinished))
         if not missing and not waiting and not self._logs.problems:
             return
-        lost = tuple(self._why(row, there) for row in sorted(missing, key=lambda row: row.yarn))
+        lost = tuple(self._missing_log(row, there) for row in sorted(missing, key=lambda row: row.yarn))
         raise unavailable(
             self._application.id,
             lost,
@@ -172,25 +172,25 @@ class EndedLogs:
             total=len(self._expected.rows),
             reason="incomplete" if waiting else "gone",
             packed=self._logs.packed,
-            said=self._said(over, waited),
+            texts=self._texts(over, waited),
         )
 
-    def _said(self, over: bool, waited: float) -> tuple[str, str]:
+    def _texts(self, over: bool, waited: float) -> tuple[str, str]:
         if not over:
             status = f" YARN's log aggregation status is {self._status}:" if self._status else ""
             return "are not complete yet", f"After {waited:.0f} s{status or ','} try again later"
         ended = (
-            f"YARN says that log aggregation has ended ({self._status})" if self._status else "YARN has forgotten it"
+            f"log aggregation has ended ({self._status})" if self._status else "YARN has no record of the application"
         )
         policy = self._application.cluster.config.cluster_property(_POLICY, _ALL)
         only = (
             ""
             if policy.endswith(_ALL)
-            else f"; the cluster aggregates only what {policy.rpartition('.')[2]} lets through"
+            else f"; the cluster aggregates only logs that {policy.rpartition('.')[2]} selects"
         )
-        return "are not on HDFS", f"{ended}: they will not come{only}"
+        return "are not on HDFS", f"No more will be uploaded: {ended}{only}"
 
-    def _why(self, row: Container, there: Listing) -> MissingLog:
+    def _missing_log(self, row: Container, there: Listing) -> MissingLog:
         node = row.node.replace(":", "_")
         if node in there.uploading or node in self._unfinished:
             return MissingLog(row.id, row.yarn, row.host, "its node is uploading")
@@ -198,14 +198,14 @@ class EndedLogs:
         return MissingLog(row.id, row.yarn, row.host, "" if state == "RUNNING" else f"its node is {state}")
 
     def _states(self) -> dict[str, str]:
-        """States of the nodes by `host:port`, as the ResourceManager sees them; asked for every other second at most."""
+        """States of the nodes by `host:port`, from the ResourceManager; queried at most every `_STATES_FRESH` seconds."""
         if self._clock.monotonic() - self._states_at > _STATES_FRESH:
             try:
-                rows = self._application.cluster.resourcemanager.nodes(_AWAY + _THERE)
+                rows = self._application.cluster.resourcemanager.nodes(_DOWN + _UP)
             except KnitError:
                 rows = []
-            # One that came back is told of twice.
-            rows.sort(key=lambda row: row.state in _THERE)
+            # A node that returned is listed twice: the running entry counts.
+            rows.sort(key=lambda row: row.state in _UP)
             self._node_states = {row.id: row.state for row in rows}
             self._states_at = self._clock.monotonic()
         return self._node_states
@@ -218,18 +218,19 @@ def unavailable(
     *,
     total: int,
     reason: str,
-    said: tuple[str, str],
+    texts: tuple[str, str],
     packed: bool = False,
 ) -> LogsUnavailable:
-    """The error for what is missing and what is damaged, in words.
+    """The error for missing and damaged logs.
 
     Args:
         app_id: the application.
-        missing, total: what is missing, and of how many containers.
-        problems: (path, what is wrong with it).
-        reason: why something is missing.
-        said: the same in words: what is with them, and what else is to be said.
-        packed: whether a file is compressed in a way that cannot be read here.
+        missing: containers without logs.
+        problems: (path, problem).
+        total: number of containers.
+        reason: of the error.
+        texts: the reason in words: the predicate of "The logs … ", and a second sentence.
+        packed: whether a file has an unsupported compression.
     """
     files = tuple(problems)
     parts = []
@@ -237,9 +238,9 @@ def unavailable(
         names = [f"{m.container} ({m.yarn} on {m.node}{': ' + m.why if m.why else ''})" for m in missing[:10]]
         more = " …" if len(missing) > 10 else ""
         what = f"{len(missing)} of {counted(total, 'container')} of {app_id}" if missing else app_id
-        parts.append(f"The logs of {what} {said[0]}{': ' * bool(names)}{', '.join(names)}{more}. {said[1]}.")
+        parts.append(f"The logs of {what} {texts[0]}{': ' * bool(names)}{', '.join(names)}{more}. {texts[1]}.")
     if files:
         shown = "; ".join(f"{path}: {problem}" for path, problem in files[:5])
-        parts.append(f"Not to be read on HDFS, or not to the end: {shown}{' …' if len(files) > 5 else ''}.")
+        parts.append(f"Not readable, or not completely, on HDFS: {shown}{' …' if len(files) > 5 else ''}.")
         reason = reason if missing and reason == "incomplete" else "compression" if packed else "damaged"
     return LogsUnavailable(" ".join(parts), reason=reason, missing=missing, files=files)

@@ -1,9 +1,9 @@
-"""One log out of the parts in which rolling aggregation uploaded it. Pure.
+"""Combines the parts of one log that rolling aggregation uploaded. Pure.
 
-Rolling aggregation uploads the logs of a container again and again while it runs. What one upload holds of a log is
-either the whole log so far (the file is still on the node), or what followed after the NodeManager had deleted the file
-and the program made it anew. Which of both nobody wrote down, so the bytes decide: a part that begins with all of the
-part before it replaces that, any other goes on after it.
+Rolling aggregation uploads the logs of a container repeatedly while it runs. A log's part in an upload is either the whole
+log so far (the file is still on the node), or the content since the NodeManager deleted the file and the program created
+it again. The files do not tell which, so the bytes decide: a part that begins with all of the part before replaces it; any
+other part is appended.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ ANCHOR = 64  # bytes
 
 
 class Part(NamedTuple):
-    """One log as one upload brought it.
+    """One log in one upload.
 
     Attributes:
-        container, stream, size: whose (YARN's id), which and how many bytes.
-        open: its bytes but for the first ones, given what fetches ranges of its file, and how many to leave out.
-        path: the file.
-        number: which of the logs in the file.
+        container, stream, size: YARN's id of the container, name of the log, bytes.
+        open: returns its bytes, given a function that fetches ranges of the file, and the number of bytes to skip.
+        path: of the file.
+        number: index of the log in the file.
     """
 
     container: str
@@ -37,14 +37,14 @@ class Part(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """A part by its size and its bytes' digest."""
+    """The size of a part and the digest of its bytes."""
 
     size: int
     digest: bytes
 
     @classmethod
     def of(cls, pieces: Iterable[bytes]) -> Mark:
-        """The mark of all that comes."""
+        """The mark of a stream."""
         machine, size = hashlib.blake2b(), 0
         for piece in pieces:
             machine.update(piece)
@@ -52,7 +52,7 @@ class Mark(NamedTuple):
         return cls(size, machine.digest())
 
     def begins(self, pieces: Iterable[bytes]) -> tuple[bool, Mark, bytes]:
-        """Whether what comes begins with the marked bytes; the mark of what comes, and its last bytes (ANCHOR)."""
+        """Whether a stream begins with the marked bytes; also the mark of the stream, and its last ANCHOR bytes."""
         machine, size, end = hashlib.blake2b(), 0, b""
         same = self.size == 0
         for piece in pieces:
@@ -68,12 +68,12 @@ class Mark(NamedTuple):
 
 @dataclass
 class Uploaded:
-    """The parts of one log, as they make it up.
+    """The parts that make up one log.
 
     Attributes:
-        kept: the parts to be read one after the other.
-        mark: of the last one; None: not computed yet.
-        seen: (path, number) of all parts taken in, those that were replaced too.
+        kept: the parts to read, in their order.
+        mark: of the last one; None before it is computed.
+        seen: (path, number) of all added parts, including replaced ones.
     """
 
     kept: list[Part] = field(default_factory=list)
@@ -82,19 +82,19 @@ class Uploaded:
 
     @property
     def size(self) -> int:
-        """Bytes of the whole."""
+        """Total bytes."""
         return sum(part.size for part in self.kept)
 
     def knows(self, part: Part) -> bool:
-        """Whether the part was taken in. YARN deletes the oldest files when there are many; they still count."""
+        """Whether the part was added. YARN deletes the oldest of many files; their parts still count."""
         return (part.path, part.number) in self.seen
 
     def add(self, part: Part, content: Callable[[Part], Iterator[bytes]]) -> None:
-        """Take in the next part.
+        """Add the next part.
 
         Args:
-            part: it.
-            content: gives a part's bytes; not asked as long as there is only one part.
+            part: the part.
+            content: returns a part's bytes; not called for the first part.
         """
         self.seen.add((part.path, part.number))
         if not self.kept:

@@ -1,8 +1,8 @@
-"""Reads Hadoop's TFile (inside BCFile), the default format of aggregated logs, as a stream of bounded memory. Pure.
+"""Reads Hadoop's TFile (inside BCFile), the default format of aggregated logs, as a stream in bounded memory. Pure.
 
-Layout as in org.apache.hadoop.io.file.tfile: data blocks, each compressed by itself, then a meta index; the last 28
-bytes are the index's offset, a version and a magic number. A record is key length, key, then the value in chunks with
-their length before them (negative: more follow). Numbers are TFile's own variable-length integers (Utils.readVLong),
+Layout, from org.apache.hadoop.io.file.tfile: data blocks, each compressed separately, then a meta index; the last 28 bytes
+are the index's offset, a version and a magic number. A record is the key's length, the key, then the value in chunks, each
+after its length (negative if more chunks follow). Numbers are TFile's own variable-length integers (Utils.readVLong),
 which differ from Writable's.
 """
 
@@ -17,7 +17,7 @@ from knit_core.logs.streams import Fetch, Stream, damage, unpacked
 
 MAGIC = bytes.fromhex("d111d36891b5d7b639df414092bae150")
 TAIL = 28
-_INDEX = 1 << 26  # bytes of an index that are read at most; one of a file of 10 GB has half a million
+_INDEX = 1 << 26  # maximum bytes of an index; that of a file of 10 GB has half a million
 
 
 def is_tfile(tail: bytes) -> bool:
@@ -26,7 +26,7 @@ def is_tfile(tail: bytes) -> bool:
 
 
 class Block(NamedTuple):
-    """Where a data block lies, and how long its content is."""
+    """The offset of a data block, and its length compressed and raw."""
 
     algorithm: str
     offset: int
@@ -37,15 +37,15 @@ class Block(NamedTuple):
 def entries(
     size: int, fetch: Fetch, wanted: Callable[[str], bool] = lambda key: True
 ) -> Iterator[tuple[str, Iterator[bytes]]]:
-    """Each record's key and its value in pieces; a value that is not read to its end is skipped.
+    """Each record's key, and its value in pieces; the rest of a value that is not read to its end is skipped.
 
     Args:
         size: the file's length in bytes.
         fetch: reads a part of it.
-        wanted: says which keys' values are read; others may still come.
+        wanted: filters by key; other records may still be returned.
 
     Raises:
-        LogsUnavailable: not a TFile, cut short, or compressed in a way that Python's standard library does not know.
+        LogsUnavailable: not a TFile, truncated, or with an unsupported compression.
     """
     for key, value, _block in records(size, fetch, wanted):
         yield key, value
@@ -54,16 +54,16 @@ def entries(
 def records(
     size: int, fetch: Fetch, wanted: Callable[[str], bool] = lambda key: True
 ) -> Iterator[tuple[str, Iterator[bytes], Block]]:
-    """As `entries`, each with the block that it lies in."""
+    """As `entries`, each with its block."""
     if size < TAIL:
         raise LogsUnavailable(f"the file has only {size} bytes: it was not finished")
     with damage():
         tail = b"".join(fetch(size - TAIL, TAIL))
         if not is_tfile(tail):
-            raise LogsUnavailable("the file is no TFile")
+            raise LogsUnavailable("the file is not a TFile")
         index_at = struct.unpack(">q", tail[:8])[0]
         if not 0 <= index_at < size:
-            raise ValueError("its index lies outside")
+            raise ValueError("the offset of its index is outside of the file")
         metas = _metas(Stream(fetch(index_at, size - TAIL - index_at)))
         blocks = _blocks(Stream(_meta(metas["data:BCFile.index"], fetch)), size)
         only = _only_keys(metas.get("data:TFile.index"), fetch)
@@ -91,7 +91,7 @@ def _metas(stream: Stream) -> dict[str, _Meta]:
 
 
 def _meta(meta: _Meta, fetch: Fetch) -> Iterator[bytes]:
-    """A meta block's content: all of it, so that nothing else is fetched meanwhile."""
+    """A meta block's whole content, read before the next request."""
     algorithm, offset, packed = meta
     content = bytearray()
     for piece in unpacked(algorithm, fetch(offset, packed)):
@@ -104,12 +104,12 @@ def _meta(meta: _Meta, fetch: Fetch) -> Iterator[bytes]:
 def _blocks(stream: Stream, size: int) -> Iterator[Block]:
     algorithm, count = stream.string(), stream.vlong()
     if not 0 <= count <= size:
-        raise ValueError(f"its index speaks of {count} blocks")
+        raise ValueError(f"its index has {count} blocks")
     return (Block(algorithm, stream.vlong(), stream.vlong(), stream.vlong()) for _ in range(count))
 
 
 def _only_keys(meta: _Meta | None, fetch: Fetch) -> dict[int, str]:
-    """By number, the blocks that hold one record, and its key: a large log lies in a block of its own."""
+    """The keys of blocks with one record, by block number: a large log has a block of its own."""
     found: dict[int, str] = {}
     if meta is None:
         return found
@@ -136,7 +136,7 @@ def in_block(place: Block, fetch: Fetch) -> Iterator[tuple[str, Iterator[bytes]]
             for _rest in value:
                 pass
         if not block.at_end():
-            raise ValueError("a block is longer than its index says")
+            raise ValueError("a block is longer than in the index")
 
 
 def _chunks(block: Stream) -> Iterator[bytes]:
@@ -149,10 +149,10 @@ def _chunks(block: Stream) -> Iterator[bytes]:
 
 
 def container_files(value: Iterator[bytes]) -> Iterator[tuple[str, int, Iterator[bytes]]]:
-    """Files in a container's value: name, length in bytes and content in pieces; a run of (name, length as text, bytes).
+    """Files in a container's value: name, length in bytes and content in pieces. Stored as (name, length as text, bytes).
 
     Raises:
-        LogsUnavailable: the value is damaged, or cut short.
+        LogsUnavailable: the value is damaged or truncated.
     """
     stream = Stream(value)
     with damage():

@@ -1,4 +1,4 @@
-"""The logs of a running application: who watches it, and what is read from its nodes meanwhile."""
+"""Follows the logs of a running application: watches its containers and its end, and reads from its nodes."""
 
 from __future__ import annotations
 
@@ -22,16 +22,18 @@ from knit_core.model.report import ApplicationReport
 from knit_core.model.result import Container
 from knit_core.model.states import ContainerState
 
-_SOONEST, _LATEST = 0.5, 2.0  # seconds between two looks at the application
-_RETRY_TIMEOUT = 300.0  # seconds of transient faults in a row that are forgiven
-_FORGOTTEN = 15.0  # seconds for which the ResourceManager may not know an application that ran a moment ago
-_FRESH = 0.5  # seconds for which a look at HDFS counts
-FOREIGN = "it was not launched by Knit, so nobody says which containers it has; their logs come after its end"
-ITSELF = Container("knit", "", 0, 1, ContainerState.RUNNING)  # what remarks on the whole are labelled with
+_SOONEST, _LATEST = 0.5, 2.0  # seconds between two polls of the application
+_RETRY_TIMEOUT = 300.0  # seconds of consecutive transient faults that are tolerated
+_FORGOTTEN = 15.0  # seconds of tolerance when the ResourceManager does not know the application after a restart
+_FRESH = 0.5  # seconds for which a listing of HDFS is reused
+FOREIGN = (
+    "it was not launched by Knit, so its containers are not known while it runs; their logs are read after its end"
+)
+ITSELF = Container("knit", "", 0, 1, ContainerState.RUNNING)  # label of remarks on the whole application
 
 
 class RunningUploads:
-    """What rolling aggregation has uploaded of a running application; see `container.Uploads`."""
+    """Logs of a running application that rolling aggregation has uploaded; see `follow_container.Uploads`."""
 
     def __init__(self, logs: AggregatedLogs, clock: Clock = time) -> None:
         self._logs, self._lock, self._clock = logs, threading.Lock(), clock
@@ -40,31 +42,31 @@ class RunningUploads:
         self._at = 0.0
 
     def of_log(self, row: Container, stream: str, uploads: int, fresh: bool) -> Found | None:
-        """One log as far as it was uploaded; see `container.Uploads`."""
+        """The uploaded part of one log; see `follow_container.Uploads`."""
         node = row.node.replace(":", "_")
-        found = self._logs.of_log(self._look(0.0 if fresh else _FRESH), node, row.yarn, stream)
+        found = self._logs.of_log(self._listing(0.0 if fresh else _FRESH), node, row.yarn, stream)
         if found is None or found.uploads < uploads:
-            found = self._logs.of_log(self._look(0.0), node, row.yarn, stream)
+            found = self._logs.of_log(self._listing(0.0), node, row.yarn, stream)
         if uploads and (found is None or found.uploads < uploads):
             raise Unfinished(f"{stream} of {row.yarn}")
         return found
 
     def last_part(self, row: Container, stream: str) -> Mark | None:
-        """What the latest upload brought of it."""
+        """The log's part in the latest upload."""
         return self._logs.last_part(row.yarn, stream)
 
-    def _look(self, fresh: float) -> Listing:
-        """What is there, as it was not longer than `fresh` seconds ago."""
-        asked = self._clock.monotonic()
+    def _listing(self, fresh: float) -> Listing:
+        """The files on HDFS, not older than `fresh` seconds."""
+        now = self._clock.monotonic()
         with self._lock:
-            if self._seen is None or asked - self._at > fresh:
+            if self._seen is None or now - self._at > fresh:
                 self._at = self._clock.monotonic()
-                self._seen = self._logs.look()
+                self._seen = self._logs.list_files()
             return self._seen
 
 
 def master_row(report: ApplicationReport) -> Container | None:
-    """The ApplicationMaster's container as a row; None before there is one."""
+    """The ApplicationMaster's container as a row; None before its allocation."""
     found = ContainerId.search(report.master_logs)
     if found is None:
         return None
@@ -75,12 +77,13 @@ def master_row(report: ApplicationReport) -> Container | None:
 
 
 class Watcher:
-    """Tells a follower which containers there are, until the application ends.
+    """Passes the application's containers to a follower, until the application ends.
 
     Attributes:
-        rows: the containers seen, by YARN's id.
-        ended: whether it has ended; report: what the ResourceManager said then (None: it has forgotten it).
-        error: why watching is over although it has not ended.
+        rows: all containers so far, by YARN's id.
+        ended: whether the application has ended.
+        report: the ResourceManager's report after the end; None when it has no record.
+        error: the error that ended watching before the application's end.
     """
 
     def __init__(self, application: LoggedApplication, follower: Follower, selection: Selection) -> None:
@@ -89,7 +92,7 @@ class Watcher:
         self._stop = threading.Event()
         self._faulty_since: float | None = None
         self._unknown_since: float | None = None
-        self._said = ""
+        self._last_remark = ""
         self.rows: dict[str, Container] = {}
         self.ended = False
         self.report: ApplicationReport | None = None
@@ -97,11 +100,11 @@ class Watcher:
         self._thread = threading.Thread(target=self._watch, name="knit-logs-watch", daemon=True)
 
     def start(self) -> None:
-        """Begin, in a thread of its own."""
+        """Start a thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Let the thread end; it may be waiting for an answer and is not waited for long."""
+        """Stop the thread. It may be waiting for a reply, so it is joined for a short time only."""
         self._stop.set()
         self._thread.join(0.5)
 
@@ -109,21 +112,21 @@ class Watcher:
         seconds = _SOONEST
         try:
             while not self._stop.is_set():
-                if self._look():
+                if self._poll_end():
                     break
-                # The first containers are waited for eagerly.
+                # Short pauses until the first containers exist.
                 seconds = _SOONEST if self._update() or not self.rows else min(_LATEST, 1.3 * seconds)
                 pause(self._stop, seconds, self._clock)
-        except Exception as error:  # raised where the lines are taken
+        except Exception as error:  # raised in the thread that takes the lines
             self.error = error
         self._follower.close()
 
-    def _look(self) -> bool:
-        """Whether it has ended."""
+    def _poll_end(self) -> bool:
+        """Query the report; whether the application has ended."""
         try:
             self.report = self._application.report()
         except ApplicationNotFound:
-            # So answers, too, a ResourceManager that has just begun to read what it knew before its restart.
+            # A restarted ResourceManager gives the same answer until it has loaded its state.
             now = self._clock.monotonic()
             self._unknown_since = self._unknown_since or now
             self.ended = now - self._unknown_since > _FORGOTTEN
@@ -133,45 +136,45 @@ class Watcher:
             self._faulty_since = self._faulty_since or now
             if not error.transient or now - self._faulty_since > _RETRY_TIMEOUT:
                 raise
-            self._say(f"{error} Following goes on.")
+            self._remark(f"{error} Following continues.")
         else:
             self._faulty_since = self._unknown_since = None
             self.ended = self.report.ended
         return self.ended
 
     def _update(self) -> bool:
-        """Pass on which containers there are; whether something is new."""
+        """Pass the current containers to the follower; whether any is new or has ended."""
         rows: list[Container] = []
         if self.report is not None and self.report.type != APPLICATION_TYPE:
-            self._say(FOREIGN)
+            self._remark(FOREIGN)
         try:
             rows = self._application.containers(retry_timeout=0)
         except NotAuthorized as error:
-            self._say(f"which containers there are cannot be asked: {error}")
+            self._remark(f"its containers cannot be queried: {error}")
         except KnitError:
-            pass  # between two ApplicationMasters, or before the first; those that are known are read meanwhile
+            pass  # no ApplicationMaster at this time: known containers are still read
         master = master_row(self.report) if self._selection.master and self.report else None
         rows += [master] if master else []
-        # A new dictionary: this thread may outlive the wait for its end, while the rows are read elsewhere.
+        # A new dictionary: another thread may read the old one, as `stop` may not wait for this thread's end.
         self.rows = {**self.rows, **{row.yarn: row for row in rows if row.yarn}}
         return self._follower.update(rows)
 
-    def _say(self, text: str) -> None:
-        if text != self._said:
-            self._said = text
+    def _remark(self, text: str) -> None:
+        if text != self._last_remark:
+            self._last_remark = text
             self._follower.channel.put(remark(ITSELF, text))
 
 
 def follow(
     application: LoggedApplication, make: Callable[[], Follower], selection: Selection, rows: dict[str, Container]
 ) -> Generator[Block, None, ApplicationReport | None]:
-    """What its containers write, until it ends; returns what the ResourceManager says of the end.
+    """The output of the containers until the application ends; returns the ResourceManager's last report.
 
     Args:
-        application: which.
-        make: makes the follower.
-        selection: what is wanted.
-        rows: gets the containers that were seen, by YARN's id.
+        application: the application.
+        make: creates the follower.
+        selection: which logs.
+        rows: is filled with all containers, by YARN's id.
     """
     follower = make()
     watcher = Watcher(application, follower, selection)
@@ -193,7 +196,7 @@ def follow(
 def once(
     application: LoggedApplication, make: Callable[[], Follower], selection: Selection, report: ApplicationReport
 ) -> Iterator[Block]:
-    """What its containers have written up to now."""
+    """The output of the containers up to now."""
     if report.type != APPLICATION_TYPE:
         yield remark(ITSELF, FOREIGN)
     try:
@@ -201,7 +204,7 @@ def once(
     except NotAuthorized:
         raise
     except KnitError:
-        rows = []  # there are none yet, or the ApplicationMaster is being replaced
+        rows = []  # no ApplicationMaster at this time
     master = master_row(report) if selection.master else None
     rows += [master] if master else []
     selection.check(rows)
@@ -214,9 +217,9 @@ def once(
 
 
 def drained(follower: Follower) -> Iterator[Block]:
-    """What a follower that looks once finds."""
+    """All blocks of a follower that polls each container once."""
     while True:
-        over = follower.idle()  # before the last look into the channel
+        over = follower.idle()  # must be read before the channel
         block = follower.channel.get(0.0 if over else 1.0)
         if block is not None:
             yield block

@@ -1,10 +1,10 @@
-"""Follows the logs of one container on its node, across what rolling aggregation does to them.
+"""Follows the logs of one container on its node, also with rolling aggregation.
 
-A log is one run of bytes, whatever became of its file: what was uploaded and deleted from the node comes first (from
-HDFS), the file that is on the node now after it. `base` is where that file begins in the log. Between two looks the
-NodeManager may upload a file, delete it, and the program may make it anew, so where that is possible at all, what was
-read counts only once a second look has shown that nothing was uploaded meanwhile; and each read begins with the bytes
-that the one before ended with.
+A log is one sequence of bytes: first the bytes that were uploaded to HDFS and deleted from the node, then the current file
+on the node. `base` is the offset of that file in the log. Between two polls the NodeManager may upload and delete a file,
+and the program may create it again. So with rolling aggregation, bytes from the node are passed on only after a second
+listing shows that nothing was uploaded in the meantime, and each read starts with the last bytes of the read before, as a
+check.
 """
 
 from __future__ import annotations
@@ -20,58 +20,58 @@ from typing import Protocol
 from knit_core.errors import KnitError, LogsUnavailable, MissingLog, NotFound
 from knit_core.logs.aggregated.log_files import Found, Unfinished
 from knit_core.logs.aggregated.rolled_parts import ANCHOR, Mark
-from knit_core.logs.lines import REMARK, Block, blocks, remark, said
+from knit_core.logs.lines import REMARK, Block, blocks, remark, remark_digest
 from knit_core.logs.live.nodemanager import NodeListing, NodeLogs
 from knit_core.logs.streams import without
 from knit_core.model.clock import Clock
 from knit_core.model.result import Container
 
-_TURN = 1 << 24  # bytes of a log that are read at a time; others on the node wait meanwhile
-_TURN_UNSURE = 1 << 21  # the same while uploads may come: so much is held until it counts
-_MISSED = 5.0  # seconds for which a file may be gone before anything is said
+_TURN = 1 << 24  # bytes of a log per poll, so that other logs on the node are read, too
+_TURN_UNSURE = 1 << 21  # the same with rolling aggregation: these bytes are buffered until the second listing
+_MISSED = 5.0  # seconds for which a file may be missing without a remark
 _NEWLINE = re.compile(b"\n")
-_WINDOW = 1 << 16  # bytes from the end in which the last lines are looked for first
+_WINDOW = 1 << 16  # bytes from the end that are searched first for the last lines
 
 
 class Uploads(Protocol):
-    """What was uploaded of running containers' logs; `possible` says whether such a thing may happen at all."""
+    """Uploaded logs of running containers; `possible` is whether rolling aggregation is enabled."""
 
     possible: bool
 
     def of_log(self, row: Container, stream: str, uploads: int, fresh: bool) -> Found | None:
-        """One log as far as it was uploaded, as it is now or (not `fresh`) was a moment ago.
+        """The uploaded part of one log; without `fresh` a recent listing is reused.
 
         Raises:
-            Unfinished: there are fewer than `uploads`, which is what the node speaks of, or one is under way.
+            Unfinished: there are fewer than `uploads`, the number that the node reports, or an upload is not finished.
         """
 
     def last_part(self, row: Container, stream: str) -> Mark | None:
-        """What the latest upload brought of it, of those that `of_log` has seen."""
+        """The log's part in the latest upload that `of_log` has read."""
 
 
 class Stopped(Exception):
-    """Nobody takes what is read any more."""
+    """The receiver takes no more blocks."""
 
 
 class _Replaced(Exception):
-    """The file is not the one that was read before."""
+    """The file was replaced since the last read."""
 
 
 @dataclass
 class _Log:
-    """Where one log stands.
+    """The state of one log.
 
     Attributes:
         name: the stream.
         position: bytes of the log that were passed on.
-        base: bytes of it that came before the file that is on the node now.
-        fetched: bytes of that file that were read, an unfinished line at its end included.
-        anchor: what that file had just before its offset `anchored`, which was read or uploaded: a read begins there.
-        uploaded: what the node said was uploaded, when `base` was found out.
-        found: what was uploaded.
-        begun: whether the first look is over.
-        read: whether something of a file on the node was read.
-        missing_since: since when the file has been gone, by the monotonic clock.
+        base: offset in the log of the current file on the node.
+        fetched: bytes of that file that were read, including an unfinished line at its end.
+        anchor: known bytes of that file before its offset `anchored`; each read starts with them.
+        uploaded: the sizes of the uploads that the node reported when `base` was determined.
+        found: the uploaded part.
+        begun: whether the first poll is done.
+        read: whether bytes of a file on the node were read.
+        missing_since: time since when the file is missing, by the monotonic clock.
     """
 
     name: str
@@ -88,16 +88,16 @@ class _Log:
 
     @property
     def split(self) -> int:
-        """Up to here it is read from HDFS, from here on from the node."""
+        """The offset up to which the log is read from HDFS; from there on from the node."""
         return self.found.size if self.found is not None else 0
 
     @property
     def local(self) -> int:
-        """Where reading the file on the node goes on."""
+        """The offset in the file on the node where the next read continues."""
         return max(self.position, self.split) - self.base
 
     def keep(self, data: bytes) -> None:
-        """`data` was passed on, and `position` stands behind it."""
+        """Update the anchor after `data` was passed on; `position` is at its end."""
         if self.position > self.split:
             end = self.position - self.base
             before = self.anchor if self.anchored == end - len(data) else b""
@@ -105,21 +105,21 @@ class _Log:
 
 
 class ContainerReader:
-    """Passes on what is new in a container's logs.
+    """Passes on new bytes of a container's logs.
 
     Args:
         row: the container; the attribute may be replaced when its state changes.
         node: its NodeManager.
-        uploads: what was uploaded while it runs.
-        streams: names of the logs that are wanted.
-        start: by stream, how many bytes were handed out earlier.
-        emit: takes a block; returns False when nobody wants more.
-        tail: at the first look, only the last so many lines of each log.
-        turn: so many bytes of each log at a look, or a little more; None: as many as serve throughput.
-        clock: tells how long a file has been gone.
+        uploads: logs that were uploaded while it runs.
+        streams: names of the selected logs.
+        start: returns the offset of a stream at which to begin.
+        emit: takes a block; returns False when no more blocks are taken.
+        tail: at the first poll, only the last `tail` lines of each log.
+        turn: approximate limit of bytes per log and poll; None for the default.
+        clock: the clock.
 
     Attributes:
-        complete: whether all of an ended container was passed on.
+        complete: whether the container has ended and all its logs were passed on.
     """
 
     def __init__(
@@ -139,32 +139,32 @@ class ContainerReader:
         self._node, self._uploads, self._streams = node, uploads, streams
         self._start, self._take, self._tail = start, emit, tail
         self._logs: dict[str, _Log] = {}
-        self._said = start(REMARK)
+        self._last_remark = start(REMARK)
 
     @property
     def streams(self) -> frozenset[str]:
-        """Names of the logs that were seen."""
+        """Names of the logs that were found."""
         return frozenset(self._logs)
 
     def leave(self, stream: str) -> None:
-        """Read this log no further."""
+        """Stop reading this log."""
         self._streams -= {stream}
         self._logs.pop(stream, None)
 
     @property
     def left(self) -> bool:
-        """Whether no log is wanted any more."""
+        """Whether no log is left to read."""
         return not self._streams
 
     def poll(self) -> int:
-        """Look once; the number of bytes passed on.
+        """Poll once; returns the number of bytes that were passed on.
 
         Raises:
-            Stopped: nobody takes them.
-            NotFound: the node does not know the container, or not any more.
-            KnitError: the node cannot be reached, or does not answer as it should.
+            Stopped: the receiver takes no more blocks.
+            NotFound: the node does not have the container's logs, or has deleted them.
+            KnitError: the node cannot be reached, or its reply is an error.
         """
-        ended = self.row.state.ended  # as it was before the look: then nothing follows what the look shows
+        ended = self.row.state.ended  # read before the listing: if ended, the listing is final
         listing = self._node.listing(self.row.yarn)
         names = self._streams & {*listing.sizes, *listing.uploaded, *self._logs}
         came, complete = 0, ended
@@ -176,13 +176,13 @@ class ContainerReader:
             try:
                 moved, whole = self._advance(log, listing, ended)
             except (Unfinished, _Replaced):
-                moved, whole = 0, False  # the next look sees more
+                moved, whole = 0, False  # the next poll continues
             came, complete = came + moved, complete and whole
         self.complete = complete
         return came
 
     def files(self) -> Iterator[tuple[str, int, Iterator[bytes]]]:
-        """Each log as it is now: name, size in bytes and content, to be read before the next one is asked for.
+        """Each log: name, size in bytes and content. Read the content before taking the next log.
 
         Raises:
             KnitError: as `poll`; LogsUnavailable when a log was uploaded while it was read.
@@ -193,7 +193,7 @@ class ContainerReader:
             uploaded = listing.uploaded.get(name, ())
             try:
                 if uploaded:
-                    self._settle(log, size, uploaded)
+                    self._find_base(log, size, uploaded)
             except (Unfinished, NotFound):
                 raise self._uploaded_meanwhile(log) from None
             whole = max(log.split, log.base + (size or 0))
@@ -216,10 +216,11 @@ class ContainerReader:
         return LogsUnavailable(text, reason="incomplete", missing=missing)
 
     def remark(self, text: str) -> None:
-        """Say something about the container, unless it was what was said last."""
+        """Pass on a remark on the container, unless it equals the last one."""
         block = remark(self.row, text)
-        if said(block.data) != self._said:
-            self._said = said(block.data)
+        digest = remark_digest(block.data)
+        if digest != self._last_remark:
+            self._last_remark = digest
             self._emit(block)
 
     def _emit(self, block: Block) -> None:
@@ -227,13 +228,13 @@ class ContainerReader:
             raise Stopped
 
     def _advance(self, log: _Log, listing: NodeListing, ended: bool) -> tuple[int, bool]:
-        """(bytes passed on, whether that is all there is)."""
+        """Pass on new bytes of a log; returns their number, and whether all of the log was passed on."""
         size, uploaded = listing.sizes.get(log.name), listing.uploaded.get(log.name, ())
         before = log.position
-        self._notice(log, size is None and log.found is not None and not ended)
+        self._check_deleted(log, size is None and log.found is not None and not ended)
         try:
             if uploaded != log.uploaded or (size or 0) < log.fetched:
-                self._settle(log, size, uploaded)
+                self._find_base(log, size, uploaded)
             if not log.begun:
                 self._begin(log, size or 0, ended)
             end = max(log.split, log.base + (size or 0))
@@ -242,17 +243,17 @@ class ContainerReader:
             if ended and log.position < end and log.fetched >= (size or 0):
                 self._read(log, size or 0, True)
         except _Replaced:
-            self._settle(log, size, uploaded, replaced=True)
-            return 1, False  # look again soon
-        except NotFound:  # deleted since the look
+            self._find_base(log, size, uploaded, replaced=True)
+            return 1, False  # poll again soon
+        except NotFound:  # deleted after the listing
             return 1, False
         return max(0, log.position - before), log.position >= end
 
-    def _settle(self, log: _Log, size: int | None, uploaded: tuple[int, ...], replaced: bool = False) -> None:
-        """Find out where the file on the node begins in the log.
+    def _find_base(self, log: _Log, size: int | None, uploaded: tuple[int, ...], replaced: bool = False) -> None:
+        """Determine the offset in the log of the file on the node.
 
         Raises:
-            Unfinished: what was uploaded cannot be seen on HDFS yet.
+            Unfinished: the upload is not visible on HDFS yet.
         """
         changed = uploaded != log.uploaded
         try:
@@ -260,7 +261,7 @@ class ContainerReader:
             last = self._uploads.last_part(self.row, log.name)
             if found is None or last is None:
                 if size is not None:
-                    self._begun_anew(log)
+                    self._truncated(log)
                 return
             end = None if replaced or size is None or size < last.size else self._grown_from(log, last)
         except KnitError as error:
@@ -271,15 +272,15 @@ class ContainerReader:
         base = found.size if end is None else found.size - last.size
         if base != log.base:
             if log.read and log.position > base:
-                # It was read beyond what was uploaded of it before it was deleted: the log goes on where that ends.
+                # More was read than was uploaded before the deletion: continue after the uploaded part.
                 log.position = base
                 self._emit(Block(self.row, log.name, base, b""))
             log.base, log.fetched, log.anchor, log.anchored = base, max(0, log.position - base), b"", 0
         if end is not None and log.anchored < last.size:
             log.anchor, log.anchored = end, last.size
 
-    def _notice(self, log: _Log, missing: bool) -> None:
-        """Say it when a file that was uploaded and deleted is not made anew: the program writes to nowhere."""
+    def _check_deleted(self, log: _Log, missing: bool) -> None:
+        """Add a remark when the program does not create a file again that was uploaded and deleted: its output is lost."""
         if not missing:
             log.missing_since = None
             return
@@ -287,24 +288,24 @@ class ContainerReader:
         log.missing_since = log.missing_since or now
         if now - log.missing_since > _MISSED:
             self.remark(
-                f"YARN has moved its {log.name} to HDFS and deleted the file; what is written from now on can be read "
-                "only if the program opens the file anew"
+                f"YARN has moved its {log.name} to HDFS and deleted the file; later output can be read only if the "
+                "program opens the file again"
             )
 
     def _grown_from(self, log: _Log, part: Mark) -> bytes | None:
-        """The last bytes of a part when the file on the node begins with all of it, else None."""
+        """The last bytes of a part if the file on the node begins with all of it, else None."""
         same, seen, end = part.begins(self._node.beginning(self.row.yarn, log.name, part.size))
         return end if same and seen.size == part.size else None
 
-    def _begun_anew(self, log: _Log) -> None:
-        """The program itself has truncated the file: what was in it is nowhere any more."""
-        self.remark(f"its {log.name} was truncated or replaced while it runs; what is in it now follows")
+    def _truncated(self, log: _Log) -> None:
+        """Restart the log: the program has truncated the file, and its old content is lost."""
+        self.remark(f"its {log.name} was truncated or replaced while it runs; its current content follows")
         log.position = log.base = log.fetched = log.anchored = 0
         log.anchor, log.found = b"", None
         self._emit(Block(self.row, log.name, 0, b""))
 
     def _begin(self, log: _Log, size: int, ended: bool) -> None:
-        """Before the first read: skip all but the last lines, where only those are wanted."""
+        """Before the first read: skip to the last lines if only those are selected."""
         log.begun = True
         first, end = log.position, max(log.split, log.base + size)
         if self._tail is None or end <= first:
@@ -338,7 +339,7 @@ class ContainerReader:
                 return
 
     def _pieces(self, log: _Log, size: int) -> Iterator[bytes]:
-        """The log from its position on: from HDFS, then from the node."""
+        """The log after its position: from HDFS, then from the node."""
         yield from self._uploaded(log)
         if not (self._uploads.possible or log.uploaded):
             yield from self._local(log, size)
@@ -350,7 +351,7 @@ class ContainerReader:
             if length >= _TURN_UNSURE:
                 break
         if self._node.listing(self.row.yarn).uploaded.get(log.name, ()) != log.uploaded:
-            raise Unfinished  # what was read may be of another file: the next look knows
+            raise Unfinished  # the bytes may be of another file: the next poll reads again
         yield from held
 
     def _uploaded(self, log: _Log) -> Iterator[bytes]:
@@ -377,7 +378,7 @@ class ContainerReader:
 
 
 def limited(pieces: Iterator[bytes], length: int) -> Iterator[bytes]:
-    """The first `length` bytes of what comes."""
+    """The first `length` bytes of a stream."""
     for piece in pieces:
         yield piece[:length]
         length -= len(piece)

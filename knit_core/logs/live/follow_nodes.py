@@ -1,7 +1,7 @@
-"""Follows many containers side by side: a bounded number of threads reads their nodes, each node by one at a time.
+"""Follows many containers in parallel: a bounded number of threads reads the nodes, one thread per node at a time.
 
-What is read goes through a channel of bounded size, so memory stays bounded however slow the taker is. A node that does
-not answer holds up one thread and nobody else's containers, and is asked more and more rarely.
+Blocks go through a channel of bounded size, so memory is bounded even if the receiver is slow. A node that does not answer
+blocks only one thread, and is retried at growing intervals.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from knit_core.model.result import Container
 
 MOST_THREADS = 32
 _MOST_HELD = 1 << 24  # bytes
-SOONEST, LATEST = 0.2, 2.0  # seconds between two looks at a container
-_BUSY = 1 << 20  # bytes: after so many, the next look follows at once
+SOONEST, LATEST = 0.2, 2.0  # seconds between two polls of a container
+_BUSY = 1 << 20  # bytes; a poll that returned more is repeated at once
 _LATEST_UNREACHABLE = 30.0  # seconds between two tries to reach a node
-_FAREWELL = 0.5  # seconds that threads are waited for at the end
-_GRACE = 2.0  # seconds that a node may not answer before anything is said
+_JOIN_TIMEOUT = 0.5  # seconds to wait for the threads at the end
+_GRACE = 2.0  # seconds without an answer of a node before a remark
 
 
 class Channel:
-    """Blocks on their way from the readers to the taker, of bounded size."""
+    """A queue of blocks from the readers to the receiver, of bounded size."""
 
     def __init__(self, most: int = _MOST_HELD) -> None:
         self._most, self._held = most, 0
@@ -41,7 +41,7 @@ class Channel:
         self._closed = False
 
     def put(self, block: Block) -> bool:
-        """Waits until there is room; False: the channel was closed and the block is dropped."""
+        """Wait until the queue has space, then add a block; False if the channel is closed and the block is dropped."""
         with self._changed:
             while self._held >= self._most and not self._closed:
                 self._changed.wait()
@@ -53,7 +53,7 @@ class Channel:
             return True
 
     def get(self, timeout: float) -> Block | None:
-        """The next block; None when none comes within `timeout` seconds, or it was woken, or closed and is empty."""
+        """The next block; None after `timeout` seconds, after `wake`, or when the channel is closed and empty."""
         with self._changed:
             if not self._blocks and not self._closed:
                 self._changed.wait(timeout)
@@ -66,16 +66,16 @@ class Channel:
 
     @property
     def closed(self) -> bool:
-        """Whether nothing more comes (what is in it can still be had)."""
+        """Whether no blocks are added any more. Remaining blocks can still be taken."""
         return self._closed
 
     def wake(self) -> None:
-        """Let whoever waits look around."""
+        """Let a waiting `get` return."""
         with self._changed:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Take nothing more; what is in it can still be had."""
+        """Accept no more blocks. Remaining blocks can still be taken."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -83,7 +83,7 @@ class Channel:
 
 @dataclass
 class _Target:
-    """One container, and when it is polled next."""
+    """One container, and its schedule."""
 
     reader: ContainerReader
     pace: Pace = field(default_factory=lambda: Pace(SOONEST, LATEST))
@@ -98,10 +98,10 @@ class _Node:
     busy: bool = False
     backoff: Backoff = field(default_factory=lambda: Backoff(_LATEST_UNREACHABLE))
     failing_since: float | None = None
-    said: bool = False
+    remarked: bool = False
 
     def due(self) -> float:
-        """When it is to be asked next."""
+        """The time of the next poll."""
         return max(
             self.backoff.not_before, min((target.pace.due for target in self.targets.values()), default=float("inf"))
         )
@@ -111,15 +111,15 @@ class Follower:
     """Reads containers' logs from their nodes and puts them into `channel`.
 
     Args:
-        http: who asks the nodes.
-        scheme: of the nodes' web servers.
-        uploads: what was uploaded of running containers' logs.
-        selection: what is wanted.
+        http: client for requests to the nodes.
+        scheme: URL scheme of the nodes' web servers.
+        uploads: uploaded logs of running containers.
+        selection: which logs.
         cursor: where to begin.
-        once: look at each container once only.
-        short: wait less long for nodes that do not answer; see `NodeLogs`.
-        threads: how many at most.
-        clock: by which it decides when to look.
+        once: poll each container only once.
+        short: use a shorter time-out for nodes that do not answer; see `NodeLogs`.
+        threads: maximum number.
+        clock: the clock.
     """
 
     def __init__(
@@ -144,19 +144,19 @@ class Follower:
         self._changed = threading.Condition()
         self._waiting = 0  # threads without work
         self._closed = False
-        self.failures: dict[str, KnitError] = {}  # by YARN's id: why the last look failed, of those that did
+        self.failures: dict[str, KnitError] = {}  # by YARN's id: the error of the last poll, if it failed
         self.crash: Exception | None = None
 
     def update(self, rows: Iterable[Container]) -> bool:
-        """These containers exist; what is known of others stays. Whether something is new."""
+        """Add or update containers; whether any is new or has ended."""
         new = False
         with self._changed:
             for row in rows:
                 if row.yarn and row.node_http and self._selection.wants(row):
                     new = self._add(row) or new
-            self._tail = None  # of containers that begin later everything is wanted
+            self._tail = None  # `tail` does not apply to containers that start later
             if not self._threads and self._nodes:
-                self._hire()
+                self._start_thread()
             self._changed.notify_all()
         return new
 
@@ -187,24 +187,24 @@ class Follower:
         return ended
 
     def close(self) -> None:
-        """Stop reading; what is in the channel can still be had. Threads that wait for a node are left to themselves."""
+        """Stop reading. Blocks in the channel can still be taken. Does not wait for threads that wait for a node."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
         self.channel.close()
-        retry_timeout = self._clock.monotonic() + _FAREWELL
+        deadline = self._clock.monotonic() + _JOIN_TIMEOUT
         for thread in self._threads:
             if thread is not threading.current_thread():
-                thread.join(max(0.0, retry_timeout - self._clock.monotonic()))
+                thread.join(max(0.0, deadline - self._clock.monotonic()))
 
     def unread(self) -> list[Container]:
-        """Containers of which not everything, or nothing, could be read."""
+        """Containers whose logs were not read completely."""
         with self._changed:
             targets = [target for node in self._nodes.values() for target in node.targets.values()]
         return [target.reader.row for target in targets if not (target.reader.complete and target.reader.streams)]
 
     def idle(self) -> bool:
-        """Whether everything was looked at (of use with `once`)."""
+        """Whether all containers were polled; for use with `once`."""
         with self._changed:
             return all(not node.busy and node.due() == float("inf") for node in self._nodes.values())
 
@@ -213,10 +213,10 @@ class Follower:
     def _work(self) -> None:
         while (node := self._next()) is not None:
             try:
-                self._ask(node)
+                self._poll_node(node)
             except Stopped:
                 pass
-            except Exception as error:  # handed on to who takes the lines: a thread's end would go unnoticed
+            except Exception as error:  # raised in the thread that takes the lines
                 self.crash = error
                 self.channel.close()
             finally:
@@ -229,15 +229,15 @@ class Follower:
         for node in idle:
             node.logs.close()
 
-    def _hire(self) -> None:
-        """One thread more. There are as many as have had work to do at the same time: for quick nodes, one or two."""
+    def _start_thread(self) -> None:
+        """Start one more thread, up to the maximum. Only done when several nodes are due: fast nodes need one or two."""
         if len(self._threads) < self._most_threads and not self._closed:
             thread = threading.Thread(target=self._work, name=f"knit-logs-{len(self._threads)}", daemon=True)
             self._threads.append(thread)
             thread.start()
 
     def _next(self) -> _Node | None:
-        """The node that waits longest, marked as busy; waits for one. None: it is over."""
+        """Wait for a node that is due, and mark it as busy; the longest overdue first. None after `close`."""
         with self._changed:
             while not self._closed:
                 now = self._clock.monotonic()
@@ -247,22 +247,22 @@ class Follower:
                     node = list(self._nodes.values())[number]
                     node.busy = True
                     if not self._waiting and sum(other <= now for other, _ in free) > 1:
-                        self._hire()
+                        self._start_thread()
                     return node
                 self._waiting += 1
                 pause(self._changed, min(due - now, 3600.0), self._clock)
                 self._waiting -= 1
             return None
 
-    def _ask(self, node: _Node) -> None:
-        """Look at all of a node's containers that are due."""
+    def _poll_node(self, node: _Node) -> None:
+        """Poll all containers of a node that are due."""
         with self._changed:
             due = [target for target in node.targets.values() if target.pace.due <= self._clock.monotonic()]
         for target in due:
             begun = self._clock.monotonic()
             try:
                 came = target.reader.poll()
-            except NotFound as error:  # not started yet, or already on its way to HDFS
+            except NotFound as error:  # not started yet, or already moved to HDFS
                 came = 0
                 self.failures[target.reader.row.yarn] = error
             except ConnectionFailed as error:
@@ -276,11 +276,11 @@ class Follower:
                 self.failures.pop(target.reader.row.yarn, None)
             node.failing_since = None
             node.backoff.answered()
-            self._plan(target, came)
+            self._schedule(target, came)
             if self._closed:
                 return
 
-    def _plan(self, target: _Target, came: int) -> None:
+    def _schedule(self, target: _Target, came: int) -> None:
         now = self._clock.monotonic()
         target.pace.polled(bool(came), now)
         if target.reader.complete or self._once:
@@ -291,7 +291,7 @@ class Follower:
     def _unreachable(self, node: _Node, error: ConnectionFailed, begun: float) -> None:
         now = self._clock.monotonic()
         node.failing_since = node.failing_since or begun
-        with self._changed:  # new containers may be added to the node meanwhile
+        with self._changed:  # `update` may add containers to the node
             node.backoff.failed(now, max(SOONEST, now - begun))
             rows = [target.reader.row for target in node.targets.values() if not target.reader.complete]
             if self._once:
@@ -299,10 +299,10 @@ class Follower:
                     target.pace.due = float("inf")
         for row in rows:
             self.failures[row.yarn] = error
-        if rows and not node.said and (self._once or now - node.failing_since >= _GRACE):
-            node.said = True
+        if rows and not node.remarked and (self._once or now - node.failing_since >= _GRACE):
+            node.remarked = True
             others = ", ".join(row.id for row in rows[1:6]) + (" …" if len(rows) > 6 else "")
-            more = f" (so do those of {others})" if others else ""
+            more = f" (the same for {others})" if others else ""
             text = f"its node cannot be reached ({error.address}); its lines come after the end{more}"
-            first = node.targets[rows[0].yarn].reader  # outside of the lock: the channel may be full
+            first = node.targets[rows[0].yarn].reader  # without the lock: the channel may be full
             first.remark(text)

@@ -1,9 +1,9 @@
 """Logs of running containers, from the NodeManagers' web servers.
 
-A NodeManager has no offset: `size=-N` gives the last N bytes, after a header that names the file's length at that
-moment and before a trailer of which nothing tells where it begins but that length. So: ask for more than is missing,
-compute where the piece begins, cut by length. What was uploaded of the log already (rolling aggregation) comes after
-the trailer, however much it is, and alone when the file itself is empty or gone.
+A NodeManager's API has no offset. `size=-N` returns the last N bytes, between a header with the file's current length and
+a trailer; only that length tells where the trailer begins. So a read requests more than is missing, computes the offset of
+the reply, and cuts it by length. Uploaded parts of the log (rolling aggregation) follow after the trailer, whatever N is;
+if the file is empty or deleted, the reply has only these.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from knit_core.hadoop.http import HttpService
 from knit_core.logs.streams import PIECE
 from knit_core.model.lenient_json import number, rows
 
-_SLACK = 1 << 14  # bytes that may be written between two requests without a third one
+_SLACK = 1 << 14  # bytes by which a file may grow between two requests without a third one
 _HEADER_END = re.compile(rb"^LogContents:\r?\n", re.MULTILINE)
 _LENGTH = re.compile(rb"^LogLength: *(\d+)\r?$", re.MULTILINE)
 _UPLOADED = re.compile(rb"^LogAggregationType: *AGGREGATED\r?$", re.MULTILINE)
 _LONGEST_HEADER = 1 << 14  # bytes
-_TRAILER = 1 << 12  # bytes that are read so that the connection can be used again
+_TRAILER = 1 << 12  # bytes after the file that are read, so that the connection can be reused
 _TIMEOUT = (3.0, 10.0)  # seconds, to connect and between two bytes
-_SHORT_TIMEOUT = (3.0, 3.0)  # the same where somebody waits for what can be had now
+_SHORT_TIMEOUT = (3.0, 3.0)  # the same for a single poll
 
 
 class NodeListing(NamedTuple):
-    """A container's logs as its node sees them.
+    """A container's logs, as reported by its node.
 
     Attributes:
         sizes: bytes of each file on the node.
-        uploaded: per file, the sizes of what was uploaded of it while the application runs, oldest first.
+        uploaded: for each file, the sizes of its parts uploaded by rolling aggregation, oldest first.
     """
 
     sizes: Mapping[str, int]
@@ -44,13 +44,13 @@ class NodeListing(NamedTuple):
 
 
 class NodeLogs:
-    """Reads logs of containers from one NodeManager; for one thread at a time.
+    """Reads logs of containers from one NodeManager. For one thread at a time.
 
     Args:
-        http: who asks, and how.
+        http: client with authentication and errors.
         address: `host:port` of the NodeManager's web server.
         scheme: http or https.
-        short: give up a node that does not answer within 3 s instead of 10 s.
+        short: use a time-out of 3 s instead of 10 s.
     """
 
     def __init__(self, http: HttpService, address: str, scheme: str = "http", *, short: bool = False) -> None:
@@ -64,13 +64,13 @@ class NodeLogs:
             self._session.close()
 
     def listing(self, container: str) -> NodeListing:
-        """The container's logs now.
+        """The container's current logs.
 
         Args:
             container: YARN's id.
 
         Raises:
-            NotFound: the node has not, or no longer, this container's logs.
+            NotFound: the node does not have the container's logs, or has deleted them.
             ConnectionFailed: the node cannot be reached.
         """
         action = f"list the logs of {container}"
@@ -88,16 +88,16 @@ class NodeLogs:
         return NodeListing(sizes, uploaded)
 
     def read(self, container: str, stream: str, start: int, size: int) -> Iterator[bytes]:
-        """Bytes of a file from `start` to its end, as they come; whoever has enough closes the iterator.
+        """Bytes of a file from `start` to its end, in pieces; the caller may close the iterator early.
 
         Args:
-            container, stream: which.
-            start: first byte wanted.
-            size: the file's size when it was last asked for; it may have grown since.
+            container, stream: the log.
+            start: offset of the first byte.
+            size: the file's last known size; it may have grown.
 
         Raises:
-            NotFound: it is gone.
-            ConnectionFailed: the connection broke; what came before counts.
+            NotFound: the file does not exist any more.
+            ConnectionFailed: the connection broke; the pieces before are valid.
         """
         wanted = size - start + _SLACK
         while True:
@@ -107,10 +107,10 @@ class NodeLogs:
                 if begins <= start:
                     yield from self._between(pieces, start - begins, length - begins)
                     return
-            wanted = length - start + _SLACK  # it grew by more than the slack meanwhile
+            wanted = length - start + _SLACK  # it grew by more than _SLACK
 
     def beginning(self, container: str, stream: str, count: int) -> Iterator[bytes]:
-        """The first `count` bytes of a file, or all when it has fewer."""
+        """The first `count` bytes of a file, or all if it has fewer."""
         with self._file(container, stream, str(count)) as response:
             length, pieces = self._content(response)
             yield from self._between(pieces, 0, min(count, length))
@@ -120,7 +120,7 @@ class NodeLogs:
         return self._get(path, f"read {stream} of {container}", "text/plain", {"size": size})
 
     def _content(self, response: requests.Response) -> tuple[int, Iterator[bytes]]:
-        """(the file's length, the bytes behind the header); no bytes when the file is empty or gone."""
+        """The file's length, and the bytes after the header; no bytes if the file is empty or deleted."""
         pieces = self._pieces(response)
         buffer = b""
         for piece in pieces:
@@ -137,7 +137,7 @@ class NodeLogs:
                 break
         if not buffer or buffer.startswith(b"End of LogType:"):
             return 0, iter(())
-        raise ServiceUnavailable(f"the NodeManager at {self._base} answered something that is no container log")
+        raise ServiceUnavailable(f"the NodeManager at {self._base} did not reply with a container log")
 
     def _pieces(self, response: requests.Response) -> Iterator[bytes]:
         try:
@@ -146,7 +146,7 @@ class NodeLogs:
             raise self._http.broken(error, self._base, "read a container's log") from None
 
     def _between(self, pieces: Iterator[bytes], skip: int, end: int) -> Iterator[bytes]:
-        """What comes, from `skip` on and up to `end`; then a little more is read, so that the connection can be kept."""
+        """The stream from `skip` to `end`. Then the trailer is read, so that the connection can be reused."""
         at = 0
         for piece in pieces:
             found = piece[max(0, skip - at) : end - at] if at < end else b""
@@ -155,8 +155,8 @@ class NodeLogs:
                 yield found
             if at > end + _TRAILER:
                 return
-        if at < end:  # the file became shorter, or the NodeManager went away in good order
-            raise ConnectionFailed(f"the NodeManager at {self._base} sent less than it said", address=self._base)
+        if at < end:  # the file became shorter, or the NodeManager shut down
+            raise ConnectionFailed(f"the NodeManager at {self._base} sent less than it announced", address=self._base)
 
     def _get(self, path: str, action: str, accept: str, query: Mapping[str, str] | None = None) -> requests.Response:
         if self._session is None:
@@ -165,11 +165,11 @@ class NodeLogs:
             response = self._session.get(
                 self._base + path,
                 params={**self._http.endpoint.auth.parameters(), **(query or {})},
-                # Packing takes the NodeManager longer than sending: 30 MB/s instead of 800 on the loopback.
+                # No compression: it limits a NodeManager to 30 MB/s, instead of 800 MB/s on the loopback.
                 headers={"Accept": accept, "Accept-Encoding": "identity"},
                 timeout=self._timeout,
                 stream=True,
-                allow_redirects=False,  # to a server that knows other logs
+                allow_redirects=False,  # the target would be a server with other logs
             )
             if response.status_code == 200:
                 return response
@@ -177,7 +177,7 @@ class NodeLogs:
                 refusal = self._http.error_of(response, action)
         except requests.RequestException as error:
             raise self._http.broken(error, self._base, action) from None
-        # Hadoop says 404, 503 or a redirect for the same.
+        # Hadoop's versions answer with 404, 503 or a redirect in this case.
         if "NotFoundException" in str(refusal) or response.status_code == 404 or response.is_redirect:
             raise NotFound(str(refusal), status=404, address=self._base, action=action)
         raise refusal

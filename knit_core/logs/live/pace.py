@@ -1,4 +1,4 @@
-"""When a container's logs are polled next, and a node that did not answer is asked again. Pure."""
+"""Schedules the polls of containers' logs and the retries of nodes. Pure."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Pace:
-    """Polls of one container: soon after something came, then more and more rarely.
+    """The schedule of one container's polls: soon after new lines, then at growing intervals.
 
     Attributes:
-        soonest: seconds between two polls at least.
-        latest: seconds between two polls at most.
-        due: when the next one is due, by a monotonic clock.
+        soonest: minimum seconds between two polls.
+        latest: maximum seconds between two polls.
+        due: time of the next poll, by a monotonic clock.
     """
 
     soonest: float
@@ -21,11 +21,11 @@ class Pace:
     _pause: float = field(default=0.0, init=False, repr=False)
 
     def polled(self, came: bool, now: float) -> None:
-        """A poll is done.
+        """Record a poll.
 
         Args:
-            came: whether it brought something.
-            now: by the clock.
+            came: whether it returned new bytes.
+            now: the current time.
         """
         self._pause = self.soonest if came else min(self.latest, 1.5 * max(self._pause, self.soonest))
         self.due = now + self._pause
@@ -33,12 +33,12 @@ class Pace:
 
 @dataclass
 class Backoff:
-    """Tries to reach one node: the pause doubles with each that fails.
+    """The schedule of retries of one node: the pause doubles with each failure.
 
     Attributes:
-        longest: seconds between two tries at most.
-        not_before: when the next one may be, by a monotonic clock.
-        pause: seconds of the present pause; 0: the node answered last.
+        longest: maximum seconds between two tries.
+        not_before: earliest time of the next try, by a monotonic clock.
+        pause: seconds of the current pause; 0 after an answer.
     """
 
     longest: float
@@ -46,17 +46,17 @@ class Backoff:
     pause: float = 0.0
 
     def failed(self, now: float, least: float) -> None:
-        """A try failed.
+        """Record a failure.
 
         Args:
-            now: by the clock.
-            least: seconds of the pause at least.
+            now: the current time.
+            least: minimum seconds of the pause.
         """
         self.pause = min(self.longest, max(2 * self.pause, least))
         self.not_before = now + self.pause
 
     def answered(self) -> None:
-        """The node answered."""
+        """Record an answer."""
         self.pause = 0.0
 
 

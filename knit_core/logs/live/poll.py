@@ -1,8 +1,7 @@
-"""Looks at a running application's logs again and again, for who has little time and room for them.
+"""Polls a running application's logs without threads and in bounded memory.
 
-No threads and no waiting: a look reads what is due, container by container, as long as the taker takes. What was read
-of a log and not taken is kept, and until it is taken nothing more of that log is read: so a flood costs its reader one
-piece of memory, whatever its size.
+A poll reads the containers that are due, one after another, while the caller takes lines. Lines that were read and not
+taken are kept; until they are taken, no more is read of that log. So each log uses the memory of one piece at most.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ from knit_core.logs.reader import LogReader
 from knit_core.logs.selection import Selection
 from knit_core.model.result import Container
 
-SOONEST, LATEST = 0.5, 10.0  # seconds between two looks at a container
+SOONEST, LATEST = 0.5, 10.0  # seconds between two polls of a container
 _SOONEST_UNREACHABLE, _LATEST_UNREACHABLE = 2.0, 60.0  # seconds between two tries to reach a node
-_FRESH = 1.0  # seconds for which it is known which containers there are
+_FRESH = 1.0  # seconds for which the list of containers is not queried again
 _PIECE = 1 << 16  # bytes of a log that are read at a time
 
 
@@ -36,7 +35,7 @@ class _Node:
 
 @dataclass
 class _Target:
-    """One container: its reader, what was read and not taken, and when it is due again."""
+    """One container: its reader, the blocks that were not taken yet, and its schedule."""
 
     node: _Node
     blocks: deque[Block] = field(default_factory=deque)
@@ -45,12 +44,12 @@ class _Target:
     reader: ContainerReader = field(init=False)
 
     def keep(self, block: Block) -> bool:
-        """What the reader calls."""
+        """Called by the reader with each block."""
         self.blocks.append(block)
         return True
 
     def take(self, cursor: LogCursor) -> Iterator[LogLine]:
-        """What was read."""
+        """The lines that were read and not taken yet."""
         while self.lines is not None or self.blocks:
             if self.lines is None:
                 self.lines = self.blocks.popleft().lines(cursor)
@@ -58,18 +57,18 @@ class _Target:
             if line is None:
                 self.lines = None
             else:
-                yield line  # who takes it may leave the log, which drops the others
+                yield line  # the caller may call `leave`, which drops the other lines
 
 
 class LogWatch:
-    """Lines of one running application, from a cursor on; for one thread at a time.
+    """Lines of one running application after a cursor. For one thread at a time.
 
     Args:
-        application: which.
-        cursor: where to begin; moved as lines are handed out.
+        application: the application.
+        cursor: where to begin; moves with each line.
 
     Attributes:
-        cursor: how far lines were handed out.
+        cursor: the position after the last returned line.
     """
 
     def __init__(self, application: LoggedApplication, cursor: LogCursor | None = None) -> None:
@@ -84,10 +83,9 @@ class LogWatch:
         self._turn = 0
 
     def look(self, seconds: float = 5.0) -> Iterator[LogLine]:
-        """What is there now, of as many containers as are due and can be looked at in so many seconds.
+        """New lines of the containers that are due, polled for at most `seconds`.
 
-        Whoever stops taking lines gets the next ones at the next look. Whoever looks for all has looked when nothing
-        comes.
+        Lines that are not taken are returned by the next call. Empty when no container is due.
         """
         until = self._clock.monotonic() + seconds
         self._refresh()
@@ -102,12 +100,12 @@ class LogWatch:
                 return
 
     def leave(self, yarn: str, stream: str) -> None:
-        """Hand out nothing more of this log."""
+        """Return no more lines of this log."""
         target = self._targets.get(yarn)
         if target is not None:
             target.reader.leave(stream)
             target.blocks = deque(block for block in target.blocks if block.stream != stream)
-            target.lines = None  # of this very log: lines are taken of one at a time
+            target.lines = None  # of the same log: only one log's lines are taken at a time
 
     def close(self) -> None:
         """Close the connections."""
@@ -120,13 +118,13 @@ class LogWatch:
         try:
             rows = self._application.containers(retry_timeout=0)
         except KnitError:
-            rows = []  # before the first ApplicationMaster, or between two: those that are known are read meanwhile
+            rows = []  # no ApplicationMaster at this time: known containers are still read
         self._rows_at = self._clock.monotonic()
         for row in rows:
             if row.yarn and row.node_http:
-                self._know(row)
+                self._update_target(row)
 
-    def _know(self, row: Container) -> None:
+    def _update_target(self, row: Container) -> None:
         target = self._targets.get(row.yarn)
         if target is None:
             node = self._nodes.get(row.node_http)
@@ -156,11 +154,11 @@ class LogWatch:
         try:
             came = reader.poll()
         except NotFound:
-            pass  # not started yet, or already on its way to HDFS
+            pass  # not started yet, or already moved to HDFS
         except ConnectionFailed as error:
             backoff = target.node.backoff
             backoff.failed(self._clock.monotonic(), _SOONEST_UNREACHABLE)
-            if backoff.pause > _SOONEST_UNREACHABLE:  # not for the first time
+            if backoff.pause > _SOONEST_UNREACHABLE:  # not the first failure
                 reader.remark(f"its node cannot be reached ({error.address}); its lines come later")
             return
         except KnitError as error:

@@ -82,7 +82,7 @@ def test_what_yarn_would_not_unpack_is_refused(archive: str) -> None:
 
 
 def test_missing_archive_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BadArchive, match="is not there, or not a file"):
+    with pytest.raises(BadArchive, match="does not exist, or is not a file"):
         Environment.from_archive(tmp_path / "gone.zip")
 
 

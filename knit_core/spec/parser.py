@@ -1,7 +1,7 @@
-"""A YAML or JSON text as a tree of values that know their lines. Built from the parser's events, with bounds on depth and size.
+"""Parses a YAML or JSON text into a tree of nodes with line numbers, with limits on depth and size.
 
-Plain words mean what YAML 1.2 (and so JSON) says: `true`, `false`, `null`, numbers; `yes`, `no`, dates and `1:30` are
-texts. Tags are refused. Aliases (`*name`) and merge keys (`<<`) work, as long as what they stand for stays small.
+Unquoted words are interpreted as in YAML 1.2 (and JSON): `true`, `false`, `null`, numbers; `yes`, `no`, dates and `1:30` are
+texts. Tags are refused. Aliases (`*name`) and merge keys (`<<`) are supported, with limits on the expanded size.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import yaml
 from knit_core.spec.problems import Location, shorten
 
 MOST_BYTES = 10 << 20  # of a file
-MOST_VALUES = 500_000  # of a file, its aliases written out
-MOST_TEXT = 4 * MOST_BYTES  # likewise, in characters
+MOST_VALUES = 500_000  # of a file with expanded aliases
+MOST_TEXT = 4 * MOST_BYTES  # characters, with expanded aliases
 DEEPEST = 50
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _WHOLE = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
@@ -31,7 +31,7 @@ _JSON_ESCAPE = re.compile(r"\\(?:u([dD][89a-fA-F])[0-9a-fA-F]{2}|.)")
 
 
 class Unreadable(Exception):
-    """The text cannot be understood any further; `line` is 0 when no line is to blame."""
+    """The text cannot be parsed; `line` is 0 if the problem has no line."""
 
     def __init__(self, message: str, line: int = 0) -> None:
         self.line = line
@@ -40,7 +40,7 @@ class Unreadable(Exception):
 
 @dataclass(slots=True)
 class Node:
-    """One value. `text` is the scalar's, as written; `quoted` ones are texts, whatever they look like."""
+    """One value. `text` is a scalar as written; a `quoted` scalar is always a text."""
 
     kind: Literal["scalar", "list", "mapping"]
     line: int
@@ -48,16 +48,16 @@ class Node:
     quoted: bool = False
     items: list[Node] | None = None
     pairs: list[Pair] | None = None
-    values: int = 1  # how many values it is, itself included, aliases written out
-    size: int = 0  # characters, likewise
-    height: int = 1  # levels from here down, likewise
+    values: int = 1  # number of values, including this one, with expanded aliases
+    size: int = 0  # characters, with expanded aliases
+    height: int = 1  # levels from this node down, with expanded aliases
 
     def scalar(self) -> Any:
         """The scalar's value."""
         return self.text if self.quoted else resolve(self.text)
 
     def add(self, child: Node, pair: Pair | None = None) -> None:
-        """Append a child, whole."""
+        """Append a complete child."""
         if pair is not None and self.pairs is not None:
             self.pairs.append(pair)
         elif self.items is not None:
@@ -69,7 +69,7 @@ class Node:
 
 @dataclass(slots=True)
 class Pair:
-    """A key of a mapping with its value; `merge`: it is YAML's `<<`."""
+    """A key of a mapping with its value; `merge` for YAML's `<<`."""
 
     key: str
     line: int
@@ -78,7 +78,7 @@ class Pair:
 
 
 def resolve(text: str) -> Any:
-    """What an unquoted word means."""
+    """The value of an unquoted word."""
     if text in _WORDS:
         return _WORDS[text]
     try:
@@ -86,13 +86,13 @@ def resolve(text: str) -> Any:
             return int(text, 0) if text[:2] in {"0o", "0x"} else int(text)
         if _NUMBER.fullmatch(text):
             return float(text)
-    except ValueError:  # more digits than Python takes
+    except ValueError:  # more digits than Python converts
         pass
     return {".inf": float("inf"), "-.inf": float("-inf"), ".nan": float("nan")}.get(text.lower(), text)
 
 
 def read_yaml(text: str) -> Node:
-    """The one document in `text`.
+    """The single document in `text`.
 
     Raises:
         Unreadable: not YAML, empty, several documents, tags, too deep, too large.
@@ -110,7 +110,7 @@ def read_yaml(text: str) -> Node:
     except yaml.reader.ReaderError as error:
         position = error.position if isinstance(error.position, int) else 0
         raise Unreadable(
-            f'not YAML: {error.reason} (they can be written in double quotes, as in "\\x1b")',
+            f'not YAML: {error.reason} (write them as escapes in double quotes, such as "\\x1b")',
             text.count("\n", 0, position) + 1,
         ) from None
 
@@ -120,7 +120,7 @@ def _tab_at(text: str, line: int, column: int) -> bool:
 
 
 def read_json(text: str) -> Node:
-    """The value in `text`, read by the rules of JSON; the lines are found by YAML's parser, which knows JSON's signs.
+    """The value in `text`, parsed as JSON; line numbers are from the YAML parser, which accepts JSON's syntax.
 
     Raises:
         Unreadable: not JSON, empty, too deep, too large.
@@ -136,12 +136,12 @@ def read_json(text: str) -> Node:
     except RecursionError:
         raise Unreadable(f"nested deeper than {DEEPEST} levels") from None
     try:
-        lines: Node | None = read_yaml(_NOT_IN_YAML.sub(" ", _JSON_ESCAPE.sub(_harmless, text)))
+        lines: Node | None = read_yaml(_NOT_IN_YAML.sub(" ", _JSON_ESCAPE.sub(_without_surrogates, text)))
     except Unreadable as error:
         if "not YAML" not in str(error):
             raise
-        lines = None  # a key of more than 1024 characters: it can be read, but its lines are not known
-    return _graft(value, lines)
+        lines = None  # YAML refuses keys of more than 1024 characters: no line numbers
+    return _json_node(value, lines)
 
 
 class _Raw(str):
@@ -153,16 +153,16 @@ class _Pairs(list[tuple[str, Any]]):
 
 
 def _not_a_number(word: str) -> Any:
-    raise Unreadable(f"not JSON: {word} is no number of JSON")
+    raise Unreadable(f"not JSON: {word} is not a JSON number")
 
 
-def _harmless(found: re.Match[str]) -> str:
-    """YAML knows no halves of surrogate pairs."""
+def _without_surrogates(found: re.Match[str]) -> str:
+    """Replace surrogates in escapes, which YAML refuses."""
     return " " * 6 if found[1] else found[0]
 
 
-def _graft(value: Any, lines: Node | None, depth: int = 0) -> Node:
-    """The tree of a JSON value, with the lines of the same text read as YAML."""
+def _json_node(value: Any, lines: Node | None, depth: int = 0) -> Node:
+    """The nodes of a JSON value, with line numbers from the same text parsed as YAML."""
     if depth > DEEPEST:
         raise Unreadable(f"nested deeper than {DEEPEST} levels")
     line = lines.line if lines else 0
@@ -170,13 +170,13 @@ def _graft(value: Any, lines: Node | None, depth: int = 0) -> Node:
         node = Node("mapping", line, pairs=[])
         found = lines.pairs if lines and lines.pairs and len(lines.pairs) == len(value) else None
         for index, (key, each) in enumerate(value):
-            child = _graft(each, found[index].value if found else None, depth + 1)
+            child = _json_node(each, found[index].value if found else None, depth + 1)
             node.add(child, Pair(key, found[index].line if found else line, child))
     elif isinstance(value, list):
         node = Node("list", line, items=[])
         rows = lines.items if lines and lines.items and len(lines.items) == len(value) else None
         for index, each in enumerate(value):
-            node.add(_graft(each, rows[index] if rows else None, depth + 1))
+            node.add(_json_node(each, rows[index] if rows else None, depth + 1))
     elif isinstance(value, _Raw) or not isinstance(value, str):
         word = str(value) if isinstance(value, _Raw) else json.dumps(value)
         node = Node("scalar", line, word, size=len(word))
@@ -188,10 +188,10 @@ def _graft(value: Any, lines: Node | None, depth: int = 0) -> Node:
 
 
 class _Composer:
-    """Events to nodes, without recursion."""
+    """Builds nodes from the YAML parser's events, without recursion."""
 
     def __init__(self) -> None:
-        self.open: list[tuple[Node, str | None, Pair | None]] = []  # node, its anchor, the pair that waits for a value
+        self.open: list[tuple[Node, str | None, Pair | None]] = []  # node, its anchor, the pair without a value yet
         self.anchors: dict[str, Node] = {}
         self.root: Node | None = None
         self.count = 0
@@ -202,7 +202,7 @@ class _Composer:
             if isinstance(event, yaml.DocumentStartEvent):
                 documents += 1
                 if documents > 1:
-                    raise Unreadable("a second document begins here; one file holds one specification", _line(event))
+                    raise Unreadable("a second document begins here; a file must have one specification", _line(event))
             elif isinstance(event, yaml.NodeEvent):
                 self._node(event)
             elif isinstance(event, yaml.CollectionEndEvent):
@@ -220,7 +220,7 @@ class _Composer:
             self._put(self._named(event.anchor or "", line), line)
             return
         if event.tag is not None:
-            raise Unreadable(f"the YAML tag {shorten(event.tag)} is not taken: write a plain value", line)
+            raise Unreadable(f"the YAML tag {shorten(event.tag)} is not supported: write a plain value", line)
         if isinstance(event, yaml.ScalarEvent):
             node = Node("scalar", line, event.value, quoted=not event.implicit[0], size=len(event.value))
             if event.anchor:
@@ -235,9 +235,9 @@ class _Composer:
 
     def _named(self, anchor: str, line: int) -> Node:
         if any(anchor == name for _node, name, _pair in self.open):
-            raise Unreadable(f"*{anchor} stands inside of what it means", line)
+            raise Unreadable(f"*{anchor} is inside of the value that it refers to", line)
         if anchor not in self.anchors:
-            raise Unreadable(f"*{anchor} means nothing: no &{anchor} stands before it", line)
+            raise Unreadable(f"*{anchor} is undefined: there is no &{anchor} before it", line)
         return self.anchors[anchor]
 
     def _close(self) -> None:
@@ -247,7 +247,7 @@ class _Composer:
         self._put(node, node.line)
 
     def _put(self, node: Node, line: int) -> None:
-        """A whole node goes to who waits for it."""
+        """Add a complete node to the innermost open node."""
         if not self.open:
             self.root = node
             return
@@ -256,7 +256,7 @@ class _Composer:
             parent.add(node)
         elif pair is None:
             if node.kind != "scalar":
-                raise Unreadable("a key is a plain word, not a list or a mapping", line)
+                raise Unreadable("a key must be a plain word, not a list or a mapping", line)
             merge = node.text == "<<" and not node.quoted
             self.open[-1] = parent, anchor, Pair(node.text, line, node, merge)
         else:
@@ -265,10 +265,10 @@ class _Composer:
             self.open[-1] = parent, anchor, None
         if parent.values > MOST_VALUES or parent.size > MOST_TEXT:
             raise Unreadable(
-                f"with its aliases written out it has more than {MOST_VALUES} values or {MOST_TEXT >> 20} MB", line
+                f"with expanded aliases it has more than {MOST_VALUES} values or {MOST_TEXT >> 20} MB", line
             )
         if parent.height > DEEPEST:
-            raise Unreadable(f"with its aliases written out it is nested deeper than {DEEPEST} levels", line)
+            raise Unreadable(f"with expanded aliases it is nested deeper than {DEEPEST} levels", line)
 
 
 def _line(event: Any) -> int:
@@ -276,10 +276,10 @@ def _line(event: Any) -> int:
 
 
 def merged(node: Node) -> Iterator[Pair]:
-    """A mapping's pairs, doubles included, then those that `<<` brings in and no key of its own replaces.
+    """A mapping's own pairs, including duplicates, then the pairs of `<<` with other keys.
 
     Raises:
-        Unreadable: `<<` names something else than mappings.
+        Unreadable: the value of `<<` is not a mapping, or a list of mappings.
     """
     own = [pair for pair in node.pairs or () if not pair.merge]
     yield from own
@@ -289,16 +289,16 @@ def merged(node: Node) -> Iterator[Pair]:
             continue
         sources = [pair.value] if pair.value.kind == "mapping" else pair.value.items or []
         if not sources or any(source.kind != "mapping" for source in sources):
-            raise Unreadable("<< takes a mapping, or a list of mappings", pair.line)
+            raise Unreadable("<< requires a mapping, or a list of mappings", pair.line)
         for source in sources:
-            for brought in merged(source):
-                if brought.key not in known:
-                    known.add(brought.key)
-                    yield brought
+            for inherited in merged(source):
+                if inherited.key not in known:
+                    known.add(inherited.key)
+                    yield inherited
 
 
 def plain(node: Node) -> Any:
-    """The node as plain data; of double keys the first counts."""
+    """The node as plain data; of duplicate keys the first counts."""
     if node.kind == "mapping":
         data: dict[str, Any] = {}
         for pair in merged(node):
@@ -308,8 +308,11 @@ def plain(node: Node) -> Any:
 
 
 def line_of(node: Node, location: Location) -> int:
-    """The line where `location`, or the nearest thing around it, stands. Validators turn short forms into others, so a
-    list's element may be meant by its text (`depends_on: [db]`), and a mapping's value by its number."""
+    """The line of `location`, or of the innermost node that contains it.
+
+    Validators convert short forms. So a part of a location may be the text of a list's element (`depends_on: [db]`), or the
+    index of a mapping's value.
+    """
     line = node.line
     for part in location:
         if node.kind == "mapping":

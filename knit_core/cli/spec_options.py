@@ -1,4 +1,4 @@
-"""What commands that read specification files share: `--param`, `--set`, and the reading."""
+"""Shared by commands that read specification files: the options `--param` and `--set`, and `read_spec`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from knit_core.spec import ApplicationSpec, documents
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def filling(command: F) -> F:
+def spec_options(command: F) -> F:
     """The options `--param` and `--set`, as `parameters` and `changes`."""
     for option in (
         click.option(
@@ -20,7 +20,7 @@ def filling(command: F) -> F:
             "changes",
             multiple=True,
             metavar="PLACE=VALUE",
-            help="Another value at a place of the file (services.train.instances=4); repeatable.",
+            help="Replace a value in the file (services.train.instances=4); repeatable.",
         ),
         click.option(
             "-p",
@@ -28,7 +28,7 @@ def filling(command: F) -> F:
             "parameters",
             multiple=True,
             metavar="NAME=VALUE",
-            help="A parameter's value; repeatable.",
+            help="Value of a parameter; repeatable.",
         ),
     ):
         command = option(command)
@@ -42,18 +42,18 @@ def read_spec(file: str, parameters: Iterable[str], changes: Iterable[str], **fi
         file: its path.
         parameters: NAME=VALUE each.
         changes: PLACE=VALUE each.
-        fields: of the application, where not None.
+        fields: fields of the application to replace, if not None.
 
     Raises:
-        SpecError: with everything that is wrong.
-        UsageError: an option is not of its form.
+        SpecError: the specification is not valid; the error has all problems.
+        UsageError: an option has a wrong form.
     """
     wrong = [text for text in parameters if not text.partition("=")[1]]
     if wrong:
-        raise click.UsageError(f"--param wants NAME=VALUE, not {wrong[0]!r}")
+        raise click.UsageError(f"--param requires NAME=VALUE, not {wrong[0]!r}")
     wrong = [text for text in changes if not text.partition("=")[1]]
     if wrong:
-        raise click.UsageError(f"--set wants PLACE=VALUE, not {wrong[0]!r}")
+        raise click.UsageError(f"--set requires PLACE=VALUE, not {wrong[0]!r}")
     given = dict(text.split("=", 1) for text in parameters)
     overrides = dict(map(documents.override, changes)) | {
         name: value for name, value in fields.items() if value is not None

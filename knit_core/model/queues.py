@@ -1,26 +1,42 @@
-"""How much a queue could give now, from what the scheduler tells of all its queues. Pure."""
+"""Queues in the scheduler's reply: their tree, and the resources that each could still allocate. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from knit_core.model.lenient_json import rows
-from knit_core.model.queue_tree import children_of, queue_tree
 from knit_core.model.representation import shown
+
+
+def queue_tree(scheduler: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """(path, parent's path, row) of every queue of the Capacity or Fair Scheduler, parents first; none for FIFO.
+
+    Args:
+        scheduler: `schedulerInfo` of the reply.
+    """
+    root = scheduler.get("rootQueue") or scheduler
+    if "rootQueue" in scheduler or root.get("queues"):
+        yield from _below(root, "")
+
+
+def children_of(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The queues below one, in the format of either scheduler."""
+    found = row.get("queues") or row.get("childQueues")
+    return rows(found) if isinstance(found, list) else rows(found, "queue")
 
 
 @shown
 @dataclass(frozen=True)
 class QueueHeadroom:
-    """What a queue could still give.
+    """The resources that a queue could still allocate.
 
     Attributes:
         queue: its path, "root.teams.science".
-        memory, vcores: MiB and cores that neither it, nor a queue above it, nor the cluster has given away, less what
-            the queue's applications have asked for and not been given. Never negative.
-        running: whether it takes applications.
+        memory, vcores: MiB and cores that are free in the queue, in every queue above it and in the cluster, less the
+            pending requests of the queue's applications. Never negative.
+        running: whether it accepts applications.
     """
 
     queue: str
@@ -35,7 +51,7 @@ class QueueHeadroom:
 
 
 def headroom_of(scheduler: Mapping[str, Any]) -> list[QueueHeadroom]:
-    """The room of every queue of the Capacity or Fair Scheduler.
+    """The headroom of every queue of the Capacity or Fair Scheduler.
 
     Args:
         scheduler: `schedulerInfo` of the ResourceManager's `/ws/v1/cluster/scheduler`.
@@ -47,29 +63,42 @@ def headroom_of(scheduler: Mapping[str, Any]) -> list[QueueHeadroom]:
         least = own if above is None else above if own is None else (min(own[0], above[0]), min(own[1], above[1]))
         free[path] = least
         if least is not None:
-            waiting = (0, 0) if children_of(row) else _pending(row)
+            pending = (0, 0) if children_of(row) else _pending(row)
             running = (row.get("state") or "RUNNING") == "RUNNING"
-            found.append(QueueHeadroom(path, max(0, least[0] - waiting[0]), max(0, least[1] - waiting[1]), running))
+            found.append(QueueHeadroom(path, max(0, least[0] - pending[0]), max(0, least[1] - pending[1]), running))
     return found
 
 
-def headroom_in(rooms: list[QueueHeadroom], queue: str) -> QueueHeadroom | None:
-    """The room of one queue, named as applications name it: by its path or its last part; None: there is none."""
+def headroom_in(headrooms: list[QueueHeadroom], queue: str) -> QueueHeadroom | None:
+    """The headroom of one queue; None when there is no such queue.
+
+    Args:
+        headrooms: of all queues.
+        queue: its path, or the last part of it.
+    """
     path = queue if queue == "root" or queue.startswith("root.") else f"root.{queue}"
-    by_path = [each for each in rooms if each.queue == path]
-    by_name = [each for each in rooms if each.name == queue]
+    by_path = [each for each in headrooms if each.queue == path]
+    by_name = [each for each in headrooms if each.name == queue]
     return next(iter(by_path or by_name), None)
 
 
+def _below(row: Mapping[str, Any], parent: str) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    name = str(row.get("queueName") or "root")
+    path = str(row.get("queuePath") or (name if not parent or "." in name else f"{parent}.{name}"))
+    yield path, parent, row
+    for child in children_of(row):
+        yield from _below(child, path)
+
+
 def _free(row: Mapping[str, Any]) -> tuple[int, int] | None:
-    """The queue's own limit less what it uses; None when the scheduler does not tell its limit."""
+    """The queue's own limit less what it uses; None when the scheduler does not report its limit."""
     most = _amount(
         row.get("maxEffectiveCapacity") or row.get("maxResources") or _partition(row, "effectiveMaxResource")
     )
     if most is None:
         return None
     total = _amount(row.get("clusterResources"))
-    if total is not None:  # the Fair Scheduler's limits may be larger than the cluster
+    if total is not None:  # limits of the Fair Scheduler may exceed the cluster
         most = min(most[0], total[0]), min(most[1], total[1])
     used = _used(row)
     return most[0] - used[0], most[1] - used[1]
@@ -79,7 +108,7 @@ def _used(row: Mapping[str, Any]) -> tuple[int, int]:
     used = _amount(row.get("resourcesUsed") or row.get("usedResources"))
     if used is not None:
         return used
-    below = [_used(child) for child in children_of(row)]  # the Capacity Scheduler's root does not say
+    below = [_used(child) for child in children_of(row)]  # the Capacity Scheduler does not report it for the root
     return sum(each[0] for each in below), sum(each[1] for each in below)
 
 

@@ -1,15 +1,14 @@
-"""All looks together, as one error."""
+"""Runs all checks of a specification against the cluster, and raises one error."""
 
 from __future__ import annotations
 
 from knit_core.errors import PreflightError, QueueRefused
 from knit_core.model.cluster_facts import ClusterFacts
-from knit_core.preflight import features as switches
-from knit_core.preflight import placement, queues, sizes
+from knit_core.preflight import features, placement, queues, sizes
 from knit_core.spec import ApplicationSpec
 
 
-def check(
+def check_spec(
     spec: ApplicationSpec,
     facts: ClusterFacts,
     *,
@@ -17,32 +16,32 @@ def check(
     local: tuple[str, ...] = (),
     tags: tuple[str, ...] = (),
 ) -> None:
-    """Raise one error that names every problem.
+    """Raise one error with all problems.
 
     Args:
-        spec: what should run.
-        facts: about the cluster; what is not known is not refused.
+        spec: what to run.
+        facts: about the cluster; unknown facts are no problem.
         address: of the ResourceManager, for messages.
-        local: problems with local files, found by who looked (knit_core.hdfs_cache.staging).
-        tags: Knit's own, besides the spec's.
+        local: problems of local files, from knit_core.launch.check_launch.
+        tags: Knit's own, added to the spec's.
 
     Raises:
         QueueRefused: the queue is the only problem.
-        PreflightError: otherwise.
+        PreflightError: there are other problems.
     """
     wanted, named = spec.queue or facts.default_queue, queues.is_named(spec, facts)
     queue = list(queues.queue_problems(wanted, facts.queues, address, named=named))
     others = [*local, *sizes.too_large(spec, facts, address)]
     if not others:
         others += sizes.too_many(spec, facts, address)
-    others += [*placement.problems(spec, facts, address), *switches.problems(spec, facts, tags)]
+    others += [*placement.problems(spec, facts, address), *features.problems(spec, facts, tags)]
     if queue and not others:
         raise QueueRefused(f"{queue[0]} Nothing was uploaded or submitted.", address=address)
     if queue or others:
         raise PreflightError([*queue, *others])
 
 
-def remarks(spec: ApplicationSpec, facts: ClusterFacts, *, address: str = "") -> list[str]:
-    """What may surprise although nothing is wrong for sure; arguments as in `check`."""
+def spec_warnings(spec: ApplicationSpec, facts: ClusterFacts, *, address: str = "") -> list[str]:
+    """Warnings: possible problems that do not prevent a launch; arguments as in `check_spec`."""
     named = queues.is_named(spec, facts)
-    return list(queues.queue_remarks(spec.queue or facts.default_queue, facts.queues, address, named=named))
+    return list(queues.queue_warnings(spec.queue or facts.default_queue, facts.queues, address, named=named))

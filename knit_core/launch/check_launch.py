@@ -1,4 +1,4 @@
-"""Everything that is checked before a launch changes anything: local files, archives, certificates, the cluster."""
+"""Every check that comes before a launch changes anything: local files, archives, certificates, then `preflight`."""
 
 from __future__ import annotations
 
@@ -21,22 +21,23 @@ def check_launch(
     spec: ApplicationSpec,
     facts: ClusterFacts,
     tags: tuple[str, ...],
-    say: Callable[[str], None] | None = None,
+    progress: Callable[[str], None] | None = None,
     *,
     checks: bool = True,
 ) -> dict[str, Upload]:
-    """Check what should run; an Upload for each local file that it names, by path.
+    """Check a specification; returns an Upload for each local file in it, by path.
 
     Args:
-        cluster, staging: where.
-        spec: what should run.
+        cluster: the connections.
+        staging: the staging folder.
+        spec: what to run.
         facts: about the cluster.
         tags: Knit's own, besides the specification's.
-        say: gets a line per warning.
-        checks: also the queue, sizes and the inside of archives.
+        progress: called with one line per warning.
+        checks: also check the queue, sizes and the entries of archives.
 
     Raises:
-        QueueRefused, PreflightError: one error that names every problem.
+        QueueRefused, PreflightError: one error with all problems.
     """
     files, problems = gather(spec, facts.filesystem)
     files = staging.place(files, spec)
@@ -48,29 +49,29 @@ def check_launch(
         return files
     problems += _archive_problems(cluster, staging, spec, files)
     address = cluster.resourcemanager.address
-    preflight.check(spec, facts, address=address, local=tuple(problems), tags=tags)
-    if say is not None:
-        for remark in preflight.remarks(spec, facts, address=address):
-            say(f"warning: {remark}")
+    preflight.check_spec(spec, facts, address=address, local=tuple(problems), tags=tags)
+    if progress is not None:
+        for warning in preflight.spec_warnings(spec, facts, address=address):
+            progress(f"warning: {warning}")
     return files
 
 
 def _archive_problems(cluster: Cluster, staging: Staging, spec: ApplicationSpec, files: dict[str, Upload]) -> list[str]:
-    """What is wrong inside of local archives. One that lies in the cache was checked when it came there."""
+    """Problems of the local archives' entries. An archive that is in the cache was checked before its upload."""
     found = []
     plain = {file.path for service in spec.services.values() for file in service.files}
     for upload in archives_of(spec, files):
         if cluster.hdfs.status(upload.remote(staging.folder)) is None:
-            found += archive_checks.look(upload.path, environment=upload.path not in plain)
+            found += archive_checks.archive_problems(upload.path, environment=upload.path not in plain)
     return found
 
 
 def _add_certificates(ca: str, files: dict[str, Upload]) -> list[str]:
-    """Adds the file of certificates that containers need; what is wrong with it."""
+    """Add the file of certificates that containers need to `files`; returns the problems of that file."""
     if ca in {"", "false"}:
         return []
     if Path(ca).expanduser().is_dir():
-        return [f"{ca} (KNIT_CA) is a folder: containers that write to HDFS by https need its certificates in one file"]
+        return [f"{ca} (KNIT_CA) is a folder: containers that use HDFS over https need the certificates in one file"]
     try:
         files[ca] = inspect(ca)
     except StagingError as error:
@@ -79,7 +80,7 @@ def _add_certificates(ca: str, files: dict[str, Upload]) -> list[str]:
 
 
 def _platform_problems(spec: ApplicationSpec) -> list[str]:
-    """YARN's nodes run Linux: an environment for another system cannot work there."""
+    """Problems of environments for other systems than Linux, which YARN's nodes run."""
     return [
         f"{name}: the environment {service.environment.name or service.environment.archive} is for "
         f"{service.environment.platform}; the nodes need a linux platform (create_env(…, platform='linux-64'))"

@@ -1,4 +1,4 @@
-"""What `knit run`, `knit submit` and `knit dask run` share: launch, show the output, end with the application's success or
+"""Shared by `knit run`, `knit submit` and `knit dask run`: launch, show the output, exit with the application's success or
 failure.
 """
 
@@ -15,7 +15,7 @@ import click
 
 from knit_core.cli import interruption as stopping
 from knit_core.cli.log_output import LinePrinter
-from knit_core.cli.shared import ENDED_BADLY, client, console, loudness, show_error
+from knit_core.cli.shared import ENDED_BADLY, client, console, show_error, verbosity_options
 from knit_core.cli.upload_progress import UploadBar
 from knit_core.errors import ApplicationEnded, EndedResult, KnitError
 from knit_core.model.states import ContainerState, Outcome
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
     from knit_core import Application, Knit
 
 F = TypeVar("F", bound=Callable[..., Any])
-_STOPS = (KeyboardInterrupt, BrokenPipeError)
+_INTERRUPTIONS = (KeyboardInterrupt, BrokenPipeError)
 
 
 @dataclass(frozen=True)
-class Launching:
+class LaunchOptions:
     """The options of a command that launches.
 
     Attributes:
         key: launch key.
         detach: print the id and do not follow.
-        keep: whatever ends the command does not end the application.
+        keep: do not end the application when the command is interrupted.
         dry_run: only show the plan.
     """
 
@@ -48,32 +48,32 @@ class Launching:
     dry_run: bool = False
 
 
-def launching(command: F) -> F:
+def launch_options(command: F) -> F:
     """The options of a command that launches: `key`, `detach`, `keep`, `dry_run`."""
     for option in (
-        click.option("--dry-run", is_flag=True, help="Show what would be done, as JSON; change nothing."),
-        click.option("--keep", is_flag=True, help="Ctrl-C, a signal or a closed output leave the application running."),
+        click.option("--dry-run", is_flag=True, help="Print the plan as JSON; change nothing."),
+        click.option("--keep", is_flag=True, help="Do not end the application on Ctrl-C, a signal or a closed output."),
         click.option("--detach", is_flag=True, help="Print the application id and leave it running."),
-        click.option("--key", default=None, help="Launch key: the same key never launches twice."),
-        *loudness(),
+        click.option("--key", default=None, help="Launch key: a key is launched only once."),
+        *verbosity_options(),
     ):
         command = option(command)
     return command
 
 
 def variables_of(texts: Iterable[str]) -> dict[str, str]:
-    """The variables of `-e`: NAME=VALUE, or NAME alone for the value that it has here.
+    """The variables of `-e`: NAME=VALUE, or NAME alone for the local value.
 
     Raises:
-        UsageError: no name, or one without a value here.
+        UsageError: the name is empty, or the variable is not set locally.
     """
     found = {}
     for text in texts:
         name, given, value = text.partition("=")
         if not name:
-            raise click.UsageError(f"-e wants NAME=VALUE or NAME, not {text!r}")
+            raise click.UsageError(f"-e requires NAME=VALUE or NAME, not {text!r}")
         if not given and name not in os.environ:
-            raise click.UsageError(f"-e {name}: it is not set here; give it a value: -e {name}=VALUE")
+            raise click.UsageError(f"-e {name}: the variable is not set; give it a value: -e {name}=VALUE")
         found[name] = value if given else os.environ[name]
     return found
 
@@ -81,15 +81,15 @@ def variables_of(texts: Iterable[str]) -> dict[str, str]:
 def launch(
     ctx: click.Context, spec: ApplicationSpec, *, key: str | None, detach: bool, dry_run: bool, keep: bool = False
 ) -> int:
-    """Launch and follow to the end; the exit code (docs/exit-codes.md).
+    """Launch and follow to the end; returns the exit code (docs/exit-codes.md).
 
-    Ctrl-C, SIGTERM, SIGHUP and a closed output end the application, unless it is to be kept.
+    Ctrl-C, SIGTERM, SIGHUP and a closed output end the application, unless `keep` is set.
     """
-    out, options = console(stderr=True, chatter=True), Launching(key, detach, keep, dry_run)
+    out, options = console(stderr=True, progress=True), LaunchOptions(key, detach, keep, dry_run)
     if not spec.instances and not detach and not dry_run:
         raise click.UsageError(
-            "no service has an instance, so nothing would run and it would not end: give one at least 1, or launch it "
-            "with --detach and scale it"
+            "no service has an instance, so no container would run and the application would not end: set at least one "
+            "instance, or launch with --detach and scale it"
         )
     with client(ctx) as knit, stopping.signals_interrupt():
         if dry_run:
@@ -98,8 +98,8 @@ def launch(
         begun = knit.clock.monotonic()
         try:
             app = _submit(knit, spec, options, out)
-        except _STOPS as stop:
-            return _stopped_early(knit, options, stop)
+        except _INTERRUPTIONS as stop:
+            return _interrupted_launch(knit, options, stop)
         if detach:
             click.echo(app.id)
             return 0
@@ -115,8 +115,8 @@ def launch(
             span = show_seconds(knit.clock.monotonic() - begun)
             containers = counted(len({c.id for c in result.containers}), "container")
             out.print(f"✓ succeeded    {containers}, {span}      logs: knit logs {app.id}", style="green")
-        except _STOPS as stop:
-            return _stopped(app, options, stop)
+        except _INTERRUPTIONS as stop:
+            return _end_or_keep(app, options, stop)
         except ApplicationEnded as error:
             show_error(error)
             return program_code(error.result) or ENDED_BADLY
@@ -126,7 +126,7 @@ def launch(
 def program_code(result: EndedResult | None) -> int | None:
     """The exit code of the program that decided how the application ended; None when none did, or several differ.
 
-    A program that was killed by YARN (for its memory, say) has none.
+    None, too, when YARN killed the program, for example for its memory.
     """
     if result is None or result.outcome is not Outcome.FAILED:
         return None
@@ -136,41 +136,43 @@ def program_code(result: EndedResult | None) -> int | None:
     return only if only is not None and 0 < only < 256 else None
 
 
-def _submit(knit: Knit, spec: ApplicationSpec, options: Launching, out: Console) -> Application:
+def _submit(knit: Knit, spec: ApplicationSpec, options: LaunchOptions, out: Console) -> Application:
     source = knit.config.settings["resourcemanager"]
     out.print(f"✓ cluster      {source}   ({source.source})", style="green")
     with UploadBar(out) as knit.upload_progress:
         return knit.submit(spec, key=options.key, progress=lambda text: out.print(f"  {text}", style="dim"))
 
 
-def _stopped_early(knit: Knit, options: Launching, stop: BaseException) -> int:
-    """Stopped in the middle of the launch. Without a key, what was submitted was ended there: nobody knows its id."""
+def _interrupted_launch(knit: Knit, options: LaunchOptions, stop: BaseException) -> int:
+    """End the application of an interrupted launch. Without a key the launch itself has ended it: its id is not known."""
     app = None
     if options.key is not None and not options.keep:
         try:
             app = knit.launched(options.key)
         except (KnitError, KeyboardInterrupt):
-            _say(f"an application may run: knit run --key {options.key!r} with the same command attaches to it")
+            _print(
+                f"an application may be running: knit run --key {options.key!r} with the same command attaches to it"
+            )
     if app is not None:
-        return _stopped(app, options, stop)
-    _say("✗ interrupted", "red")
+        return _end_or_keep(app, options, stop)
+    _print("✗ interrupted", "red")
     return stopping.exit_code(stop)
 
 
-def _stopped(app: Application, options: Launching, stop: BaseException) -> int:
-    """End the application, or say that it goes on. Who asks once more while it is being ended need not wait."""
+def _end_or_keep(app: Application, options: LaunchOptions, stop: BaseException) -> int:
+    """End the application, or print that it continues. A second interruption does not wait for the end."""
     if options.keep:
-        _say(f"\n{app.id} goes on: knit logs -f {app.id}, knit kill {app.id}")
+        _print(f"\n{app.id} continues: knit logs -f {app.id}, knit kill {app.id}")
         return stopping.exit_code(stop)
     try:
-        _say(f"\nending {app.id} …")
+        _print(f"\nending {app.id} …")
         app.kill(stopping.reason(stop))
     except KeyboardInterrupt:
         stopping.die_of_signals()
-        _say(f"not waiting for the end of {app.id}")
+        _print(f"not waiting for the end of {app.id}")
         _kill_now(app, stopping.reason(stop))
     except KnitError as error:
-        _say(f"✗ {app.id} could not be ended, and may go on: {error}", "red")
+        _print(f"✗ {app.id} could not be ended, and may continue: {error}", "red")
     return stopping.exit_code(stop)
 
 
@@ -178,11 +180,11 @@ def _kill_now(app: Application, reason: str) -> None:
     try:
         app.cluster.resourcemanager.kill(app.id, reason)
     except KnitError as error:
-        _say(f"✗ {app.id} could not be ended, and may go on: {error}", "red")
+        _print(f"✗ {app.id} could not be ended, and may continue: {error}", "red")
 
 
-def _say(text: str, style: str = "yellow") -> None:
-    """To somebody who may not read any more."""
+def _print(text: str, style: str = "yellow") -> None:
+    """Print a line; ignore a closed output."""
     try:
         console(stderr=True).print(text, style=style)
     except BrokenPipeError:
