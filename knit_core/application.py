@@ -172,7 +172,7 @@ class Application:
         waiter, clock = self._waiter(timeout, poll), self.cluster.clock
         report = drive(waiter, self.report, on_report, clock=clock)
         # the NameNode may be away just now: that is forgiven as long as the ResourceManager's faults are
-        left = math.inf if waiter.deadline is None else waiter.deadline - (clock.monotonic() - waiter.started)
+        left = math.inf if waiter.deadline is None else waiter.deadline - clock.monotonic()
         reading = RetryPolicy(max(_SHORTEST, min(waiter.retry_timeout, left)), clock=clock)
         result = lifecycle.final_result(self.cluster, self.id, report, reading)
         return result.raise_for_outcome() if check else result
@@ -211,7 +211,7 @@ class Application:
                     return rows
                 left = max(0.0, min(deadline - self.cluster.clock.monotonic(), LONGEST_POLL))
                 after = self.master.get("/events", {"after": str(after), "wait": str(int(left))}, left)["next"]
-                waiter.faulty_since = None
+                waiter.recovered()
             except KnitError as error:
                 self._bear(error, waiter)
                 if isinstance(error, MasterUnreachable):
@@ -236,7 +236,7 @@ class Application:
                 begun = [c for c in rows if c.started_at]
                 if rows and len(begun) >= (len({c.id for c in rows}) if count is None else count):
                     return rows
-                waiter.faulty_since = None
+                waiter.recovered()
             except KnitError as error:
                 self._bear(error, waiter)
             if self.cluster.clock.monotonic() > deadline:
@@ -481,8 +481,9 @@ class Application:
         self.cluster.clock.sleep(step.seconds)
 
     def _waiter(self, timeout: float | str | None, poll: float) -> Waiter:
-        deadline = None if timeout is None else seconds(timeout)
-        return Waiter(self.id, deadline, poll, started=self.cluster.clock.monotonic())
+        now = self.cluster.clock.monotonic()
+        deadline = None if timeout is None else now + seconds(timeout)
+        return Waiter(app_id=self.id, deadline=deadline, poll=poll, started=now)
 
     @cached_property
     def master(self) -> ApplicationMasterClient:

@@ -1,7 +1,7 @@
 """ApplicationOperator: a task that is one YARN application: launching, waiting in both modes, logs, result, end.
 
 `KnitOperator` adds what to run. The decisions are elsewhere and pure: which launch this is (`state.launch_key`), when waiting
-is over (`triggers._wait_state`), what an error means to Airflow (`exceptions`).
+is over (`triggers._application_wait`), what an error means to Airflow (`exceptions`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from knit_airflow.openlineage import lineage
 from knit_airflow.operators._on_kill import GRACE, OnKillMixin, Stopped
 from knit_airflow.state.launch_key import STORE_KEY, Decision, Launch, decide
 from knit_airflow.tags import launch_tags
-from knit_airflow.triggers._wait_state import Done, Goal, Status, WaitState, read_status, wait_blocking
+from knit_airflow.triggers._application_wait import ApplicationWait, Done, Goal, Status, read_status, wait_blocking
 from knit_airflow.triggers.application import KnitApplicationTrigger
 from knit_airflow.version_compat import (
     NEVER_EXPIRE,
@@ -199,7 +199,7 @@ class ApplicationOperator(OnKillMixin, BaseOperator):
         self._check_killed()
         if not self.deferrable:
             return self._wait(context, application)
-        first = WaitState(self.poll_interval, goal=self.goal).next(read_status(application), time.time())
+        first = ApplicationWait(self.poll_interval, goal=self.goal).next(read_status(application), time.time())
         if isinstance(first, Done):
             return self._conclude(context, application, first)
         self._wait_in_triggerer(context, application)
@@ -278,8 +278,8 @@ class ApplicationOperator(OnKillMixin, BaseOperator):
         # Without its supervisor this process is an orphan that nobody waits for, and the next try another one's.
         done = wait_blocking(
             application,
-            WaitState(self.poll_interval, goal=self.goal),
-            each=self._show,
+            ApplicationWait(self.poll_interval, goal=self.goal),
+            on_status=self._show,
             stopped=lambda: self._killed or supervisor_gone(),
         )
         if done is None:

@@ -24,7 +24,7 @@ from knit_airflow.operators._names import application_name
 from knit_airflow.operators.base import ID_KEY, ApplicationOperator
 from knit_airflow.state.launch_key import STORE_KEY
 from knit_airflow.tags import launch_tags
-from knit_airflow.triggers._wait_state import Done
+from knit_airflow.triggers._application_wait import Done
 from knit_airflow.triggers.dask import SCHEDULER_STARTED, KnitDaskTrigger
 from knit_airflow.version_compat import (
     NEVER_EXPIRE,

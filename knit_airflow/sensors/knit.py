@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from knit_airflow.exceptions import airflow_error
 from knit_airflow.hooks.knit import KnitHook
 from knit_airflow.links.knit import LINKS, show_pages
-from knit_airflow.triggers._poll_state import Target
-from knit_airflow.triggers._wait_state import Done, Goal, Status, WaitState, read_status, status_of
+from knit_airflow.triggers._application_wait import ApplicationWait, Done, Goal, Status, read_status, status_of
+from knit_airflow.triggers._shared_poll_state import Target
 from knit_airflow.triggers.sensor import KnitSensorTrigger, place_of, sensor_xcom
 from knit_airflow.version_compat import (
     AirflowException,
@@ -108,7 +108,7 @@ class KnitSensor(BaseSensorOperator):
             )
         self.application_pages: dict[str, str] = {}
         self._application: Application | None = None
-        self._waiting = WaitState(poll=self.poke_interval, goal=self.goal)
+        self._waiting = ApplicationWait(poll=self.poke_interval, goal=self.goal)
 
     def execute(self, context: Any) -> Any:
         """Ask once; then poke, or defer."""

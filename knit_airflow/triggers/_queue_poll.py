@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from knit_airflow.hooks.knit import KnitHook
 from knit_airflow.observability import metrics
-from knit_airflow.triggers._poll_state import LONGEST_PAUSE
+from knit_airflow.triggers._shared_poll_state import LONGEST_PAUSE
 
 if TYPE_CHECKING:
     from knit_core import Knit

@@ -1,4 +1,4 @@
-"""One poll for all triggers of a triggerer that wait on the same connection: the driver of `PollState`.
+"""One poll for all triggers of a triggerer that wait on the same connection: the driver of `SharedPollState`.
 
 All triggers of a triggerer run on one event loop. The first that waits starts a task which asks the ResourceManager for
 a list once per interval (the shortest that any of them asked for) and tells everybody; with the last one it ends.
@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from knit_airflow.hooks.knit import KnitHook
 from knit_airflow.observability import metrics
-from knit_airflow.triggers._poll_state import Answers, PollState, Query, Target
-from knit_airflow.triggers._wait_state import Done, Status, WaitState, read_status
+from knit_airflow.triggers._application_wait import ApplicationWait, Done, Status, read_status
+from knit_airflow.triggers._shared_poll_state import Answers, Query, SharedPollState, Target
 
 if TYPE_CHECKING:
     from knit_core import Knit
@@ -60,7 +60,7 @@ class SharedPoll:
     def __init__(self, connect: Connect, name: str = "") -> None:
         self._connect = connect
         self._name = name
-        self._state = PollState()
+        self._state = SharedPollState()
         self._messages: dict[object, asyncio.Queue[Status | tuple[str, Done]]] = {}
         self._lists: dict[object, asyncio.Queue[Status | list[ApplicationReport]]] = {}
         self._task: asyncio.Task[None] | None = None
@@ -77,7 +77,7 @@ class SharedPoll:
         return len(self._state)
 
     async def wait(
-        self, target: Target, waiting: WaitState, say: Callable[[Status], None] | None = None
+        self, target: Target, waiting: ApplicationWait, say: Callable[[Status], None] | None = None
     ) -> tuple[str, Done]:
         """Wait with all the others; the application's id (empty: none was found) and how the waiting ended.
 

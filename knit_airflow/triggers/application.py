@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from knit_airflow.hooks.knit import KnitHook
 from knit_airflow.logs.triggerer import LogFollower
 from knit_airflow.observability import metrics
-from knit_airflow.triggers._poll_state import Target
+from knit_airflow.triggers._application_wait import ApplicationWait, Status
 from knit_airflow.triggers._shared_poll import shared_poll
-from knit_airflow.triggers._wait_state import Status, WaitState
+from knit_airflow.triggers._shared_poll_state import Target
 from knit_airflow.version_compat import BaseTrigger, TriggerEvent, launched_id, task_state
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class KnitApplicationTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then fire once."""
-        waiting = WaitState(poll=self.poll_interval, deadline=self.deadline)
+        waiting = ApplicationWait(poll=self.poll_interval, deadline=self.deadline)
         follower = None
         if self.logs:
             follower = LogFollower(self.knit_conn_id, self.application_id, self.logs, self.log, self.task_instance)

@@ -6,7 +6,7 @@
     ...
 
 They share the requests of all other triggers (`_shared_poll`, `_queue_poll`) and remember in the state store of their asset what
-they have told, so that a triggerer's death neither loses an event nor, but for the last seconds, repeats one (`_watch_state`).
+they have told, so that a triggerer's death neither loses an event nor, but for the last seconds, repeats one (`_asset_events`).
 Airflow says when an event is stored: each trigger is a shared stream of its own, whose producer is told that.
 """
 
@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any
 from knit_airflow.hooks.knit import KnitHook
 from knit_airflow.observability import metrics
 from knit_airflow.tags import tag_of_task
-from knit_airflow.triggers._poll_state import Target
+from knit_airflow.triggers._application_wait import Status
+from knit_airflow.triggers._asset_events import EndedApplications, HeadroomEdge
 from knit_airflow.triggers._queue_poll import queue_poll
 from knit_airflow.triggers._shared_poll import shared_poll
-from knit_airflow.triggers._wait_state import Status
-from knit_airflow.triggers._watch_state import EndedApplications, HeadroomEdge
+from knit_airflow.triggers._shared_poll_state import Target
 from knit_airflow.version_compat import BaseEventTrigger, SharedStreamProducer, TriggerEvent, deployment, state_stores
 
 if TYPE_CHECKING:

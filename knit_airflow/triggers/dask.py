@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from knit_airflow.triggers._poll_state import Target
+from knit_airflow.triggers._application_wait import ApplicationWait, Goal
 from knit_airflow.triggers._shared_poll import shared_poll
-from knit_airflow.triggers._wait_state import Goal, WaitState
+from knit_airflow.triggers._shared_poll_state import Target
 from knit_airflow.triggers.application import KnitApplicationTrigger
 from knit_airflow.version_compat import TriggerEvent
 
@@ -19,6 +19,6 @@ class KnitDaskTrigger(KnitApplicationTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then fire once."""
-        waiting = WaitState(poll=self.poll_interval, deadline=self.deadline, goal=SCHEDULER_STARTED)
+        waiting = ApplicationWait(poll=self.poll_interval, deadline=self.deadline, goal=SCHEDULER_STARTED)
         _, done = await shared_poll(self.knit_conn_id).wait(Target(self.application_id), waiting, self._say)
         yield TriggerEvent(done.to_event(self.application_id))

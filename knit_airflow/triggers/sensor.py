@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from knit_airflow.hooks.knit import KnitHook
-from knit_airflow.triggers._poll_state import Target
+from knit_airflow.triggers._application_wait import ApplicationWait, Done, Goal, Status
 from knit_airflow.triggers._shared_poll import shared_poll
-from knit_airflow.triggers._wait_state import Done, Goal, Status, WaitState
+from knit_airflow.triggers._shared_poll_state import Target
 from knit_airflow.version_compat import BaseTrigger, TaskSuccessEvent, TriggerEvent, launched_id, push_xcom
 
 if TYPE_CHECKING:
@@ -72,7 +72,9 @@ class KnitSensorTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then fire once."""
-        waiting = WaitState(self.poll_interval, self.deadline, goal=Goal(self.state, self.containers, self.progress))
+        waiting = ApplicationWait(
+            self.poll_interval, self.deadline, goal=Goal(self.state, self.containers, self.progress)
+        )
         app_id, done = "", None
         if self.launched_by is not None:
             app_id, done = await self._await_launch()

@@ -184,7 +184,7 @@ def _finished(app: Application, deadline: float | None) -> Iterator[tuple[int, i
     clock = app.cluster.clock
     app.wait_until(lambda report: bool(report.master), timeout=_left(app, deadline, None))
     position: int | None = None
-    looks, calls = (Waiter(app.id, started=clock.monotonic()) for _ in range(2))
+    looks, calls = (Waiter(app_id=app.id, started=clock.monotonic()) for _ in range(2))
     while True:
         if deadline is not None and clock.monotonic() > deadline:
             raise WaitTimeout(f"{app.id}: not all calls were done in time; it was ended")
@@ -199,7 +199,7 @@ def _finished(app: Application, deadline: float | None) -> Iterator[tuple[int, i
                 raise
             calls.on_error(error, clock.monotonic())  # raises what does not pass, or lasts too long
             continue
-        calls.faulty_since = None
+        calls.recovered()
         if _over(app, looks):
             return
 

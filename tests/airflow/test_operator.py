@@ -11,7 +11,7 @@ import pytest
 from knit_airflow import KnitOperator
 from knit_airflow.operators._kill_policy import goes_on, is_left
 from knit_airflow.state.task_state import TaskState
-from knit_airflow.triggers._wait_state import Done
+from knit_airflow.triggers._application_wait import Done
 from knit_airflow.version_compat import (
     AirflowException,
     AirflowFailException,

@@ -15,7 +15,7 @@ from knit_core.model.result import Container, Result
 from knit_core.model.states import ContainerState, Outcome
 from tests.airflow.fake_knit import FakeKnit
 from tests.airflow.fake_task import Task, deferral
-from tests.airflow.test_poll_state import report
+from tests.airflow.test_shared_poll_state import report
 
 
 def container(number: int, started: int | None, finished: int | None = None) -> Container:

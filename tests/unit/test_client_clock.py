@@ -370,7 +370,7 @@ def test_no_other_file_reads_a_clock_of_its_own() -> None:
     """A new wait takes the client's clock, and comes into this file or into test_simulated_weeks.
 
     `knit_airflow` is not looked at: triggers pause by the triggerer's event loop and tasks by Airflow's own time-outs,
-    which no clock of ours turns. What decides there (`_wait_state`, `_poll_state`, `_watch_state`,
+    which no clock of ours turns. What decides there (`_application_wait`, `_shared_poll_state`, `_asset_events`,
     `knit_core.monitoring.wait`) is given the time.
     """
     users = {

@@ -3,7 +3,7 @@
 Waiters join with what they wait for; `query` says which list to ask the ResourceManager for next, `on_list` and `on_error`
 take the answer in and say who is to be told what. Applications that a whole list does not have are named in
 `Answers.missing`: the driver looks them up one by one and passes that to `on_status`. What an answer means to one waiter
-is decided by its own `WaitState`, as in every other wait.
+is decided by its own `ApplicationWait`, as in every other wait.
 
 Most queries ask only for what has ended since the last one, which is next to nothing however many wait. The whole list
 is asked for when somebody has joined, waits for more than an end, or names no id, and once a minute, so that nothing
@@ -17,7 +17,7 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from knit_airflow.triggers._wait_state import Done, Status, WaitState, status_of
+from knit_airflow.triggers._application_wait import ApplicationWait, Done, Status, status_of
 
 if TYPE_CHECKING:
     from knit_core.model.report import ApplicationReport
@@ -90,7 +90,7 @@ class Answers:
 @dataclass
 class _Waiter:
     target: Target
-    waiting: WaitState
+    waiting: ApplicationWait
     app_id: str | None
     listed: bool = False  # the last list that could have it had it
     last: Status | None = None
@@ -102,7 +102,7 @@ class _Waiter:
         return not self.listed or self.app_id is None or bool(self.waiting.goal)
 
 
-class PollState:
+class SharedPollState:
     """All waiters of one cluster. `now` is Unix time everywhere."""
 
     def __init__(self) -> None:
@@ -116,7 +116,7 @@ class PollState:
     def __len__(self) -> int:
         return len(self._waiters) + len(self._listeners)
 
-    def join(self, token: Hashable, target: Target, waiting: WaitState) -> None:
+    def join(self, token: Hashable, target: Target, waiting: ApplicationWait) -> None:
         """Somebody waits from now on."""
         self._waiters[token] = _Waiter(target, waiting, target.app_id)
 
@@ -209,7 +209,7 @@ class PollState:
         return answers
 
     def on_error(self, status: Status, now: float) -> Answers:
-        """The list could not be had: everybody is told, and each waiter has its own `fault_timeout`."""
+        """The list could not be had: everybody is told, and each waiter has its own `retry_timeout`."""
         answers = Answers()
         self._faults = min(self._faults + 1, 16)
         for token, waiter in list(self._waiters.items()):
