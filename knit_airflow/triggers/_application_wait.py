@@ -221,3 +221,20 @@ def wait_blocking(
             if left <= 0:
                 break
             time.sleep(min(0.2, left))
+
+
+class StatusLog:
+    """Logs the statuses of a wait, each text once in a row.
+
+    Parameters:
+        log: the logger.
+        name: stands before each text.
+    """
+
+    def __init__(self, log: Any, name: str) -> None:
+        self._log, self._name, self._last = log, name, ""
+
+    def __call__(self, status: Status) -> None:
+        if status.text != self._last:
+            self._last = status.text
+            self._log.info("%s: %s", self._name, status.text)

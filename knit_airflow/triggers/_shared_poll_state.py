@@ -1,13 +1,13 @@
-"""Many waits on one cluster, answered by one list of applications: a state machine without I/O.
+"""Answer many waits on one cluster with one list of applications: the state machine of `_shared_poll`. Pure.
 
-Waiters join with what they wait for; `query` says which list to ask the ResourceManager for next, `on_list` and `on_error`
-take the answer in and say who is to be told what. Applications that a whole list does not have are named in
-`Answers.missing`: the driver looks them up one by one and passes that to `on_status`. What an answer means to one waiter
-is decided by its own `ApplicationWait`, as in every other wait.
+Waits join with their target. `query` returns the list to request next from the ResourceManager; `on_list` and `on_error` take
+the answer and return what each wait learns from it. `Answers.missing` names applications that a complete list lacks: the
+driver looks them up one by one and passes each status to `on_status`. Whether a wait is over is decided by its own
+`ApplicationWait`, as in every other wait.
 
-Most queries ask only for what has ended since the last one, which is next to nothing however many wait. The whole list
-is asked for when somebody has joined, waits for more than an end, or names no id, and once a minute, so that nothing
-rests on the clock of a state store that is slow to write.
+Most queries request only the applications that have ended since the last query: the answer is short however many waits there
+are. The complete list is requested when a wait has joined, has a goal before the end, or names no id; and once a minute, in
+case the ResourceManager shows an end so late that the short lists have missed it.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from knit_airflow.triggers._application_wait import ApplicationWait, Done, Statu
 if TYPE_CHECKING:
     from knit_core.model.report import ApplicationReport
 
-#: Seconds between two whole lists when short ones would do.
+#: Seconds between two complete lists when short lists suffice.
 WHOLE_EVERY = 60.0
-#: Milliseconds by which a short list reaches back: an end is shown later than the time that it carries.
+#: Milliseconds by which a short list reaches back: the ResourceManager lists an end later than the end's own time.
 OVERLAP = 60_000
-#: The same once a minute while somebody listens to ends: some are shown very late, and nobody waits for those.
+#: The same once a minute for listeners: some ends are listed very late, and no wait looks them up.
 LATE = 600_000
-#: The longest pause between two polls while the ResourceManager does not answer, in seconds.
+#: The longest interval between two polls while the ResourceManager does not answer, in seconds.
 LONGEST_PAUSE = 30.0
 
 
 @dataclass(frozen=True)
 class Target:
-    """Which application: by id, or the newest one of a name or with a tag."""
+    """Which application: by id, or the newest one with this name or tag."""
 
     app_id: str | None = None
     name: str | None = None
@@ -56,13 +56,13 @@ class Target:
 
 @dataclass(frozen=True)
 class Query:
-    """A list to ask the ResourceManager for.
+    """A list to request from the ResourceManager.
 
     Attributes:
-        whole: running applications, too; otherwise only those that have ended.
-        started_since, finished_since: ms since the epoch, by the ResourceManager's clock; None: ever.
+        whole: includes applications that have not ended.
+        started_since, finished_since: ms since the epoch, by the ResourceManager's clock; None: no limit.
         types: application types; empty: all.
-        late: a list of ended ones that reaches back far, in the place of a whole one.
+        late: reaches back by LATE; for listeners, instead of a complete list.
     """
 
     whole: bool
@@ -74,11 +74,11 @@ class Query:
 
 @dataclass
 class Answers:
-    """What an answer of the ResourceManager means.
+    """What the waits learn from an answer of the ResourceManager.
 
     Attributes:
-        done: waiters whose wait is over; they have left.
-        news: what the others are to be told, where it is new.
+        done: waits that are over, with application id and result; they have left.
+        news: new statuses of other waits.
         missing: ids to look up one by one.
     """
 
@@ -88,25 +88,25 @@ class Answers:
 
 
 @dataclass
-class _Waiter:
+class _Entry:
     target: Target
-    waiting: ApplicationWait
+    wait: ApplicationWait
     app_id: str | None
-    listed: bool = False  # the last list that could have it had it
+    listed: bool = False  # the last list that could contain it did
     last: Status | None = None
     kind: str = ""
     started_at: int | None = None
 
     @property
     def needs_whole(self) -> bool:
-        return not self.listed or self.app_id is None or bool(self.waiting.goal)
+        return not self.listed or self.app_id is None or bool(self.wait.goal)
 
 
 class SharedPollState:
-    """All waiters of one cluster. `now` is Unix time everywhere."""
+    """All waits and listeners of one cluster. `now` is Unix time everywhere."""
 
     def __init__(self) -> None:
-        self._waiters: dict[Hashable, _Waiter] = {}
+        self._waits: dict[Hashable, _Entry] = {}
         self._listeners: dict[Hashable, float] = {}
         self._new_listeners: set[Hashable] = set()
         self._whole_at: float | None = None
@@ -114,66 +114,66 @@ class SharedPollState:
         self._faults = 0
 
     def __len__(self) -> int:
-        return len(self._waiters) + len(self._listeners)
+        return len(self._waits) + len(self._listeners)
 
-    def join(self, token: Hashable, target: Target, waiting: ApplicationWait) -> None:
-        """Somebody waits from now on."""
-        self._waiters[token] = _Waiter(target, waiting, target.app_id)
+    def join(self, token: Hashable, target: Target, wait: ApplicationWait) -> None:
+        """Add a wait."""
+        self._waits[token] = _Entry(target, wait, target.app_id)
 
     def listen(self, token: Hashable, poll: float) -> None:
-        """Somebody wants to see every application that ends: all that are known once, then what is new."""
+        """Add a listener: it gets one complete list, then every list."""
         self._listeners[token] = poll
         self._new_listeners.add(token)
 
     def leave(self, token: Hashable) -> None:
-        """Somebody waits or listens no longer; nothing is said to him any more."""
-        self._waiters.pop(token, None)
+        """Remove a wait or listener."""
+        self._waits.pop(token, None)
         self._listeners.pop(token, None)
         self._new_listeners.discard(token)
 
     def listeners(self, query: Query) -> list[Hashable]:
-        """Who may take the answer to this query in: a newcomer only the first that leaves nothing out."""
+        """The listeners that get the answer to this query; a new listener's first list is a complete one."""
         if query.whole and not query.types and query.started_since is None:
             self._new_listeners.clear()
         return [token for token in self._listeners if token not in self._new_listeners]
 
     def pause(self, polled: float, now: float) -> float:
-        """Seconds until the next poll, or until somebody's deadline, whichever is first; infinity: neither.
+        """Seconds until the next poll or the next deadline, whichever is first; infinity: there is neither.
 
         Parameters:
-            polled: when the last poll began; infinity while one is under way.
+            polled: Unix time at which the last poll began; infinity while one is under way.
         """
         if not len(self):
             return math.inf
-        ends = [each.waiting.deadline for each in self._waiters.values() if each.waiting.deadline is not None]
+        ends = [each.wait.deadline for each in self._waits.values() if each.wait.deadline is not None]
         return max(0.0, min([polled + self._interval(), *ends]) - now)
 
     def poll_due(self, polled: float, now: float) -> bool:
-        """Whether it is time to ask the ResourceManager, and not only for a deadline."""
+        """Whether the next poll is due; otherwise `pause` ended for a deadline."""
         return len(self) > 0 and now >= polled + self._interval() - 0.001
 
     def _interval(self) -> float:
-        """The shortest that anybody asked for; longer while the ResourceManager does not answer."""
-        shortest = min([*(each.waiting.poll for each in self._waiters.values()), *self._listeners.values()])
-        return max(shortest, min(LONGEST_PAUSE, shortest * 2**self._faults)) if self._faults else shortest
+        return interval(
+            min([*(each.wait.poll for each in self._waits.values()), *self._listeners.values()]), self._faults
+        )
 
     def query(self, now: float) -> Query:
-        """The next list to ask for."""
-        waiters = self._waiters.values()
-        kinds = {each.kind for each in waiters}
+        """The next list to request."""
+        waits = self._waits.values()
+        kinds = {each.kind for each in waits}
         types = () if "" in kinds or self._listeners else tuple(sorted(kinds))
         stale = self._whole_at is None or now - self._whole_at >= WHOLE_EVERY
-        needed = not self._clock or self._new_listeners or any(each.needs_whole for each in waiters)
-        if needed or (stale and waiters):
-            begun = [each.started_at for each in waiters]
-            known = [each for each in begun if each is not None]
-            since = min(known) if known and len(known) == len(begun) and not self._listeners else None
+        needed = not self._clock or self._new_listeners or any(each.needs_whole for each in waits)
+        if needed or (stale and waits):
+            started = [each.started_at for each in waits]
+            known = [each for each in started if each is not None]
+            since = min(known) if known and len(known) == len(started) and not self._listeners else None
             return Query(True, started_since=since, types=types)
         since = max(0, self._clock - (LATE if stale else OVERLAP))
         return Query(False, finished_since=since, types=types, late=stale)
 
     def on_list(self, query: Query, reports: Iterable[ApplicationReport], now: float) -> Answers:
-        """Take a list in that was asked for by `query`; waiters that joined meanwhile are answered by the next one."""
+        """Take the answer to `query`; waits that have joined since are answered by the next list."""
         answers = Answers()
         rows = list(reports)
         by_id = {each.id: each for each in rows}
@@ -185,65 +185,75 @@ class SharedPollState:
         elif query.late:
             self._whole_at = now
         missing: dict[str, None] = {}
-        for token, waiter in list(self._waiters.items()):
-            report = by_id.get(waiter.app_id or "")
+        for token, entry in list(self._waits.items()):
+            report = by_id.get(entry.app_id or "")
             if report is not None:
-                waiter.kind, waiter.started_at, waiter.listed = report.type, report.started_at, True
-                self._tell(token, status_of(report), now, answers)
-            elif waiter.app_id is None:
-                self._tell(token, Status(f"No application with the {waiter.target} yet"), now, answers)
+                entry.kind, entry.started_at, entry.listed = report.type, report.started_at, True
+                self._update(token, status_of(report), now, answers)
+            elif entry.app_id is None:
+                self._update(token, Status(f"No application with the {entry.target} yet"), now, answers)
             elif query.whole:
-                waiter.listed = False
-                missing[waiter.app_id] = None
-            elif waiter.listed and waiter.last is not None:  # not among those that have ended
-                self._tell(token, waiter.last, now, answers)
+                entry.listed = False
+                missing[entry.app_id] = None
+            elif entry.listed and entry.last is not None:  # it has not ended
+                self._update(token, entry.last, now, answers)
         answers.missing = list(missing)
         return answers
 
     def on_status(self, app_id: str, status: Status, now: float) -> Answers:
-        """Take in the status of one application that a whole list did not have."""
+        """Take the status of one application that a complete list lacked."""
         answers = Answers()
-        for token, waiter in list(self._waiters.items()):
-            if waiter.app_id == app_id:
-                self._tell(token, status, now, answers)
+        for token, entry in list(self._waits.items()):
+            if entry.app_id == app_id:
+                self._update(token, status, now, answers)
         return answers
 
     def on_error(self, status: Status, now: float) -> Answers:
-        """The list could not be had: everybody is told, and each waiter has its own `retry_timeout`."""
+        """The request for the list failed; each wait tolerates that for its own `retry_timeout`."""
         answers = Answers()
         self._faults = min(self._faults + 1, 16)
-        for token, waiter in list(self._waiters.items()):
-            waiter.listed = False
-            self._tell(token, status, now, answers)
+        for token, entry in list(self._waits.items()):
+            entry.listed = False
+            self._update(token, status, now, answers)
         return answers
 
     def expired(self, now: float) -> Answers:
-        """Those whose deadline has passed, without asking anybody."""
+        """End the waits whose deadline has passed; sends no request."""
         answers = Answers()
-        for token, waiter in list(self._waiters.items()):
-            if waiter.waiting.deadline is not None and now >= waiter.waiting.deadline:
-                text = waiter.last.text if waiter.last is not None else "it could not be looked at"
-                self._done(token, Done("timeout", text), answers)
+        for token, entry in list(self._waits.items()):
+            if entry.wait.deadline is not None and now >= entry.wait.deadline:
+                text = entry.last.text if entry.last is not None else "no request for its state succeeded"
+                self._end(token, Done("timeout", text), answers)
         return answers
 
     def _resolve(self, rows: list[ApplicationReport]) -> None:
-        """Give the waiters for a name or tag the newest application that fits."""
-        for waiter in self._waiters.values():
-            if waiter.app_id is None:
-                found = [each for each in rows if waiter.target.fits(each)]
-                waiter.app_id = max(found, key=lambda each: each.started_at or 0).id if found else None
+        """Find the newest application for each wait that names none by id."""
+        for entry in self._waits.values():
+            if entry.app_id is None:
+                found = [each for each in rows if entry.target.fits(each)]
+                entry.app_id = max(found, key=lambda each: each.started_at or 0).id if found else None
 
-    def _tell(self, token: Hashable, status: Status, now: float, answers: Answers) -> None:
-        waiter = self._waiters[token]
-        step = waiter.waiting.next(status, now)
+    def _update(self, token: Hashable, status: Status, now: float, answers: Answers) -> None:
+        entry = self._waits[token]
+        step = entry.wait.next(status, now)
         if isinstance(step, Done):
-            self._done(token, step, answers)
+            self._end(token, step, answers)
             return
-        if waiter.last is None or waiter.last.text != status.text:
+        if entry.last is None or entry.last.text != status.text:
             answers.news[token] = status
-        waiter.last = status
+        entry.last = status
 
-    def _done(self, token: Hashable, done: Done, answers: Answers) -> None:
-        waiter = self._waiters.pop(token)
-        answers.done[token] = (waiter.app_id or "", done)
+    def _end(self, token: Hashable, done: Done, answers: Answers) -> None:
+        entry = self._waits.pop(token)
+        answers.done[token] = (entry.app_id or "", done)
         answers.news.pop(token, None)
+
+
+def interval(shortest: float, faults: int) -> float:
+    """Seconds between two requests.
+
+    Parameters:
+        shortest: the shortest interval that a wait or listener asks for.
+        faults: requests in a row that have failed; each doubles the interval, up to LONGEST_PAUSE.
+    """
+    return max(shortest, min(LONGEST_PAUSE, shortest * 2**faults)) if faults else shortest
