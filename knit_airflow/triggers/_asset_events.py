@@ -97,7 +97,7 @@ class HeadroomEdge:
     full: bool | None = None
     told_at: float | None = None
     _firing: bool = field(default=False, init=False)
-    _doubtful: bool = field(default=False, init=False)
+    _maybe_stored: bool = field(default=False, init=False)
     _free_since: float | None = field(default=None, init=False)
 
     def remember(self, memory: Any) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from knit_container.hidden import Hidden
+from knit_container.secret import Hidden
 from knit_core.config import addresses, identity
 from knit_core.config.hadoop import HadoopConf, folders, from_reply, read_folder
 from knit_core.config.proxies import Proxies, proxies_of, without_user
