@@ -85,7 +85,7 @@ __all__ = [
 
 
 def default_deferrable() -> bool:
-    """`[operators] default_deferrable`: whether operators defer when the DAG does not say."""
+    """`[operators] default_deferrable`: the default of `deferrable`."""
     return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
 
 
@@ -220,7 +220,7 @@ async def until_logged(size: int) -> int:
 
     comms: Any = getattr(task_runner, "SUPERVISOR_COMMS", None)
     if not hasattr(comms, "asend"):
-        return 0  # not in a triggerer: what is logged is written at once
+        return 0  # not in a triggerer: log lines are written at once
     for _ in range(3 + size // 4096):
         await comms.asend(MaskSecret(value="", name="nothing"))
     return 0

@@ -80,7 +80,7 @@ def addresses(application: Application, report: Any) -> dict[str, str]:
 def show_pages(context: Any, application: Application, log: Any) -> dict[str, str]:
     """Store the addresses of this try, so that the buttons work while the task runs; log the ResourceManager's page.
 
-    Returns the addresses by kind; none when the request fails: the task goes on without buttons.
+    Returns the addresses by kind; none when the request fails: the task continues without buttons.
     """
     from knit_core.errors import KnitError
 

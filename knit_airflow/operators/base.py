@@ -1,6 +1,6 @@
 """ApplicationOperator: a task that is one YARN application. Launches it, waits in both modes, writes logs, returns the result.
 
-Subclasses define what to run. The decisions are pure and in other modules: attach or launch anew (`state.launch_key`), when the
+Subclasses define what to run. The decisions are pure and in other modules: attach or launch (`state.launch_key`), when the
 wait is over (`triggers._application_wait`), which exception Airflow gets (`exceptions`).
 """
 
@@ -315,7 +315,7 @@ class ApplicationOperator(OnKillMixin, BaseOperator):
             self._logs.write_new()
 
     def _conclude(self, context: Any, application: Application, done: Done) -> Any:
-        """After the wait: return the result, or raise the exception that says why there is none."""
+        """After the wait: return the result, or raise the exception for its failure."""
         from knit_core.errors import ConnectionFailed, RequestRefused
 
         if self._logs is not None and done.kind == "ended":

@@ -67,7 +67,7 @@ class ListQuery:
 
 
 def state_of(report: ApplicationReport) -> str:
-    """One word for people: waiting (it has no ApplicationMaster), running, succeeded, failed or killed."""
+    """The state in one word: waiting (no ApplicationMaster yet), running, succeeded, failed or killed."""
     if report.outcome is not None:
         return "failed" if report.outcome is Outcome.LOST else str(report.outcome).lower()
     return "running" if report.state is State.RUNNING else "waiting"

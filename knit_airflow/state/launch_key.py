@@ -2,7 +2,7 @@
 
 Airflow starts a task's code for four reasons: the first try, a retry, a clear by a user, a resume after a deferral. The launch
 key is a random nonce in the task's state store, which is kept over retries and clears. A retry finds the key there, and Knit's
-ledger decides whether to attach or to launch anew. A clear is recognized by `max_tries`, which Airflow raises then. As edited
+ledger decides whether to attach or to launch. A clear is recognized by `max_tries`, which Airflow raises then. As edited
 retries can restore the old value, a launch also counts as cleared when its result was delivered and its DAG run was cleared
 since.
 """

@@ -1,4 +1,4 @@
-"""Wait for one application: what a request shows of it, what is waited for, and the decision after each request.
+"""The wait for one application: the status after a request, the goal of the wait, and the decision after each status.
 
 Operators and sensors, blocking or deferred, all use it: `wait_blocking` in a worker, a sensor's `poke`, and `_shared_poll_state`
 for all deferred tasks of a connection. So a time-out, a network fault or a forgotten application means the same everywhere.
@@ -32,7 +32,7 @@ class Status:
     """What one request shows of an application.
 
     Attributes:
-        text: one line for people: the state, or the error.
+        text: one line for the log: the state, or the error.
         outcome: how it ended; None while it runs, or when the request failed.
         seen: False when the request failed.
         known: False when the ResourceManager has no record of the application.

@@ -1,7 +1,7 @@
 """Answer many waits on one cluster with one list of applications: the state machine of `_shared_poll`. Pure.
 
 Waits join with their target. `query` returns the list to request next from the ResourceManager; `on_list` and `on_error` take
-the answer and return what each wait learns from it. `Answers.missing` names applications that a complete list lacks: the
+the answer and return its consequences for each wait. `Answers.missing` names applications that a complete list lacks: the
 driver looks them up one by one and passes each status to `on_status`. Whether a wait is over is decided by its own
 `ApplicationWait`, as in every other wait.
 
@@ -74,7 +74,7 @@ class Query:
 
 @dataclass
 class Answers:
-    """What the waits learn from an answer of the ResourceManager.
+    """The consequences of an answer of the ResourceManager for the waits.
 
     Attributes:
         done: waits that are over, with application id and result; they have left.

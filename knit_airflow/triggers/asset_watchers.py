@@ -87,7 +87,7 @@ class _Watcher(BaseEventTrigger):
                 continue
             if isinstance(answer, str):
                 if answer != last_error:
-                    self.log.warning("%s cannot look at the cluster: %s", type(self).__name__, answer)
+                    self.log.warning("%s cannot query the cluster: %s", type(self).__name__, answer)
                 last_error = answer
                 continue
             last_error = ""
