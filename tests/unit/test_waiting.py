@@ -10,6 +10,7 @@ from knit_core.errors import ApplicationNotFound, ConnectionFailed, NotAuthorize
 from knit_core.model.report import ApplicationReport
 from knit_core.model.states import Outcome, State
 from knit_core.monitoring.wait import Done, Sleep, Waiter, drive
+from knit_core.monitoring.wait_state import GiveUp, WaitState
 from tests.simulated_clock import SimulatedClock
 
 RUNS = ApplicationReport("application_1_0001", "n", "u", "q", State.RUNNING, None, progress=0.25, diagnostics="busy")
@@ -74,6 +75,28 @@ def test_other_faults_are_raised_at_once_and_not_found_is_an_end() -> None:
     with pytest.raises(NotAuthorized):
         _waiter().on_error(NotAuthorized("no"), 0.0)
     assert _waiter(deadline=0.0).on_error(ApplicationNotFound("gone"), 9.0) == Done(None)
+
+
+def test_a_wait_that_is_late_and_out_of_reach_raises_the_error() -> None:
+    waiter = _waiter(deadline=10.0, retry_timeout=5.0)
+    waiter.on_error(BROKEN, 0.0)
+    with pytest.raises(ConnectionFailed):
+        waiter.on_error(BROKEN, 10.0)
+
+
+def test_the_shared_state_gives_all_reasons() -> None:
+    """Python callers and Airflow's tasks choose among them by themselves."""
+    state = WaitState(1.0, 10.0, retry_timeout=5.0, forgotten_after=2, jitter=lambda: 0.5)
+    assert state.on_known(0.0) == Sleep(1.0), "without a pace, every pause is as long as `poll`"
+    assert state.on_unknown(1.0) == Sleep(1.0)
+    assert state.on_fault(2.0) == Sleep(1.0)
+    assert state.on_unknown(3.0) == Sleep(1.0), "a fault lies between the two answers"
+    assert state.on_unknown(4.0) == GiveUp(forgotten=True)
+    state.recovered()
+    assert state.on_fault(5.0) == Sleep(1.0)
+    assert state.on_fault(9.5) == Sleep(0.5), "never beyond the deadline"
+    assert state.on_fault(10.0) == GiveUp(timeout=True, unreachable=True)
+    assert state.on_known(10.0) == GiveUp(timeout=True)
 
 
 def _script() -> list[ApplicationReport | Exception]:
