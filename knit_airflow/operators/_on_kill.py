@@ -25,7 +25,7 @@ GRACE = 10.0
 
 
 class Stopped(BaseException):
-    """Raised after SIGTERM; a BaseException, so that no `except Exception` on the way catches it."""
+    """Raised after SIGTERM or the loss of the supervisor; a BaseException, so that no `except Exception` on the way catches it."""
 
 
 class OnKillMixin:
@@ -64,13 +64,13 @@ class OnKillMixin:
             self._end("The Airflow task was killed", 0 if late else SIGTERM_GRACE)
 
     def _stopped(self) -> AirflowException:
-        """Wait for the kill after SIGTERM; returns the exception to raise."""
+        """Wait for the kill, or do it here when there was no SIGTERM; returns the exception to raise."""
         if self._killer is not None:
             self._killer.join()
         else:
             self._stop()
         if self._keeps_running:
-            return AirflowException(f"The task's process got SIGTERM; {self._named()} is left to the next try")
+            return AirflowException(f"The task's process was stopped; {self._named()} is left to the next try")
         if not self._kill_tried:  # the submission was under way when the killer looked for the application
             self._end("The Airflow task was killed", SIGTERM_GRACE)
         return AirflowException(f"The task was killed, and with it {self._named()}")
