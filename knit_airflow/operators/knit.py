@@ -195,7 +195,7 @@ class KnitOperator(ApplicationOperator):
 def _refuse_zero(instances: Any) -> None:
     """Refuse zero instances: the application would never end."""
     if str(instances).strip() == "0":
-        raise KnitRefused("instances is 0: nothing would run, and the task would never end. Set it to 1 or more.")
+        raise KnitRefused("instances is 0: nothing would run, and the task would never end. Set it to at least 1.")
 
 
 def _with_environment(spec: ApplicationSpec, env: Any) -> Any:
