@@ -1,7 +1,7 @@
 """Waits for the end of an application: `Waiter` decides (pure), `drive` asks and sleeps.
 
-Deadline, pauses and tolerated faults are `monitoring.wait_state`'s. `Waiter` adds what Python callers get: the last report at
-the end, exceptions when the wait fails, and short pauses at first.
+`monitoring.wait_state` decides about deadline, tolerated faults and pauses. `Waiter` adds the interface for Python callers: the
+last report at the end, exceptions when the wait fails. Its first pauses are short.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Decides after each request for an application's state whether the wait goes on, and when the next request is due. Pure.
+"""Decides after each request for an application's state whether the wait continues, and when the next request is due. Pure.
 
-`Waiter` (`monitoring.wait`) and Airflow's tasks and triggers (`knit_airflow.triggers._application_wait`) are made of it. Both
-recognize the end by themselves; what it has in common for them is the rest: deadline, faults in a row, pauses.
+The waits of Python callers (`monitoring.wait.Waiter`) and of Airflow's tasks and triggers
+(`knit_airflow.triggers._application_wait`) extend it. They recognize the end and report the result; deadline, faults in a row
+and pauses are decided here.
 """
 
 from __future__ import annotations
