@@ -33,7 +33,7 @@ def merged(pars: Mapping[str, Any] | None, keywords: Mapping[str, Any]) -> dict[
     conf = {**DEFAULTS, **(pars or {}), **keywords}
     if str(conf.get(_ANONYMOUS, "true")).lower() == "false" and not conf.get("password"):
         raise KnitException(
-            f"{_ANONYMOUS} is false: the cluster's web services do not accept anonymous callers. Give password= (and user=)"
+            f"{_ANONYMOUS} is false: the cluster's web services accept no anonymous callers. Give password= (and user=)"
         )
     return conf
 
