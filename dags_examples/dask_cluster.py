@@ -1,4 +1,4 @@
-"""Dask: tasks that share a cluster on YARN, which is closed in every case, and a script that brings a cluster of its own.
+"""Dask: tasks that share a cluster on YARN, which is closed also after a failure, and a script with its own cluster.
 
 Workers of Airflow that run such tasks need `pip install 'knit-yarn[airflow,dask]'`. Needs the connection `knit_default`
 (docs/airflow.md). Packages come from conda-forge, or from the channel that the variable KNIT_EXAMPLE_CHANNEL names.
@@ -20,7 +20,7 @@ CHANNEL = os.environ.get("KNIT_EXAMPLE_CHANNEL", "conda-forge")
 
 @dag(schedule=None, tags=["knit"])
 def knit_dask():
-    # Python, dask and distributed in the versions that Airflow's workers have: "distributed=2026.8.0", say.
+    # Python, dask and distributed in the versions of Airflow's workers, for example "distributed=2026.8.0".
     env = KnitEnvironmentOperator(task_id="env", packages=["python", "dask", "distributed"], channels=[CHANNEL])
 
     @task
@@ -36,7 +36,7 @@ def knit_dask():
     with knit_dask_cluster(n_workers=2, memory="512 MiB", env=env.output) as cluster:
         check(cluster, squares(cluster))
 
-    # The client runs in the application, too: nothing of Dask has to reach Airflow's workers.
+    # The client also runs in the application: Airflow's workers need no Dask.
     KnitDaskOperator(
         task_id="script",
         script="programs/dask_squares.py",

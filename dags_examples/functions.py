@@ -1,4 +1,4 @@
-"""Functions: plain Python runs in YARN's containers; arguments and other tasks' values go in, values come back."""
+"""Functions: plain Python functions run in YARN's containers; arguments and results are passed like those of other tasks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mapped: one application per item, with names that can be read in the grid and in YARN."""
+"""Mapped: one application per item, with readable names in the grid and in YARN."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Quick start: build an environment, run a program in it on YARN, wait, and use what the program returned.
+"""Quick start: build an environment, run a program in it on YARN, wait, and use the program's result.
 
 Needs the connection `knit_default` (docs/airflow.md). Packages come from conda-forge, or from the channel that the
 variable KNIT_EXAMPLE_CHANNEL of the workers' environment names.

@@ -1,4 +1,4 @@
-"""Retries: a failed program is launched anew; after a worker's death the next try attaches to what runs already."""
+"""Retries: a failed program is launched again; after a worker's death the next try attaches to the running application."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from knit_airflow import KnitOperator, KnitRetryPolicy
 def knit_retries():
     KnitOperator(
         task_id="flaky",
-        # fails in the first try only: templates are rendered for every try
+        # fails only in the first try: templates are rendered for every try
         command="echo try {{ ti.try_number }} >&2; test {{ ti.try_number }} -gt 1",
         memory="128 MiB",
         retries=2,
         retry_delay=timedelta(seconds=1),
-        # the cluster's faults are tried again, and so is the program, but not after exit code 2
+        # cluster faults and failures of the program are tried again, except after exit code 2
         retry_policy=KnitRetryPolicy(fail_on=[2]),
     )
 

@@ -1,4 +1,4 @@
-"""Sensor: one DAG waits for the application that another DAG launched in its run of the same date."""
+"""Sensor: a DAG waits for the application that another DAG has launched in its run of the same date."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def knit_export():
 def knit_after_export():
     exported = KnitSensor(
         task_id="exported",
-        # DAGs with the same schedule have runs with the same ids: this waits for the export's run of the same date.
+        # Runs of DAGs with the same schedule have the same ids: this waits for the export's run of the same date.
         launched_by={"dag_id": "knit_export", "task_id": "export"},
         deferrable=True,  # no worker slot while it waits
         poke_interval=2,

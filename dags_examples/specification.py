@@ -1,4 +1,4 @@
-"""Specification: several services in one application, from a YAML file with parameters; and a code that skips."""
+"""Specification: several services in one application, from a YAML file with parameters; and an exit code that skips a task."""
 
 from __future__ import annotations
 

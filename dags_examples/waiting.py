@@ -1,4 +1,4 @@
-"""Waiting: sensors that need no worker slot, for another task's application, before its end and at its end."""
+"""Waiting: sensors without a worker slot wait for another task's application: until it runs, and until its end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def knit_waiting():
         deferrable=True,
     )
 
-    # Starts together with `service` and waits for what that launches: no arrow between them.
+    # Starts together with `service` and waits for its application: there is no dependency between the tasks.
     up = KnitSensor(task_id="up", launched_by="service", containers=2, deferrable=True, poke_interval=1)
 
     over = KnitSensor(task_id="over", name="service-{{ run_id }}", deferrable=True, poke_interval=1)

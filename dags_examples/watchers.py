@@ -1,4 +1,4 @@
-"""Watchers: a DAG starts when an application ends, another when a queue has room; no schedule, no sensor."""
+"""Watchers: a DAG starts when an application ends, another when a queue has headroom; without schedule or sensor."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ load_ended = Asset(
     watchers=[
         AssetWatcher(
             name="load_ended",
-            # whoever launched it: this Airflow, another one, a script, spark-submit
+            # launched by this Airflow, another one, a script or spark-submit
             trigger=KnitApplicationEnded(tag="nightly-load", outcomes=["SUCCEEDED", "FAILED"], poll_interval=2),
         )
     ],

@@ -1,4 +1,4 @@
-"""The names of knit 0.2.4, so that scripts written for it keep working: a thin layer over knit_core.
+"""The API of knit 0.2.4, for scripts that were written for it: a thin layer over knit_core.
 
 from knit import Knit
 k = Knit(autodetect=True)

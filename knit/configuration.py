@@ -1,4 +1,4 @@
-"""knit 0.2.4's configuration keys, and which of knit_core's settings each one means. Pure."""
+"""Maps the configuration keys of knit 0.2.4 to knit_core's settings. Pure."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ _HADOOP = {
 
 
 def merged(pars: Mapping[str, Any] | None, keywords: Mapping[str, Any]) -> dict[str, Any]:
-    """Keyword arguments beat `pars`; both beat the defaults. Raw Hadoop keys may stand in `pars`.
+    """The configuration: keyword arguments override `pars`, which override the defaults. `pars` may have raw Hadoop keys.
 
     Raises:
-        KnitException: the cluster wants a password and there is none.
+        KnitException: the cluster requires a password, and there is none.
     """
     conf = {**DEFAULTS, **(pars or {}), **keywords}
     if str(conf.get(_ANONYMOUS, "true")).lower() == "false" and not conf.get("password"):
         raise KnitException(
-            f"{_ANONYMOUS} is false: the cluster's web services take no anonymous callers. Give password= (and user=)"
+            f"{_ANONYMOUS} is false: the cluster's web services accept no anonymous callers. Give password= (and user=)"
         )
     return conf
 
 
 def settings(conf: Mapping[str, Any], hdfs_home: str | None) -> dict[str, Any]:
-    """Options for `knit_core.Knit`: only what was given, so that the rest is found by itself."""
+    """Options for `knit_core.Knit`: only the given ones; knit_core finds the others itself."""
     found: dict[str, Any] = {}
     for key, name in _HADOOP.items():
         if conf.get(key):

@@ -1,4 +1,4 @@
-"""knit 0.2.4's `Knit`: one object that launches one application and then speaks about it."""
+"""`Knit` of knit 0.2.4: one object that launches one application and then gives access to it."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ class Knit:
     """Launches YARN applications.
 
     Args:
-        autodetect: kept for compatibility; what is not given is always looked for (see `knit_core.config`).
-        upload_always: kept for compatibility: what is uploaded is found again by its content.
+        autodetect: kept for compatibility: missing settings are always detected (see `knit_core.config`).
+        upload_always: kept for compatibility: uploaded files are recognized by their content.
         hdfs_home: folder on HDFS below which Knit keeps its files.
-        knit_home: kept for compatibility: where a jar used to lie.
+        knit_home: kept for compatibility: the folder of a jar in knit 0.2.4.
         hdfs: another client of HDFS, for your own use (`.hdfs`).
         pars: settings by name: nn, nn_port, rm, rm_port, rm_port_https, user, password, gateway_path, replication_factor,
             lang, and raw Hadoop keys.
-        kwargs: the same; they beat `pars`.
+        kwargs: the same settings; they override `pars`.
 
     Raises:
-        HDFSConfigException: no cluster was found; the message lists every place that was looked at.
-        KnitException: the cluster wants a password.
+        HDFSConfigException: no cluster was found; the message lists all places that were searched.
+        KnitException: the cluster requires a password.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Knit:
 
     @property
     def hdfs(self) -> Any:
-        """A client of HDFS: the one that was given, else WebHDFS."""
+        """The client of HDFS: the given one, else WebHDFS."""
         return self._hdfs if self._hdfs is not None else self.client.hdfs
 
     def __repr__(self) -> str:
@@ -66,7 +66,7 @@ class Knit:
 
     @property
     def app_id(self) -> str | None:
-        """Id of the started application."""
+        """Id of the started application; None before the start."""
         return self.app.id if self.app else None
 
     def start(
@@ -82,7 +82,7 @@ class Knit:
         checks: bool = True,
         env: Any = None,
     ) -> str:
-        """Launch `cmd` in containers; the application id. Memory is MiB for each container."""
+        """Launch `cmd` in containers; returns the application id. Memory is in MiB for each container."""
         if isinstance(files, str):
             raise KnitException(f"files is a list of paths, not one text: files=[{files!r}]")
         if isinstance(memory, bool) or not isinstance(memory, (int, float)):
@@ -103,14 +103,14 @@ class Knit:
         channels: Sequence[str] | None = None,
         conda_pars: Mapping[str, Any] | None = None,
     ) -> str:
-        """Build a conda environment; the path of its archive.
+        """Build a conda environment; returns the path of its archive.
 
         Args:
-            env_name: for people.
-            packages: conda specs; python alone without any.
-            remove: build it anew.
-            channels: conda channels; conda-forge without any.
-            conda_pars: arguments of CondaCreator; only its channels mean something.
+            env_name: a label.
+            packages: conda specs; by default only python.
+            remove: build it again.
+            channels: conda channels; by default conda-forge.
+            conda_pars: arguments of CondaCreator; only `channels` has an effect.
         """
         wanted = [*(channels or ()), *((conda_pars or {}).get("channels") or ())]
         with translated():
@@ -118,13 +118,13 @@ class Knit:
         return str(built.archive)
 
     def list_envs(self) -> list[str]:
-        """Names of the environments that were built on this machine."""
+        """Names of the environments built on this machine."""
         from knit_core.environments import EnvironmentBuilder
 
         return sorted({*(env.name for env in EnvironmentBuilder().list()), *CondaCreator().list_envs()})
 
     def check_needs_upload(self, path: str) -> bool:
-        """Whether a launch with this file would upload it: it is not on HDFS with this content."""
+        """Whether a launch with this file would upload it, because HDFS does not have this content."""
         from knit_core.hdfs_cache.staging import inspect
 
         with translated():
@@ -132,7 +132,7 @@ class Knit:
             return self.upload_always or self.client.hdfs.status(upload.remote(self.client.config.staging)) is None
 
     def status(self) -> dict[str, Any]:
-        """What the ResourceManager says of the application."""
+        """The ResourceManager's report of the application."""
         with translated():
             return self._started().report().to_dict()
 
@@ -144,7 +144,7 @@ class Knit:
             return str(self.app.report().state)
 
     def wait_for_completion(self, timeout: float = 10) -> bool:
-        """Whether it ended (however) within `timeout` seconds; `outcome` says how."""
+        """Whether it ended, with any outcome, within `timeout` seconds; see `outcome`."""
         app = self._started()
         with translated():
             try:
@@ -155,7 +155,7 @@ class Knit:
 
     @property
     def outcome(self) -> Outcome | None:
-        """How it ended; None while it runs."""
+        """The outcome; None while it runs."""
         with translated():
             return self._started().report().outcome
 
@@ -170,7 +170,7 @@ class Knit:
             return {row.yarn or row.id: str(row.state) for row in self._started().containers()}
 
     def add_containers(self, num_containers: int = 1, virtual_cores: int = 1, memory: int = 128) -> None:
-        """Start more containers of the same kind (their size is the first ones': cores and memory are not changed)."""
+        """Start more containers of the same size: `virtual_cores` and `memory` have no effect."""
         with translated():
             app = self._started()
             app.scale(app.details()["services"]["main"]["instances"] + num_containers)
@@ -185,13 +185,13 @@ class Knit:
         return self.yarn_api.logs(self._started().id, shell)
 
     def print_logs(self, shell: bool = False) -> None:
-        """Print what `logs` returns."""
+        """Print the result of `logs`."""
         for container, found in self.logs(shell).items():
             for name in ("stdout", "stderr"):
                 print(f"### Container {container}, {name}\n{found[name]}")
 
     def kill(self) -> bool:
-        """End the application; True when it was still there."""
+        """End the application; True when it was still running."""
         with translated():
             return self._started().kill()
 

@@ -20,11 +20,11 @@ _PACKAGES = ("python", "dask", "distributed")
 
 
 class DaskYARNCluster(Cluster):
-    """A Dask cluster on YARN, started by `start`; its scheduler runs in the cluster, too.
+    """A Dask cluster on YARN, started by `start`; its scheduler also runs on YARN.
 
     Args:
-        autodetect: kept for compatibility; what is not given is always looked for.
-        packages, channels: for an environment that is made when `env` is not given: these, python and dask.
+        autodetect: kept for compatibility: missing settings are always detected.
+        packages, channels: without `env`, an environment is built of these packages, python and dask.
         env: an environment, or its archive.
         ip: kept for compatibility: the scheduler has a container of its own.
         conda_pars: as in `Knit.create_env`.
@@ -66,54 +66,55 @@ class DaskYARNCluster(Cluster):
         *,
         nworkers: int | None = None,
     ) -> str:
-        """Launch it; the application's id. Memory is MiB for each worker.
+        """Launch it; returns the application's id. Memory is in MiB for each worker.
 
         Raises:
-            KnitException: the cluster cannot give that; YARNException: YARN cannot be reached.
+            KnitException: the cluster does not have such resources.
+            YARNException: YARN is unreachable.
         """
         with translated():
             app_id: str = super().start(n_workers, cpus, memory, nworkers=nworkers, checks=checks)
             return app_id
 
     def add_workers(self, n_workers: int = 1, cpus: int | None = None, memory: int | None = None) -> None:
-        """Start more workers, of the size that `start` was given.
+        """Start more workers of the size given to `start`.
 
         Raises:
-            KnitException: another size: that is a group of its own (`knit_core.dask_yarn.WorkerGroup`).
+            KnitException: another size, which needs a separate group (`knit_core.dask_yarn.WorkerGroup`).
         """
         group = next(iter(self._layout.groups.values()))
         if (cpus or group.vcores) != group.vcores or mebibytes(memory or group.memory) != mebibytes(group.memory):
             raise KnitException(
                 f"The workers of this cluster have {group.vcores} cores and {mebibytes(group.memory)} MiB; workers of "
-                "another size are a group of their own: knit_core.dask_yarn.DaskYARNCluster(groups={…})"
+                "another size need a separate group: knit_core.dask_yarn.DaskYARNCluster(groups={…})"
             )
         with translated():
             super().add_workers(n_workers)
 
     def remove_worker(self, container: str) -> None:
-        """End one worker; its data is moved away before.
+        """End one worker, after its data was moved to other workers.
 
         Raises:
-            KnitException: no such container.
+            KnitException: there is no such container.
         """
         with translated():
             super().remove_worker(container)
 
     def scale(self, n: int, group: str | None = None) -> Any:
-        """Have `n` workers."""
+        """Set the number of workers to `n`."""
         with translated():
             return super().scale(n, group)
 
     @property
     def workers(self) -> list[str]:  # type: ignore[override]
-        """YARN's ids of the workers' containers; on the cluster's own loop as counted last."""
+        """YARN's ids of the workers' containers; on the cluster's own event loop, from the last count."""
         if self.app is not None and self.scheduler_comm is not None and not self.asynchronous:
             with translated():
                 self.sync(self.refresh)
         return sorted(self._census.yarn)
 
     def close(self, timeout: float | None = None) -> None:
-        """End the cluster, as knit 0.2.4 did."""
+        """End the cluster's application, as in knit 0.2.4."""
         with translated():
             self.shutdown()
 

@@ -1,4 +1,4 @@
-"""knit 0.2.4's environments: `CondaCreator` and `zip_path`, on knit_core's builder; no conda program is needed."""
+"""`CondaCreator` and `zip_path` of knit 0.2.4, with knit_core's builder: no conda program is needed."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from knit_core.environments import EnvironmentBuilder
 
 
 class CondaCreator:
-    """Makes conda environments in a folder of this machine.
+    """Builds conda environments in a folder of this machine.
 
     Args:
         conda_envs: the folder; ~/.knit/envs by default.
-        channels: conda channels; conda-forge without any.
-        conda_root, miniconda_url, conda_pkgs: kept for compatibility; nothing is installed first any more.
+        channels: conda channels; by default conda-forge.
+        conda_root, miniconda_url, conda_pkgs: kept for compatibility: no conda is installed.
     """
 
     def __init__(
@@ -35,10 +35,10 @@ class CondaCreator:
         self.channels = list(channels or ())
 
     def create_env(self, env_name: str, packages: Sequence[str] | None = None, remove: bool = False) -> str:
-        """Make an environment; the path of its folder. One that is there is kept, unless `remove`.
+        """Build an environment; returns the path of its folder. An existing one is kept, unless `remove`.
 
         Raises:
-            CondaException: no solution, or the folder cannot be written.
+            CondaException: the packages have no solution, or the folder cannot be written.
         """
         place = self.conda_envs / env_name
         if place.is_dir() and not remove:
@@ -53,16 +53,16 @@ class CondaCreator:
                 shutil.rmtree(place, ignore_errors=True)
                 fresh.rename(place)
         except OSError as error:
-            raise CondaException(f"{env_name} cannot be put at {place}: {error}") from error
+            raise CondaException(f"{env_name} cannot be written to {place}: {error}") from error
         return str(place)
 
     def find_env(self, env_name: str) -> str | None:
-        """The path of an environment's folder; None when it was not made."""
+        """The path of an environment's folder; None when it does not exist."""
         place = self.conda_envs / env_name
         return str(place) if place.is_dir() else None
 
     def list_envs(self) -> list[str]:
-        """Names of the environments that were made here."""
+        """Names of the environments in the folder."""
         return sorted(place.name for place in self.conda_envs.glob("*") if (place / "bin").is_dir())
 
 
@@ -70,16 +70,16 @@ def _unpack(archive: Any, place: Path) -> None:
     place.mkdir()
     with tarfile.open(archive) as tar:
         if hasattr(tarfile, "fully_trusted_filter"):
-            tar.extraction_filter = tarfile.fully_trusted_filter  # Knit packed it itself
+            tar.extraction_filter = tarfile.fully_trusted_filter  # packed by Knit
         tar.extractall(place)
 
 
 def zip_path(path: str, out_file: str | None = None) -> str:
-    """Pack a folder into a ZIP file that unpacks to a folder of its name; modes and symbolic links are kept.
+    """Pack a folder into a ZIP file, which unpacks to a folder of the same name; keeps modes and symbolic links.
 
     Args:
         path: the folder.
-        out_file: the ZIP's path; beside the folder by default.
+        out_file: path of the ZIP file; by default beside the folder.
 
     Raises:
         FileNotFoundError: there is no such folder.

@@ -1,4 +1,4 @@
-"""knit 0.2.4's exceptions, and which of knit_core's errors each one stands for."""
+"""The exceptions of knit 0.2.4, mapped from knit_core's errors."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class KnitException(Exception):
 
 
 class YARNException(KnitException):
-    """YARN could not be reached, or refused."""
+    """YARN is unreachable, or refused the request."""
 
 
 class HDFSConfigException(KnitException):
-    """Where the cluster is is not known."""
+    """The cluster's address is unknown."""
 
 
 class CondaException(KnitException):
@@ -26,7 +26,7 @@ class CondaException(KnitException):
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """knit_core's errors as the ones that the seed's users catch; the message stays."""
+    """Convert knit_core's errors to the exceptions of knit 0.2.4, with the same message."""
     try:
         yield
     except errors.ConfigError as error:

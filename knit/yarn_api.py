@@ -1,4 +1,4 @@
-"""knit 0.2.4's `YARNAPI`: the ResourceManager's REST API in YARN's own words (plain dictionaries)."""
+"""`YARNAPI` of knit 0.2.4: answers of the ResourceManager's REST API as plain dictionaries."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from knit.exceptions import KnitException, YARNException, translated
 from knit_core import Knit
 from knit_core.errors import ApplicationNotFound, LogsUnavailable
 
-_LIVING = "NEW,NEW_SAVING,SUBMITTED,ACCEPTED,RUNNING"
+_NOT_ENDED = "NEW,NEW_SAVING,SUBMITTED,ACCEPTED,RUNNING"
 Dict = dict[str, Any]
 
 
@@ -19,10 +19,10 @@ class YARNAPI:
     """Calls to one ResourceManager.
 
     Args:
-        rm, rm_port, scheme: where it is.
+        rm, rm_port, scheme: its address.
         gateway_path: path prefix of a gateway such as Knox.
-        kerberos: refused for now; give a gateway with a password instead.
-        username, password: who asks.
+        kerberos: not supported yet; use a gateway with a password instead.
+        username, password: the user.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class YARNAPI:
         _client: Knit | None = None,
     ) -> None:
         if kerberos:
-            raise KnitException("kerberos=True is not possible yet: ask through a gateway with username and password")
+            raise KnitException("kerberos=True is not supported yet: use a gateway with username and password")
         self.rm, self.rm_port, self.scheme, self.gateway_path = rm, rm_port, scheme, gateway_path
         options = {"auth": "basic" if password else None, "password": password, "gateway_path": gateway_path or None}
         with translated():
@@ -48,7 +48,7 @@ class YARNAPI:
         return f"YARNAPI<{self._client.resourcemanager.address}>"
 
     def _get(self, path: str, *keys: str) -> Any:
-        """JSON from below /ws/v1/cluster; empty YARN objects come as null."""
+        """JSON from a path below /ws/v1/cluster; YARN sends null for empty objects."""
         with _yarn():
             found = self._client.resourcemanager.http.get_json(f"/ws/v1/cluster{path}", action=f"read {path}")
         for key in keys:
@@ -57,11 +57,11 @@ class YARNAPI:
 
     @property
     def apps(self) -> list[str]:
-        """Ids of all applications that YARN knows."""
+        """Ids of all applications in YARN's list."""
         return [row["id"] for row in self.apps_info()]
 
     def apps_info(self, app_id: str | None = None) -> Any:
-        """All applications, or one (then a dictionary)."""
+        """All applications; with an id, the dictionary of one."""
         return self._get(f"/apps/{app_id}", "app") if app_id else self._get("/apps", "apps", "app") or []
 
     def app_attempts(self, app_id: str) -> list[Dict]:
@@ -69,7 +69,7 @@ class YARNAPI:
         return self._get(f"/apps/{app_id}/appattempts", "appAttempts", "appAttempt") or []
 
     def app_containers(self, app_id: str | None = None, info: Dict | None = None) -> list[str]:
-        """Ids of its containers, wherever they run; `info` is a dictionary of `apps_info`."""
+        """Ids of an application's containers; `info` is a dictionary of `apps_info`."""
         found = app_id or (info or {}).get("id")
         if not found:
             raise KnitException("app_containers needs an application's id or its info")
@@ -77,12 +77,12 @@ class YARNAPI:
             return [row.yarn for row in self._client.attach(found).containers() if row.yarn]
 
     def logs(self, app_id: str, shell: bool = False, retries: int = 4, delay: float = 3) -> dict[str, Dict]:
-        """stdout and stderr by container id, live or after the end.
+        """stdout and stderr by container id, while the application runs or after its end.
 
         Args:
-            app_id: which.
-            shell: kept for compatibility; the `yarn` program is never used.
-            retries, delay: how often, after how many seconds, is looked again for logs that YARN is still collecting.
+            app_id: the application.
+            shell: kept for compatibility: the `yarn` program is never used.
+            retries, delay: number of retries, and seconds between them, while YARN is still aggregating the logs.
         """
         with _yarn():
             app = self._client.attach(app_id)
@@ -90,7 +90,7 @@ class YARNAPI:
                 found: dict[str, Dict] = {}
                 try:
                     for line in app.logs(timeout=delay):
-                        row = found.setdefault(line.yarn or line.container, _empty(line.container, line.node))
+                        row = found.setdefault(line.yarn or line.container, _entry(line.container, line.node))
                         if line.stream in {"stdout", "stderr"}:
                             row[line.stream] += line.text + "\n"
                 except LogsUnavailable:
@@ -101,7 +101,7 @@ class YARNAPI:
             return found
 
     def container_status(self, container_id: str) -> str:
-        """State of a container, by YARN's id."""
+        """State of a container; `container_id` is YARN's id."""
         parts = container_id.split("_")
         number = [part for part in parts[1:] if not part.startswith("e")]
         if len(number) < 2:
@@ -110,19 +110,19 @@ class YARNAPI:
             for row in self._client.attach(f"application_{number[0]}_{number[1]}").containers():
                 if row.yarn == container_id:
                     return str(row.state)
-        raise YARNException(f"{container_id} is not known to its application")
+        raise YARNException(f"The application has no container {container_id}")
 
     def state(self, app_id: str) -> str:
-        """YARN's state."""
+        """YARN's state of the application."""
         return str(self._get(f"/apps/{app_id}/state", "state"))
 
     def status(self, app_id: str) -> Dict:
-        """The ResourceManager's `app` object."""
+        """The ResourceManager's `app` object of the application."""
         found: Dict = self._get(f"/apps/{app_id}", "app")
         return found
 
     def kill(self, app_id: str) -> bool:
-        """End it; whether it was there to be ended."""
+        """End an application; False when it had already ended."""
         with _yarn():
             app = self._client.attach(app_id)
             try:
@@ -138,8 +138,8 @@ class YARNAPI:
             return True
 
     def kill_all(self, knit_only: bool = True) -> bool:
-        """End all applications that run; only Knit's own unless told otherwise. Those of others are left."""
-        rows = self._get(f"/apps?states={_LIVING}", "apps", "app") or []
+        """End all running applications of this user; with `knit_only`, only Knit's."""
+        rows = self._get(f"/apps?states={_NOT_ENDED}", "apps", "app") or []
         mine = [row for row in rows if not knit_only or row.get("applicationType", "").upper() == "KNIT"]
         return all([self.kill(row["id"]) for row in mine if row.get("user") == self._client.config.user])
 
@@ -152,7 +152,7 @@ class YARNAPI:
         return dict(self._get("/metrics", "clusterMetrics"))
 
     def scheduler(self) -> Dict:
-        """`schedulerInfo`: queues and their use."""
+        """`schedulerInfo`: queues and their usage."""
         return dict(self._get("/scheduler", "scheduler", "schedulerInfo"))
 
     def app_stats(self) -> list[Dict]:
@@ -164,19 +164,19 @@ class YARNAPI:
         return self._get("/nodes", "nodes", "node") or []
 
     def system_logs(self) -> str:
-        """What the ResourceManager's `/logs/` page says: links to its log files."""
+        """The ResourceManager's page `/logs/`: links to its log files."""
         with _yarn():
             rm = self._client.resourcemanager
             return rm.http.request("GET", "/logs/", action="list the log files").text
 
 
-def _empty(container: str, node: str) -> Dict:
+def _entry(container: str, node: str) -> Dict:
     return {"name": container, "nodeId": node, "stdout": "", "stderr": ""}
 
 
 @contextmanager
 def _yarn() -> Iterator[None]:
-    """Every refusal of YARN as YARNException."""
+    """Convert every error to YARNException."""
     try:
         with translated():
             yield

@@ -3,9 +3,9 @@
     from knit_airflow import KnitEnvironmentOperator, KnitHook, KnitOperator, KnitRetryPolicy, KnitSensor
     from knit_airflow import KnitApplicationEnded, KnitQueueHasRoom
 
-And `@task.knit`, which Airflow finds by itself (`knit_airflow.decorators.knit`).
+And `@task.knit`, which Airflow finds by the entry point (`knit_airflow.decorators.knit`).
 
-The names are loaded on first use, so that a DAG file pays only for what it names.
+The names are loaded on first use: a DAG file imports only what it uses.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whether the Airflow that is installed beside this package is one that the provider works with. Imports nothing of it."""
+"""Checks whether the installed version of Airflow is new enough for the provider. Does not import Airflow."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 @functools.cache
 def problem() -> str:
-    """Why the provider cannot work here, as a sentence; empty when it can."""
+    """Why the provider does not work with this Airflow, as a sentence; empty when it does."""
     found = _installed()
     if found is None:
         return "knit_airflow needs Airflow, which is not installed: pip install 'knit-yarn[airflow]'"
@@ -25,7 +25,7 @@ def problem() -> str:
 
 @functools.cache
 def warn_once() -> None:
-    """Log the problem, once in a process."""
+    """Log the problem, once per process."""
     log.warning("%s", problem())
 
 

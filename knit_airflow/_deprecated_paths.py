@@ -1,8 +1,8 @@
-"""The places that public names had before release 1.0; they work for one minor release, with a DeprecationWarning.
+"""The import paths that public names had before release 1.0; they work for one minor release, with a DeprecationWarning.
 
-Class paths of triggers lie in Airflow's database, so that a triggerer has to find a class by its old one, too. A package
-that has the name of an old module hands out the names itself (`hand_out`); other old modules are made when they are
-imported (`OldModules`). Nothing is imported before somebody asks for it.
+Airflow's database keeps class paths of triggers: a triggerer must also find a class by its old path. A package with the name
+of an old module returns the names itself (`hand_out`); other old modules are created when they are imported (`OldModules`).
+The new module is imported when a name is first used.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ MOVED: dict[str, dict[str, str]] = {
 
 
 def hand_out(module: str) -> Callable[[str], Any]:
-    """The `__getattr__` of an old module: each name from its new place, with a warning."""
+    """The `__getattr__` of an old module: each name from its new module, with a warning."""
     names = MOVED[module]
 
     def find(name: str) -> Any:
@@ -75,25 +75,25 @@ def hand_out(module: str) -> Callable[[str], Any]:
 
 
 class OldModules:
-    """Makes the old modules that are none any more; asked by Python after it has looked for a file."""
+    """Import hook that creates old modules without a file; Python calls it when it has found no file."""
 
     @classmethod
     def find_spec(cls, name: str, path: Sequence[str] | None = None, target: Any = None) -> ModuleSpec | None:
-        """Of a finder in `sys.meta_path`."""
+        """See `importlib.abc.MetaPathFinder`."""
         return ModuleSpec(name, cls) if name in MOVED else None  # type: ignore[arg-type]
 
     @staticmethod
     def create_module(spec: ModuleSpec) -> None:
-        """Of a loader: an ordinary module."""
+        """See `importlib.abc.Loader`: an ordinary module."""
 
     @staticmethod
     def exec_module(module: ModuleType) -> None:
-        """Of a loader."""
+        """See `importlib.abc.Loader`."""
         module.__doc__ = "Moved: see `knit_airflow._deprecated_paths`."
         module.__dict__.update(__getattr__=hand_out(module.__name__), __all__=sorted(MOVED[module.__name__]))
 
 
 def install() -> None:
-    """Have Python ask `OldModules`."""
+    """Add `OldModules` to Python's import hooks."""
     if OldModules not in sys.meta_path:
         sys.meta_path.append(OldModules)

@@ -1,12 +1,12 @@
-"""Sorts Knit's errors by what Airflow should do, into one tree of exceptions.
+"""Maps Knit's errors to exceptions of Airflow, by what Airflow should do.
 
 AirflowException
 ├── KnitFailed               .kind, .exit_code, .stderr, .application_id
-│   ├── ProgramFailed        the program ended with an exit code that is no success
-│   ├── ApplicationWasKilled somebody ended it
-│   └── ClusterFailed        lost master, lost nodes, no ResourceManager: not the program's fault
+│   ├── ProgramFailed        the program ended with an exit code that means failure
+│   ├── ApplicationWasKilled a user or an administrator killed it
+│   └── ClusterFailed        ApplicationMaster or nodes lost, no ResourceManager: not caused by the program
 └── AirflowFailException
-    └── KnitRefused          the next try would meet it again: no such queue, too large, a missing file; no retries
+    └── KnitRefused          every try would fail: no such queue, too large, a missing file; no retries
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from knit_airflow.version_compat import AirflowException, AirflowFailException
 if TYPE_CHECKING:
     from knit_core.errors import KnitError
 
-#: YARN's own exit codes of containers that it ended for its own reasons: aborted, disks failed, preempted.
+#: Exit codes of containers that YARN itself ended: aborted, disks failed, preempted.
 YARN_CODES = frozenset({-100, -101, -102})
 
 
 class Kind(str, Enum):
-    """Whose fault a failure is."""
+    """What caused a failure."""
 
     PROGRAM = "program"
     KILLED = "killed"
@@ -33,13 +33,13 @@ class Kind(str, Enum):
 
 
 class KnitFailed(AirflowException):
-    """A task of Knit failed in a way that another try may mend; `retries` count, and a `KnitRetryPolicy` decides.
+    """A task of Knit failed, and another try may succeed; `retries` count, and a `KnitRetryPolicy` decides.
 
     Attributes:
-        kind: whose fault.
-        exit_code: of the container that failed first; None when there is none.
+        kind: the cause.
+        exit_code: of the container that failed first; None: no container failed.
         stderr: its last lines.
-        application_id: empty when there was none.
+        application_id: empty when there was no application.
     """
 
     kind = Kind.CLUSTER
@@ -52,23 +52,23 @@ class KnitFailed(AirflowException):
 
 
 class ProgramFailed(KnitFailed):
-    """The program ended with an exit code that is no success."""
+    """The program ended with an exit code that means failure."""
 
     kind = Kind.PROGRAM
 
 
 class ApplicationWasKilled(KnitFailed):
-    """Somebody ended the application."""
+    """The application was killed by a user or an administrator."""
 
     kind = Kind.KILLED
 
 
 class ClusterFailed(KnitFailed):
-    """The cluster's fault, or the network's."""
+    """The cluster or the network failed."""
 
 
 class KnitRefused(AirflowFailException):
-    """The cluster, or Knit itself, refuses it and would again: the task fails without retries."""
+    """The cluster, or Knit itself, would refuse every try: the task fails without retries."""
 
     kind = Kind.REQUEST
 
@@ -81,9 +81,9 @@ _CLASSES: dict[Kind, type[KnitFailed]] = {
 
 
 def kind_of(error: KnitError) -> Kind:
-    """Whose fault an error of Knit is.
+    """What caused an error of Knit.
 
-    An application that failed without a container of the program failing, and left no result, lost its master.
+    An application that failed without a failed container, and left no result, has lost its ApplicationMaster.
     """
     from knit_core.errors import ApplicationEnded, ApplicationFailed, ApplicationKilled, FunctionFailed
 
@@ -103,7 +103,7 @@ def kind_of(error: KnitError) -> Kind:
 
 
 def airflow_error(error: KnitError) -> AirflowException:
-    """The exception to raise in a task for an error of Knit; its text is the error's."""
+    """The exception to raise in a task for an error of Knit, with the error's text."""
     kind = kind_of(error)
     if kind is Kind.REQUEST:
         return KnitRefused(str(error))

@@ -1,4 +1,4 @@
-"""What Airflow's provider manager learns about this provider, without importing anything of Airflow."""
+"""The description of this provider for Airflow's provider manager. Does not import Airflow."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def get_provider_info() -> dict[str, Any]:
         "description": "Distributed Python programs on Hadoop YARN.",
         "versions": versions,
     }
-    if problem():  # an older Airflow would import what is named here
+    if problem():  # an older Airflow would import the modules named below
         warn_once()
         return about
 
@@ -48,17 +48,17 @@ def get_provider_info() -> dict[str, Any]:
                 "description": "Settings of the Knit provider.",
                 "options": {
                     "deployment": {
-                        "description": "The name of this Airflow among all that use the same cluster: its applications "
-                        "are tagged with it, by which `knit airflow reap` finds those without a task, and watchers "
-                        "those of a task. Empty: neither.",
+                        "description": "The name of this Airflow among all that use the same cluster. Its applications "
+                        "are tagged with it: `knit airflow reap` finds those without a task by the tag, and watchers "
+                        "those of a task. Empty: neither works.",
                         "version_added": None,
                         "type": "string",
                         "example": "prod",
                         "default": "",
                     },
                     "log_limit": {
-                        "description": "How much of its containers' logs a task's log takes: MiB, or a text such as "
-                        "500 kB. Of more the beginning and the end are shown, and where the rest is. 0: nothing. "
+                        "description": "The largest part of a task's log for container logs: MiB, or a text such as 500 kB. "
+                        "Of longer logs the beginning and the end are shown, and where to read the rest. 0: none. "
                         "Operators have a parameter of the same name.",
                         "version_added": None,
                         "type": "string",
@@ -66,15 +66,15 @@ def get_provider_info() -> dict[str, Any]:
                         "default": "2 MiB",
                     },
                     "live_logs_tasks": {
-                        "description": "Of so many deferred tasks at a time a triggerer follows the container logs; those of "
-                        "others are written when they resume. 0: of none.",
+                        "description": "A triggerer follows the container logs of so many deferred tasks at a time; those of "
+                        "others are written when the tasks resume. 0: of none.",
                         "version_added": None,
                         "type": "integer",
                         "example": "200",
                         "default": "50",
                     },
                     "page": {
-                        "description": "Whether Airflow's navigation has Knit's page, and every task instance a tab of it.",
+                        "description": "Whether Knit's page is in Airflow's navigation and on a tab of every task instance.",
                         "version_added": None,
                         "type": "boolean",
                         "example": None,
@@ -110,18 +110,18 @@ def _connection_type() -> dict[str, Any]:
             "hidden-fields": ["schema"],
             "relabeling": {"host": "ResourceManager", "port": "ResourceManager port", "login": "User"},
             "placeholders": {
-                "host": "http://rm.example.org:8088 (empty: found from HADOOP_CONF_DIR and the like)",
+                "host": "http://rm.example.org:8088 (empty: found from HADOOP_CONF_DIR and similar)",
                 "port": "8088",
-                "login": "who applications run as (simple authentication), or the gateway's user",
-                "password": "only for a gateway that asks for one",
+                "login": "user of applications (simple authentication), or the gateway's user",
+                "password": "only for a gateway that requires one",
             },
         },
         "conn-fields": {
             "namenode": text(
-                "NameNode", "HTTP address of HDFS, http://nn.example.org:9870; empty: the cluster is asked"
+                "NameNode", "HTTP address of HDFS, http://nn.example.org:9870; empty: read from the cluster"
             ),
             "staging": text("Staging folder", "HDFS folder for files and environments; empty: /user/<user>/.knit"),
-            "queue": text("Queue", "YARN queue for tasks that name none; empty: default"),
+            "queue": text("Queue", "YARN queue of tasks without a queue; empty: default"),
             "auth": text(
                 "Authentication", "simple, or basic for a gateway; empty: simple", enum=["simple", "basic", None]
             ),

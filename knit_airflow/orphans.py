@@ -1,7 +1,7 @@
-"""Applications whose task instance is over, although they should have ended with it: found by a tag that they carry.
+"""Finds applications that run although their task instance is over, by the tags of the application.
 
-The ResourceManager lists a deployment's applications by its tag (`tags`). One that runs while no unfinished task instance
-has its digest belongs to nobody any more (its DAG run was deleted, say, while the cluster was away).
+The ResourceManager lists a deployment's applications by its tag (`tags`). An application without an unfinished task instance of
+the same tag is an orphan; for example, its DAG run was deleted while the cluster was unreachable.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ def orphans(
     """The applications of a deployment that belong to no unfinished task instance.
 
     Parameters:
-        reports: applications that run or wait; listed before `living` was, so that none of them is younger than that.
-        living: the tags of all unfinished task instances.
+        reports: applications that run or wait; listed before `unfinished` was read, so that none is newer.
+        unfinished: the tags of all unfinished task instances.
         deployment: its name.
         now: Unix time.
-        age: seconds for which an application has to be there before it counts: a task may be about to end it itself.
+        age: minimum age of an orphan in seconds: a task may be about to end a younger one itself.
     """
     pattern = task_tag_pattern(deployment)
     return [
@@ -41,7 +41,7 @@ def orphans(
 
 
 def unfinished_tags(deployment: str) -> set[str]:
-    """The tags of all task instances that are not over, from Airflow's database (needs its address in the settings)."""
+    """The tags of all unfinished task instances, from Airflow's database (its address has to be configured)."""
     from airflow.models.taskinstance import TaskInstance
     from airflow.utils.session import create_session
     from airflow.utils.state import State
@@ -55,6 +55,6 @@ def unfinished_tags(deployment: str) -> set[str]:
 
 
 def find(knit: Any, deployment: str, age: float) -> list[ApplicationReport]:
-    """The orphans of a deployment on one cluster, now."""
-    reports = list(knit.list())  # first: what is launched after this is not looked at
+    """The present orphans of a deployment on one cluster."""
+    reports = list(knit.list())  # first: applications launched after this are not in the list
     return orphans(reports, unfinished_tags(deployment), deployment, time.time(), age)

@@ -1,8 +1,8 @@
-"""The tags by which applications of a deployment are found: all of it, those of a task, those of a task instance. Pure.
+"""YARN tags of the applications of a deployment, of a task, and of a task instance. Pure.
 
 With `[knit] deployment = <name>` every application gets the tags `airflow-<name>` and `airflow-<name>-<digest of its task
-instance>`: set with the submission itself, so there is none without them. The name keeps deployments that share a cluster
-and a user apart.
+instance>`. They are part of the submission, so that no application lacks them. The name distinguishes deployments that share a
+cluster and a user.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 
 
 def checked(deployment: str) -> str:
-    """The name of a deployment.
+    """The name of a deployment, validated.
 
     Raises:
-        ValueError: it cannot be part of a tag.
+        ValueError: the name cannot be part of a tag.
     """
     if not _NAME.fullmatch(deployment):
         raise ValueError(f"[knit] deployment is 1 to 40 of a-z, 0-9 and '-' (not at its ends), not {deployment!r}")
@@ -28,18 +28,18 @@ def checked(deployment: str) -> str:
 
 
 def deployment_tag(deployment: str) -> str:
-    """The tag that all applications of a deployment have."""
+    """The tag of all applications of a deployment."""
     return f"airflow-{checked(deployment)}"
 
 
 def tag_in(deployment: str, tags: Iterable[str]) -> str | None:
-    """The one of an application's tags that tells its task instance; None: it is not of this deployment."""
+    """The tag of an application's task instance; None: the application is not of this deployment."""
     pattern = task_tag_pattern(deployment)
     return next((tag for tag in tags if pattern.fullmatch(tag)), None)
 
 
 def task_tag_pattern(deployment: str) -> re.Pattern[str]:
-    """What the tag of a task instance looks like."""
+    """The pattern of task instances' tags."""
     return re.compile(rf"airflow-{re.escape(checked(deployment))}-[0-9a-f]{{32}}")
 
 
@@ -50,16 +50,16 @@ def tag_of(deployment: str, dag_id: str, run_id: str, task_id: str, map_index: i
 
 
 def tag_of_task(deployment: str, dag_id: str, task_id: str) -> str:
-    """The tag of the applications of one task in all its runs, by which others find them."""
+    """The tag of the applications of one task in all its runs, for watchers."""
     identity = json.dumps([dag_id, task_id])
     return f"knit-task-{checked(deployment)}-{hashlib.sha256(identity.encode()).hexdigest()[:32]}"
 
 
 def launch_tags(deployment: str, ti: Any, owner: str | None = None) -> tuple[str, ...]:
-    """The tags of an application that a task launches; none without the name of a deployment.
+    """The tags of an application that a task launches; none without a deployment name.
 
     Parameters:
-        owner: another task of the run, which ends the application: it is an orphan when that is over.
+        owner: another task of the run, which ends the application: the application is an orphan when that task is over.
     """
     if not deployment:
         return ()

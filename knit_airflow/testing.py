@@ -1,4 +1,4 @@
-"""For unit tests of DAGs: every connection of type `knit` leads to a cluster in memory.
+"""For unit tests of DAGs: every connection of type `knit` uses a cluster in memory.
 
 from knit_airflow.testing import fake_cluster
 
@@ -24,11 +24,10 @@ from knit_core.testing import FakeApplication, FakeKnit
 def fake_cluster(
     on_submit: Callable[[FakeApplication], None] | None = FakeApplication.succeed,
 ) -> Iterator[FakeKnit]:
-    """In this process, all KnitHooks give the same `knit_core.testing.FakeKnit`; no connection has to exist.
+    """All KnitHooks of this process return the same `knit_core.testing.FakeKnit`; no connection has to exist.
 
     Parameters:
-        on_submit: what happens to each new application; by default it succeeds at once, None: it runs until the test
-            ends it.
+        on_submit: called with each new application; by default it succeeds at once. None: it runs until the test ends it.
     """
     cluster = FakeKnit(on_submit)
 

@@ -1,4 +1,4 @@
-"""Every import from Airflow whose place may differ between versions, in one module (written against 3.3)."""
+"""All imports from Airflow whose module may differ between versions (written for 3.3)."""
 
 from __future__ import annotations
 
@@ -85,25 +85,25 @@ __all__ = [
 
 
 def default_deferrable() -> bool:
-    """`[operators] default_deferrable`: whether operators defer when the DAG does not say."""
+    """`[operators] default_deferrable`: the default of `deferrable`."""
     return bool(conf.getboolean("operators", "default_deferrable", fallback=False))
 
 
 def will_retry(ti: Any) -> bool:
-    """Whether Airflow starts another try by itself when this one fails (its own rule; clears raise `max_tries`)."""
+    """Whether Airflow starts another try when this one fails (Airflow's own rule; clears raise `max_tries`)."""
     return bool(ti.max_tries) and ti.try_number <= ti.max_tries
 
 
 def task_state(ti: Any) -> str | None:
-    """The state of a task instance in Airflow's database now; None when it has none (cleared) or is gone. Blocks."""
+    """The present state of a task instance in Airflow's database; None: it was cleared or deleted. Blocks."""
     return next(iter(_states(ti)), None)
 
 
 def read_task_state(context: Any) -> TaskState:
-    """What Airflow's database says about the task that this process was started for. Blocks.
+    """The state in Airflow's database of the task for which this process was started. Blocks.
 
     Raises:
-        Exception: Airflow cannot be asked now.
+        Exception: Airflow does not answer.
     """
     from airflow.sdk.execution_time import task_runner
     from airflow.sdk.execution_time.comms import GetDagRun
@@ -113,14 +113,14 @@ def read_task_state(context: Any) -> TaskState:
     if not states:
         return TaskState(same_run=False)
     run: Any = task_runner.SUPERVISOR_COMMS.send(GetDagRun(dag_id=ti.dag_id, run_id=ti.run_id))
-    # A run that was deleted and made again has the id of the other, and began later.
+    # A run that was deleted and created again has the same id and a later start.
     same = run.start_date == context["dag_run"].start_date
-    # Asked by the try's own number: the store does not answer to one whose place another has taken.
-    return TaskState(states[0], same_run=same, mine=context["task_state_store"].get(STORE_KEY) is not None)
+    # The store answers only the newest try: the request has this try's id.
+    return TaskState(states[0], same_run=same, newest=context["task_state_store"].get(STORE_KEY) is not None)
 
 
 def _states(ti: Any) -> list[str | None]:
-    """The task instance's state, as the only one; empty: it is not there."""
+    """The task instance's state as the only item; empty: the task instance does not exist."""
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
     mapped = ti.map_index is not None and ti.map_index >= 0
@@ -135,14 +135,14 @@ def _states(ti: Any) -> list[str | None]:
 
 
 def supervisor_gone() -> bool:
-    """Whether the process that looks after this one, a task's, was killed: Airflow lets the task's process live on."""
+    """Whether this task's supervisor process was killed: Airflow does not end the task's process then."""
     from airflow.sdk.execution_time import task_runner
 
-    line = getattr(getattr(task_runner, "SUPERVISOR_COMMS", None), "socket", None)
-    if line is None:  # in one process with it, as in dag.test()
+    connection = getattr(getattr(task_runner, "SUPERVISOR_COMMS", None), "socket", None)
+    if connection is None:  # no supervisor process, as in dag.test()
         return False
     try:
-        return bool(line.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b"")
+        return bool(connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b"")
     except BlockingIOError:
         return False
     except OSError:
@@ -150,15 +150,15 @@ def supervisor_gone() -> bool:
 
 
 def launched_id(*, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> str | None:
-    """The application id that another task has left (its XCom `application_id`); None: not yet. Blocks."""
+    """The application id that another task has pushed (its XCom `application_id`); None: none yet. Blocks."""
     found = XCom.get_one(key="application_id", dag_id=dag_id, task_id=task_id, run_id=run_id, map_index=map_index)
     return None if found in (None, "") else str(found)
 
 
 def push_xcom(ti: Any, value: Any) -> None:
-    """Leave a task's XCom from its trigger. Blocks.
+    """Push a task's XCom from its trigger. Blocks.
 
-    `TaskSuccessEvent(xcoms=…)` would be simpler, but Airflow 3.3.2 stores those as JSON within JSON: a mapping comes back as text.
+    `TaskSuccessEvent(xcoms=…)` is not usable: Airflow 3.3.2 stores its XComs as JSON within JSON, and a mapping becomes a text.
     """
     index = -1 if ti.map_index is None else ti.map_index
     XCom.set(
@@ -172,7 +172,7 @@ def push_xcom(ti: Any, value: Any) -> None:
 
 
 def deployment() -> str:
-    """`[knit] deployment`: the name of this Airflow among those that share a cluster; empty: it has none."""
+    """`[knit] deployment`: the name of this Airflow among those that share a cluster; empty: not set."""
     return str(conf.get("knit", "deployment", fallback="") or "")
 
 
@@ -182,14 +182,14 @@ def setting(name: str, default: int) -> int:
 
 
 def log_limit() -> str:
-    """`[knit] log_limit`: what a task's log takes of its containers' logs, as it was written there."""
+    """`[knit] log_limit`: the largest part of a task's log for container logs, as text."""
     return str(conf.get("knit", "log_limit", fallback="") or "2 MiB")
 
 
 def masked_values() -> set[str] | None:
-    """What Airflow masks in this task's log by now, but for its own configuration's secrets; None: it cannot be told.
+    """The values that Airflow masks in this task's log, without the secrets of Airflow's own configuration; None: unknown.
 
-    Those are masked by every part of Airflow that has them, and are nobody else's business.
+    Every process of Airflow that knows the configuration's secrets masks them itself; they must not be passed on.
     """
     try:
         from airflow.sdk._shared.secrets_masker import _secrets_masker
@@ -204,44 +204,44 @@ def masked_values() -> set[str] | None:
 
 
 async def until_logged(size: int) -> int:
-    """Return when what a trigger has logged before has left this process: then it is in the task's log.
+    """Return when the lines that a trigger has logged so far are in the task's log.
 
-    Airflow's supervisor reads log lines from a socket, 4 KiB whenever it looks, and what it has not read when it learns that
-    a trigger is over goes nowhere. Each request that it answers shows that it has looked once more.
+    Airflow's supervisor reads log lines from a socket, 4 KiB at a time, and drops the rest when a trigger ends. Between two reads
+    it answers requests: each answer shows that it has read once more.
 
     Parameters:
         size: bytes that were logged since the last call.
 
     Returns:
-        How many of them are on their way now: none.
+        0: no byte is unread.
     """
     from airflow.sdk.execution_time import task_runner
     from airflow.sdk.execution_time.comms import MaskSecret
 
     comms: Any = getattr(task_runner, "SUPERVISOR_COMMS", None)
     if not hasattr(comms, "asend"):
-        return 0  # not in a triggerer: what is logged is written at once
+        return 0  # not in a triggerer: log lines are written at once
     for _ in range(3 + size // 4096):
         await comms.asend(MaskSecret(value="", name="nothing"))
     return 0
 
 
 def trigger_log_is_kept(ti: Any) -> bool:
-    """Whether what a trigger of this try has logged can be read when the try is over.
+    """Whether the log of this try's trigger can be read after the try.
 
-    Airflow reads it from its remote logs, or else from a folder that the api-server shares with triggerer and worker:
-    then it can be seen here. Where each machine keeps its own logs it is lost with the end of the deferral.
+    Airflow reads it from remote logs, or from a folder that api-server, triggerer and worker share: then the file is visible
+    here. When each machine keeps its own logs, it cannot be read after the deferral.
     """
     return conf.getboolean("logging", "remote_logging", fallback=False) or bool(_trigger_logs(ti))
 
 
 def triggerer_before_is_read(ti: Any, since: float) -> bool:
-    """Whether what a triggerer before this one has logged for this try can still be read.
+    """Whether the log that an earlier triggerer wrote for this try can still be read.
 
-    Remote logs have it only when that triggerer has come to the end of the wait; in shared folders it is there.
+    Remote logs have it only when that triggerer ended the wait itself; shared folders have it in any case.
 
     Parameters:
-        since: Unix time at which this triggerer was there already: an older file is not its own.
+        since: Unix time after the start of this triggerer: an older file was written by another one.
     """
     if conf.getboolean("logging", "remote_logging", fallback=False):
         return False
@@ -250,7 +250,7 @@ def triggerer_before_is_read(ti: Any, since: float) -> bool:
 
 
 def _trigger_logs(ti: Any) -> list[Path]:
-    """The log files of this try's triggers that can be seen on this machine."""
+    """The log files of this try's triggers that are visible on this machine."""
     from jinja2 import Template
 
     try:
@@ -258,7 +258,7 @@ def _trigger_logs(ti: Any) -> list[Path]:
         name = Template(template).render(ti=ti, try_number=ti.try_number)
         log = Path(conf.get("logging", "base_log_folder")) / name
         return list(log.parent.glob(f"{_escaped(log.name)}.trigger.*"))
-    except Exception:  # a template that needs more than there is here
+    except Exception:  # the template needs variables that are not available here
         return []
 
 
@@ -274,16 +274,16 @@ def task_stats() -> Any:
 
 
 def triggerer_stats() -> Any:
-    """The metrics client of the triggerer: Airflow's core has one of its own."""
+    """The metrics client of the triggerer, which is that of Airflow's core."""
     from airflow.observability import stats
 
     return stats
 
 
 def state_stores(trigger: Any) -> list[Any]:
-    """The state stores of the assets that an event trigger watches for, each with `aget` and `aset`.
+    """The state stores of the assets of an event trigger, each with `aget` and `aset`.
 
-    Triggers with equal arguments are one to Airflow, so that there may be several.
+    There may be several: Airflow runs triggers with equal arguments as one.
     """
     stores = trigger.asset_state_store
     if stores is None:

@@ -1,4 +1,4 @@
-"""What a task tells of its application beside its value, and whether an exit code means "skip". Pure."""
+"""A task's XComs from its application's result, and whether an exit code means "skip". Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def xcoms_of(result: Result | None, report: ApplicationReport | None) -> dict[str, Any]:
-    """XComs by name: `exit_codes` (container -> code) and `resources_used`; what is not known is left out.
+    """XComs by name: `exit_codes` (container -> code) and `resources_used`; unknown ones are omitted.
 
     `resources_used` has `memory_mib_seconds`, `vcore_seconds`, and `seconds` from start to end.
     """
@@ -37,9 +37,9 @@ def skips(exit_code: int | None, codes: int | Collection[int] | None) -> bool:
 
 
 def value_of(result: Result) -> Any:
-    """A task's XCom: the value of one instance, a list in the order of ranks of several, by service of several services.
+    """A task's XCom: the value of one instance; of several, a list in the order of ranks; of several services, a mapping.
 
-    None where nothing was returned.
+    None for an instance that returned no value.
     """
     services = {each.service for each in result.containers} | set(result.values)
     if len(services) < 2:

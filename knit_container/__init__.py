@@ -1,18 +1,19 @@
-"""What programs import inside Knit's containers; standard library only, shipped with every launch.
+"""The module that programs import in Knit's containers. Standard library only; shipped with every launch.
 
     import knit_container as knit
 
     print(f"I am {knit.instance} of {knit.instances}")
     knit.progress(0.4, loss=0.1)
     knit.kv["scheduler"] = "tcp://node07:8786"
-    knit.barrier("everybody is there", timeout=60)
+    knit.barrier("all workers have started", timeout=60)
     knit.result({"rows": 1000})
 
-Outside a container (on a laptop, in a unit test) `inside` is False, ranks are 0 of 1, `progress`, `result`, `ready`,
-`barrier` and `page` do nothing, and what has to ask the ApplicationMaster raises `NotInContainer`. Shell programs use
+Outside a container (on a laptop, in a unit test) `inside` is False and the rank is 0 of 1. `progress`, `result`, `ready`,
+`barrier` and `page` do nothing; calls that need an answer of the ApplicationMaster raise `NotInContainer`. Shell programs use
 `python -m knit_container`.
 """
 
+from knit_container.application_master import NotInContainer, RefusedByMaster
 from knit_container.context import (
     app_id,
     application,
@@ -36,8 +37,7 @@ from knit_container.context import (
     set_priority,
     shutdown,
 )
-from knit_container.leaving import leaving
-from knit_container.master import NotInContainer, RefusedByMaster
+from knit_container.sigterm import leaving
 from knit_container.store import Change, Conflict, Entry
 
 __all__ = [

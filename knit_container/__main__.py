@@ -1,4 +1,4 @@
-"""`python -m knit_container`: the same for programs that are not Python. Values are JSON; what is none is a text."""
+"""`python -m knit_container`: the calls for programs that are not Python. Values are JSON; anything else is a text."""
 
 from __future__ import annotations
 
@@ -11,45 +11,45 @@ import knit_container as knit
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; 0, 1 for "not there" or "not in time", 2 for wrong usage."""
+    """Run one command. Exit code 0; 1: no such key, time-out or refusal; 2: wrong usage."""
     options = _parser().parse_args(arguments)
     try:
-        shown = _run(options)
+        output = _run(options)
     except (KeyError, TimeoutError, knit.Conflict, knit.RefusedByMaster, knit.NotInContainer) as error:
         print(f"knit: {error}", file=sys.stderr)
         return 1
-    if shown is not None:
-        print(shown if isinstance(shown, str) else json.dumps(shown))
+    if output is not None:
+        print(output if isinstance(output, str) else json.dumps(output))
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m knit_container", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("ready", help="this container is ready")
-    commands.add_parser("environment", help="the Python environment that this runs in, and its packages")
-    progress = commands.add_parser("progress", help="how far this container is")
+    commands.add_parser("ready", help="report that this container is ready")
+    commands.add_parser("environment", help="print this container's Python environment and its packages")
+    progress = commands.add_parser("progress", help="report this container's progress")
     progress.add_argument("fraction", type=float)
     progress.add_argument("metrics", nargs="*", metavar="NAME=NUMBER")
-    commands.add_parser("result", help="return a value").add_argument("value", type=_value)
+    commands.add_parser("result", help="return a value from this container").add_argument("value", type=_value)
     barrier = commands.add_parser("barrier", help="wait for all instances of the service")
     barrier.add_argument("name")
     barrier.add_argument("--parties", type=int)
     barrier.add_argument("--timeout", type=float)
-    commands.add_parser("get", help="a key's value").add_argument("key")
+    commands.add_parser("get", help="print a key's value").add_argument("key")
     put = commands.add_parser("put", help="set a key")
     put.add_argument("key")
     put.add_argument("value", type=_value)
     put.add_argument("--expect", type=int, metavar="REVISION")
     commands.add_parser("delete", help="delete a key").add_argument("key")
-    wait = commands.add_parser("wait", help="a key's value, once it is there")
+    wait = commands.add_parser("wait", help="wait until a key exists, and print its value")
     wait.add_argument("key")
     wait.add_argument("--timeout", type=float)
-    page = commands.add_parser("page", help="show a web page of this container")
+    page = commands.add_parser("page", help="show a web page of this container below the application's page")
     page.add_argument("name")
     page.add_argument("port", type=int)
     page.add_argument("--path", default="/")
-    scale = commands.add_parser("scale", help="change how many instances a service has")
+    scale = commands.add_parser("scale", help="change the number of a service's instances")
     scale.add_argument("service")
     scale.add_argument("instances", type=int)
     return parser

@@ -1,7 +1,7 @@
-"""Replies whose headers were cut off are faults.
+"""HTTP responses whose headers were cut off are errors.
 
-Python's HTTP client takes the end of the connection for the end of the headers: a reply that breaks there loses fields (its
-length, too), and its missing body counts as an empty one.
+Python's HTTP client accepts the end of the connection as the end of the headers. A response that is cut there lacks fields, also
+its length, and its missing body counts as an empty one.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from typing import Any
 
 
 class CompleteHeaders(http.client.HTTPResponse):
-    """A reply that is believed only when its headers ended as HTTP says, with an empty line (RFC 9112, section 2.1).
+    """A response that is valid only if its headers end with an empty line (RFC 9112, section 2.1).
 
     A `response_class` for connections of http.client and urllib3. Reading them raises http.client.RemoteDisconnected,
-    an OSError, when the connection broke within them.
+    an OSError, when the connection broke before that line.
     """
 
     fp: Any
 
     def begin(self) -> None:
         """Read the headers."""
-        if getattr(self, "headers", None) is not None:  # they have been read
+        if getattr(self, "headers", None) is not None:  # already read
             return
         lines = self.fp = _Lines(self.fp)
         super().begin()
@@ -33,7 +33,7 @@ class CompleteHeaders(http.client.HTTPResponse):
 
 
 class _Lines:
-    """Remembers the last line that was read from a stream."""
+    """A stream that keeps the last line that was read."""
 
     def __init__(self, stream: Any) -> None:
         self.stream, self.last = stream, b""

@@ -1,4 +1,4 @@
-"""Who this container is, and what it can tell and ask: a thin layer over the ApplicationMaster's calls."""
+"""This container's identity, and the calls to the ApplicationMaster that programs use."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from knit_container.master import NotInContainer, RefusedByMaster, master
+from knit_container.application_master import NotInContainer, RefusedByMaster, application_master
 from knit_container.signing import encode_body
 from knit_container.store import LONGEST_POLL, KeyValueStore, encoded
 
@@ -21,7 +21,7 @@ inside = bool(app_id)
 
 
 def _call(method: str, path: str, body: Any = None, query: dict[str, str] | None = None, wait: float = 0.0) -> Any:
-    return master().call(method, path, body, query, wait)
+    return application_master().call(method, path, body, query, wait)
 
 
 #: The application's key-value store.
@@ -29,14 +29,14 @@ kv = KeyValueStore(_call, RefusedByMaster)
 
 
 def progress(fraction: float, **metrics: float) -> None:
-    """Report how far this container is.
+    """Report this container's progress.
 
     Args:
         fraction: 0.0 to 1.0.
-        metrics: numbers to show beside it (loss=0.1).
+        metrics: further numbers to show (loss=0.1).
 
     Raises:
-        ValueError: not a fraction.
+        ValueError: `fraction` is out of range.
     """
     if not 0.0 <= fraction <= 1.0:
         raise ValueError(f"progress is a fraction from 0.0 to 1.0, not {fraction!r}")
@@ -47,10 +47,10 @@ def progress(fraction: float, **metrics: float) -> None:
 def result(value: Any) -> None:
     """Return a JSON-able value of at most 256 KiB from this container; the last call counts.
 
-    It stands in `Application.result().values`, and is the XCom of an Airflow task.
+    It is in `Application.result().values`, and is the XCom of an Airflow task.
 
     Raises:
-        TypeError: JSON cannot say it.
+        TypeError: the value cannot be JSON.
     """
     body = {"value": value}
     encode_body(body)
@@ -59,29 +59,29 @@ def result(value: Any) -> None:
 
 
 def ready() -> None:
-    """This container is ready: services that depend on its readiness may start."""
+    """Report that this container is ready: services that depend on its readiness may start."""
     if inside:
         _call("PUT", "/api/v1/ready", {})
 
 
 def barrier(name: str, parties: int | None = None, timeout: float | None = None) -> None:
-    """Wait until all have arrived at the barrier `name`.
+    """Wait until all parties have reached the barrier `name`.
 
-    A barrier that has opened stays open: an instance that was restarted passes those that the others have passed.
+    A barrier that has opened stays open: a restarted instance passes it at once.
 
     Args:
         name: of the barrier; a new one for each round ("epoch-3").
-        parties: how many must arrive, of all services; by default all instances of this service.
-        timeout: seconds; None: as long as it takes.
+        parties: number of instances, of all services, that must reach it; by default all instances of this service.
+        timeout: seconds; None: without limit.
 
     Raises:
-        TimeoutError: not all came in time.
+        TimeoutError: some parties have not reached it in time.
     """
     if inside:
-        _wait_at(name, parties, timeout)
+        _wait_for_barrier(name, parties, timeout)
 
 
-def _wait_at(name: str, parties: int | None, timeout: float | None, clock: Any = time) -> None:
+def _wait_for_barrier(name: str, parties: int | None, timeout: float | None, clock: Any = time) -> None:
     body = {} if parties is None else {"parties": parties}
     deadline = None if timeout is None else clock.monotonic() + timeout
     while True:
@@ -92,7 +92,7 @@ def _wait_at(name: str, parties: int | None, timeout: float | None, clock: Any =
             return
         if deadline is not None and clock.monotonic() >= deadline:
             raise TimeoutError(
-                f"{found['arrived']} of {found['parties']} came to the barrier {name!r} within {timeout} s"
+                f"{found['arrived']} of {found['parties']} reached the barrier {name!r} within {timeout} s"
             )
 
 
@@ -102,7 +102,7 @@ def page(name: str, port: int, path: str = "/") -> None:
     Args:
         name: letters, digits, `.`, `_`, `~` and `-`; part of the address.
         port: where this container serves it, on its own node.
-        path: where it begins.
+        path: its first page.
     """
     if inside:
         _call("PUT", f"/api/v1/pages/{name}", {"port": port, "path": path})
@@ -114,9 +114,9 @@ def application() -> dict[str, Any]:
 
 
 def environment() -> dict[str, Any]:
-    """The Python environment that this runs in: where it is (`prefix`), its `packages` with versions and digests.
+    """The Python environment of this process: its folder (`prefix`), and its `packages` with versions and digests.
 
-    It is the lock that environments built by Knit carry; `packages` is empty for one that has none. Asks nobody.
+    Read from the lock file of environments built by Knit, without a request; `packages` is empty without that file.
     """
     import json
     import sys
@@ -131,17 +131,17 @@ def environment() -> dict[str, Any]:
 
 
 def containers() -> list[dict[str, Any]]:
-    """All containers of the application: `id`, `service`, `instance`, `state`, `node`, `host` (empty before it has one) …"""
+    """All containers of the application: `id`, `service`, `instance`, `state`, `node`, `host` (empty before it is allocated) …"""
     rows = _call("GET", "/api/v1/containers")["containers"]
     return [{**row, "host": str(row.get("node") or "").rpartition(":")[0]} for row in rows]
 
 
 def events(after: int = 0, follow: bool = False) -> Iterator[dict[str, Any]]:
-    """What happened in the application, oldest first.
+    """The events of the application, oldest first.
 
     Args:
         after: only events with a greater number (`seq`).
-        follow: go on with those to come.
+        follow: continue with future events.
     """
     while True:
         wait = LONGEST_POLL if follow else 0.0
@@ -154,10 +154,10 @@ def events(after: int = 0, follow: bool = False) -> Iterator[dict[str, Any]]:
 
 
 def scale(service: str, instances: int | None = None, *, by: int | None = None) -> int:
-    """Change how many instances a service has; the new number. Only for services with `manages: true`.
+    """Change the number of a service's instances; returns the new number. Only for services with `manages: true`.
 
     Args:
-        service: which.
+        service: name of the service.
         instances: the new number, or
         by: the difference.
     """
@@ -169,7 +169,7 @@ def scale(service: str, instances: int | None = None, *, by: int | None = None) 
 
 
 def kill_container(container: str) -> None:
-    """End one container (`main_0`, or YARN's id); its instance leaves the service. Only for services with `manages: true`."""
+    """End one container (`main_0`, or YARN's id) and remove its instance. Only for services with `manages: true`."""
     _call("PUT", f"/api/v1/containers/{container}/kill", {"token": secrets.token_hex(16)})
 
 
@@ -179,7 +179,7 @@ def move(queue: str) -> None:
 
 
 def set_priority(priority: int) -> None:
-    """Give the application another priority. Only for services with `manages: true`."""
+    """Change the application's priority. Only for services with `manages: true`."""
     _call("PUT", "/api/v1/priority", {"priority": priority})
 
 
@@ -188,7 +188,7 @@ def shutdown(outcome: str = "SUCCEEDED", diagnostics: str = "") -> None:
 
     Args:
         outcome: "SUCCEEDED", "FAILED" or "KILLED".
-        diagnostics: a line that says why.
+        diagnostics: the reason, one line.
     """
     _call("PUT", "/api/v1/shutdown", {"outcome": outcome, "diagnostics": diagnostics})
 

@@ -1,8 +1,8 @@
-"""Reads secret keys out of Hadoop's credentials file (`HADOOP_TOKEN_FILE_LOCATION`). Standard library only.
+"""Reads the secret keys of Hadoop's credentials file (`HADOOP_TOKEN_FILE_LOCATION`). Standard library only.
 
 Format: org.apache.hadoop.security.Credentials, "HDTS", a version byte (0: Writable), then two counted lists, tokens
-and secret keys, with WritableUtils' variable-length integers. Version 1 (protobuf) is only written on request; YARN
-writes version 0.
+and secret keys, with WritableUtils' variable-length integers. YARN writes version 0; version 1 (protobuf) is
+written only on request.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import struct
 
 
 class BadCredentials(ValueError):
-    """The file is not a credentials file that we can read."""
+    """The file is not a credentials file of version 0."""
 
 
 def secrets_in(data: bytes) -> dict[str, bytes]:
@@ -21,7 +21,7 @@ def secrets_in(data: bytes) -> dict[str, bytes]:
     if stream.read(4) != b"HDTS":
         raise BadCredentials("not a Hadoop credentials file")
     if stream.read(1) != b"\0":
-        raise BadCredentials("a credentials file of another version than 0")
+        raise BadCredentials("not a credentials file of version 0")
     for _ in range(_vlong(stream)):
         _block(stream)  # alias
         for _field in range(4):  # identifier, password, kind, service
@@ -33,7 +33,7 @@ def _block(stream: io.BytesIO) -> bytes:
     length = _vlong(stream)
     data = stream.read(length)
     if length < 0 or len(data) != length:
-        raise BadCredentials("the credentials file is cut short")
+        raise BadCredentials("the credentials file is truncated")
     return data
 
 
@@ -41,7 +41,7 @@ def _vlong(stream: io.BytesIO) -> int:
     """WritableUtils.readVLong."""
     head = stream.read(1)
     if not head:
-        raise BadCredentials("the credentials file is cut short")
+        raise BadCredentials("the credentials file is truncated")
     first = struct.unpack("b", head)[0]
     if first >= -112:
         return int(first)

@@ -1,8 +1,8 @@
-"""Runs Python functions in containers for `Knit.map` and `Knit.run`: the worker's side.
+"""Runs Python functions in containers for `Knit.map` and `Knit.run`: the program of the workers.
 
-A job is a ZIP file: `job.json`, `function` and `chunks/<n>` (pickles), and `lib/` with the cloudpickle that made them.
-Workers take chunks by the store's `append`, whose record says who has which; a worker that is started again goes on with
-what its rank had taken. Values and exceptions go to `results/<n>` in the application's folder on HDFS, not through the
+A job is a ZIP file: `job.json`, `function` and `chunks/<n>` (pickles), and `lib/` with the cloudpickle that wrote them. Workers
+claim chunks with the store's `append`, which records the rank of each claim; a restarted worker continues with the chunks of
+its rank. Values and exceptions are written to `results/<n>` in the application's folder on HDFS, not sent to the
 ApplicationMaster.
 """
 
@@ -22,19 +22,19 @@ from knit_container.hdfs import write
 
 JOB = "function-job.zip"
 OTHER_PYTHON = 78  # exit code; EX_CONFIG of sysexits.h
-RAISED = 70  # exit code; EX_SOFTWARE: the function raised an exception, and that is to be the application's failure
+RAISED = 70  # exit code; EX_SOFTWARE: the function raised an exception, which fails the application
 
 
 class Job:
-    """The job file, opened."""
+    """An open job file."""
 
     def __init__(self, path: str) -> None:
         self.archive = zipfile.ZipFile(path)
         self.header: dict[str, Any] = json.loads(self.archive.read("job.json"))
-        sys.path.insert(0, f"{path}/lib")  # the cloudpickle that wrote it, whatever the environment has
+        sys.path.insert(0, f"{path}/lib")  # the cloudpickle that wrote it goes before the environment's
 
     def function(self) -> Any:
-        """The function."""
+        """The function to call."""
         return pickle.loads(self.archive.read("function"))
 
     def items(self, chunk: int) -> list[Any]:
@@ -44,13 +44,13 @@ class Job:
 
 
 def main() -> int:
-    """Work until no chunk is left."""
+    """Run chunks until none is left."""
     job = Job(JOB)
     here = ".".join(map(str, sys.version_info[:2]))
     if job.header["python"] != here:
         print(
             f"knit: the function was pickled by Python {job.header['python']}, this container has Python {here}: "
-            "give an environment with the same one (env=…)",
+            "give an environment with the same version (env=…)",
             file=sys.stderr,
         )
         return OTHER_PYTHON
@@ -58,26 +58,26 @@ def main() -> int:
     total = int(job.header["chunks"])
     if job.header["each"]:
         if knit.instance < total:
-            return _ended(job, _work(job, function, knit.instance))
+            return _exit_code(job, _work(job, function, knit.instance))
         return 0
     for chunk in _unfinished(total):
-        if _ended(job, _work(job, function, chunk)):
+        if _exit_code(job, _work(job, function, chunk)):
             return RAISED
     while True:
         _, chunk = knit.kv.append("claims/", knit.instance)
         if chunk >= total:
             return 0
-        if _ended(job, _work(job, function, chunk)):
+        if _exit_code(job, _work(job, function, chunk)):
             return RAISED
 
 
-def _ended(job: Job, failures: int) -> int:
-    """RAISED when these failures are the application's, else 0."""
+def _exit_code(job: Job, failures: int) -> int:
+    """RAISED when failures of calls fail the application, else 0."""
     return RAISED if failures and job.header.get("fatal") else 0
 
 
 def _unfinished(total: int) -> list[int]:
-    """What an earlier attempt of this rank has taken and not finished; its last claim may have been for no chunk at all."""
+    """Chunks that an earlier attempt of this rank has claimed and not finished. Its last claim may be beyond the last chunk."""
     if knit.attempt == 1:
         return []
     done = {key.rpartition("/")[2] for key in knit.kv.keys("done/")}
@@ -97,7 +97,7 @@ def _work(job: Job, function: Any, chunk: int) -> int:
 
 
 def _call(function: Any, arguments: tuple[Any, ...], out: BinaryIO) -> int:
-    """One call; its outcome is appended to `out` as a pickle of its own. 1 for an exception."""
+    """Call the function, and append the outcome to `out` as a separate pickle. Returns 1 after an exception, else 0."""
     try:
         _dump(("value", function(*arguments)), out)
         return 0
@@ -113,7 +113,7 @@ def _call(function: Any, arguments: tuple[Any, ...], out: BinaryIO) -> int:
 
 
 def _dump(value: Any, out: BinaryIO) -> None:
-    """Pickle at the end of `out`; what plain pickle can't do, cloudpickle may. A half one is taken back."""
+    """Append a pickle to `out`, by cloudpickle if pickle fails. A partial pickle is removed."""
     start = out.tell()
     try:
         pickle.dump(value, out, protocol=pickle.HIGHEST_PROTOCOL)

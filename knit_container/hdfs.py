@@ -1,6 +1,6 @@
 """Writes files into the application's folder on HDFS, over WebHDFS, from inside a container.
 
-Over HTTP or HTTPS (`knit_container.tls`), to NameNodes or to HttpFS: see `_rename` for where these differ.
+Over HTTP or HTTPS (`knit_container.tls`), to NameNodes or HttpFS, which differ in `_rename`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from knit_container.tls import connect
 
 _TIMEOUT = 60.0  # seconds for one reply
 _RETRY_TIMEOUT = 300.0  # seconds for HDFS to come back
-_TRIES = 3  # at least: one of a large result may take longer than that
-# A server's words for what passes: it is a standby, it restarts, what stands behind it does not answer.
-_PASSING = {
+_TRIES = 3  # minimum: a single try with a large result may take longer than _RETRY_TIMEOUT
+# Exceptions of a server that are transient: it is standby, it restarts, a server behind it does not answer.
+_TRANSIENT = {
     "StandbyException", "RetriableException", "SafeModeException", "IOException", "EOFException", "SocketException",
     "SocketTimeoutException", "ConnectException", "ConnectTimeoutException", "NoRouteToHostException",
     "InterruptedIOException", "ClosedChannelException", "NotReplicatedYetException", "RecoveryInProgressException",
@@ -31,22 +31,22 @@ _PASSING = {
 
 
 class HdfsFault(Exception):
-    """HDFS did not do it; what it said."""
+    """HDFS refused a request, or was unavailable for too long."""
 
 
 def write(name: str, data: BinaryIO, clock: Any = time) -> None:
-    """Put a file at `<the application's folder>/<name>`, whole or not at all; one that is there is replaced.
+    """Write the file `<application's folder>/<name>` atomically; an existing one is replaced.
 
     Args:
-        name: relative path; folders are made.
-        data: seekable, read from its beginning for each try.
-        clock: what it reads and sleeps by.
+        name: relative path; folders are created.
+        data: seekable; read from its beginning in each try.
+        clock: for deadline and pauses.
 
     Raises:
-        HdfsFault: it could not be written for five minutes, or was refused.
+        HdfsFault: it could not be written for five minutes, or HDFS refused it.
     """
     folder, _, last = name.rpartition("/")
-    # a name of this call's own: a container may be started again while another attempt of it still writes
+    # a unique name: a container may be restarted while its previous attempt still writes
     temporary = f"{folder}/.{last}.{secrets.token_hex(8)}.tmp".lstrip("/")
     deadline, pause, tries = clock.monotonic() + _RETRY_TIMEOUT, 0.5, 0
     try:
@@ -57,7 +57,7 @@ def write(name: str, data: BinaryIO, clock: Any = time) -> None:
                 _create(temporary, data)
                 _rename(temporary, name)
                 return
-            except ssl.SSLCertVerificationError as error:  # nothing that passes
+            except ssl.SSLCertVerificationError as error:  # not transient
                 raise HdfsFault(f"{name} could not be written to HDFS: {error.verify_message} (see KNIT_CA)") from None
             except (OSError, http.client.HTTPException) as error:
                 if clock.monotonic() > deadline and tries >= _TRIES:
@@ -65,12 +65,12 @@ def write(name: str, data: BinaryIO, clock: Any = time) -> None:
             clock.sleep(pause)
             pause = min(2 * pause, 10.0)
     except BaseException:
-        _forget(temporary)
+        _delete_temporary(temporary)
         raise
 
 
 def write_bytes(name: str, data: bytes) -> None:
-    """The same for bytes."""
+    """`write` for bytes."""
     write(name, io.BytesIO(data))
 
 
@@ -81,7 +81,7 @@ def _folders() -> list[str]:
 
 def _create(name: str, data: BinaryIO) -> None:
     def send(url: str) -> None:
-        status, headers, body = _ask("PUT", url, {"op": "CREATE", "overwrite": "true", "permission": "600"})
+        status, headers, body = _request("PUT", url, {"op": "CREATE", "overwrite": "true", "permission": "600"})
         location = headers.get("Location", "")
         if status != 307 or not location:
             raise _fault(status, body)
@@ -103,29 +103,29 @@ def _create(name: str, data: BinaryIO) -> None:
 
 
 def _rename(source: str, target: str) -> None:
-    """Rename over what is there.
+    """Rename a file, and replace an existing target.
 
-    A NameNode does it in one step. HttpFS ignores `renameoptions` and answers 200 with "false" when the name is taken: there
-    the old file is deleted first, so that for a moment there is none. Of several writers one's content stays, whole.
+    A NameNode does that in one step. HttpFS ignores `renameoptions` and answers 200 with "false" when the target exists. Then
+    the old file is deleted first, so that the target is missing for a moment. With several writers the content of one remains.
     """
 
     def send(url: str) -> None:
         folder = url[: -len(quote(source)) - 1]
         path = unquote(urlsplit(folder).path.partition("/webhdfs/v1")[2])
         query = {"op": "RENAME", "destination": f"{path}/{target}"}
-        if _moved(url, {**query, "renameoptions": "OVERWRITE"}):
+        if _renamed(url, {**query, "renameoptions": "OVERWRITE"}):
             return
-        status, _, body = _ask("DELETE", f"{folder}/{quote(target)}", {"op": "DELETE"})
+        status, _, body = _request("DELETE", f"{folder}/{quote(target)}", {"op": "DELETE"})
         if status != 200:
             raise _fault(status, body)
-        if not _moved(url, query):
-            raise OSError(f"{source} was not renamed to {target}")  # another writer was quicker: all of it again
+        if not _renamed(url, query):
+            raise OSError(f"{source} was not renamed to {target}")  # another writer was faster: retry the whole write
 
     _any_namenode(source, send)
 
 
-def _moved(url: str, query: dict[str, str]) -> bool:
-    status, _, body = _ask("PUT", url, query)
+def _renamed(url: str, query: dict[str, str]) -> bool:
+    status, _, body = _request("PUT", url, query)
     if status != 200:
         raise _fault(status, body)
     if not body:
@@ -136,16 +136,16 @@ def _moved(url: str, query: dict[str, str]) -> bool:
         raise HdfsFault(f"what answers at {urlsplit(url).netloc} does not speak WebHDFS") from None
 
 
-def _forget(name: str) -> None:
-    """Delete a temporary file that nobody needs; a failure to do so does not matter."""
+def _delete_temporary(name: str) -> None:
+    """Delete a temporary file, and ignore errors."""
     try:
-        _any_namenode(name, lambda url: _ask("DELETE", url, {"op": "DELETE"}))
+        _any_namenode(name, lambda url: _request("DELETE", url, {"op": "DELETE"}))
     except (OSError, http.client.HTTPException, HdfsFault):
         return
 
 
 def _any_namenode(name: str, send: Callable[[str], object]) -> None:
-    """The first NameNode that serves; a standby says that it is one."""
+    """Send to the NameNodes in turn until one accepts; a standby refuses."""
     last: Exception | None = None
     for folder in _folders():
         try:
@@ -156,7 +156,7 @@ def _any_namenode(name: str, send: Callable[[str], object]) -> None:
     raise last or HdfsFault("this container does not know its application's folder on HDFS (KNIT_MASTER_FILE)")
 
 
-def _ask(method: str, url: str, query: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
+def _request(method: str, url: str, query: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
     place = urlsplit(url)
     user = os.environ.get("HADOOP_USER_NAME", "")
     full = urlencode({**query, **({"user.name": user} if user else {})})
@@ -170,13 +170,13 @@ def _ask(method: str, url: str, query: dict[str, str]) -> tuple[int, dict[str, s
 
 
 def _fault(status: int, body: bytes) -> Exception:
-    """A passing fault as OSError, a refusal as HdfsFault. The exception's name tells; HttpFS says 500 for refusals, too."""
+    """OSError for a transient fault, HdfsFault for a refusal: by the exception's name, as HttpFS also refuses with status 500."""
     try:
         found = json.loads(body)["RemoteException"]
         name, message = str(found["exception"]), str(found["message"]).split("\n")[0]
     except (ValueError, KeyError, TypeError):
         name, message = "", f"status {status}"
-    # WebHDFS explains every refusal but those of the login: a reply without a word was cut off within its head.
-    silent = not body.strip() and status not in {401, 403}
-    passing = name in _PASSING if name else status >= 500 or status in {408, 429} or silent
-    return OSError(message) if passing else HdfsFault(f"HDFS refused: {message}")
+    # WebHDFS explains every refusal except a failed login: any other reply with an empty body was cut off.
+    empty = not body.strip() and status not in {401, 403}
+    transient = name in _TRANSIENT if name else status >= 500 or status in {408, 429} or empty
+    return OSError(message) if transient else HdfsFault(f"HDFS refused: {message}")

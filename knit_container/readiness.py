@@ -1,4 +1,4 @@
-"""Runs a service's readiness command until it succeeds, then tells the ApplicationMaster. Started by the container's script."""
+"""Runs a service's readiness command until it succeeds, then reports ready. Started by the container's script."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 
 
 def main(interval: float, timeout: float, command: str, clock: Any = time) -> None:
-    """Try every `interval` seconds, `timeout` seconds each; ends with the program that it looks at."""
+    """Try every `interval` seconds, `timeout` seconds each; end together with the service's program."""
     from knit_container import ready
 
     parent = os.getppid()
-    bash = shutil.which("bash") or "/bin/bash"  # a PATH of the program's own may not lead to it
+    bash = shutil.which("bash") or "/bin/bash"  # the service may set a PATH without bash
     while os.getppid() == parent:
         try:
             done = subprocess.run(
@@ -24,7 +24,10 @@ def main(interval: float, timeout: float, command: str, clock: Any = time) -> No
             if done.returncode == 0:
                 ready()
                 return
-        except (subprocess.TimeoutExpired, ConnectionError):  # or no ApplicationMaster for minutes: tell the next one
+        except (
+            subprocess.TimeoutExpired,
+            ConnectionError,
+        ):  # or no ApplicationMaster for minutes: try again
             pass
         clock.sleep(interval)
 

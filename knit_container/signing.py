@@ -17,21 +17,21 @@ _PREFIX, _MIDDLE = b'{"signature":"', b'","reply":'
 
 
 class BadReply(Exception):
-    """A reply that is not the ApplicationMaster's: no envelope, or a wrong signature."""
+    """The reply is not from the ApplicationMaster: it has no envelope, or a wrong signature."""
 
 
 def container_token(secret: bytes, container_id: str) -> bytes:
-    """The key that a container signs with."""
+    """The key with which a container signs."""
     return hmac.new(secret, b"container:" + container_id.encode(), hashlib.sha256).digest()
 
 
 def encode_body(value: object) -> bytes:
-    """One line of ASCII JSON, as it survives the ResourceManager's proxy."""
+    """One line of ASCII JSON, which the ResourceManager's proxy does not change."""
     return json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
 def request_text(method: str, path: str, query: dict[str, str], body: bytes) -> bytes:
-    """What is signed of a request."""
+    """The signed text of a request."""
     line = "&".join(f"{name}={query[name]}" for name in sorted(query) if name != "ksig")
     digest = hashlib.sha256(body).hexdigest()
     return "\n".join(("knit-request-1", method, path, line, digest)).encode()
@@ -49,17 +49,17 @@ def sign(
     now_ms: int | None = None,
     nonce: str | None = None,
 ) -> dict[str, str]:
-    """The complete query (the caller's own parameters and the signature's) of one request.
+    """The complete query of one request: the caller's parameters and the signature's.
 
     Args:
-        key: application's secret, or a container's token.
+        key: the application's secret, or a container's token.
         signer: "client" or the container's id.
-        attempt: of the ApplicationMaster it is meant for.
+        attempt: of the ApplicationMaster to which the request is sent.
         method, path, query, body: the request; path from `/api` on.
         now_ms, nonce: for tests.
 
     Raises:
-        ValueError: a parameter or path segment with characters that the proxy would change.
+        ValueError: a parameter or path segment has characters that the proxy would change.
     """
     complete = {
         **(query or {}),
@@ -76,15 +76,15 @@ def sign(
 
 
 def query_string(query: dict[str, str]) -> str:
-    """The query as it goes on the wire."""
+    """The query as part of a URL."""
     return "&".join(f"{quote(name, safe='~')}={quote(value, safe='~')}" for name, value in sorted(query.items()))
 
 
 def open_reply(key: bytes, nonce: str, status: int, raw: bytes) -> object:
-    """The JSON inside a reply's envelope, after its signature was checked.
+    """The JSON in a reply's envelope, after its signature was checked.
 
     Raises:
-        BadReply: no envelope (a proxy's own page, say), or not signed with `key` for this request and status.
+        BadReply: no envelope (such as a proxy's error page), or not signed with `key` for this request and status.
     """
     raw = raw.strip()
     start = len(_PREFIX)

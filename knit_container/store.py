@@ -1,7 +1,7 @@
 """The application's key-value store, the same from inside containers and from the client.
 
-Values are whatever JSON can say. Every change has a revision; revisions only grow. So one can compare and set
-(`expect=`), wait for a key, and watch what changes. The store survives a restart of the ApplicationMaster.
+Values are JSON. Every change has a revision; revisions only grow. They allow to compare and set (`expect=`), to wait for a key,
+and to watch changes. The store survives a restart of the ApplicationMaster.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ LONGEST_POLL = 40.0  # seconds; the ApplicationMaster holds a call for at most 4
 
 
 class Conflict(Exception):
-    """The key is at another revision than expected; `revision` is the present one (0: not there)."""
+    """The key is not at the expected revision; `revision` is the present one (0: the key does not exist)."""
 
     def __init__(self, key: str, revision: int) -> None:
         self.key, self.revision = key, revision
@@ -35,7 +35,7 @@ class Entry(NamedTuple):
 
 
 class Change(NamedTuple):
-    """What `watch` sees: a key's new value, or that it was deleted (value None)."""
+    """A change of a key: its new value, or its deletion (value None)."""
 
     key: str
     value: Any
@@ -54,16 +54,16 @@ class KeyValueStore:
         address = kv.wait("scheduler", timeout=60)
 
     Args:
-        call: sends one call: method, path, body, query, seconds that the reply may take; returns the reply.
+        call: sends one call (method, path, body, query, seconds for a long poll) and returns the reply.
         refused: the exception that `call` raises for a refusal; has `status` and `reply`.
-        clock: what waits read and sleep by; has `monotonic` and `sleep`.
+        clock: for deadlines and pauses; has `monotonic` and `sleep`.
     """
 
     def __init__(self, call: Callable[..., Any], refused: type[Exception], clock: Any = time) -> None:
         self._call, self._refused, self._clock = call, refused, clock
 
     def entry(self, key: str) -> Entry | None:
-        """The key's value and revision; None when it is not there."""
+        """The key's value and revision; None when the key does not exist."""
         return self._entry(key, 0, 0.0)
 
     def get(self, key: str, default: Any = None) -> Any:
@@ -88,15 +88,15 @@ class KeyValueStore:
             raise KeyError(key)
 
     def put(self, key: str, value: Any, *, expect: int | None = None) -> int:
-        """Set a key (1 to 512 bytes) to a value (at most 256 KiB as JSON); the new revision.
+        """Set a key (1 to 512 bytes) to a value (at most 256 KiB as JSON); returns the new revision.
 
         Args:
-            key, value: what.
-            expect: only when the key is at this revision; 0: only when it is not there.
+            key, value: the key and its new value.
+            expect: set it only if the key is at this revision; 0: only if it does not exist.
 
         Raises:
-            Conflict: it is at another revision.
-            TypeError: JSON cannot say the value.
+            Conflict: the key is at another revision.
+            TypeError: the value cannot be JSON.
         """
         body: dict[str, Any] = {"value": value, "token": secrets.token_hex(16)}
         if expect is not None:
@@ -104,10 +104,10 @@ class KeyValueStore:
         return int(self._guarded(key, "PUT", f"/api/v1/kv/{encoded(key)}", body)["revision"])
 
     def delete(self, key: str, *, expect: int | None = None) -> bool:
-        """Delete a key; False when it was not there.
+        """Delete a key; False when it did not exist.
 
         Raises:
-            Conflict: it is at another revision than `expect`.
+            Conflict: the key is not at revision `expect`.
         """
         body: dict[str, Any] = {"token": secrets.token_hex(16)}
         if expect is not None:
@@ -115,7 +115,7 @@ class KeyValueStore:
         return bool(self._guarded(key, "PUT", f"/api/v1/kv/{encoded(key)}/delete", body)["deleted"])
 
     def append(self, prefix: str, value: Any) -> tuple[str, int]:
-        """Put a value under `prefix` and the next number (0, 1, …, ten digits); the key and the number.
+        """Set the key `prefix` plus the next number (0, 1, …, ten digits) to a value; returns the key and the number.
 
         Two callers never get the same number.
         """
@@ -124,7 +124,7 @@ class KeyValueStore:
         return str(found["key"]), int(found["number"])
 
     def update(self, key: str, change: Callable[[Any], Any], default: Any = None) -> Any:
-        """Set a key to `change(its value)`, again until nobody came between; the new value."""
+        """Set a key to `change(its value)` and return that; retry when another caller has changed the key meanwhile."""
         while True:
             now = self.entry(key)
             value = change(default if now is None else now.value)
@@ -135,7 +135,7 @@ class KeyValueStore:
                 continue
 
     def prefix(self, prefix: str = "") -> dict[str, Any]:
-        """All keys that begin so, with their values, by key."""
+        """All keys with this prefix, and their values, sorted by key."""
         found: dict[str, Any] = {}
         after, more = None, True
         while more:
@@ -145,7 +145,7 @@ class KeyValueStore:
         return dict(sorted(found.items()))
 
     def keys(self, prefix: str = "") -> list[str]:
-        """All keys that begin so."""
+        """All keys with this prefix, sorted."""
         found: list[str] = []
         after, more = None, True
         while more:
@@ -155,15 +155,15 @@ class KeyValueStore:
         return sorted(set(found))
 
     def wait(self, key: str, timeout: float | None = None, *, after: int = 0) -> Any:
-        """The key's value, once it is there (and newer than revision `after`).
+        """Wait until the key exists (at a revision greater than `after`); its value.
 
         Args:
-            key: which.
-            timeout: seconds; None: as long as it takes.
+            key: the key.
+            timeout: seconds; None: without limit.
             after: a revision.
 
         Raises:
-            TimeoutError: the time is over.
+            TimeoutError: the key was not set in time.
         """
         deadline = None if timeout is None else self._clock.monotonic() + timeout
         while True:
@@ -175,12 +175,12 @@ class KeyValueStore:
                 raise TimeoutError(f"{key!r} was not set within {timeout} s")
 
     def watch(self, prefix: str = "", *, after: int | None = None, timeout: float | None = None) -> Iterator[Change]:
-        """Changes of keys that begin so, as they happen.
+        """Changes of keys with this prefix, as they happen.
 
         Args:
-            prefix: the keys' beginning.
-            after: changes after this revision; None: what is there now comes first.
-            timeout: seconds after which it ends; None: it goes on until the application ends or the caller stops.
+            prefix: the beginning of the keys.
+            after: only changes after this revision; None: begin with the present keys.
+            timeout: seconds after which it ends; None: it continues until the application ends or the caller stops.
         """
         deadline = None if timeout is None else self._clock.monotonic() + timeout
         position = after
@@ -233,9 +233,9 @@ class KeyValueStore:
 
 
 def encoded(key: str) -> str:
-    """Base64url without padding: the ResourceManager's proxy would change other characters."""
+    """Base64url without padding: the ResourceManager's proxy changes other characters."""
     if not key:
-        raise ValueError("a key is a text that is not empty")
+        raise ValueError("a key must not be empty")
     return base64.urlsafe_b64encode(key.encode()).rstrip(b"=").decode()
 
 

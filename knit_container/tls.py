@@ -1,4 +1,4 @@
-"""Connections to the cluster's web services, with TLS where the address says https."""
+"""Connections to the cluster's web services, with TLS for https addresses."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ import sys
 
 from knit_container.complete_headers import CompleteHeaders
 
-CA_VARIABLE = (
-    "KNIT_CA"  # a file of certificates, or "false": set by the container's script from the client's own setting
-)
+#: A file of certificates, or "false"; the container's script sets it from the client's setting `ca`.
+CA_VARIABLE = "KNIT_CA"
 
 
 @functools.lru_cache(maxsize=1)
 def context() -> ssl.SSLContext:
-    """Whom this container believes: the certificates of its node, and those that the client's setting `ca` names.
+    """The trusted certificates: those of the node, and those of the client's setting `ca`.
 
-    With `ca: false` nobody's identity is checked, which is said once on stderr.
+    With `ca: false` no identity is checked; a warning on stderr says so once.
     """
     ca = os.environ.get(CA_VARIABLE, "")
     found = ssl.create_default_context()
@@ -32,7 +31,7 @@ def context() -> ssl.SSLContext:
 
 
 def connect(scheme: str, address: str, timeout: float) -> http.client.HTTPConnection:
-    """A connection that is not open yet.
+    """A connection, not opened yet.
 
     Args:
         scheme: http or https.

@@ -173,7 +173,7 @@ class Application:
         waiter, clock = self._waiter(timeout, poll), self.cluster.clock
         report = drive(waiter, self.report, on_report, clock=clock)
         # faults of the NameNode are waited out as long as those of the ResourceManager
-        left = math.inf if waiter.deadline is None else waiter.deadline - (clock.monotonic() - waiter.started)
+        left = math.inf if waiter.deadline is None else waiter.deadline - clock.monotonic()
         retry = RetryPolicy(max(_MIN_RETRY, min(waiter.retry_timeout, left)), clock=clock)
         result = lifecycle.final_result(self.cluster, self.id, report, retry)
         return result.raise_for_outcome() if check else result
@@ -212,7 +212,7 @@ class Application:
                     return rows
                 left = max(0.0, min(deadline - self.cluster.clock.monotonic(), LONGEST_POLL))
                 after = self.master.get("/events", {"after": str(after), "wait": str(int(left))}, left)["next"]
-                waiter.faulty_since = None
+                waiter.recovered()
             except KnitError as error:
                 self._wait_after_fault(error, waiter)
                 if isinstance(error, MasterUnreachable):
@@ -237,7 +237,7 @@ class Application:
                 started = [c for c in rows if c.started_at]
                 if rows and len(started) >= (len({c.id for c in rows}) if count is None else count):
                     return rows
-                waiter.faulty_since = None
+                waiter.recovered()
             except KnitError as error:
                 self._wait_after_fault(error, waiter)
             if self.cluster.clock.monotonic() > deadline:
@@ -482,8 +482,9 @@ class Application:
         self.cluster.clock.sleep(step.seconds)
 
     def _waiter(self, timeout: float | str | None, poll: float) -> Waiter:
-        deadline = None if timeout is None else seconds(timeout)
-        return Waiter(self.id, deadline, poll, started=self.cluster.clock.monotonic())
+        now = self.cluster.clock.monotonic()
+        deadline = None if timeout is None else now + seconds(timeout)
+        return Waiter(app_id=self.id, deadline=deadline, poll=poll, started=now)
 
     @cached_property
     def master(self) -> ApplicationMasterClient:

@@ -1,4 +1,4 @@
-"""Sums squares with Dask; runs next to a cluster of its own, which `Client()` finds."""
+"""Sums squares with Dask; runs with its own cluster, which `Client()` finds."""
 
 import sys
 

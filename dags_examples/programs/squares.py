@@ -1,4 +1,4 @@
-"""Sums the squares of this container's share of the numbers below a limit, and returns the sum."""
+"""Sums the squares of this container's share of the numbers below a limit; the sum is the container's value."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""`knit airflow`: commands that need Airflow's own database; run them where the scheduler runs."""
+"""`knit airflow`: commands that need Airflow's database; to be run where the scheduler runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from knit_airflow.cli.reap import reap
 
 @click.group()
 def command() -> None:
-    """What Airflow's tasks have launched."""
+    """Applications that Airflow's tasks have launched."""
 
 
 command.add_command(reap)

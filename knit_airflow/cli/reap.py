@@ -19,14 +19,20 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--conn-id", default="knit_default", show_default=True, help="The connection of the cluster.")
-@click.option("--deployment", help="Its name; by default what `[knit] deployment` says.")
-@click.option("--age", type=click.FloatRange(min=0), default=600, show_default=True, help="Seconds; younger ones stay.")
-@click.option("--end", is_flag=True, help="End them, too.")
+@click.option("--deployment", help="Name of this Airflow; by default `[knit] deployment`.")
+@click.option(
+    "--age",
+    type=click.FloatRange(min=0),
+    default=600,
+    show_default=True,
+    help="Seconds; younger applications are not listed.",
+)
+@click.option("--end", is_flag=True, help="End them.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def reap(conn_id: str, deployment: str | None, age: float, end: bool, as_json: bool) -> int:
     """List applications of this Airflow whose task instance is over or gone; with --end, end them."""
-    os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")  # connections of the database count here, too
-    with contextlib.redirect_stdout(sys.stderr):  # Airflow logs to stdout, which is for the answer
+    os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")  # also find the connections of the database
+    with contextlib.redirect_stdout(sys.stderr):  # Airflow logs to stdout, which is for the command's output
         found = _reap(conn_id, deployment, age, end)
     if as_json:
         click.echo(json.dumps([{**report.to_dict(), "ended": end} for report in found], indent=2))
@@ -44,14 +50,14 @@ def _reap(conn_id: str, deployment: str | None, age: float, end: bool) -> list[A
         from knit_airflow.version_compat import deployment as configured
     except ModuleNotFoundError as missing:
         raise click.UsageError(
-            f"This needs Airflow, which is not here ({missing}): run it where the scheduler runs."
+            f"This command needs Airflow, which is not installed here ({missing}): run it where the scheduler runs."
         ) from None
 
     name = deployment or configured()
     if not name:
         raise click.UsageError(
-            "This Airflow has no name, so its applications cannot be told from those of others: set [knit] deployment "
-            "(AIRFLOW__KNIT__DEPLOYMENT) for all its parts. Applications that are launched from then on are found."
+            "This Airflow has no name, so that its applications cannot be distinguished from those of others: set [knit] "
+            "deployment (AIRFLOW__KNIT__DEPLOYMENT) for all its components. Applications launched after that are found."
         )
     try:
         checked(name)

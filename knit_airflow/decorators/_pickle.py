@@ -1,8 +1,7 @@
-"""What of a DAG's function travels into containers, where there is no Airflow. Pure.
+"""Prepares a DAG's function and its arguments for containers, where Airflow is not installed. Pure.
 
-A function of a DAG file is pickled by value, with the globals that it names. What is not needed there is left behind:
-annotations (which may name Airflow's classes), and the decorated task under the function's own name, in whose place
-the plain function stands, so that a function that calls itself works.
+A function of a DAG file is pickled by value, with the globals that it names. Annotations are removed, as they may name Airflow's
+classes. Under the function's own name the plain function replaces the decorated task, so that a recursive function works.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ _PLAIN = (str, int, float, bool, bytes, type(None))
 
 
 def remote(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function as it travels; anything but a plain Python function stays as it is."""
+    """The function as it is pickled; a callable that is not a plain Python function is returned unchanged."""
     if not isinstance(function, types.FunctionType):
         return function
     names = dict(function.__globals__)
@@ -41,10 +40,10 @@ def call(function: Callable[..., Any], args: Collection[Any], kwargs: Mapping[st
 def arguments_of(
     function: Callable[..., Any], args: Collection[Any], kwargs: Mapping[str, Any], context: Mapping[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Positional and keyword arguments, with those of Airflow's context that the function names and that can travel.
+    """Positional and keyword arguments, with the variables of Airflow's context that the function names.
 
     Raises:
-        FunctionRefused: it names something of the context that only Airflow's own process has (`ti`, say).
+        FunctionRefused: it names a context variable that exists only in Airflow's own process, such as `ti`.
     """
     import inspect
 
@@ -56,17 +55,17 @@ def arguments_of(
         if name in given or name not in KNOWN_CONTEXT_KEYS or name not in context:
             continue
         value = plain(context[name])
-        if not _travels(value):
+        if not _can_be_pickled(value):
             raise FunctionRefused(
-                f"{function.__name__} names {name!r}, which is an object of Airflow and cannot go into a container. Take "
-                "what you need of it as an argument, such as a template: func(run='{{ run_id }}'). Nothing was launched."
+                f"{function.__name__} names {name!r}, which is an object of Airflow and cannot be pickled for a container. "
+                "Pass the needed part as an argument, such as a template: func(run='{{ run_id }}'). Nothing was launched."
             )
         given[name] = value
     return tuple(plain(each) for each in args), {name: plain(value) for name, value in given.items()}
 
 
 def plain(value: Any) -> Any:
-    """The same without Airflow's own types: mapped XComs become lists, times the standard library's."""
+    """The value without Airflow's own types: mapped XComs become lists, times become `datetime`."""
     if isinstance(value, LazyXComSequence):
         return [plain(each) for each in value]
     if isinstance(value, datetime) and type(value) is not datetime:
@@ -81,9 +80,9 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _travels(value: Any) -> bool:
+def _can_be_pickled(value: Any) -> bool:
     if isinstance(value, Mapping):
-        return all(_travels(each) for each in value.values())
+        return all(_can_be_pickled(each) for each in value.values())
     if isinstance(value, (list, tuple, set, frozenset)):
-        return all(_travels(each) for each in value)
+        return all(_can_be_pickled(each) for each in value)
     return isinstance(value, (*_PLAIN, datetime))

@@ -1,4 +1,4 @@
-"""`@task.knit`: a Python function of a DAG runs in containers on YARN; its value is the task's XCom."""
+"""`@task.knit`: runs a Python function of a DAG in containers on YARN; its value is the task's XCom."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from knit_airflow.decorators._pickle import arguments_of, call, plain, remote
 from knit_airflow.operators._inputs import environment, files_from, folder_of
-from knit_airflow.operators._names import application_name, environment_name
-from knit_airflow.operators.base import ApplicationOperator
+from knit_airflow.operators._names import environment_name
+from knit_airflow.operators.base import APPLICATION_FIELDS, ApplicationOperator
 from knit_airflow.version_compat import DecoratedOperator, TaskDecorator, task_decorator_factory
 
 if TYPE_CHECKING:
@@ -21,31 +21,32 @@ if TYPE_CHECKING:
 class KnitDecoratedOperator(DecoratedOperator, ApplicationOperator):
     """Runs a Python function in containers on YARN; use it as `@task.knit`.
 
-    The function, its arguments and whatever of the DAG's own modules they need are pickled; containers need neither
-    Airflow nor the DAG files. It has to be the same minor version of Python there. One launch of the task is one
-    application, as with KnitOperator, with all that this means for retries, clears and kills. What the function prints
-    appears in the task's log, and so does the traceback of an exception, which fails the task.
+    The function, its arguments and the DAG's own modules that they need are pickled; containers need neither Airflow nor the
+    DAG files, but the same minor version of Python. One launch of the task is one application: retries, clears and kills as in
+    KnitOperator. The function's output appears in the task's log, and so does the traceback of an exception, which fails the
+    task.
 
     Parameters:
         python_callable, op_args, op_kwargs: the function and its arguments (XComs of other tasks among them).
-        num_containers: so many containers call the function, each with the same arguments; `knit_container.instance` is
-            the rank, and the values come as a list in the order of ranks. None: one container and its value. Templated.
-        env: what KnitEnvironmentOperator returned, an `Environment`, or an archive's path or URL. Templated.
-        packages: instead of `env`: conda packages to build an environment of; Airflow's own minor version of Python is
-            added. Templated.
+        num_containers: so many containers call the function, each with the same arguments; `knit_container.instance` is the
+            rank, and the result is the list of values in the order of ranks. None: one container; the result is its value.
+            Templated.
+        env: output of KnitEnvironmentOperator, an `Environment`, or an archive's path or URL. Templated.
+        packages: instead of `env`: conda packages of an environment to build; Airflow's own minor version of Python is added.
+            Templated.
         channels: for `packages`; by default conda-forge. Templated.
-        memory, vcores, gpus, yarn_resources: what each container gets; 1 GiB, 1 and none by default. Templated.
-        files: as for KnitOperator; they stand in the working folder. Templated.
+        memory, vcores, gpus, yarn_resources: of each container; 1 GiB, 1 and none by default. Templated.
+        files: as in KnitOperator. Templated.
         variables: environment variables. They are not secret. Templated.
-        queue: YARN queue. Templated. (Airflow's own is `executor_queue`.)
+        queue: YARN queue; by default the connection's. Templated. (Airflow's own queue is `executor_queue`.)
         name, tags, priority, lifetime: of the YARN application. Templated.
         others: of ApplicationOperator: `knit_conn_id`, `deferrable`, `poll_interval`, `skip_on_exit_code` …
 
     Raises (in the task):
-        KnitRefused: before anything is launched: what cannot be pickled, an environment with another minor version of
-            Python, a context variable that only Airflow has.
+        KnitRefused: before the launch: an object that cannot be pickled, an environment with another minor version of Python, a
+            context variable that exists only in Airflow.
         ProgramFailed: the function raised an exception (exit code 70), or its process died more than three times.
-        ApplicationWasKilled, ClusterFailed: as for KnitOperator.
+        ApplicationWasKilled, ClusterFailed: as in KnitOperator.
     """
 
     custom_operator_name = "@task.knit"
@@ -61,12 +62,7 @@ class KnitDecoratedOperator(DecoratedOperator, ApplicationOperator):
         "yarn_resources",
         "files",
         "variables",
-        "yarn_queue",
-        "name",
-        "tags",
-        "priority",
-        "lifetime",
-        "knit_conn_id",
+        *APPLICATION_FIELDS,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {
         **DecoratedOperator.template_fields_renderers,
@@ -123,13 +119,13 @@ class KnitDecoratedOperator(DecoratedOperator, ApplicationOperator):
         return self._handle_output(ApplicationOperator.execute(self, context))
 
     def submission(self, context: Any, knit: Knit) -> dict[str, Any]:
-        """The job of the function, and how to launch it."""
+        """The function's job file, and the options of the launch."""
         from knit_core.functions import FunctionJob, prepare
 
         function = remote(self.python_callable)
         args, kwargs = arguments_of(self.python_callable, self.op_args, self.op_kwargs, context)
         folder = Path(self._scratch.enter_context(tempfile.TemporaryDirectory(prefix="knit-job-")))
-        # Bound, so that a failure in the container shows the function's own lines and nothing of ours.
+        # The arguments are bound, so that a traceback in the container shows only the function's own lines.
         job = FunctionJob(call(function, args, kwargs), [()] * self._count, each=True)
         options = {
             "env": self._environment(knit),
@@ -139,11 +135,7 @@ class KnitDecoratedOperator(DecoratedOperator, ApplicationOperator):
             "resources": self.yarn_resources,
             "files": files_from(folder_of(self), self.files),
             "variables": dict(self.variables or {}),
-            "queue": self.yarn_queue or None,
-            "name": self.name or application_name(self.dag_id, self.task_id),
-            "tags": self.tags_of(context, self.tags),
-            "priority": None if self.priority is None else int(self.priority),
-            "lifetime": self.lifetime,
+            **self._application_options(context),
         }
         return {"spec": prepare(job, self._count, folder, options)}
 
@@ -156,7 +148,7 @@ class KnitDecoratedOperator(DecoratedOperator, ApplicationOperator):
         return values[0] if self.num_containers is None else values
 
     def cause(self, ended: Any) -> BaseException:
-        """The exception of the function, with the traceback from the container as its own cause."""
+        """The function's exception; its cause is the traceback from the container."""
         from knit_core.functions import failure
 
         raised = None
@@ -186,7 +178,7 @@ def knit_task(python_callable: Callable[..., Any] | None = None, **kwargs: Any) 
 
     Parameters:
         python_callable: the function.
-        kwargs: of the operator; without `multiple_outputs`, a mapping is unrolled only where its annotation says `dict`.
+        kwargs: of the operator; without `multiple_outputs`, a mapping becomes several XComs only if the annotation is `dict`.
     """
     return task_decorator_factory(
         python_callable=python_callable, decorated_operator_class=KnitDecoratedOperator, **kwargs

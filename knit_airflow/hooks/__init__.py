@@ -1,4 +1,4 @@
-"""Connections to a cluster: `KnitHook`, and Dask clusters that a task has launched."""
+"""Connections to a YARN cluster (`KnitHook`), and to Dask clusters that a task has launched."""
 
 from knit_airflow._deprecated_paths import hand_out
 

@@ -1,4 +1,4 @@
-"""What tasks do with a Dask cluster that another task has launched: attach to it, use it, close it."""
+"""Attach to, use and close a Dask cluster that another task has launched."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from knit_core.dask_yarn import DaskYARNCluster
     from knit_core.model.result import Result
 
-#: Seconds for an orderly end before the application is killed.
+#: Seconds for the shutdown before the application is killed.
 _CLOSING = 30.0
 
 
@@ -30,16 +30,16 @@ def client(cluster: Any, **options: Any) -> Iterator[Client]:
             with client(cluster) as c:
                 return c.submit(work).result()
 
-    Leaving the block lets go of the cluster, which goes on. `c.cluster` is the DaskYARNCluster (`scale`, `adapt` for as
-    long as the block lasts).
+    The end of the block disconnects from the cluster, which keeps running. `c.cluster` is the DaskYARNCluster: `scale`, and
+    `adapt` until the end of the block.
 
     Parameters:
         cluster: the setup's output.
         options: of `distributed.Client`.
 
     Raises:
-        KnitRefused: Dask is not installed for this task, or the keys are not this user's; no retries.
-        KnitFailed: the cluster has ended, or cannot be reached.
+        KnitRefused: Dask is not installed for this task, or the keys belong to another user; no retries.
+        KnitFailed: the cluster has ended or is unreachable.
     """
     with attach(cluster) as found:
         from distributed import Client
@@ -49,14 +49,14 @@ def client(cluster: Any, **options: Any) -> Iterator[Client]:
 
 
 def attach(cluster: Any, **options: Any) -> DaskYARNCluster:
-    """The DaskYARNCluster itself; with-blocks let go of it, `shutdown` ends it.
+    """The DaskYARNCluster itself; the end of a with-block disconnects from it, `shutdown` ends it.
 
     Parameters:
         cluster: the setup's output.
         options: `asynchronous`, `start_timeout` … of `DaskYARNCluster.from_application`.
 
     Raises:
-        KnitRefused, KnitFailed: as `client`.
+        KnitRefused, KnitFailed: as in `client`.
     """
     from knit_core.errors import ConfigError, KnitError
 
@@ -67,7 +67,7 @@ def attach(cluster: Any, **options: Any) -> DaskYARNCluster:
         from knit_core.dask_yarn import DaskYARNCluster
     except ConfigError as error:
         raise KnitRefused(
-            f"A task that uses a Dask cluster needs Dask where it runs, in the versions of the cluster's environment. {error}"
+            f"A task that uses a Dask cluster needs Dask on its worker, in the versions of the cluster's environment. {error}"
         ) from error
     try:
         return DaskYARNCluster.from_application(app_id, knit=KnitHook(connection).get_conn(), **options)
@@ -76,7 +76,7 @@ def attach(cluster: Any, **options: Any) -> DaskYARNCluster:
 
 
 def place_of(cluster: Any) -> tuple[str, str]:
-    """Application id and connection id in a setup's XCom (also as JSON text, or only the application's id)."""
+    """Application id and connection id from a setup's XCom: a mapping, its JSON text, or only the application's id."""
     if isinstance(cluster, str) and cluster.startswith("{"):
         cluster = json.loads(cluster)
     given = cluster if isinstance(cluster, Mapping) else {"application_id": cluster}
@@ -84,10 +84,10 @@ def place_of(cluster: Any) -> tuple[str, str]:
 
 
 def close(application: Application) -> Result:
-    """End a cluster's application as SUCCEEDED, or by force when it does not answer; how it ended.
+    """End a cluster's application as SUCCEEDED, or kill it when it does not answer; returns its result.
 
     Raises:
-        KnitError: neither worked.
+        KnitError: both failed.
     """
     from knit_core.errors import ApplicationNotFound, KnitError
 

@@ -1,4 +1,4 @@
-"""KnitHook: an Airflow connection of type `knit`, turned into a `knit_core.Knit`."""
+"""KnitHook: makes a `knit_core.Knit` from an Airflow connection of type `knit`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 class KnitHook(BaseHook):
     """A YARN cluster, as a connection describes it.
 
-    The connection's host (with a port, or a whole `http://…` address) is the ResourceManager; without a host Knit
-    finds the cluster as it does in a script. Login is the acting user, the password serves a gateway. Every field of
-    Extra is a setting of Knit by its name (`namenode`, `staging`, `queue`, `auth`, `gateway_path` …).
+    The connection's host (with a port, or a complete `http://…` address) is the ResourceManager; without a host Knit finds the
+    cluster as in a script. Login is the acting user, the password is for a gateway. The fields of Extra are settings of Knit by
+    name (`namenode`, `staging`, `queue`, `auth`, `gateway_path` …).
 
     Parameters:
         knit_conn_id: id of the connection.
@@ -34,25 +34,25 @@ class KnitHook(BaseHook):
         self._knit: Knit | None = None
 
     def get_conn(self) -> Knit:
-        """The cluster's client; made once per hook, without asking the cluster anything.
+        """The cluster's client; made once per hook, without a request to the cluster.
 
         Raises:
             AirflowNotFoundException: there is no such connection.
-            knit_core.errors.ConfigError: a field of it is unknown or makes no sense.
+            knit_core.errors.ConfigError: a field of it is unknown or invalid.
         """
         if self._knit is None:
             self._knit = _knit(self.get_connection(self.knit_conn_id))
         return self._knit
 
     async def aget_conn(self) -> Knit:
-        """The same for triggers: nothing blocks the event loop."""
+        """`get_conn` for triggers: does not block the event loop."""
         if self._knit is None:
             connection = await self.aget_connection(self.knit_conn_id)
             self._knit = await asyncio.to_thread(_knit, connection)
         return self._knit
 
     def test_connection(self) -> tuple[bool, str]:
-        """The form's test button: asks the ResourceManager and HDFS as the connection's user."""
+        """For the form's test button: queries the ResourceManager and HDFS as the connection's user."""
         from knit_core.errors import KnitError
 
         try:
@@ -65,7 +65,7 @@ def _knit(connection: Any) -> Knit:
     from knit_core import Knit
     from knit_core.errors import ConfigError
 
-    # It tells of each file it writes, which is nobody's business in a task's log.
+    # The library logs each file that it writes; that does not belong in a task's log.
     logging.getLogger("hdfs").setLevel(logging.WARNING)
     extra = connection.extra_dejson
     if not isinstance(extra, dict):
@@ -82,7 +82,7 @@ def _address(connection: Any) -> str | None:
     host = (connection.host or "").strip()
     if not host:
         return None
-    # A connection given as a URI keeps the protocol in its schema field: knit://rm:8088/https
+    # A connection given as a URI has the protocol in its schema field: knit://rm:8088/https
     if "://" not in host and connection.schema in ("http", "https"):
         host = f"{connection.schema}://{host}"
     return f"{host}:{connection.port}" if connection.port else host

@@ -1,4 +1,4 @@
-"""The buttons on a task's page."""
+"""Extra links: the buttons on a task's page."""
 
 from knit_airflow._deprecated_paths import hand_out
 

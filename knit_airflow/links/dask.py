@@ -13,5 +13,5 @@ class KnitDaskDashboardLink(BaseOperatorLink):
     name = "Dask dashboard"
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
-        """Its address through the ResourceManager; empty while there is no cluster."""
+        """The dashboard's address through the ResourceManager's proxy; empty while there is no cluster."""
         return str(getattr(operator, "dashboard", "") or XCom.get_value(ti_key=ti_key, key="dashboard") or "")

@@ -1,8 +1,8 @@
 """The buttons on a task's page: its application in the ResourceManager, the application's own page, container logs.
 
-Airflow's api-server reads a link from an XCom, and a task has only one set of those: with the next try the links of the
-one before are gone. So each try's addresses are kept in the task's state store too, which outlives retries and clears
-and goes with the DAG run, and `plugins.links` answers from there, for every try.
+Airflow's api-server reads a link from an XCom, and the XComs of a try are deleted when the next try starts. So each try's
+addresses are also kept in the task's state store, which is kept over retries and clears and deleted with the DAG run.
+`plugins.links` reads them from there, for every try.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from knit_airflow.version_compat import NEVER_EXPIRE, BaseOperatorLink, XCom
 if TYPE_CHECKING:
     from knit_core import Application
 
-#: Where a task's state store has the addresses of each try: {"1": {"page": …, "own": …, "logs": …}}.
+#: Key in the task's state store of the addresses of each try: {"1": {"page": …, "own": …, "logs": …}}.
 PAGES_KEY = "knit_pages"
-#: So many tries are kept.
+#: Addresses of so many tries are kept.
 TRIES = 20
 
 
@@ -24,7 +24,7 @@ class PageLink(BaseOperatorLink):
     """Base of the buttons.
 
     Attributes:
-        kind: which of a try's addresses.
+        kind: key of the address.
     """
 
     kind = ""
@@ -32,7 +32,7 @@ class PageLink(BaseOperatorLink):
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
         """The address; empty while the task has no application.
 
-        Airflow calls this when a task ends; until then the UI has what `show_pages` left.
+        Airflow calls this when a task ends; before that the UI shows the XComs of `show_pages`.
         """
         pages = getattr(operator, "application_pages", None) or {}
         found = pages.get(self.kind) or XCom.get_value(ti_key=ti_key, key=self.xcom_key)
@@ -64,24 +64,23 @@ LINKS = (KnitApplicationLink(), KnitOwnPageLink(), KnitLogsLink())
 
 
 def addresses(application: Application, report: Any) -> dict[str, str]:
-    """The addresses by kind, from what the ResourceManager says.
+    """The addresses by kind, from the ResourceManager's report.
 
-    Container logs are on the application's own page, a link for each container, as long as it runs; after its end on
-    the cluster's log server, or where there is none, nearest to them on the ResourceManager's page.
+    While the application runs, its own page has a link to the logs of each container. After its end they are on the cluster's
+    log server; without one the link leads to the ResourceManager's page.
     """
-    # The proxy's address is known before the application's own page is there.
+    # The proxy's address is known before the application's own page exists.
     own = report.tracking_url or report.page.replace("/cluster/app/", "/proxy/") + "/"
     logs = f"{own.rstrip('/')}/#containers"
     if report.ended:
-        logs = _kept_logs(application) or report.page
+        logs = _log_server_page(application) or report.page
     return {"page": report.page, "own": own, "logs": logs}
 
 
 def show_pages(context: Any, application: Application, log: Any) -> dict[str, str]:
-    """Make the buttons work while the task still runs, for this try and later, and name the page in the log.
+    """Store the addresses of this try, so that the buttons work while the task runs; log the ResourceManager's page.
 
-    Returns the addresses by kind; none when the ResourceManager does not tell now: a missing button is no reason to
-    fail.
+    Returns the addresses by kind; none when the request fails: the task continues without buttons.
     """
     from knit_core.errors import KnitError
 
@@ -92,17 +91,17 @@ def show_pages(context: Any, application: Application, log: Any) -> dict[str, st
         log.warning("No link to %s: %s", application.id, error)
         return {}
     log.info("Application %s in queue %s: %s", application.id, report.queue, report.page)
-    return _leave(context, pages)
+    return _store(context, pages)
 
 
 def update_pages(context: Any, application: Application, report: Any, before: dict[str, str]) -> dict[str, str]:
-    """The same when the application has ended: its logs are somewhere else then."""
+    """Store the addresses again after the application's end, when its logs have another address."""
     pages = addresses(application, report)
-    return pages if pages == before else _leave(context, pages)
+    return pages if pages == before else _store(context, pages)
 
 
-def _leave(context: Any, pages: dict[str, str]) -> dict[str, str]:
-    """Keep a try's addresses in the task's state store, and in XComs what of them is new."""
+def _store(context: Any, pages: dict[str, str]) -> dict[str, str]:
+    """Store a try's addresses in the task's state store, and the changed ones in XComs."""
     ti, store = context["ti"], context["task_state_store"]
     found = store.get(PAGES_KEY)
     tries = dict(found) if isinstance(found, dict) else {}
@@ -120,11 +119,11 @@ def _leave(context: Any, pages: dict[str, str]) -> dict[str, str]:
 
 
 def xcoms(pages: dict[str, str]) -> dict[str, str]:
-    """XComs by key: the buttons of a try that runs, and one that people use."""
+    """XComs by key: the buttons of a running try, and `tracking_url` for DAGs."""
     return {**{link.xcom_key: pages.get(link.kind, "") for link in LINKS}, "tracking_url": pages.get("own", "")}
 
 
-def _kept_logs(application: Application) -> str:
+def _log_server_page(application: Application) -> str:
     """The log server's page of an ended application's container; empty without a log server, or with several."""
     server = application.cluster.config.cluster_property("yarn.log.server.url", "")
     if not server:

@@ -1,1 +1,1 @@
-"""Container logs in a task's log: written by the worker or the triggerer, limited, masked."""
+"""Container logs in a task's log: written by worker or triggerer, limited and masked."""

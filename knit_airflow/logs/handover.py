@@ -1,4 +1,4 @@
-"""An operator's container logs: in a worker by `worker`, in the triggerer by `triggerer`, and handed from one to the other."""
+"""Container logs of one operator: `worker` and `triggerer` write them in turn; this module passes the position between them."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class TaskLogs:
     """The logs of one task's application, for one process of the task.
 
     Parameters:
-        application: whose.
+        application: the task's application.
         ti: the task instance.
         log: the task's log.
-        limit: what they may take there, as `log_limit` says; None: what `[knit] log_limit` says.
-        page: where all of them can be read.
+        limit: the operator's `log_limit`; None: `[knit] log_limit`.
+        page: address of the complete logs.
     """
 
     def __init__(self, application: Application, ti: Any, log: Any, limit: int | str | None, page: str) -> None:
@@ -41,14 +41,14 @@ class TaskLogs:
         self._by = secrets.token_hex(8)
         self._position: LogPosition | None = None
         self._writer: LogWriter | None = None
-        self._said = ""
+        self._last_error = ""
 
     def resume(self, handed: Mapping[str, Any] | None) -> None:
-        """Go on behind what the trigger has written.
+        """Continue after the last line that the trigger has written.
 
         Parameters:
-            handed: what its event says of it: how far it is (`offsets`), that this was noted (`noted`), or, when it has
-                written nothing, where it began (`begun`). A note that goes further is of a triggerer before it then.
+            handed: from the trigger's event: its position (`offsets`); or `noted`: the position is in the note on HDFS; or, when
+                it has written nothing, its first position (`begun`). A note beyond `begun` is of an earlier triggerer.
         """
         if handed is None:
             return
@@ -57,39 +57,39 @@ class TaskLogs:
         if "begun" in handed and found.cursor.dump() != handed["begun"]:
             kept = triggerer_before_is_read(self._ti, since=0.0)
         if found.cursor.offsets and not kept:
-            self._log.info("What the triggerer wrote of container logs stays on its machine: here they are again")
+            self._log.info("The triggerer's log stays on its machine: container logs are written here again")
             found = LogPosition.nothing()
         self._position = found
 
     def begin_anew(self) -> None:
-        """For another deferral in the same try: Airflow overwrites what the trigger of the first one has logged."""
+        """Start from the first line: in a second deferral of a try, Airflow overwrites the log of the first trigger."""
         self._position = LogPosition.nothing()
 
     def write_new(self, seconds: float = 5.0) -> None:
-        """Write what is there now; a hole in it is said, and is no failure."""
+        """Write the new lines; an error is logged as a warning."""
         from knit_core.errors import KnitError
 
         try:
             self._open().write_new(seconds)
         except KnitError as error:
-            self._complain(error)
+            self._warn(error)
 
     def finish(self) -> None:
-        """Write the rest, now that the application has ended."""
+        """Write the rest after the application's end."""
         from knit_core.errors import KnitError
 
         try:
             self._open().finish()
         except KnitError as error:
-            self._complain(error)
+            self._warn(error)
 
-    def leave(self) -> None:
-        """This try is over and the application is not: leave word for the next one."""
+    def store_position(self) -> None:
+        """Store the position for the next try: this try ends while the application runs."""
         if self._writer is not None:
             self._writer.note()
 
     def for_trigger(self) -> dict[str, Any] | None:
-        """The trigger's argument `logs`: what it needs to follow them; None: it is not to."""
+        """The trigger's argument `logs`; None: the trigger does not follow them."""
         from knit_core.errors import KnitError
 
         if not self._limit or setting("live_logs_tasks", TASKS) < 1:
@@ -101,10 +101,12 @@ class TaskLogs:
                 position.by = self._by
                 self._application.write_note(NOTE, position.to_json())
         except KnitError as error:
-            self._log.warning("Container logs come when the task resumes; now: %s", error)
+            self._log.warning("Container logs come when the task resumes: %s", error)
             return None
         if sealed is None:
-            self._log.info("Container logs come when the task resumes: a trigger cannot be told what to mask in them")
+            self._log.info(
+                "Container logs come when the task resumes: the values to mask cannot be passed to the trigger"
+            )
             return None
         begun = position.cursor.dump()
         return {"by": self._by, "limit": self._limit, "rest": self._rest, "sealed": sealed, "begun": begun}
@@ -118,13 +120,13 @@ class TaskLogs:
                 rest=self._rest,
                 position=self._earlier(),
                 by=self._by,
-                # Airflow masks the task's log itself, but not what a worker prints of it at the same time.
+                # Airflow masks the task's log, but not the copy that a worker prints to its own output.
                 hide=Masker(self._application, masked_values() or ()),
             )
         return self._writer
 
     def _earlier(self) -> LogPosition:
-        """What an earlier try has written of the same application."""
+        """The position of an earlier try with the same application."""
         if self._position is None:
             first = getattr(self._ti, "try_number", 1) <= 1
             self._position = LogPosition.nothing() if first else self._read_note(None)
@@ -138,10 +140,10 @@ class TaskLogs:
         try:
             return read_note(self._application, by)
         except KnitError as error:
-            self._log.warning("How far container logs were written is not known, they come again: %s", error)
+            self._log.warning("The position in container logs is unknown, they are written again: %s", error)
             return LogPosition.nothing()
 
-    def _complain(self, error: Exception) -> None:
-        if str(error) != self._said:
-            self._said = str(error)
+    def _warn(self, error: Exception) -> None:
+        if str(error) != self._last_error:
+            self._last_error = str(error)
             self._log.warning("Container logs: %s", error)

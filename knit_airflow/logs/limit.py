@@ -1,8 +1,8 @@
-"""How much of an application's logs a task's log takes: of each container's log its beginning and its end. Pure.
+"""Limits container logs in a task's log: of each log the beginning and the end are written. Pure.
 
-Half of the limit is for what is written while the application runs, in the order in which it comes, and no log gets
-more of it than its share; the rest is for the ends, when it is known how much there is. A line costs its text and
-a little more, as it does in Airflow's files and page.
+Half of the limit is for lines written while the application runs, in the order of arrival; each log may use only its share of
+it. The other half is for the ends, when the length of all logs is known. A line costs its text and LINE bytes more, about as
+much as in Airflow's log files.
 """
 
 from __future__ import annotations
@@ -10,26 +10,26 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 
-#: What a line costs beside its text, in bytes: its time, level and label.
+#: Bytes that a line costs in addition to its text: its time, level and label.
 LINE = 200
-#: What each log gets in any case, at the beginning and at the end, in bytes.
+#: Minimum bytes of each log, at the beginning and at the end.
 LEAST = 4096
 
 
 def cost_of(text: str) -> int:
-    """What a line costs (characters count as bytes: it need not be exact, and is asked for each line)."""
+    """The cost of a line. Characters count as bytes: exact enough, and cheap for every line."""
     return len(text) + LINE
 
 
 class Budget:
-    """What is still free of a limit.
+    """The part of a limit that is still free.
 
     Parameters:
-        limit: bytes of all logs; a few KiB for each log come on top where there are very many. 0: nothing is written.
-        spent: by log, what was spent on it by an earlier part of the same task.
+        limit: bytes of all logs; with very many logs, LEAST of each is added. 0: no line is written.
+        spent: bytes by log that an earlier part of the same task has written.
 
     Attributes:
-        spent: by log, up to now.
+        spent: bytes by log, up to now.
     """
 
     def __init__(self, limit: int, spent: Mapping[str, int] | None = None) -> None:
@@ -38,11 +38,11 @@ class Budget:
         self._known = len(self.spent)
 
     def expect(self, logs: int) -> None:
-        """So many logs are there: each gets its share."""
+        """Set the number of logs, among which the limit is shared."""
         self._known = max(self._known, logs)
 
     def begin(self, log: str, cost: int) -> bool:
-        """Whether a log's next line is still written while the application runs; it is paid for then."""
+        """Whether a log's next line is written while the application runs; if so, its cost is spent."""
         if not self.limit:
             return False
         spent = self.spent.setdefault(log, 0)
@@ -56,10 +56,10 @@ class Budget:
         return True
 
     def ends(self, rests: Mapping[str, int]) -> dict[str, int]:
-        """What may be spent on the rest of each log: all of the small ones, and equal parts of the others.
+        """The cost allowed for the rest of each log: small rests completely, equal parts of the others.
 
         Parameters:
-            rests: by log, what all that is left of it costs, as far as one can tell.
+            rests: estimated cost of the rest, by log.
         """
         if not self.limit:
             return dict.fromkeys(rests, 0)
@@ -71,11 +71,11 @@ class Budget:
 
 
 class Tail:
-    """The last of some lines, as many as cost no more than `most` together (one in any case).
+    """Keeps the last lines whose total cost is at most `most`, and at least one.
 
     Attributes:
-        lines: they.
-        cut: whether lines before them were dropped.
+        lines: the last lines.
+        cut: whether earlier lines were dropped.
     """
 
     def __init__(self, most: int) -> None:
@@ -84,7 +84,7 @@ class Tail:
         self.cut = False
 
     def add(self, line: str) -> None:
-        """The next line; a very long one is cut."""
+        """Add the next line; a line that costs more than `most` is cut."""
         line = line if len(line) <= self._most else f"{line[: self._most]} …"
         self.lines.append(line)
         self._total += cost_of(line)

@@ -1,9 +1,8 @@
-"""Secrets of a task, masked in the lines that its trigger writes.
+"""Masks a task's secrets in the container logs that its trigger writes.
 
-A worker's process knows which values Airflow masks in its task's log: what connections and Variables gave it, and what
-`mask_secret` was called with. A triggerer has never seen them, and a trigger's arguments are no place for them: Airflow
-shows those to everybody who may see the task. So they travel sealed, with a key that only those can compute who can read
-the key in the staging folder on HDFS, and that is good for this one application.
+A worker's process knows the values that Airflow masks in its task's log: secrets of connections and Variables, and arguments of
+`mask_secret`. A triggerer does not know them, and Airflow shows a trigger's arguments to all users who may see the task. So the
+values are passed encrypted. The key is derived from the user's key in the staging folder on HDFS, for this one application.
 """
 
 from __future__ import annotations
@@ -22,18 +21,18 @@ from knit_airflow.version_compat import masked_values
 if TYPE_CHECKING:
     from knit_core import Application
 
-#: What a hidden value looks like, as everywhere in Airflow.
+#: Replaces a hidden value, as everywhere in Airflow.
 HIDDEN = "***"
-#: Bytes of sealed values that a trigger may carry.
+#: Maximum bytes of encrypted values in a trigger's arguments.
 MOST = 1 << 16
-#: Values that are shorter are not hidden, as in Airflow: they would turn up in every other line.
+#: Shorter values are not hidden, as in Airflow: they would match in too many lines.
 SHORTEST = 5
-#: Looks after which containers are asked for again at the latest.
-_RARELY = 30
+#: The containers are requested again after at most so many reads.
+_MOST_READS = 30
 
 
 def seal(application: Application) -> str | None:
-    """What Airflow masks in this task's log, for the trigger; None when it cannot be passed on. Blocks."""
+    """The values that Airflow masks in this task's log, encrypted for the trigger; None: unknown or too long. Blocks."""
     from cryptography.fernet import Fernet
 
     values = masked_values()
@@ -44,17 +43,17 @@ def seal(application: Application) -> str | None:
 
 
 def unseal(application: Application, sealed: str) -> Masker:
-    """What hides these values in a text. Blocks.
+    """The masker of sealed values. Blocks.
 
     Raises:
-        ValueError: it was not sealed for this application with this staging folder.
+        ValueError: the values were not sealed for this application with this staging folder.
     """
     from cryptography.fernet import Fernet, InvalidToken
 
     try:
         values = json.loads(Fernet(_key(application)).decrypt(sealed.encode()))
     except InvalidToken:
-        raise ValueError("what is to be masked was sealed with another key") from None
+        raise ValueError("the values to mask were sealed with another key") from None
     return Masker(application, values)
 
 
@@ -62,42 +61,42 @@ class Masker:
     """Hides values, and Knit's own secrets of the application, in a text.
 
     Parameters:
-        application: which.
-        values: the others.
+        application: its secret and its containers' tokens are hidden.
+        values: further values.
     """
 
     def __init__(self, application: Application, values: Collection[str]) -> None:
         self._application, self._values = application, set(values)
-        self._looks, self._due = 0, 1
+        self._reads, self._due = 0, 1
         self._hide = masker(self._values)
 
     def __call__(self, text: str) -> str:
         return self._hide(text)
 
     def renew(self) -> None:
-        """Containers come, and their tokens with them: called before each read of the logs, it asks more and more rarely. Blocks.
+        """Request the containers again, as new ones have new tokens. To be called before each read of the logs. Blocks.
 
-        Containers that are replaced after days have tokens of their own, so it asks at least once in `_RARELY` reads.
+        The interval grows from one read to `_MOST_READS` reads: containers may be replaced even after days.
         """
         from knit_core.errors import KnitError
 
-        self._looks += 1
-        if self._looks >= self._due:
-            self._due = self._looks + min(self._looks, _RARELY)
-            with contextlib.suppress(KnitError):  # between two ApplicationMasters, say
+        self._reads += 1
+        if self._reads >= self._due:
+            self._due = self._reads + min(self._reads, _MOST_READS)
+            with contextlib.suppress(KnitError):  # for example while the ApplicationMaster restarts
                 self._hide = masker({*self._values, *own_secrets(self._application)})
 
 
 def own_secrets(application: Application) -> set[str]:
-    """How the application's secret and its containers' tokens look when a program prints them."""
+    """The application's secret and its containers' tokens, in the encodings in which a program may print them."""
     secret = _secret(application)
     containers = [each.yarn for each in application.containers(retry_timeout=0) if each.yarn]
     tokens = [hmac.new(secret, f"container:{yarn}".encode(), hashlib.sha256).digest() for yarn in containers]
-    return {text for raw in (secret, *tokens) for text in _spellings(raw)}
+    return {text for raw in (secret, *tokens) for text in _encodings(raw)}
 
 
 def masker(values: Collection[str]) -> Callable[[str], str]:
-    """A function that hides each of these values in a text; the longest first, so that none hides a part of another."""
+    """A function that hides these values in a text; longest first, so that no value is replaced inside a longer one."""
     chosen = sorted((each for each in values if len(each) >= SHORTEST), key=len, reverse=True)
     if not chosen:
         return lambda text: text
@@ -105,7 +104,7 @@ def masker(values: Collection[str]) -> Callable[[str], str]:
     return lambda text: pattern.sub(HIDDEN, text)
 
 
-def _spellings(raw: bytes) -> set[str]:
+def _encodings(raw: bytes) -> set[str]:
     coded = {base64.b64encode(raw).decode(), base64.urlsafe_b64encode(raw).decode()}
     return {raw.hex(), raw.hex().upper(), *coded, *(each.rstrip("=") for each in coded)}
 

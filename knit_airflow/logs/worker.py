@@ -1,7 +1,7 @@
-"""Container logs in a task's log, as a worker writes them: while the application runs, and the rest after its end.
+"""Writes container logs into a task's log on a worker: lines while the application runs, and the rest after its end.
 
-What was written is known line by line (`LogPosition`) and noted beside the application on HDFS, so that whoever goes on (the
-trigger, the resumed task, the next try) begins behind it. What is too much for a task's log is left out of the middle.
+The position in each log (`LogPosition`) is also stored beside the application on HDFS, so that the trigger, the resumed task or
+the next try continues after the last written line. Of a log that is too long, the middle is left out.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
     from knit_core import Application
     from knit_core.logs import LogCursor, LogLine, LogWatch
 
-#: The note beside the application that says what was written of its logs.
+#: Name of the note on HDFS with the position in the application's logs.
 NOTE = "airflow-log"
 #: Seconds between two notes of a blocking task.
 NOTE_EVERY = 5.0
-#: Seconds that the aggregated logs of an application that has ended are waited for, and then once more.
+#: Seconds to wait for the aggregated logs of an ended application: for the beginnings, then for the ends.
 AGGREGATION_TIMEOUT, SECOND_TIMEOUT = 60.0, 5.0
 
 
 @dataclass
 class LogPosition:
-    """How far an application's logs were written into the task's log.
+    """Up to which line an application's logs are in the task's log.
 
     Attributes:
-        cursor: up to where, by log.
-        spent: what was spent on each log; see `limit`.
-        by: who wrote last, a random name: a trigger trusts only what it has written itself.
+        cursor: the offset in each log.
+        spent: bytes spent on each log; see `limit`.
+        by: random name of the last writer: a trigger uses only a position that it has written itself.
     """
 
     cursor: LogCursor
@@ -55,7 +55,7 @@ class LogPosition:
 
     @classmethod
     def from_json(cls, found: Any) -> LogPosition:
-        """From `to_json`; anything else is as good as nothing."""
+        """From `to_json`; the beginning when the value is anything else."""
         from knit_core.logs import LogCursor
 
         if not isinstance(found, Mapping) or not isinstance(found.get("offsets"), Mapping):
@@ -65,7 +65,7 @@ class LogPosition:
 
 
 def read_note(application: Application, by: str | None = None) -> LogPosition:
-    """What the note says; nothing when there is none, or (with `by`) somebody else wrote it. Blocks.
+    """The position in the note; the beginning when there is no note, or (with `by`) another writer wrote it. Blocks.
 
     Raises:
         KnitError: HDFS does not answer.
@@ -74,14 +74,14 @@ def read_note(application: Application, by: str | None = None) -> LogPosition:
     return position if by is None or position.by == by else LogPosition.nothing()
 
 
-class Head:
-    """Decides of lines that come while the application runs which are written, and keeps how far that is.
+class LiveLines:
+    """Decides which lines are written while the application runs, and keeps the position.
 
     Parameters:
-        watch: where they come from.
+        watch: the source of the lines.
         limit: see `limit`.
-        position: what was written before; moved on.
-        rest: says where everything can be read.
+        position: where to continue; it is updated.
+        rest: where the complete logs can be read, for messages.
     """
 
     def __init__(self, watch: LogWatch, limit: int, position: LogPosition, rest: str) -> None:
@@ -94,16 +94,16 @@ class Head:
 
     @property
     def over(self) -> bool:
-        """Whether there is no room for any log that was seen."""
+        """Whether the limit is reached for every log so far."""
         return bool(self._open) and not any(self._open.values())
 
     def lines(self, seconds: float) -> Iterator[str]:
-        """What is to be written now; it counts as written when it is handed out."""
+        """The lines to write now; a line counts as written when it is yielded."""
         for line in self._watch.look(seconds):
             key = f"{line.yarn}/{line.stream}"
             text = self._bars.text(line)
-            if text is None:  # a drawing of a progress bar: it is written when it is the last one
-                if line.ended:  # and was written already
+            if text is None:  # a state of a progress bar: only the last one is written
+                if line.ended:  # and it has been written
                     self._position.cursor.offsets[key] = self._watch.cursor.offsets[key]
                 continue
             if self._budget.begin(key, cost_of(text)):
@@ -116,8 +116,8 @@ class Head:
             if self._open.get(key, True):
                 self._open[key] = False
                 yield (
-                    f"{line.label} | [knit: its {line.stream} is more than the task's log takes (log_limit); its end "
-                    f"follows after the application's. All of it: {self._rest}]"
+                    f"{line.label} | [knit: its {line.stream} is longer than the task's log takes (log_limit); its end "
+                    f"follows after the application's end. All of it: {self._rest}]"
                 )
 
 
@@ -125,11 +125,11 @@ class LogWriter:
     """Writes one application's logs into the log of the task that runs in this process.
 
     Parameters:
-        application: whose logs.
-        log: the task's.
-        limit: bytes that they may take there; see `limit`.
-        rest: says where everything can be read.
-        position: what an earlier part of the task has written.
+        application: the task's application.
+        log: the task's log.
+        limit: maximum bytes of container logs in it; see `limit`.
+        rest: where the complete logs can be read, for messages.
+        position: the position of an earlier part of the task.
         by: the name of this writer.
         hide: masks secrets in a line.
     """
@@ -149,25 +149,25 @@ class LogWriter:
         self._hide = Masker(application, ()) if hide is None else hide
         self._position = LogPosition.nothing() if position is None else position
         self._position.by = by
-        self._head: Head | None = None
+        self._live: LiveLines | None = None
         self._noted_at, self._changed = 0.0, False
         self._noting = threading.Lock()
 
     def write_new(self, seconds: float = 5.0) -> None:
-        """Write what has come since the last call, as far as there is room for it.
+        """Write the lines since the last call, up to the limit.
 
         Raises:
-            KnitError: it cannot be read now.
+            KnitError: the logs could not be read.
         """
         if not self._limit:
             return
-        if self._head is None:
+        if self._live is None:
             from knit_core.logs import LogCursor
 
             watch = self._application.watch_logs(LogCursor.load(self._position.cursor.dump()))
-            self._head = Head(watch, self._limit, self._position, self._rest)
+            self._live = LiveLines(watch, self._limit, self._position, self._rest)
         self._hide.renew()
-        for line in self._head.lines(seconds):
+        for line in self._live.lines(seconds):
             self._log.info("%s", self._hide(line))
             self._changed = True
         if self._changed and time.monotonic() - self._noted_at >= NOTE_EVERY and self._noting.acquire(blocking=False):
@@ -175,20 +175,20 @@ class LogWriter:
             threading.Thread(target=self._note, args=(self._position.to_json(),), daemon=True).start()
 
     def note(self) -> None:
-        """Leave word for the next try that this one has written so much."""
+        """Store the position for the next try."""
         if self._limit:
             with self._noting:
-                _leave_note(self._application, self._position.to_json())
+                _write_note(self._application, self._position.to_json())
 
     def finish(self) -> None:
         """Write the rest of an application that has ended, container by container.
 
         Raises:
-            KnitError: not everything can be read; what can be was written.
+            KnitError: some logs could not be read; the others were written.
         """
         if self._limit:
             budget = Budget(self._limit, self._position.spent)
-            rest = _Rest(self._application, budget, self._position, self._rest)
+            rest = _EndedLogs(self._application, budget, self._position, self._rest)
             self._hide.renew()
             try:
                 rest.read()
@@ -198,43 +198,43 @@ class LogWriter:
 
     def _note(self, position: dict[str, Any]) -> None:
         try:
-            _leave_note(self._application, position)
+            _write_note(self._application, position)
         finally:
             self._noting.release()
 
 
-def _leave_note(application: Application, position: dict[str, Any]) -> None:
+def _write_note(application: Application, position: dict[str, Any]) -> None:
     from knit_core.errors import KnitError
 
-    with contextlib.suppress(KnitError):  # the next try writes some lines again then
+    with contextlib.suppress(KnitError):  # the next try then writes some lines again
         application.write_note(NOTE, position)
 
 
 @dataclass
 class _Part:
-    """What is written at the end of one log."""
+    """The lines of one log that are written after the application's end."""
 
     line: LogLine
     head: list[str] = field(default_factory=list)
     rest: int = 0
     tail: Tail | None = None
     jumped: bool = False
-    skip: bool = False  # the next line is a part of one
+    skip: bool = False  # the next line is incomplete
 
     @property
     def cut(self) -> bool:
-        """Whether something between them is left out."""
+        """Whether lines between head and tail are left out."""
         return self.jumped or (self.tail is not None and self.tail.cut)
 
     @property
     def left_out(self) -> int:
-        """About how many bytes that is."""
+        """About how many bytes are left out."""
         kept = sum(len(each.encode()) + 1 for each in self.tail.lines) if self.tail is not None else 0
         return max(0, self.rest - kept)
 
 
-class _Rest:
-    """The end of all logs of an application that has ended."""
+class _EndedLogs:
+    """The unwritten rest of all logs of an ended application."""
 
     def __init__(self, application: Application, budget: Budget, position: LogPosition, rest: str) -> None:
         self._application, self._budget, self._position, self._where = application, budget, position, rest
@@ -242,10 +242,10 @@ class _Rest:
         self._sizes: dict[str, int] = {}
 
     def read(self) -> None:
-        """Read what is to be written.
+        """Read the lines to write.
 
         Raises:
-            KnitError: not everything can be read.
+            KnitError: some logs could not be read.
         """
         from knit_core.errors import KnitError
 
@@ -255,14 +255,14 @@ class _Rest:
         for read in (self._read_beginnings, self._read_ends):
             try:
                 read()
-            except KnitError as trouble:
-                error = error or trouble
+            except KnitError as failure:
+                error = error or failure
         self._position.cursor.offsets.update(self._sizes)
         if error is not None:
             raise error
 
     def _read_beginnings(self) -> None:
-        """Of each log as much as the budget allows without knowing the others: mostly all."""
+        """Read each log as far as the budget allows before all lengths are known: usually completely."""
         from knit_core.logs import LogCursor
 
         for file in self._application.log_files(timeout=AGGREGATION_TIMEOUT):
@@ -280,7 +280,7 @@ class _Rest:
                 self._parts[key].rest = max(0, file.size - done.get(key, 0))
 
     def _read_ends(self) -> None:
-        """What is left of them, or its end."""
+        """Read the rest of each log, or its end."""
         from knit_core.logs import LogCursor
 
         rests = {key: part.rest for key, part in self._parts.items() if part.rest}
@@ -304,12 +304,12 @@ class _Rest:
                 found.tail.add(line.shown)
 
     def _ratio(self, log: str) -> float:
-        """What a byte of a log costs, by what of it is written already."""
+        """The cost of a byte of a log, estimated from its written part."""
         done = self._position.cursor.offsets.get(log, 0)
         return min(float(LINE), max(1.0, self._budget.spent.get(log, 0) / done)) if done else 3.0
 
     def lines(self) -> Iterator[str]:
-        """What is to be written, container by container, those of several and what was cut in a group each."""
+        """The lines to write, by container; in a foldable group each, when there are several or a log is cut."""
         by_container: dict[str, list[_Part]] = {}
         for _, part in sorted(self._parts.items(), key=lambda each: _place(each[1].line)):
             by_container.setdefault(part.line.yarn, []).append(part)

@@ -1,6 +1,6 @@
-"""Knit's metrics, through Airflow's own (`[metrics]`: StatsD, Datadog or OpenTelemetry). None of them can fail a task.
+"""Knit's metrics, through Airflow's own (`[metrics]`: StatsD, Datadog or OpenTelemetry). Errors of metrics never fail a task.
 
-A task's process and the triggerer have a metrics client each; `version_compat` knows which is which.
+A task's process and the triggerer have different metrics clients; see `version_compat`.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ if TYPE_CHECKING:
     from knit_airflow.observability.phases import Phase
     from knit_core.model.report import ApplicationReport
 
-#: Name -> (kind, tags, meaning), as docs/airflow-observability.md has them.
+#: Name -> (kind, tags, meaning), as in docs/airflow-observability.md.
 METRICS = {
     "knit.submitted": ("counter", "queue", "applications that a task has submitted, or attached to"),
     "knit.ended": ("counter", "queue, outcome", "applications of tasks that have ended"),
-    "knit.failed": ("counter", "kind", "tries that failed, by whose fault it was"),
-    "knit.killed": ("counter", "", "applications that were ended because their task was"),
+    "knit.failed": ("counter", "kind", "failed tries, by cause"),
+    "knit.killed": ("counter", "", "applications killed together with their task"),
     "knit.submit.duration": ("timer", "queue", "the submission: checks, uploads, YARN's answer"),
-    "knit.wait.duration": ("timer", "queue, outcome", "from the submission until the first container was given"),
-    "knit.start.duration": ("timer", "queue, outcome", "until its node had begun to start that container"),
+    "knit.wait.duration": ("timer", "queue, outcome", "from the submission until the first container was allocated"),
+    "knit.start.duration": ("timer", "queue, outcome", "until the NodeManager began to start that container"),
     "knit.run.duration": ("timer", "queue, outcome", "until the application's end"),
     "knit.memory_mib_seconds": (
         "counter",
         "queue, outcome",
-        "memory that ended applications have held, MiB times seconds",
+        "memory of ended applications, MiB times seconds",
     ),
-    "knit.vcore_seconds": ("counter", "queue, outcome", "cores that ended applications have held, times seconds"),
+    "knit.vcore_seconds": ("counter", "queue, outcome", "cores of ended applications, times seconds"),
     "knit.poll.requests": ("counter", "connection, list", "requests of the triggerer's shared polls"),
-    "knit.poll.errors": ("counter", "connection, list", "those of them that failed"),
-    "knit.poll.applications": ("gauge", "connection, list", "waits and watchers that the last request was for"),
-    "knit.poll.seconds": ("gauge", "connection, list", "how long the last request took"),
+    "knit.poll.errors": ("counter", "connection, list", "failed requests of the shared polls"),
+    "knit.poll.applications": ("gauge", "connection, list", "waits and watchers served by the last request"),
+    "knit.poll.seconds": ("gauge", "connection, list", "duration of the last request"),
     "knit.watcher.events": ("counter", "watcher", "events that asset watchers have fired"),
 }
 
@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 
 
 def quietly(function: Callable[P, None]) -> Callable[P, None]:
-    """The function, its errors told only to those who debug: what observes a task must not fail it."""
+    """The function with its errors only logged, at level DEBUG: observing a task must not fail it."""
 
     @wraps(function)
     def quiet(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -60,13 +60,13 @@ def quietly(function: Callable[P, None]) -> Callable[P, None]:
 
 
 def leaf(queue: str) -> str:
-    """A queue as tags name it: tasks may name it with its path or without."""
+    """The last part of a queue's path, for tags: tasks may give the path or only the name."""
     return queue.rpartition(".")[2] or "default"
 
 
 @quietly
 def submitted(queue: str, seconds: float) -> None:
-    """A task has its application."""
+    """A task has submitted its application, or attached to it."""
     tags = {"queue": leaf(queue)}
     task_stats().incr("knit.submitted", tags=tags)
     task_stats().timing("knit.submit.duration", timedelta(seconds=seconds), tags=tags)
@@ -74,7 +74,7 @@ def submitted(queue: str, seconds: float) -> None:
 
 @quietly
 def ended(queue: str, outcome: str, phases: list[Phase], report: ApplicationReport | None) -> None:
-    """A task's application has ended, and the task knows how."""
+    """A task's application has ended."""
     stats, tags = task_stats(), {"queue": leaf(queue), "outcome": outcome}
     stats.incr("knit.ended", tags=tags)
     for phase in phases:
@@ -92,17 +92,17 @@ def failed(kind: str) -> None:
 
 @quietly
 def killed(deferred: bool = False) -> None:
-    """An application was ended with its task, which was deferred or not."""
+    """An application was killed together with its task."""
     (triggerer_stats() if deferred else task_stats()).incr("knit.killed")
 
 
 def polled(connection: str, waiting: int, kind: str, ask: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """One request of a shared poll, measured. For a thread: the metrics' client may look up its host's name.
+    """Send and measure one request of a shared poll. Blocks: the metrics client may also look up its host's name.
 
     Parameters:
         connection: id of the Airflow connection.
-        waiting: how many it is for.
-        kind: of what: "applications" or "queues".
+        waiting: number of waits and listeners.
+        kind: of the list: "applications" or "queues".
         ask, args, kwargs: the request.
     """
     began, failed = time.monotonic(), True

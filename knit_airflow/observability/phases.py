@@ -1,7 +1,7 @@
-"""What an application spent its time with: waiting for room, starting, running. Pure.
+"""The phases of an application: waiting for resources, starting, running. Pure.
 
-The times are those of YARN's report (submission, end) and of the ApplicationMaster's result (its start, containers given,
-started and ended), so they are the same whether the task waited on a worker or in the triggerer.
+The times are from YARN's report (submission, end) and the ApplicationMaster's result (its start; containers allocated, started,
+ended), so that they are the same whether the task waited on a worker or in the triggerer.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from knit_core.model.report import ApplicationReport
     from knit_core.model.result import Result
 
-#: Containers whose start and end are told one by one.
-TOLD = 32
+#: So many containers have events of their own for start and end.
+MOST_CONTAINERS = 32
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,11 @@ class Phase:
     """A part of an application's life.
 
     Attributes:
-        name: "wait": from the submission until its first container was given (its ApplicationMaster waits and starts in
-            it); "start": until that container's node had begun to start it; "run": until the end. Nodes fetch a
-            container's files at the beginning of "run".
+        name: "wait": from the submission until the first container was allocated (includes the start of the
+            ApplicationMaster); "start": until the NodeManager began to start that container; "run": until the end. NodeManagers
+            download a container's files at the beginning of "run".
         began, ended: ms since the epoch.
-        moments: what happened in it, name and time.
+        moments: events in it, name and time.
     """
 
     name: str
@@ -36,14 +36,14 @@ class Phase:
 
     @property
     def seconds(self) -> float:
-        """Its length."""
+        """Its duration."""
         return (self.ended - self.began) / 1000
 
 
 def phases_of(result: Result | None, report: ApplicationReport | None) -> list[Phase]:
-    """The phases of an application that has ended, in their order; those that it did not reach are left out.
+    """The phases of an ended application, in order; those that it did not reach are omitted.
 
-    The clocks of several machines are in it, so that each phase begins no earlier than the one before ended.
+    The times are from clocks of several machines: a phase never begins before the end of the previous one.
     """
     containers = result.containers if result is not None else ()
     timeline = result.timeline if result is not None else ()
@@ -63,12 +63,16 @@ def phases_of(result: Result | None, report: ApplicationReport | None) -> list[P
     if not started:
         return [*found, Phase("start", first, over)]
     running = min(max(started[0], first), over)
-    told = [(f"{each.id} started", each.started_at) for each in containers[:TOLD] if each.started_at is not None]
-    told += [
-        (f"{each.id} {each.state}", each.finished_at) for each in containers[:TOLD] if each.finished_at is not None
+    events = [
+        (f"{each.id} started", each.started_at) for each in containers[:MOST_CONTAINERS] if each.started_at is not None
     ]
-    told.sort(key=lambda each: each[1])
-    return [*found, Phase("start", first, running), Phase("run", running, over, _within(told, running, over))]
+    events += [
+        (f"{each.id} {each.state}", each.finished_at)
+        for each in containers[:MOST_CONTAINERS]
+        if each.finished_at is not None
+    ]
+    events.sort(key=lambda each: each[1])
+    return [*found, Phase("start", first, running), Phase("run", running, over, _within(events, running, over))]
 
 
 def _within(moments: list[tuple[str, int]], began: int, ended: int) -> tuple[tuple[str, int], ...]:

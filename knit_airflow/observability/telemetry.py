@@ -1,4 +1,4 @@
-"""Tells metrics and traces what a task's application does; the operator says when. Nothing here can fail or delay a task."""
+"""Metrics and traces of a task's application, called by the operator. Errors here never fail or delay a task."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def submitting(ti: Any, knit: Any, given: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Around a submission; the application's id goes into the mapping under `knit.application_id`."""
+    """Context of a submission; the caller puts the application's id into the mapping as `knit.application_id`."""
     queue = str(given.get("queue") or _configured(knit) or "default")
     began = time.monotonic()
     with tracing.submitting(ti, {"knit.queue": queue}) as attributes:
@@ -27,13 +27,13 @@ def submitting(ti: Any, knit: Any, given: dict[str, Any]) -> Iterator[dict[str, 
 
 @metrics.quietly
 def ended(ti: Any, result: Result | None, report: ApplicationReport | None) -> None:
-    """The task's application has ended, and how is known."""
+    """The task's application has ended."""
     outcome = str((result.outcome if result is not None else None) or (report.outcome if report else None) or "LOST")
     queue = report.queue if report is not None else ""
     phases = phases_of(result, report)
     metrics.ended(queue, outcome, phases, report)
     containers = result.containers if result is not None else ()
-    about = {
+    attributes = {
         "knit.application_id": report.id if report is not None else result.id if result is not None else "",
         "knit.queue": queue,
         "knit.outcome": outcome,
@@ -41,7 +41,7 @@ def ended(ti: Any, result: Result | None, report: ApplicationReport | None) -> N
         "knit.containers": len(containers),
         "knit.tracking_url": report.tracking_url if report is not None else "",
     }
-    tracing.tell(ti, phases, about, succeeded=outcome == "SUCCEEDED")
+    tracing.record(ti, phases, attributes, succeeded=outcome == "SUCCEEDED")
 
 
 def _configured(knit: Any) -> Any:

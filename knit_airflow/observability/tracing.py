@@ -1,7 +1,7 @@
 """Spans of a task's application in the task's own trace (`[traces] otel_on`): submit, wait, start, run.
 
-All of them are children of the span that Airflow gives the task instance, which outlives a deferral. What happened on the
-cluster is told when it is over, with the cluster's times.
+All are children of the span that Airflow gives the task instance, which spans deferrals. The phases on the cluster are recorded
+after the application's end, with the cluster's times.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MS = 1_000_000  # nanoseconds
 
 @contextlib.contextmanager
 def submitting(ti: Any, attributes: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The span of a submission; what is put into the mapping becomes its attributes."""
+    """The span of a submission; the mapping becomes its attributes."""
     began, failure = time.time_ns(), None
     try:
         yield attributes
@@ -33,20 +33,20 @@ def submitting(ti: Any, attributes: dict[str, Any]) -> Iterator[dict[str, Any]]:
         failure = error
         raise
     finally:
-        _tell(ti, "knit.submit", began, time.time_ns(), attributes, failure=failure)
+        _record(ti, "knit.submit", began, time.time_ns(), attributes, failure=failure)
 
 
 @quietly
-def tell(ti: Any, phases: list[Phase], attributes: dict[str, Any], succeeded: bool) -> None:
-    """The spans of an application that has ended; the last one carries its failure."""
+def record(ti: Any, phases: list[Phase], attributes: dict[str, Any], succeeded: bool) -> None:
+    """Record the spans of an ended application; the last one has the failure."""
     for phase in phases:
         failed = None if succeeded or phase is not phases[-1] else str(attributes.get("knit.outcome"))
         moments = [(name, at * _MS) for name, at in phase.moments]
-        _tell(ti, f"knit.{phase.name}", phase.began * _MS, phase.ended * _MS, attributes, moments, failed)
+        _record(ti, f"knit.{phase.name}", phase.began * _MS, phase.ended * _MS, attributes, moments, failed)
 
 
 @quietly
-def _tell(
+def _record(
     ti: Any,
     name: str,
     began: int,
@@ -64,13 +64,13 @@ def _tell(
     for moment, at in moments:
         span.add_event(moment, timestamp=at)
     if failure is not None:
-        # Only the kind of an exception: messages may hold what a program printed.
-        said = failure if isinstance(failure, str) else type(failure).__name__
-        span.set_status(Status(StatusCode.ERROR, said))
+        # Only the type of an exception: its message may contain output of the program.
+        description = failure if isinstance(failure, str) else type(failure).__name__
+        span.set_status(Status(StatusCode.ERROR, description))
     span.end(end_time=ended)
 
 
 def _parent(ti: Any) -> Any:
-    """The task instance's span, wherever this runs; None (what is current): it has none."""
+    """The context of the task instance's span; None (the current context) when it has no span."""
     carrier = getattr(ti, "context_carrier", None)
     return TraceContextTextMapPropagator().extract(carrier) if carrier else None

@@ -1,1 +1,1 @@
-"""What OpenLineage is told about a task, where its provider is installed."""
+"""OpenLineage metadata of tasks, when Airflow's OpenLineage provider is installed."""

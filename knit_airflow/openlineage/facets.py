@@ -1,4 +1,4 @@
-"""Knit's OpenLineage facets; imported only where Airflow's OpenLineage provider asks for them."""
+"""Knit's OpenLineage facets; imported only when Airflow's OpenLineage provider is installed."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from knit_airflow.openlineage.hdfs_names import hdfs_name
 
 @define
 class KnitApplicationRunFacet(RunFacet):
-    """Run facet `knit`: the YARN application that a task was.
+    """Run facet `knit`: the YARN application of a task.
 
     Attributes:
-        applicationId: YARN's.
-        queue, user, trackingUrl, outcome: as YARN has them; empty: not known.
-        memoryMibSeconds, vcoreSeconds: what it used.
+        applicationId: YARN's id.
+        queue, user, trackingUrl, outcome: from YARN's report; empty: unknown.
+        memoryMibSeconds, vcoreSeconds: resources used.
     """
 
     applicationId: str
@@ -33,18 +33,18 @@ class KnitApplicationRunFacet(RunFacet):
 
 @define
 class KnitJobFacet(JobFacet):
-    """Job facet `knit`: what kind of program a task runs on YARN, and what it asks for.
+    """Job facet `knit`: the kind of program that a task runs on YARN, and the resources that it requests.
 
     Attributes:
         type: "command", "spec" or "function".
-        asked: `instances`, `memory` and so on, as the task gives them.
+        asked: `instances`, `memory` and so on, as in the task's arguments.
     """
 
     type: str
     asked: dict[str, Any]
 
 
-def given_by_hand(operator: Any) -> tuple[list[Any], list[Any]]:
+def declared_datasets(operator: Any) -> tuple[list[Any], list[Any]]:
     """The operator's inlets and outlets as OpenLineage datasets."""
 
     def converted(entities: Any) -> list[Any]:
@@ -52,7 +52,7 @@ def given_by_hand(operator: Any) -> tuple[list[Any], list[Any]]:
         return [each for each in found if each is not None]
 
     def on_hdfs(entity: Any) -> Any:
-        """An asset on HDFS, of whose scheme no provider of Airflow knows the name."""
+        """An asset on HDFS: no provider of Airflow converts its scheme."""
         named = hdfs_name(getattr(entity, "uri", None))
         return Dataset(namespace=named[0], name=named[1]) if named else None
 

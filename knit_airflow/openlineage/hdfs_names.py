@@ -1,4 +1,4 @@
-"""The names that OpenLineage gives files on HDFS, and which of them a task's containers get. Pure."""
+"""OpenLineage names of files on HDFS, and the files that a task's containers get. Pure."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from urllib.parse import urlsplit
 
 
 def hdfs_files(operator: Any) -> list[tuple[str, str]]:
-    """The files on HDFS that a task's containers get, as OpenLineage names them: namespace and name, each once."""
+    """OpenLineage names (namespace, name) of the files on HDFS that a task's containers get, each once."""
     return list(dict.fromkeys(each for source in _sources(operator) if (each := hdfs_name(source)) is not None))
 
 
 def hdfs_name(source: Any) -> tuple[str, str] | None:
-    """`hdfs://namenode:8020` and `/path/of/it` of a URL; None for anything that is not on a named HDFS."""
+    """`hdfs://namenode:8020` and `/path/of/it` of a URL; None when it is not an `hdfs://` URL with a host."""
     parts = urlsplit(source) if isinstance(source, str) else None
     if parts is None or parts.scheme != "hdfs" or not parts.hostname or not parts.path.strip("/"):
         return None

@@ -1,6 +1,6 @@
-"""What OpenLineage learns of a task: which application it was, and the files on HDFS that it reads.
+"""OpenLineage metadata of a task: its application, and the files on HDFS that it reads.
 
-Airflow's OpenLineage provider calls an operator's `get_openlineage_facets_on_…`; nothing here is imported before.
+Airflow's OpenLineage provider calls an operator's `get_openlineage_facets_on_…`; OpenLineage is not imported before.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
     from knit_core import Application
     from knit_core.model.report import ApplicationReport
 
-#: What an application is asked for, of the operator's arguments.
+#: The operator's arguments that request resources.
 _ASKED = ("instances", "num_containers", "memory", "vcores", "gpus", "yarn_resources")
 
 
 def facets(operator: Any, application: Application | None = None, report: ApplicationReport | None = None) -> Any:
-    """An `OperatorLineage`; None where Airflow's OpenLineage provider is not installed.
+    """An `OperatorLineage`; None when Airflow's OpenLineage provider is not installed.
 
     Parameters:
-        operator: the task's operator, its templates rendered.
-        application, report: what ran, as soon as that is known.
+        operator: the task's operator, with rendered templates.
+        application, report: None until they are known.
     """
     try:
         from airflow.providers.openlineage.extractors import OperatorLineage
         from openlineage.client.event_v2 import Dataset
 
-        from knit_airflow.openlineage.facets import KnitApplicationRunFacet, KnitJobFacet, given_by_hand
+        from knit_airflow.openlineage.facets import KnitApplicationRunFacet, KnitJobFacet, declared_datasets
     except ImportError:
         return None
 
@@ -46,11 +46,11 @@ def facets(operator: Any, application: Application | None = None, report: Applic
         )
     kind = "function" if hasattr(operator, "python_callable") else "spec" if _has_spec(operator) else "command"
     asked = {name: value for name in _ASKED if (value := getattr(operator, name, None)) is not None}
-    inlets, outlets = given_by_hand(operator)
+    inlets, outlets = declared_datasets(operator)
     named = {(each.namespace, each.name) for each in inlets}
     files = [Dataset(namespace=space, name=name) for space, name in hdfs_files(operator) if (space, name) not in named]
     return OperatorLineage(
-        # Airflow's provider looks at inlets and outlets only when an operator names nothing itself.
+        # Airflow's provider reads inlets and outlets only when an operator returns no datasets itself.
         inputs=[*inlets, *files],
         outputs=outlets,
         run_facets=found,

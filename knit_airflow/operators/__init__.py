@@ -1,4 +1,4 @@
-"""The operators, and how an application ends with its task."""
+"""The operators, and the end of an application together with its task."""
 
 from knit_airflow._deprecated_paths import hand_out
 

@@ -1,4 +1,4 @@
-"""What operators are given beside a program: an environment, and files from the DAG file's folder on."""
+"""Inputs of operators: environments, and files relative to the DAG file's folder."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 def environment(value: Any, knit: Knit, log: Any) -> Any:
-    """What `Knit.submit(env=…)` takes, from what a task was given.
+    """The argument `env` of `Knit.submit`, from the argument of a task.
 
     Parameters:
         value: None, a path or URL, an `Environment`, or the mapping that KnitEnvironmentOperator returned.
-        knit: builds it again where its archive is not on this worker.
-        log: told about that.
+        knit: builds the environment again when its archive is not on this worker.
+        log: the task's log.
     """
     if not isinstance(value, Mapping):
         return value or None
@@ -34,13 +34,13 @@ def environment(value: Any, knit: Knit, log: Any) -> Any:
 
 
 def folder_of(operator: Any) -> Path:
-    """The folder of an operator's DAG file, from which relative paths start."""
+    """The folder of an operator's DAG file; relative paths start from it."""
     place = operator.dag.fileloc if operator.has_dag() else None
     return Path(place).parent if place else Path.cwd()
 
 
 def files_from(base: Path, files: Any) -> Any:
-    """`files` for `Knit.submit`, relative paths made to start from `base`."""
+    """`files` for `Knit.submit`; relative paths start from `base`."""
     if isinstance(files, Mapping):
         return {name: path_from(base, source) for name, source in files.items()}
     return [
@@ -52,7 +52,7 @@ def files_from(base: Path, files: Any) -> Any:
 
 
 def path_from(base: Path, source: Any) -> Any:
-    """The path or URL, a relative path made to start from `base`."""
+    """The path or URL; a relative path starts from `base`."""
     if not isinstance(source, str) or not source or "://" in source:
         return source
     return str(base / Path(source).expanduser())

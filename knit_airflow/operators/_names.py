@@ -1,22 +1,22 @@
-"""Names made of Airflow's ids, which may be longer and more colourful than what they name may be called. Pure."""
+"""Names of applications and environments, made from Airflow's ids, which may be longer and have more characters. Pure."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 
-#: Characters: of an application's name, of an environment's.
+#: Longest name of an application and of an environment, in characters.
 APPLICATION, ENVIRONMENT = 250, 128
 _DIGITS = 10
 
 
 def application_name(dag_id: str, task_id: str) -> str:
-    """What the application of a task is called: `dag.task`, shortened to the same text each time where it is too long."""
+    """The name of a task's application: `dag.task`; a name that is too long is always shortened to the same text."""
     return _shortened(f"{dag_id}.{task_id}", APPLICATION)
 
 
 def environment_name(task_id: str) -> str:
-    """What the environment of a task is called: the task's id, as far as an environment may be called so."""
+    """The name of a task's environment: the task's id, without the characters that environments must not have."""
     plain = re.sub(r"[^A-Za-z0-9._+-]", "-", task_id).lstrip("._+-")
     if plain == task_id:
         return _shortened(plain, ENVIRONMENT)

@@ -1,7 +1,7 @@
-"""ApplicationOperator: a task that is one YARN application: launching, waiting in both modes, logs, result, end.
+"""ApplicationOperator: a task that is one YARN application. Launches it, waits in both modes, writes logs, returns the result.
 
-`KnitOperator` adds what to run. The decisions are elsewhere and pure: which launch this is (`state.launch_key`), when waiting
-is over (`triggers._wait_state`), what an error means to Airflow (`exceptions`).
+Subclasses define what to run. The decisions are pure and in other modules: attach or launch (`state.launch_key`), when the
+wait is over (`triggers._application_wait`), which exception Airflow gets (`exceptions`).
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from knit_airflow.links.knit import LINKS, show_pages, update_pages
 from knit_airflow.logs.handover import TaskLogs
 from knit_airflow.observability import metrics, telemetry
 from knit_airflow.openlineage import lineage
+from knit_airflow.operators._names import application_name
 from knit_airflow.operators._on_kill import GRACE, OnKillMixin, Stopped
 from knit_airflow.state.launch_key import STORE_KEY, Decision, Launch, decide
 from knit_airflow.tags import launch_tags
-from knit_airflow.triggers._wait_state import Done, Goal, Status, WaitState, read_status, wait_blocking
+from knit_airflow.triggers._application_wait import ApplicationWait, Done, Goal, Status, read_status, wait_blocking
 from knit_airflow.triggers.application import KnitApplicationTrigger
 from knit_airflow.version_compat import (
     NEVER_EXPIRE,
@@ -41,27 +42,37 @@ if TYPE_CHECKING:
 
 #: XCom that holds the application's id from the moment it is known.
 ID_KEY = "application_id"
-#: Seconds for the result of an application that has ended to become readable.
+#: Seconds to wait until the result of an ended application is readable.
 RESULT_WAIT = 60.0
+#: Template fields of all operators that submit an application; the last ones of each.
+APPLICATION_FIELDS = ("yarn_queue", "name", "tags", "priority", "lifetime", "knit_conn_id")
 
 
 class ApplicationOperator(OnKillMixin, BaseOperator):
-    """Base of operators whose task is one application; subclasses say what to submit.
+    """Base of operators whose task is one application; subclasses define what is submitted.
 
     Parameters:
         knit_conn_id: the connection.
-        deferrable: wait in the triggerer; by default what `[operators] default_deferrable` says.
+        deferrable: wait in the triggerer; by default `[operators] default_deferrable`.
         poll_interval: seconds between two polls.
         skip_on_exit_code: exit codes of a failed application that skip the task instead of failing it.
-        log_limit: what container logs may take of the task's log: MiB, or a text such as "500 kB"; 0: nothing. Of more
-            the beginning and the end are shown. By default what `[knit] log_limit` says.
-        executor_queue: what other operators call `queue`.
+        log_limit: the largest part of the task's log for container logs: MiB, or a text such as "500 kB"; 0: none. Of longer
+            logs the beginning and the end are shown. By default `[knit] log_limit`.
+        executor_queue: the queue of Airflow's executor, `queue` in other operators.
     """
 
     operator_extra_links: Collection[BaseOperatorLink] = LINKS
-    #: What the task waits for before its application's end; nothing: the end itself.
+    #: What the task waits for before its application's end; empty: the end itself.
     goal: ClassVar[Goal] = Goal()
     trigger_class: ClassVar[type[KnitApplicationTrigger]] = KnitApplicationTrigger
+
+    # Options of the YARN application, set by subclasses. `BaseOperator.queue` is the executor's: YARN's has another name, or
+    # Celery would wait for a worker of the YARN queue.
+    yarn_queue: str | None
+    name: str | None
+    tags: Collection[str]
+    priority: Any
+    lifetime: float | str | None
 
     def __init__(
         self,
@@ -77,7 +88,7 @@ class ApplicationOperator(OnKillMixin, BaseOperator):
         if log_limit is not None:
             from knit_core.model.units import size
 
-            size(log_limit)  # what makes no sense is said at once
+            size(log_limit)  # raises ValueError while the DAG is parsed
         if executor_queue is not None:
             kwargs["queue"] = executor_queue
         super().__init__(**kwargs)
@@ -92,14 +103,14 @@ class ApplicationOperator(OnKillMixin, BaseOperator):
         self._application: Application | None = None
         self._logs: TaskLogs | None = None
         self._context: Any = None
-        self._said = ""
+        self._last_status = ""
         self._report: ApplicationReport | None = None
         self._scratch = contextlib.ExitStack()
 
     def submission(self, context: Any, knit: Knit) -> dict[str, Any]:
         """The arguments for `Knit.submit`, the first by the name `spec`; without launch key and progress callback.
 
-        What is entered into `self._scratch` lasts until the submission is over.
+        Context managers entered into `self._scratch` are closed after the submission.
         """
         raise NotImplementedError
 
@@ -108,11 +119,21 @@ class ApplicationOperator(OnKillMixin, BaseOperator):
         return result.value
 
     def tags_of(self, context: Any, own: Collection[str]) -> tuple[str, ...] | None:
-        """The application's tags: these, and where `[knit] deployment` is set those that tell Airflow, task and task instance."""
+        """The application's tags: `own`, and with `[knit] deployment` the tags of deployment, task and task instance."""
         return (*own, *launch_tags(deployment(), context["ti"])) or None
 
+    def _application_options(self, context: Any) -> dict[str, Any]:
+        """Options of the YARN application for `Knit.submit`; None for what the task does not set."""
+        return {
+            "name": self.name or application_name(self.dag_id, self.task_id),
+            "queue": self.yarn_queue or None,
+            "tags": self.tags_of(context, self.tags),
+            "priority": None if self.priority is None else int(self.priority),
+            "lifetime": self.lifetime,
+        }
+
     def cause(self, ended: Any) -> BaseException:
-        """What stands behind an application that ended without success, for the traceback in the log."""
+        """The exception that caused an application's failure, for the traceback in the log."""
         cause: BaseException = ended
         return cause
 
@@ -120,40 +141,40 @@ class ApplicationOperator(OnKillMixin, BaseOperator):
 
     def execute(self, context: Any) -> Any:
         """Launch or attach; then wait here, or defer."""
-        return self._guarded(context, lambda: self._begin(context))
+        return self._run_part(context, lambda: self._begin(context))
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> Any:
-        """After the deferral, in a fresh process: everything is rebuilt from the event and the cluster."""
-        return self._guarded(context, lambda: self._resume(context, event))
+        """After the deferral, in a new process: the state is read from the event and the cluster."""
+        return self._run_part(context, lambda: self._resume(context, event))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
-        """As everywhere; but a trigger that broke must not leave an application without a task behind."""
+        """As in BaseOperator; when the trigger has failed, the application is killed or left to the next try."""
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except TaskDeferralError:
             self._context = context
             self._connect(context)
-            self._leave(None)
+            self._fail_try(None)
             raise
 
     # ------------------------------------------------------------------ OpenLineage, where its provider is installed
 
     def get_openlineage_facets_on_start(self) -> Any:
-        """What it reads and writes, before it runs."""
+        """Inputs and outputs, before the task runs."""
         return lineage.facets(self)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
-        """The same, and which application it was."""
+        """Inputs and outputs, and the application."""
         return lineage.facets(self, self._application, self._report)
 
     def get_openlineage_facets_on_failure(self, task_instance: Any) -> Any:
-        """The same, as far as it came."""
+        """Inputs and outputs, and the application if there was one."""
         return self.get_openlineage_facets_on_complete(task_instance)
 
     # ------------------------------------------------------------------ launching
 
-    def _guarded(self, context: Any, run: Any) -> Any:
-        """Runs one part of the task; however that ends, no application stays behind that nobody waits for."""
+    def _run_part(self, context: Any, run: Any) -> Any:
+        """Run one part of the task; when it fails, the application is killed or left to the next try."""
         from knit_core.errors import ApplicationEnded, KnitError
 
         self._context = context
@@ -161,14 +182,14 @@ class ApplicationOperator(OnKillMixin, BaseOperator):
             return run()
         except Stopped:
             raise self._stopped() from None
-        except (AirflowTaskTimeout, KeyboardInterrupt) as late:
+        except (AirflowTaskTimeout, KeyboardInterrupt) as interrupt:
             self._killed = True
-            why = "it was interrupted" if isinstance(late, KeyboardInterrupt) else "its execution_timeout passed"
+            why = "it was interrupted" if isinstance(interrupt, KeyboardInterrupt) else "its execution_timeout passed"
             self.log.error("Ending %s: %s", self._named(), why)
             self._end(f"The Airflow task was ended: {why}", GRACE)
             raise
         except ApplicationEnded as ended:
-            self._concluded(context, ended.result)
+            self._report_end(context, ended.result)
             if skips(ended.exit_code, self.skip_on_exit_code):
                 raise AirflowSkipException(str(ended)) from ended
             metrics.failed(kind_of(ended).value)
@@ -178,10 +199,10 @@ class ApplicationOperator(OnKillMixin, BaseOperator):
                 raise self._stopped() from error
             failure = airflow_error(error)
             metrics.failed(kind_of(error).value)
-            self._leave(failure)
+            self._fail_try(failure)
             raise failure from error
         except Exception as error:
-            self._leave(error)
+            self._fail_try(error)
             raise
         finally:
             if self._killer is not None:
@@ -192,21 +213,21 @@ class ApplicationOperator(OnKillMixin, BaseOperator):
         with self._scratch:
             given = self.submission(context, knit)
             self._check_killed()
-            with telemetry.submitting(context["ti"], knit, given) as told:
+            with telemetry.submitting(context["ti"], knit, given) as attributes:
                 application = knit.submit(given.pop("spec"), **given, key=launch.key, progress=self._progress)
-                told["knit.application_id"] = application.id
-        self._own(context, application)
+                attributes["knit.application_id"] = application.id
+        self._set_application(context, application)
         self._check_killed()
         if not self.deferrable:
             return self._wait(context, application)
-        first = WaitState(self.poll_interval, goal=self.goal).next(read_status(application), time.time())
+        first = ApplicationWait(self.poll_interval, goal=self.goal).next(read_status(application), time.time())
         if isinstance(first, Done):
             return self._conclude(context, application, first)
         self._wait_in_triggerer(context, application)
 
     def _wait_in_triggerer(self, context: Any, application: Application) -> None:
-        # Airflow's own time-out of a deferral calls neither on_kill nor this operator: the trigger watches the clock,
-        # from the try's start, which a resume does not change.
+        # Airflow's own time-out of a deferral calls neither on_kill nor this operator, so the trigger keeps the deadline. It
+        # counts from the try's start, which a resume does not change.
         limit = self.execution_timeout
         deadline = None if limit is None else (context["ti"].start_date + limit).timestamp()
         self.defer(
@@ -225,21 +246,21 @@ class ApplicationOperator(OnKillMixin, BaseOperator):
         knit, launch = self._connect(context)
         mine = knit.launched(launch.key)
         if mine is not None and mine.id != event["application"]:
-            # Airflow names triggers by numbers that SQLite hands out again: after a clear, the last event of the trigger
-            # before it can reach the task that waits now.
-            self.log.info("An event of %s, a launch before the clear, is passed over", event["application"])
-            self._own(context, mine)
+            # SQLite reuses the ids of deleted triggers: after a clear, the last event of the former trigger can reach the task
+            # that is deferred now.
+            self.log.info("Ignoring an event of %s, the application before the clear", event["application"])
+            self._set_application(context, mine)
             if self._logs is not None:
                 self._logs.begin_anew()
             self._wait_in_triggerer(context, mine)
         application = knit.attach(event["application"])
-        self._own(context, application)
+        self._set_application(context, application)
         if self._logs is not None:
             self._logs.resume(event.get("logs"))
         return self._conclude(context, application, Done.from_event(event))
 
     def _connect(self, context: Any) -> tuple[Knit, Launch]:
-        """The client and this task's launch; what a clear has made worthless is ended first."""
+        """The client and this task's launch; the application of a launch before a clear is ended first."""
         if self._knit is not None and self._launch is not None:
             return self._knit, self._launch
         self._knit = KnitHook(self.knit_conn_id).get_conn()
@@ -253,7 +274,7 @@ class ApplicationOperator(OnKillMixin, BaseOperator):
             self.log.info("The task was cleared: its earlier launch no longer counts")
             self._end_superseded(self._knit, decision.superseded)
         self._launch = decision.launch
-        # Stored before anything is submitted: whatever dies from here on, the next try asks for the same launch.
+        # Stored before anything is submitted: after a crash from here on, the next try asks for the same launch.
         store.set(STORE_KEY, self._launch.to_json(), retention=NEVER_EXPIRE)
         return self._knit, self._launch
 
@@ -264,8 +285,8 @@ class ApplicationOperator(OnKillMixin, BaseOperator):
             self.log.info("Ending %s, the application of the launch before the clear", earlier.id)
             earlier.kill(reason="The Airflow task was cleared", grace=GRACE)
 
-    def _own(self, context: Any, application: Application) -> None:
-        """From here on the application is this task's: shown, and ended with it."""
+    def _set_application(self, context: Any, application: Application) -> None:
+        """Show the application in Airflow; from here on it ends with the task."""
         self._application = application
         context["ti"].xcom_push(key=ID_KEY, value=application.id)
         self.application_pages = show_pages(context, application, self.log)
@@ -275,26 +296,26 @@ class ApplicationOperator(OnKillMixin, BaseOperator):
     # ------------------------------------------------------------------ waiting
 
     def _wait(self, context: Any, application: Application) -> Any:
-        # Without its supervisor this process is an orphan that nobody waits for, and the next try another one's.
+        # Without its supervisor the result of this process is lost, and Airflow starts the next try in another one.
         done = wait_blocking(
             application,
-            WaitState(self.poll_interval, goal=self.goal),
-            each=self._show,
+            ApplicationWait(self.poll_interval, goal=self.goal),
+            on_status=self._on_status,
             stopped=lambda: self._killed or supervisor_gone(),
         )
         if done is None:
             raise Stopped
         return self._conclude(context, application, done)
 
-    def _show(self, seen: Status) -> None:
-        if seen.outcome is None and seen.text != self._said:
-            self._said = seen.text
-            self.log.info("%s", seen.text)
-        if self._logs is not None and seen.outcome is None:
+    def _on_status(self, status: Status) -> None:
+        if status.outcome is None and status.text != self._last_status:
+            self._last_status = status.text
+            self.log.info("%s", status.text)
+        if self._logs is not None and status.outcome is None:
             self._logs.write_new()
 
     def _conclude(self, context: Any, application: Application, done: Done) -> Any:
-        """The waiting is over: the result, or the exception that says why there is none."""
+        """After the wait: return the result, or raise the exception for its failure."""
         from knit_core.errors import ConnectionFailed, RequestRefused
 
         if self._logs is not None and done.kind == "ended":
@@ -309,19 +330,19 @@ class ApplicationOperator(OnKillMixin, BaseOperator):
             raise RequestRefused(done.text)
         result = application.wait(timeout=RESULT_WAIT)
         self.log.info("%s %s", application.id, result.outcome)
-        self._concluded(context, result)
+        self._report_end(context, result)
         value = self.value(context, result)
         if self._launch is not None:
             context["task_state_store"].set(STORE_KEY, self._launch.done().to_json(), retention=NEVER_EXPIRE)
         return value
 
-    def _concluded(self, context: Any, result: Any) -> None:
-        """The application has ended: its facts become XComs, metrics and spans."""
+    def _report_end(self, context: Any, result: Any) -> None:
+        """Push XComs, metrics and spans of the ended application."""
         from knit_core.errors import KnitError
 
         if self._application is None:
             return
-        with contextlib.suppress(KnitError):  # forgotten by now, or out of reach: so much the less to tell
+        with contextlib.suppress(KnitError):  # forgotten or unreachable: XComs and metrics have less
             self._report = self._application.report()
             self.application_pages = update_pages(context, self._application, self._report, self.application_pages)
         telemetry.ended(context["ti"], result, self._report)

@@ -1,11 +1,11 @@
-"""Dask clusters on YARN for the tasks of a DAG: one that several tasks share, or one that a script brings along.
+"""Dask clusters on YARN for the tasks of a DAG: one that several tasks share, or one for a single script.
 
     with knit_dask_cluster(n_workers=10, memory="4 GiB", env=env.output) as cluster:
         train(cluster)                                  # a @task: with client(cluster) as c: …
 
-`KnitDaskClusterOperator` (a setup) launches the cluster, `KnitDaskCloseOperator` (its teardown) ends it, however the tasks
-between end. What they pass on is the application's id: the keys for TLS stay in the staging folder, from where `client`
-reads them as the connection's user. `KnitDaskOperator` runs a script that is Dask's client inside of the application.
+`KnitDaskClusterOperator` (a setup) launches the cluster, `KnitDaskCloseOperator` (its teardown) ends it, whether the tasks
+between them succeed or fail. They pass on only the application's id: the TLS keys stay in the staging folder, where `client`
+reads them as the connection's user. `KnitDaskOperator` runs a script, as Dask's client, inside the application.
 """
 
 from __future__ import annotations
@@ -20,11 +20,10 @@ from knit_airflow.hooks.knit import KnitHook
 from knit_airflow.links.dask import KnitDaskDashboardLink
 from knit_airflow.links.knit import LINKS, KnitApplicationLink
 from knit_airflow.operators._inputs import environment, files_from, folder_of
-from knit_airflow.operators._names import application_name
-from knit_airflow.operators.base import ID_KEY, ApplicationOperator
+from knit_airflow.operators.base import APPLICATION_FIELDS, ID_KEY, ApplicationOperator
 from knit_airflow.state.launch_key import STORE_KEY
 from knit_airflow.tags import launch_tags
-from knit_airflow.triggers._wait_state import Done
+from knit_airflow.triggers._application_wait import Done
 from knit_airflow.triggers.dask import SCHEDULER_STARTED, KnitDaskTrigger
 from knit_airflow.version_compat import (
     NEVER_EXPIRE,
@@ -46,20 +45,20 @@ __all__ = [
 
 
 class DaskApplicationOperator(ApplicationOperator):
-    """What the operators of this module have in common: they say how large a Dask cluster is.
+    """Base of the operators that launch a Dask cluster: its size and options.
 
     Parameters:
         n_workers: containers with workers. Templated.
-        memory, vcores, processes: of each of them: what YARN gives, and how many workers share it. Templated.
+        memory, vcores, processes: resources of each container, and how many workers share them. Templated.
         groups: instead of these, several kinds of workers by name, each a mapping with the fields of
             `knit_core.dask_yarn.WorkerGroup`. Templated.
-        env: as KnitOperator's; with dask and distributed in it. Templated.
-        files: for all containers, as KnitOperator's. Templated.
+        env: as in KnitOperator; it has dask and distributed. Templated.
+        files: for all containers, as in KnitOperator. Templated.
         variables: environment variables of all containers. Templated.
-        options: everything else: the fields of WorkerGroup and Layout (`worker_class`, `preload`, `scheduler_memory`,
+        options: other options: the fields of WorkerGroup and Layout (`worker_class`, `preload`, `scheduler_memory`,
             `idle_timeout` …). Templated.
-        tls: between all parts, with keys made for this cluster.
-        queue, name, tags, priority, lifetime, attempts: as KnitOperator's.
+        tls: encrypt and authenticate all connections of the cluster, with keys made for it.
+        queue, name, tags, priority, lifetime, attempts: as in KnitOperator.
         kwargs: of ApplicationOperator (`deferrable`, `poll_interval`, `knit_conn_id` …).
     """
 
@@ -73,12 +72,7 @@ class DaskApplicationOperator(ApplicationOperator):
         "files",
         "variables",
         "options",
-        "yarn_queue",
-        "name",
-        "tags",
-        "priority",
-        "lifetime",
-        "knit_conn_id",
+        *APPLICATION_FIELDS,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {
         "groups": "json",
@@ -128,7 +122,7 @@ class DaskApplicationOperator(ApplicationOperator):
         self.attempts = attempts
 
     def submission(self, context: Any, knit: Knit) -> dict[str, Any]:
-        """The cluster's application; its keys lie in a file of this machine only while it is submitted."""
+        """The cluster's application; its keys are in a local file only during the submission."""
         from knit_core.dask_yarn.launching import warn_before
         from knit_core.dask_yarn.services import group_of, layout_of, specification
         from knit_core.dask_yarn.tls import key_file, security_of
@@ -137,15 +131,8 @@ class DaskApplicationOperator(ApplicationOperator):
         layout = layout_of(None if self.n_workers is None else int(self.n_workers), groups, self._options(knit))
         warn_before(layout)
         keys = self._scratch.enter_context(key_file(security_of(self.tls)))
-        whole: dict[str, Any] = {
-            "name": self.name or application_name(self.dag_id, self.task_id),
-            "queue": self.yarn_queue or None,
-            "tags": self.tags_of(context, self.tags) or (),
-            "priority": None if self.priority is None else int(self.priority),
-            "lifetime": self.lifetime,
-            "attempts": self.attempts,
-        }
-        given = {name: value for name, value in whole.items() if value is not None}
+        options = {**self._application_options(context), "attempts": self.attempts}
+        given = {name: value for name, value in options.items() if value is not None}
         return {"spec": specification(layout, keys, **given)}
 
     def _options(self, knit: Knit) -> dict[str, Any]:
@@ -165,19 +152,19 @@ class DaskApplicationOperator(ApplicationOperator):
 class KnitDaskClusterOperator(DaskApplicationOperator):
     """Launches a Dask cluster for the tasks after it: the setup of which KnitDaskCloseOperator is the teardown.
 
-    Ends as soon as the scheduler answers; workers come meanwhile. Its XCom is what `client` wants: `{"application_id": …,
-    "knit_conn_id": …}`, without any secret. More XComs: `dashboard` and what KnitOperator leaves at the start. However often it
-    is tried, there is one cluster; one that failed is launched anew, one that was cleared ends before its successor begins.
-    `knit airflow reap` counts the cluster as the teardown's: it is an orphan when that is over.
+    Ends as soon as the scheduler answers; workers may still be starting. Its XCom is the argument of `client`:
+    `{"application_id": …, "knit_conn_id": …}`, without secrets. More XComs: `dashboard`, and those that KnitOperator pushes at the
+    start. Retries share one cluster; after a failed cluster, a new one is launched; after a clear, the earlier one is ended first.
+    For `knit airflow reap` the cluster belongs to the teardown: it is an orphan when the teardown is over.
 
     Parameters:
         start_timeout: seconds (or "5 min") for the scheduler to answer, once its container runs.
-        kwargs: of DaskApplicationOperator. `idle_timeout` is an hour where `options` do not say: the last resort, should
-            Airflow itself be gone for good.
+        kwargs: of DaskApplicationOperator. `idle_timeout` in `options` is one hour by default: it ends the cluster when Airflow
+            itself is lost.
 
     Raises (in the task):
         KnitRefused: the cluster refuses it, or this worker has no Dask; no retries.
-        ProgramFailed, …: the application ended before the scheduler answered; as KnitOperator.
+        ProgramFailed, …: the application ended before the scheduler answered; as in KnitOperator.
     """
 
     operator_extra_links = (*LINKS, KnitDaskDashboardLink())
@@ -190,7 +177,7 @@ class KnitDaskClusterOperator(DaskApplicationOperator):
         self.dashboard = ""
 
     def submission(self, context: Any, knit: Knit) -> dict[str, Any]:
-        """The cluster's application. One that this launch had and that has ended, well or not, is no cluster any more."""
+        """The cluster's application. When this launch has one that has ended, a new one is launched."""
         from knit_core.errors import ApplicationNotFound
 
         assert self._launch is not None
@@ -202,10 +189,10 @@ class KnitDaskClusterOperator(DaskApplicationOperator):
         return super().submission(context, knit)
 
     def tags_of(self, context: Any, own: Collection[str]) -> tuple[str, ...] | None:
-        """The application's tags, with that of the task instance which ends it."""
+        """The application's tags, with the tag of the task instance that ends it."""
         closing = self._closing
         if closing is None:
-            self.log.warning("No KnitDaskCloseOperator follows: only the idle time-out ends this cluster")
+            self.log.warning("No KnitDaskCloseOperator follows this task: only the idle time-out ends the cluster")
             return tuple(own) or None
         return (*own, *launch_tags(deployment(), context["ti"], closing)) or None
 
@@ -238,19 +225,19 @@ class KnitDaskClusterOperator(DaskApplicationOperator):
 
 
 class KnitDaskCloseOperator(BaseOperator):
-    """Ends a Dask cluster that KnitDaskClusterOperator has launched; one that has ended is fine, too.
+    """Ends a Dask cluster that KnitDaskClusterOperator has launched; succeeds when the cluster has already ended.
 
-    As its teardown it runs whatever becomes of the tasks between, also when the DAG run is marked failed. Its XCom is
-    `{"application_id": …, "outcome": …}`; `resources_used` as KnitOperator's.
+    As a teardown it runs whether the tasks before it succeed or fail, also when the DAG run is marked failed. Its XCom is
+    `{"application_id": …, "outcome": …}`; `resources_used` as in KnitOperator.
 
     Parameters:
-        cluster: what the setup returned, `open_dask.output`. Templated.
+        cluster: the setup's output, `open_dask.output`. Templated.
         knit_conn_id: the connection; by default the setup's. Templated.
-        kwargs: of BaseOperator. Two retries, should the ResourceManager be out of reach, where the DAG does not say.
+        kwargs: of BaseOperator. `retries` is 2 by default, in case the ResourceManager is unreachable.
 
     Raises (in the task):
-        ClusterFailed: the cluster is out of reach; `retries` count.
-        KnitRefused: it belongs to somebody else.
+        ClusterFailed: the cluster is unreachable; `retries` count.
+        KnitRefused: the application belongs to another user.
     """
 
     template_fields = ("cluster", "knit_conn_id")
@@ -264,19 +251,19 @@ class KnitDaskCloseOperator(BaseOperator):
         self.knit_conn_id = knit_conn_id
 
     def execute(self, context: Any) -> dict[str, Any] | None:
-        """End it, in good order or by force."""
+        """End the cluster: by a shutdown, else by a kill."""
         from knit_core.errors import ApplicationNotFound, KnitError
 
         app_id, connection = place_of(self.cluster or self._launched(context))
         if not app_id:
-            self.log.info("There is no Dask cluster to close: its setup has launched none")
+            self.log.info("There is no Dask cluster to close: the setup has launched none")
             return None
         try:
             application = KnitHook(self.knit_conn_id or connection).get_conn().attach(app_id)
             result = close(application)
             report = application.report()
         except ApplicationNotFound:
-            self.log.info("%s is not known any more: it has ended long ago", app_id)
+            self.log.info("The ResourceManager has no record of %s any more: it ended long ago", app_id)
             return {"application_id": app_id, "outcome": None}
         except KnitError as error:
             raise airflow_error(error) from error
@@ -285,7 +272,7 @@ class KnitDaskCloseOperator(BaseOperator):
         return {"application_id": app_id, "outcome": str(result.outcome)}
 
     def _launched(self, context: Any) -> str | None:
-        """What the setup left before it could return anything."""
+        """The application id that the setup pushed before it returned."""
         before = self.get_direct_relatives(upstream=True) if self.has_dag() else ()
         ids = [task.task_id for task in before if isinstance(task, KnitDaskClusterOperator)]
         found = [context["ti"].xcom_pull(task_ids=each, key=ID_KEY) for each in ids]
@@ -293,15 +280,15 @@ class KnitDaskCloseOperator(BaseOperator):
 
 
 class KnitDaskOperator(DaskApplicationOperator):
-    """Runs a Python script that is Dask's client inside of the application, next to a cluster of its own: `knit dask run`.
+    """Runs a Python script as Dask's client inside the application, with a cluster of its own, like `knit dask run`.
 
-    `Client()` in the script finds the cluster. The application ends with the script, as it does. Nothing of Dask has to
-    reach this worker; with `deferrable=True` nothing waits here, either. Its XCom is what the script returned
-    (`knit_container.result`). Everything that KnitOperator promises holds.
+    `Client()` in the script finds the cluster. The application ends with the script, and has its outcome. Neither Dask nor
+    network access to the cluster's containers is needed on this worker. The XCom is the value that the script returned
+    (`knit_container.result`). Retries, clears, kills, logs: as in KnitOperator.
 
     Parameters:
-        script: its path, from the DAG file's folder on. Templated.
-        arguments: its words on the command line. Templated.
+        script: its path, relative to the DAG file's folder. Templated.
+        arguments: its command-line arguments. Templated.
         kwargs: of DaskApplicationOperator.
     """
 
@@ -313,7 +300,7 @@ class KnitDaskOperator(DaskApplicationOperator):
         self.arguments = arguments
 
     def value(self, context: Any, result: Any) -> Any:
-        """What the script returned."""
+        """The value that the script returned."""
         return result.values.get("script", {}).get(0)
 
     def _options(self, knit: Knit) -> dict[str, Any]:
@@ -334,12 +321,12 @@ def knit_dask_cluster(
     knit_conn_id: str = KnitHook.default_conn_name,
     **kwargs: Any,
 ) -> Iterator[Any]:
-    """A Dask cluster for the tasks of the block: `setup >> tasks >> teardown`, wired by itself.
+    """A Dask cluster for the tasks of the block: sets `setup >> tasks >> teardown`.
 
         with knit_dask_cluster(n_workers=10, memory="4 GiB", env=env.output) as cluster:
             evaluate(train(cluster), cluster)
 
-    Gives the setup's output, which the tasks take as an argument.
+    Yields the setup's output, which the tasks take as an argument.
 
     Parameters:
         task_id: of the setup.

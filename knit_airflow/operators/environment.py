@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class KnitEnvironmentOperator(BaseOperator):
-    """Builds and packs an environment, or takes it from the cache; its XCom is what `KnitOperator(env=…)` wants.
+    """Builds and packs an environment, or takes it from the cache; its XCom is for `KnitOperator(env=…)`.
 
     Give packages, pip or both; or one of file, prefix and venv.
 
@@ -26,16 +26,16 @@ class KnitEnvironmentOperator(BaseOperator):
         packages: conda's package specifications: `["python=3.11", "numpy"]`. Templated.
         channels: names, URLs or folders, in order of priority; by default conda-forge. Templated.
         pip: requirements as pip takes them, on top of the packages or alone. Templated.
-        file: environment.yml, requirements.txt, pyproject.toml or a lock file; from the DAG's folder on. Templated.
+        file: environment.yml, requirements.txt, pyproject.toml or a lock file; relative to the DAG file's folder. Templated.
         prefix: a conda environment of the worker, by its folder or name. Templated.
-        venv: True: what is installed for the worker's Python; or the folder of a virtual environment.
-        python: its version, where packages do not say it. Templated.
+        venv: True: the packages of the worker's Python; or the folder of a virtual environment.
+        python: its version, when packages do not name it. Templated.
         variables: set in the environment. Templated.
         name: a label; by default the task's id. Templated.
         knit_conn_id: the connection. Templated.
 
-    The archive lies in the worker's cache. A worker that does not have it builds it again from the same description, and
-    says so when the result is not the same.
+    The archive is in the worker's cache. A worker without it builds it again from the same description, and logs a warning
+    when the result differs.
     """
 
     template_fields = ("packages", "channels", "pip", "file", "prefix", "python", "variables", "name", "knit_conn_id")
@@ -71,7 +71,7 @@ class KnitEnvironmentOperator(BaseOperator):
         self._stage: object = None
 
     def execute(self, context: Any) -> dict[str, Any]:
-        """Build, and describe what was built."""
+        """Build; returns the description of the environment."""
         from knit_core.errors import KnitError
 
         try:
@@ -87,15 +87,15 @@ class KnitEnvironmentOperator(BaseOperator):
         return description
 
     def on_kill(self) -> None:
-        """Stops the build at its next sign of progress."""
+        """Stop the build at its next progress message."""
         self._stopped = True
 
     def _build(self, knit: Knit) -> Environment:
         return knit.create_env(self.name or environment_name(self.task_id), progress=self._progress, **self._request())
 
     def _request(self) -> dict[str, Any]:
-        """The arguments of `Knit.create_env` that say what is in it."""
-        said = {
+        """The arguments of `Knit.create_env` that describe the contents."""
+        optional = {
             "pip": list(self.pip),
             "file": path_from(folder_of(self), self.file) if self.file else None,
             "prefix": self.prefix,
@@ -103,11 +103,11 @@ class KnitEnvironmentOperator(BaseOperator):
             "python": self.python,
             "variables": dict(self.variables or {}),
         }
-        given = {name: value for name, value in said.items() if value}
+        given = {name: value for name, value in optional.items() if value}
         return {"packages": list(self.packages), "channels": list(self.channels or ()), **given}
 
     def _progress(self, event: Any) -> None:
-        """One line per step; the counters in between are for terminals."""
+        """One line per step, without the counters for terminals."""
         if self._stopped:
             raise Stopped
         if event.stage != self._stage:
@@ -116,5 +116,5 @@ class KnitEnvironmentOperator(BaseOperator):
 
 
 def _has_secrets(text: str) -> bool:
-    """Whether a URL in it carries a user, a password or a token."""
+    """Whether a URL in the text has a user, a password or a token."""
     return re.search(r"://[^/\s]*@|/t/", text) is not None

@@ -1,7 +1,7 @@
-"""Knit's page in Airflow: the applications of this deployment, live, and what may be done to them.
+"""Knit's page in Airflow: shows the applications of this deployment, live; users with permission can end and scale them.
 
-`app` has the routes, `service` what they do. `list_view` and `detail_view` are pure: from what the cluster says to what the
-browser shows. `cluster_cache` asks the cluster, once for all viewers (`single_flight`); `task_lookup` finds the task instance
-of an application; `auth` asks Airflow's auth manager. `static/` is the browser's side, served as it is: no build step,
-nothing from other hosts.
+`app` has the routes, `service` their implementation. `list_view` and `detail_view` convert answers of the cluster into rows for
+the browser, and are pure. `cluster_cache` sends requests to the cluster, once for all viewers (`single_flight`); `task_lookup`
+finds the task instance of an application; `auth` uses Airflow's auth manager. `static/` has the browser's files: no build step,
+no resources from other hosts.
 """

@@ -1,7 +1,7 @@
-"""The page's routes, mounted by the api-server below `/knit`. Every one asks who the user is; actions are POSTs.
+"""The page's routes, mounted by the api-server below `/knit`. Every route authenticates the user; actions are POSTs.
 
-Calls to the cluster run in threads of the page's own (`single_flight`), those to Airflow's database where Airflow's own routes
-run theirs.
+Calls to the cluster run in the page's own threads (`single_flight`), calls to Airflow's database in the thread pool of Airflow's
+own routes.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ STATIC = Path(__file__).parent / "static"
 _KINDS = {".js": "text/javascript", ".css": "text/css", ".html": "text/html", ".svg": "image/svg+xml"}
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$"
 NO_DEPLOYMENT = (
-    "This Airflow has no name among those that use the cluster, so its applications cannot be told from others: set "
-    "[knit] deployment (AIRFLOW__KNIT__DEPLOYMENT) for all its parts. Applications that are launched from then on are shown."
+    "This Airflow has no name, so that its applications cannot be distinguished from those of others: set [knit] deployment "
+    "(AIRFLOW__KNIT__DEPLOYMENT) for all its components. Applications launched after that are shown."
 )
 
 User = Annotated[Any, Depends(get_user)]
@@ -45,24 +45,24 @@ def create_app(
     """The application that Airflow mounts.
 
     Parameters:
-        deployment: `[knit] deployment`; empty: there is nothing to show but how to set it.
+        deployment: `[knit] deployment`; empty: the page shows only how to set it.
         connections: ids of the connections whose clusters are shown.
         base_url: Airflow's own address.
-        connect: makes a client from a connection's id; by default through KnitHook.
+        connect: makes a client from a connection's id; by default with KnitHook.
     """
-    # Global, so that no route can be public by oversight; no schema pages, which would be.
+    # For all routes, so that none is public by mistake; schema pages would be public.
     app = FastAPI(title="Knit", dependencies=[Depends(get_user)], docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(SecurityHeaders)
     app.add_exception_handler(Busy, _unavailable)
     app.add_exception_handler(Late, _unavailable)
     _add_files(app)
     if not deployment:
-        _add_nothing(app)
+        _add_refusal(app)
         return app
     page_service = PageService(ClusterCaches(connections, deployment, connect or _connect), TaskLookup(deployment))
     app.state.page_service = page_service
-    _add_reading(app, page_service)
-    _add_acting(app, page_service, base_url)
+    _add_queries(app, page_service)
+    _add_actions(app, page_service, base_url)
     return app
 
 
@@ -99,13 +99,13 @@ def _add_files(app: FastAPI) -> None:
         return file(name)
 
 
-def _add_nothing(app: FastAPI) -> None:
+def _add_refusal(app: FastAPI) -> None:
     @app.get("/api/{_:path}")
-    def nothing(_: str) -> None:
+    def refusal(_: str) -> None:
         raise HTTPException(409, NO_DEPLOYMENT)
 
 
-def _add_reading(app: FastAPI, page_service: PageService) -> None:
+def _add_queries(app: FastAPI, page_service: PageService) -> None:
     @app.get("/api/applications")
     async def applications(
         user: User,
@@ -117,13 +117,13 @@ def _add_reading(app: FastAPI, page_service: PageService) -> None:
         page: int = Query(1, ge=1),
         size: int = Query(ROWS, ge=1, le=MOST_ROWS),
     ) -> dict[str, Any]:
-        """The list, as far as the user may see it."""
+        """The applications that the user may see."""
         return await page_service.list_page(user, ListQuery(dag, state, queue, text, sort, page, size))
 
     @app.get("/api/task")
     async def task(user: User, dag_id: str, run_id: str, task_id: str, map_index: str = "-1") -> dict[str, Any]:
         """The applications of one task instance."""
-        # Airflow leaves its placeholder as it is for a task that is not mapped.
+        # For a task that is not mapped, Airflow does not replace its placeholder.
         index = int(map_index) if map_index.isdecimal() else -1
         return await page_service.task(user, TaskKey(dag_id, run_id, task_id, index))
 
@@ -134,7 +134,7 @@ def _add_reading(app: FastAPI, page_service: PageService) -> None:
 
     @app.post("/api/applications/{app_id}/log")
     async def log(user: User, app_id: Name, given: Annotated[dict[str, Any], Body()]) -> dict[str, Any]:
-        """The next lines of a container: a POST for the size of the cursor; it changes nothing."""
+        """The next lines of a container's log. A POST because of the cursor's size; it changes nothing."""
         try:
             container, cursor = str(given["container"]), checked_cursor(given.get("cursor"))
         except (KeyError, ValueError) as error:
@@ -142,7 +142,7 @@ def _add_reading(app: FastAPI, page_service: PageService) -> None:
         return await page_service.log(user, app_id, container, cursor)
 
 
-def _add_acting(app: FastAPI, page_service: PageService, base_url: str) -> None:
+def _add_actions(app: FastAPI, page_service: PageService, base_url: str) -> None:
     def guard(request: Request) -> None:
         require_same_origin(request, base_url)
 
@@ -164,9 +164,9 @@ def _add_acting(app: FastAPI, page_service: PageService, base_url: str) -> None:
     @app.post("/api/applications/{app_id}/services/{service}/scale", dependencies=guarded)
     async def scale(user: User, app_id: Name, service: Name, instances: Instances) -> dict[str, Any]:
         """Change how many instances a service has."""
-        wish = f"{service} {instances}"
+        extra = f"{service} {instances}"
         return {
             "instances": await page_service.act(
-                user, app_id, "knit_scale", wish, lambda it: it.scale(instances, service)
+                user, app_id, "knit_scale", extra, lambda it: it.scale(instances, service)
             )
         }

@@ -1,8 +1,8 @@
-"""What a user of Airflow may see and do: Airflow's own auth manager is asked what its own pages ask it.
+"""Permissions on the page, from Airflow's auth manager: the same ones as for Airflow's own pages.
 
-An application is its task instance's: who may read the DAG's task instances sees it, who may read their logs reads its
-containers' logs, who may change them (mark one as failed, say) may end and scale it. An application whose task instance is
-gone belongs to no DAG; it is shown to those who may edit the connection, as they act with its rights anyway.
+An application has the permissions of its task instance: reading the DAG's task instances allows to see it, reading their logs
+allows to read its containers' logs, changing them (such as marking one as failed) allows to end and scale it. When the task
+instance was deleted, all this needs the permission to edit the connection, with whose rights the page acts.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _ASKED: dict[str, tuple[Any, DagAccessEntity]] = {
 
 
 def visible_dags(user: Any) -> set[str] | None:
-    """The DAGs whose applications the user sees; None: he may not look at task instances at all. Blocks."""
+    """The DAGs whose applications the user may see; None: the user may not read task instances at all. Blocks."""
     manager = get_auth_manager()
     if not manager.is_authorized_dag(
         method="GET", access_entity=DagAccessEntity.TASK_INSTANCE, details=DagDetails(), user=user
@@ -51,14 +51,14 @@ def may_with(user: Any, what: str, task: TaskKey | None, knit_conn_id: str) -> b
     """Whether the user may do this with an application. Blocks.
 
     Parameters:
-        task: its task instance; None: that is gone.
+        task: its task instance; None: deleted.
         knit_conn_id: the connection of its cluster.
     """
     return may_use(user, knit_conn_id) if task is None else may(user, what, task.dag_id)
 
 
 def audit(user: Any, event: str, task: TaskKey | None, extra: str) -> None:
-    """Leave a line in Airflow's audit log. Blocks."""
+    """Write a line into Airflow's audit log. Blocks."""
     from airflow.models import Log
     from airflow.utils.session import create_session
 

@@ -1,5 +1,5 @@
-"""What the page asks clusters for: one list of applications per interval for all who watch, and one view of each
-application that somebody looks at. Nobody watches: nothing is asked.
+"""Requests of the page to the clusters: for all viewers together one list of applications per interval, and one view of each
+application that is open. Without viewers there are no requests.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two lists; for which one application's view counts; for which the nodes' and queues' state does.
+#: Seconds for which a list, the view of one application, and the state of nodes and queues are fresh.
 LIST_EVERY, VIEW_FRESH, NODES_FRESH = 3.0, 2.0, 20.0
 #: Seconds for one reply of a service of the cluster.
 REPLY_TIMEOUT = 8.0
-#: Seconds that a viewer waits for a first answer; for a newer one than that which is there.
+#: Seconds that a request waits for the first answer, and for a newer one when there is an older one.
 FIRST, NEWER = 12.0, 2.0
-#: Views that are kept.
+#: So many views are kept.
 VIEWS = 200
-#: Seconds for the orderly end of an application.
+#: Seconds for the ApplicationMaster to end by itself.
 GRACE = 10.0
 
 
@@ -41,8 +41,8 @@ class ApplicationList:
 
     Attributes:
         reports: newest first.
-        at: Unix time of it; None: there never was one.
-        error: why there is no newer one; empty when there is.
+        at: Unix time of the list; None: there is no list yet.
+        error: why the last request failed; empty when it succeeded.
     """
 
     reports: Sequence[ApplicationReport]
@@ -52,14 +52,14 @@ class ApplicationList:
 
 @dataclass(frozen=True)
 class NodesAndQueues:
-    """What a waiting application waits in: running nodes, and names of the queues that take applications."""
+    """Running nodes, and names of the queues that accept applications: why an application waits depends on them."""
 
     nodes: Sequence[Any]
     queues: Sequence[str]
 
 
 class ClusterCache:
-    """The cluster of one connection. `connect` blocks; it is called again after a fault, as the connection may change."""
+    """The cluster of one connection. `connect` blocks; it is called again after a fault, as the connection may have changed."""
 
     def __init__(self, knit_conn_id: str, deployment: str, connect: Callable[[str], Knit], every: float) -> None:
         self.knit_conn_id = knit_conn_id
@@ -67,27 +67,27 @@ class ClusterCache:
         self._connect = connect
         self._client: Knit | None = None
         self._connecting = threading.Lock()
-        # The list has threads of its own: it comes although every view hangs.
+        # The list has its own threads: it works although every view hangs.
         self._lists = Pool("knit-page-list", 2, 8)
         self._views = Pool("knit-page-view", 8, 64)
         self._actions = Pool("knit-page-act", 4, 16)
-        self._list = SingleFlight(self._lists, self._ask_list, every)
-        self._nodes_and_queues = SingleFlight(self._lists, self._ask_nodes_and_queues, NODES_FRESH)
+        self._list = SingleFlight(self._lists, self._request_list, every)
+        self._nodes_and_queues = SingleFlight(self._lists, self._request_nodes_and_queues, NODES_FRESH)
         self._view_calls: OrderedDict[str, SingleFlight[dict[str, Any]]] = OrderedDict()
 
     async def applications(self, fresh: float | None = None) -> ApplicationList:
-        """All of this deployment; an old list with an error while there is no new one."""
+        """All applications of this deployment; after a failed request the previous list and the error."""
         before = self._list.good
         try:
             answer = await self._list.answer(FIRST if before is None else NEWER, fresh)
             error = "" if answer.error is None else error_text(answer.error)
-        except Exception as late:
-            error = error_text(late)
+        except Exception as failure:
+            error = error_text(failure)
         good = self._list.good
         return ApplicationList(good.get() if good is not None else (), good.at if good is not None else None, error)
 
     async def nodes_and_queues(self) -> NodesAndQueues | None:
-        """Nodes and queues; None while they are not known."""
+        """Nodes and queues; None: unknown."""
         answer: Answer[NodesAndQueues] | None
         try:
             answer = await self._nodes_and_queues.answer(NEWER)
@@ -99,12 +99,14 @@ class ClusterCache:
         """One application in detail, as `detail_view.view_of` makes it.
 
         Raises:
-            knit_core.errors.KnitError: the cluster does not tell.
-            Busy, Late: it is slow.
+            knit_core.errors.KnitError: the request failed.
+            Busy, Late: the cluster is slow.
         """
         view_call = self._view_calls.get(app_id)
         if view_call is None:
-            view_call = self._view_calls[app_id] = SingleFlight(self._views, lambda: self._ask_view(app_id), VIEW_FRESH)
+            view_call = self._view_calls[app_id] = SingleFlight(
+                self._views, lambda: self._request_view(app_id), VIEW_FRESH
+            )
             while len(self._view_calls) > VIEWS:
                 self._view_calls.popitem(last=False)
         self._view_calls.move_to_end(app_id)
@@ -122,11 +124,11 @@ class ClusterCache:
         return await self._views.run(lambda: read_log(self._knit().attach(app_id), container, cursor), FIRST)
 
     async def act(self, app_id: str, action: Callable[[Any], Any]) -> Any:
-        """Do something to an application.
+        """Run an action on an application.
 
         Raises:
-            knit_core.errors.KnitError: it was refused, or the cluster does not answer.
-            Busy, Late: it is slow; a late action goes on.
+            knit_core.errors.KnitError: the action was refused, or the cluster does not answer.
+            Busy, Late: the cluster is slow; after Late, the action continues.
         """
         try:
             return await self._actions.run(lambda: action(self._knit().attach(app_id)), FIRST + 2 * GRACE)
@@ -136,11 +138,11 @@ class ClusterCache:
                 self._view_calls[app_id].forget()
 
     def forget(self) -> None:
-        """The next one who asks gets a new list."""
+        """Discard the list: the next request gets a new one."""
         self._list.forget()
 
     def close(self) -> None:
-        """End its threads, after the calls under way."""
+        """End the threads, after the calls under way."""
         for pool in (self._lists, self._views, self._actions):
             pool.close()
 
@@ -152,7 +154,7 @@ class ClusterCache:
                 client.retry_timeout = REPLY_TIMEOUT
             return client
 
-    def _ask_list(self) -> Sequence[ApplicationReport]:
+    def _request_list(self) -> Sequence[ApplicationReport]:
         from knit_core.launch.plan import APPLICATION_TYPE
         from knit_core.model.states import State
 
@@ -161,22 +163,22 @@ class ClusterCache:
                 states=list(State), tags=[self._tag], types=[APPLICATION_TYPE], pending=True
             )
         except Exception:
-            self._client = None  # its connection may have been corrected since
+            self._client = None  # the connection may have been corrected since
             raise
         return found[::-1]
 
-    def _ask_nodes_and_queues(self) -> NodesAndQueues:
+    def _request_nodes_and_queues(self) -> NodesAndQueues:
         rm = self._knit().resourcemanager
         queues: list[str] = []
-        with contextlib.suppress(Exception):  # some clusters show the scheduler to administrators only
+        with contextlib.suppress(Exception):  # some clusters show the scheduler only to administrators
             queues = [queue.path for queue in rm.queues() if queue.leaf and queue.running]
         return NodesAndQueues([node for node in rm.nodes() if node.running], queues)
 
-    def _ask_view(self, app_id: str) -> dict[str, Any]:
+    def _request_view(self, app_id: str) -> dict[str, Any]:
         last = self._nodes_and_queues.good
         fresh = last is not None and time.time() - last.at < NODES_FRESH
         known = last.get() if last is not None and fresh else None
-        return view_of(self._knit().attach(app_id), known or self._ask_nodes_and_queues)
+        return view_of(self._knit().attach(app_id), known or self._request_nodes_and_queues)
 
 
 class ClusterCaches:
@@ -186,7 +188,7 @@ class ClusterCaches:
         connections: their ids.
         deployment: the name of this Airflow.
         connect: makes a client from a connection's id.
-        every: seconds between two lists.
+        every: seconds for which a list is fresh.
     """
 
     def __init__(
@@ -199,17 +201,17 @@ class ClusterCaches:
         return [(cluster, await cluster.applications(fresh)) for cluster in self._clusters.values()]
 
     def forget(self) -> None:
-        """The next one who asks gets new lists."""
+        """Discard the lists: the next request gets new ones."""
         for cluster in self._clusters.values():
             cluster.forget()
 
     def close(self) -> None:
-        """Nothing is asked any more; calls under way are waited for."""
+        """End all threads, after the calls under way."""
         for cluster in self._clusters.values():
             cluster.close()
 
     async def find(self, app_id: str) -> tuple[ClusterCache, ApplicationReport] | None:
-        """An application and its cluster; None: it is not one of this deployment."""
+        """An application and its cluster; None: it does not belong to this deployment."""
         for fresh in (None, 1.0):
             for cluster, seen in await self.applications(fresh):
                 for report in seen.reports:
@@ -219,11 +221,11 @@ class ClusterCaches:
 
 
 def error_text(error: Exception) -> str:
-    """An error as viewers read it; what is no error of Knit's own goes to the server's log instead."""
+    """The text of an error for viewers; the text of an unexpected error is only in the server's log."""
     from knit_airflow.version_compat import AirflowException
     from knit_core.errors import KnitError
 
     if isinstance(error, (KnitError, AirflowException, Busy, Late)):
         return str(error)
     log.error("The Knit page failed", exc_info=error)
-    return f"{type(error).__name__}; the api-server's log says more."
+    return f"{type(error).__name__}: see the api-server's log."

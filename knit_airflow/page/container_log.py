@@ -1,4 +1,4 @@
-"""The lines of one container's log from where a viewer stands: the cursor travels with the viewer, nothing is kept here."""
+"""Reads a container's log from a cursor. The browser keeps the cursor; the server keeps no state."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-#: Lines in the first answer; at most so many lines, and characters, in one answer.
+#: Lines in the first answer; maximum lines and characters in one answer.
 TAIL, MOST_LINES, MOST_CHARACTERS = 200, 1000, 500_000
 #: Seconds to wait for the aggregated logs of an application that has just ended.
 AGGREGATION = 1.0
-#: Longer lines are cut for the page.
+#: Characters after which the page cuts a line.
 LONGEST = 4000
 
 
 @dataclass
 class LogPart:
-    """Lines, and where to go on.
+    """Lines, and where to continue.
 
     Attributes:
         lines: `[stream, text]`, as the container wrote them.
         cursor: for the next call.
-        more: there are more already.
-        note: why something is missing; empty when nothing is.
+        more: whether there are more lines now.
+        note: why lines are missing; empty when none is.
     """
 
     lines: list[list[str]] = field(default_factory=list)
@@ -33,10 +33,10 @@ class LogPart:
 
 
 def checked_cursor(given: Any) -> dict[str, int] | None:
-    """A cursor as a viewer sends it; None for the beginning.
+    """A cursor from a browser, validated; None: no cursor yet.
 
     Raises:
-        ValueError: it is none of ours.
+        ValueError: it is not a cursor of this page.
     """
     if given is None:
         return None
@@ -54,7 +54,7 @@ def read_log(application: Any, container: str, cursor: Mapping[str, int] | None)
     Parameters:
         application: a `knit_core.Application`.
         container: YARN's id of it, or `master`.
-        cursor: what the last part said; None: begin with the last lines.
+        cursor: of the previous part; None: begin with the last lines.
     """
     from knit_core import LogCursor
     from knit_core.errors import LogsUnavailable

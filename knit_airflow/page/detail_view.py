@@ -1,4 +1,4 @@
-"""One application in detail: what its ApplicationMaster says while it runs, what its result says after the end."""
+"""One application in detail: from its ApplicationMaster while it runs, from its result after the end."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
     from knit_core.model.service_status import ServiceStatus
     from knit_core.monitoring.diagnosis import Why
 
-#: Containers that are shown; the states that are shown first when there are more.
+#: Maximum of containers shown; with more containers, these states come first.
 MOST_CONTAINERS = 300
 _FIRST = {"FAILED": 0, "STOPPING": 1, "RUNNING": 2, "STARTING": 3}
 
 
 def view_of(application: Application, nodes_and_queues: Any | Callable[[], Any]) -> dict[str, Any]:
-    """Everything about an application that its page shows. Blocks.
+    """All values that an application's page shows. Blocks.
 
     Parameters:
-        application: which.
-        nodes_and_queues: a `cluster_cache.NodesAndQueues`, or what makes one (called only when it is needed).
+        application: the application.
+        nodes_and_queues: a `cluster_cache.NodesAndQueues`, or a function that returns one (called only when needed).
 
     Raises:
-        knit_core.errors.KnitError: the ResourceManager does not tell.
+        knit_core.errors.KnitError: the request to the ResourceManager failed.
     """
     from knit_core.errors import KnitError
     from knit_core.model.states import State
@@ -44,12 +44,12 @@ def view_of(application: Application, nodes_and_queues: Any | Callable[[], Any])
         try:
             services, containers = application.services(), application.containers()
             pending = [Pending.parse(row) for row in application.cluster.resourcemanager.pending(application.id)]
-            nodes = _made(nodes_and_queues).nodes if any(each.count for each in pending) else ()
+            nodes = _resolved(nodes_and_queues).nodes if any(each.count for each in pending) else ()
             why = why_running(report, services, containers, pending if nodes else (), nodes, now)
-        except KnitError as error:  # its ApplicationMaster restarts, say; the rest is known all the same
+        except KnitError as error:  # for example, its ApplicationMaster restarts; the other values are known
             problem = str(error)
     else:
-        nodes_and_queues = _made(nodes_and_queues)
+        nodes_and_queues = _resolved(nodes_and_queues)
         why = why_no_master(report, now, nodes_and_queues.nodes, nodes_and_queues.queues)
     return {
         **row_of(report, None),
@@ -64,7 +64,7 @@ def view_of(application: Application, nodes_and_queues: Any | Callable[[], Any])
 
 
 def containers_of(containers: list[Container]) -> list[dict[str, Any]]:
-    """Rows of the containers, in the order of services and ranks; of very many those that failed or run."""
+    """Rows of the containers, in the order of services and ranks; with too many, those that failed or run come first."""
     chosen = sorted(containers, key=lambda each: (each.service, each.instance, each.attempt))
     if len(chosen) > MOST_CONTAINERS:
         chosen = sorted(chosen, key=lambda each: _FIRST.get(str(each.state), 9))[:MOST_CONTAINERS]
@@ -91,7 +91,7 @@ def containers_of(containers: list[Container]) -> list[dict[str, Any]]:
 
 
 def with_report(view: dict[str, Any], report: ApplicationReport) -> dict[str, Any]:
-    """A view with what only the list tells: how much is asked for and not there yet."""
+    """A view with the values that only the list has: resources that are requested and not allocated yet."""
     if view["state"] != "running":
         return view
     return {
@@ -107,5 +107,5 @@ def _service(status: ServiceStatus) -> dict[str, Any]:
     return {name: getattr(status, name) for name in names}
 
 
-def _made(nodes_and_queues: Any | Callable[[], Any]) -> Any:
+def _resolved(nodes_and_queues: Any | Callable[[], Any]) -> Any:
     return nodes_and_queues() if callable(nodes_and_queues) else nodes_and_queues

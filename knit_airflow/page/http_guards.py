@@ -1,4 +1,4 @@
-"""What every request and answer of the page has to have: headers against hostile content, and no action for other sites."""
+"""Security of the page's HTTP: headers of every response, and rejection of actions from other sites."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from fastapi import HTTPException, Request
 
-#: Nothing inline, nothing from elsewhere, framed by Airflow alone.
+#: No inline scripts or styles, no other hosts, frames only in Airflow.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
@@ -21,29 +21,29 @@ HEADERS = {
 
 
 class SecurityHeaders:
-    """ASGI middleware that adds HEADERS to every answer, errors included; `Cache-Control` only where there is none."""
+    """ASGI middleware that adds HEADERS to every response, also to errors, unless the response has the header."""
 
     def __init__(self, app: Any) -> None:
         self._app = app
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """One request."""
+        """Handle one request."""
 
-        async def sending(message: Any) -> None:
+        async def send_with_headers(message: Any) -> None:
             if message["type"] == "http.response.start":
-                there = {name.lower() for name, _ in message.get("headers", [])}
+                present = {name.lower() for name, _ in message.get("headers", [])}
                 added = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
-                message["headers"] = [*message.get("headers", []), *(each for each in added if each[0] not in there)]
+                message["headers"] = [*message.get("headers", []), *(each for each in added if each[0] not in present)]
             await send(message)
 
-        await self._app(scope, receive, sending)
+        await self._app(scope, receive, send_with_headers)
 
 
 def require_same_origin(request: Request, base_url: str) -> None:
-    """Lets an action pass only when it comes from this page, or from a program with a token of its own.
+    """Rejects an action unless it comes from this page or from a program with its own token.
 
-    The session's cookie goes along with whatever a browser sends; so a browser has to say that the page that sends is
-    Airflow's (`Sec-Fetch-Site`, else `Origin`), and the body is JSON, which no form of another site can send.
+    A browser sends the session's cookie with every request. So its request must show that the sending page is Airflow's
+    (`Sec-Fetch-Site`, else `Origin`), and its body must be JSON, which a form of another site cannot send.
 
     Parameters:
         base_url: Airflow's own address, as browsers know it (a proxy may hide it from the request).

@@ -1,4 +1,4 @@
-"""The list of applications: from the ResourceManager's reports to rows, filters and pages. Pure."""
+"""The list of applications: converts the ResourceManager's reports to rows, filters and pages them. Pure."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from knit_core.model.states import Outcome, State
 if TYPE_CHECKING:
     from knit_core.model.report import ApplicationReport
 
-#: Rows on a page, and at most so many.
+#: Rows on a page: default and maximum.
 ROWS, MOST_ROWS = 50, 200
-#: What the filter "state" takes, and which states each means.
+#: Values of the filter "state", and the states that each selects.
 STATES: Mapping[str, frozenset[str]] = {
     "active": frozenset({"waiting", "running"}),
     "waiting": frozenset({"waiting"}),
@@ -39,7 +39,7 @@ class TaskKey:
 
     @property
     def path(self) -> str:
-        """Its page in Airflow, below the base address."""
+        """Path of its page in Airflow, below the base address."""
         parts = [quote(each, safe="") for each in (self.dag_id, self.run_id, self.task_id)]
         mapped = f"/mapped/{self.map_index}" if self.map_index >= 0 else ""
         return f"dags/{parts[0]}/runs/{parts[1]}/tasks/{parts[2]}{mapped}"
@@ -47,13 +47,13 @@ class TaskKey:
 
 @dataclass(frozen=True)
 class ListQuery:
-    """What a viewer asked for.
+    """Filters, order and page of a request.
 
     Attributes:
         dag, queue: exactly these; empty: all.
         state: a key of STATES; empty: all.
         text: occurs in the id, name, DAG, run, task or user, in any case.
-        sort: a key of SORTS; with "-" before it the other way round; empty: what runs first, then the newest.
+        sort: a key of SORTS; with a leading "-" descending; empty: running ones first, then the newest.
         page, size: from 1; rows on a page.
     """
 
@@ -67,14 +67,14 @@ class ListQuery:
 
 
 def state_of(report: ApplicationReport) -> str:
-    """One word for people: waiting (it has no ApplicationMaster), running, succeeded, failed or killed."""
+    """The state in one word: waiting (no ApplicationMaster yet), running, succeeded, failed or killed."""
     if report.outcome is not None:
         return "failed" if report.outcome is Outcome.LOST else str(report.outcome).lower()
     return "running" if report.state is State.RUNNING else "waiting"
 
 
 def safe_link(address: str) -> str:
-    """The address when it is one of the web; else nothing: what a cluster reports is not believed."""
+    """The address if it is http or https; else empty. Reported addresses are not trusted."""
     try:
         parts = urlsplit(address)
     except ValueError:
@@ -83,10 +83,10 @@ def safe_link(address: str) -> str:
 
 
 def row_of(report: ApplicationReport, task: TaskKey | None, why: str = "") -> dict[str, Any]:
-    """One application as the browser gets it: memory in MiB, times in ms since the epoch, cost in GiB-hours.
+    """The browser's row of one application: memory in MiB, times in ms since the epoch, cost in GiB-hours.
 
-    `memory` and `vcores` are what it holds, `memory_asked` and `vcores_asked` that and what it still waits for. `why` is
-    its reason to wait, when it does.
+    `memory` and `vcores` are allocated; `memory_asked` and `vcores_asked` include pending requests. `why` is why a waiting
+    application waits.
     """
     return {
         "id": report.id,
@@ -118,7 +118,7 @@ def row_of(report: ApplicationReport, task: TaskKey | None, why: str = "") -> di
 
 
 def waits_for(report: ApplicationReport) -> str:
-    """What a report by itself says of a wait: YARN's words, or how many containers are missing; how it failed, too."""
+    """Why an application waits or failed, from its report alone: YARN's diagnostics, or the number of missing containers."""
     words = " ".join(report.diagnostics.split())
     if report.ended:
         return "" if report.outcome is Outcome.SUCCEEDED else words[:400]
@@ -146,10 +146,10 @@ SORTS: Mapping[str, Callable[[dict[str, Any]], Any]] = {
 
 
 def page_of(rows: Iterable[dict[str, Any]], query: ListQuery) -> dict[str, Any]:
-    """The rows that a viewer asked for, with how many there are, and what can be filtered by.
+    """The requested rows, their numbers, and the possible values of the filters.
 
     Parameters:
-        rows: all that the viewer may see.
+        rows: all rows that the viewer may see.
         query: filters, order and page.
     """
     everything = list(rows)

@@ -1,4 +1,4 @@
-"""What a user gets to see and do: the clusters' answers, cut down to what Airflow allows him."""
+"""The page's queries and actions: answers of the clusters, limited by the user's permissions in Airflow."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _TASK = frozenset({"dag_id", "run_id", "task_id", "map_index", "task"})
 
 
 class PageService:
-    """What the routes share.
+    """The implementation of the routes.
 
-    Every method takes the user and raises HTTPException 403 for what Airflow does not allow him, and 404 for an
-    application that is not one of this deployment.
+    Every method takes the user. It raises HTTPException 403 when Airflow does not permit the request, and 404 for an application
+    that does not belong to this deployment.
     """
 
     def __init__(self, clusters: ClusterCaches, tasks: TaskLookup) -> None:
@@ -37,7 +37,7 @@ class PageService:
         dags = await run_in_threadpool(auth.visible_dags, user)
         if dags is None:
             raise HTTPException(403, "Forbidden")
-        lists, tasks = await self._everything()
+        lists, tasks = await self._lists_and_tasks()
         known: dict[str, tuple[ClusterCache, ApplicationReport]] = {}
         rows: list[dict[str, Any]] = []
         for cluster, seen in lists:
@@ -69,8 +69,8 @@ class PageService:
         return {"applications": rows, "errors": [seen.error for _, seen in lists if seen.error]}
 
     async def application(self, user: Any, app_id: str) -> dict[str, Any]:
-        """One application with its services and containers, and what the user may do with it."""
-        cluster, report, task = await self._one(user, app_id, auth.SEE)
+        """One application with its services and containers, and the user's permissions."""
+        cluster, report, task = await self._find(user, app_id, auth.SEE)
         try:
             view = await cluster.view(app_id)
         except (Busy, Late):
@@ -85,8 +85,8 @@ class PageService:
         }
 
     async def log(self, user: Any, app_id: str, container: str, cursor: dict[str, int] | None) -> dict[str, Any]:
-        """The next lines of a container."""
-        cluster, _, _ = await self._one(user, app_id, auth.READ_LOGS)
+        """The next lines of a container's log."""
+        cluster, _, _ = await self._find(user, app_id, auth.READ_LOGS)
         try:
             part = await cluster.log(app_id, container, cursor)
         except (Busy, Late):
@@ -96,8 +96,8 @@ class PageService:
         return {"lines": part.lines, "cursor": part.cursor, "more": part.more, "note": part.note}
 
     async def act(self, user: Any, app_id: str, event: str, extra: str, action: Callable[[Any], Any]) -> Any:
-        """Do something to an application, and leave it in Airflow's audit log."""
-        cluster, _, task = await self._one(user, app_id, auth.ACT)
+        """Write the action into Airflow's audit log, then run it."""
+        cluster, _, task = await self._find(user, app_id, auth.ACT)
         await run_in_threadpool(auth.audit, user, event, task, f"{app_id} {extra}".strip())
         try:
             return await cluster.act(app_id, action)
@@ -106,19 +106,19 @@ class PageService:
         except Exception as error:
             raise HTTPException(409, error_text(error)) from None
 
-    async def _everything(self) -> tuple[list[tuple[ClusterCache, ApplicationList]], dict[str, TaskKey | None]]:
+    async def _lists_and_tasks(self) -> tuple[list[tuple[ClusterCache, ApplicationList]], dict[str, TaskKey | None]]:
         lists = await self.clusters.applications()
         reports = [report for _, seen in lists for report in seen.reports]
         return lists, await run_in_threadpool(self.tasks.of, reports)
 
-    async def _one(self, user: Any, app_id: str, what: str) -> tuple[ClusterCache, ApplicationReport, TaskKey | None]:
+    async def _find(self, user: Any, app_id: str, what: str) -> tuple[ClusterCache, ApplicationReport, TaskKey | None]:
         found = await self.clusters.find(app_id)
         if found is None:
-            raise HTTPException(404, f"{app_id} is not among this deployment's applications (any more)")
-        _, tasks = await self._everything()
+            raise HTTPException(404, f"{app_id} is not, or no longer, an application of this deployment")
+        _, tasks = await self._lists_and_tasks()
         cluster, report = found
-        if app_id not in tasks:  # it has the deployment's tag, but not Knit's
-            raise HTTPException(404, f"{app_id} is not among this deployment's applications (any more)")
+        if app_id not in tasks:  # it has the deployment's tag, but no task instance's tag
+            raise HTTPException(404, f"{app_id} is not, or no longer, an application of this deployment")
         task = tasks[app_id]
         if not await self._may(user, what, task, cluster):
             raise HTTPException(403, "Forbidden" if what == auth.SEE else f"You have no permission to {what} here")

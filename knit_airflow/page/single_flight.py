@@ -1,6 +1,7 @@
-"""One answer for all who ask at the same time, and for those who ask soon after: blocking calls, in threads of their own.
+"""Shares the answer of a blocking call among simultaneous callers and, while it is fresh, later ones.
 
-The api-server's event loop and its own threads are left alone: a cluster that hangs makes this page wait, and nothing else.
+The calls run in separate threads, not on the api-server's event loop or in its thread pool: a cluster that hangs delays only
+this page.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-#: An answer counts at least so many times as long as it took to get, within limits: a slow cluster is asked less often.
-EASE, MOST_EASE = 10.0, 30.0
+#: An answer is fresh for at least so many times its own duration, up to so many seconds: fewer requests to a slow cluster.
+FRESH_FACTOR, FRESH_LIMIT = 10.0, 30.0
 
 
 class Busy(Exception):
@@ -24,12 +25,12 @@ class Busy(Exception):
 
 
 class Late(Exception):
-    """There is no answer yet."""
+    """The call takes longer than the caller waits."""
 
 
 @dataclass(frozen=True)
 class Answer(Generic[T]):
-    """What came back: a value, or an error; `at` is Unix time, `took` seconds."""
+    """The outcome of a call: a value or an error. `at` is the Unix time of its start, `took` its seconds."""
 
     at: float
     took: float
@@ -37,7 +38,7 @@ class Answer(Generic[T]):
     error: Exception | None = None
 
     def get(self) -> T:
-        """The value, or the error raised."""
+        """The value; raises the error if there is one."""
         if self.error is not None:
             raise self.error
         assert self.value is not None
@@ -48,8 +49,8 @@ class Pool:
     """Threads for blocking calls.
 
     Parameters:
-        threads: so many calls at a time.
-        most: so many are under way or wait for a thread; others are refused.
+        threads: maximum number of running calls.
+        most: maximum number of running and queued calls; more are refused.
     """
 
     def __init__(self, name: str, threads: int, most: int) -> None:
@@ -57,39 +58,43 @@ class Pool:
         self._free = threading.BoundedSemaphore(most)
 
     def start(self, call: Callable[[], T]) -> Future[T]:
-        """Begin a call.
+        """Start a call.
 
         Raises:
-            Busy: there are too many.
+            Busy: too many calls are under way.
         """
         if not self._free.acquire(blocking=False):
-            raise Busy("Too many requests to the cluster are under way: it answers slowly. Try again in a moment.")
+            raise Busy(
+                "Too many requests to the cluster are under way, because it answers slowly. Try again in a moment."
+            )
         future = self._threads.submit(call)
         future.add_done_callback(lambda _: self._free.release())
         return future
 
     def close(self) -> None:
-        """No more calls; those under way are waited for."""
+        """Wait for the calls under way, and end the threads."""
         self._threads.shutdown()
 
     async def run(self, call: Callable[[], T], timeout: float) -> T:
-        """Begin a call and wait for it.
+        """Start a call and wait for it.
 
         Raises:
-            Busy: there are too many.
-            Late: it is not over after `timeout` seconds; it goes on.
+            Busy: too many calls are under way.
+            Late: the call takes longer than `timeout` seconds; it continues.
         """
         return await result_within(self.start(call), timeout)
 
 
 async def result_within(future: Future[T], timeout: float) -> T:
-    """Wait for a call that others may wait for, too.
+    """Wait for a call that other callers may also wait for.
 
     Raises:
-        Late: it is not over after `timeout` seconds; it goes on.
+        Late: the call takes longer than `timeout` seconds; it continues.
     """
     waiting = asyncio.wrap_future(future)
-    waiting.add_done_callback(lambda done: done.cancelled() or done.exception())  # it is known, though nobody waits
+    waiting.add_done_callback(
+        lambda done: done.cancelled() or done.exception()
+    )  # retrieves the exception when no caller waits any more
     try:
         return await asyncio.wait_for(asyncio.shield(waiting), timeout)
     except asyncio.TimeoutError:
@@ -100,9 +105,9 @@ class SingleFlight(Generic[T]):
     """A call whose answer is shared.
 
     Parameters:
-        pool: where it runs.
-        call: blocks; what it raises is an answer, too.
-        fresh: seconds for which an answer counts.
+        pool: runs the call.
+        call: may block; an exception counts as an answer.
+        fresh: seconds for which an answer is used again.
     """
 
     def __init__(self, pool: Pool, call: Callable[[], T], fresh: float) -> None:
@@ -113,32 +118,32 @@ class SingleFlight(Generic[T]):
         self.good: Answer[T] | None = None
 
     async def answer(self, timeout: float, fresh: float | None = None) -> Answer[T]:
-        """The answer: one that is fresh enough, else the next one.
+        """The last answer if it is fresh, else the next one.
 
         Parameters:
-            timeout: seconds to wait for it.
-            fresh: seconds, other than those it was made with.
+            timeout: seconds to wait for the next answer.
+            fresh: as in the constructor; None: its value.
 
         Raises:
-            Busy: there are too many calls.
-            Late: it is not there yet.
+            Busy: too many calls are under way.
+            Late: there is no answer within `timeout` seconds.
         """
         with self._lock:
             last, under_way = self.last, self._under_way
             if under_way is None or under_way.done():
-                if last is not None and time.time() - last.at - last.took < self._counts(last, fresh):
+                if last is not None and time.time() - last.at - last.took < self._fresh_for(last, fresh):
                     return last
                 under_way = self._under_way = self._pool.start(self._run)
         return await result_within(under_way, timeout)
 
     def forget(self) -> None:
-        """The next one who asks gets a new answer."""
+        """Discard the last answer: the next caller gets a new one."""
         with self._lock:
             self.last = None
 
-    def _counts(self, last: Answer[T], fresh: float | None) -> float:
+    def _fresh_for(self, last: Answer[T], fresh: float | None) -> float:
         wanted = self._fresh if fresh is None else fresh
-        return wanted if last.error is not None else max(wanted, min(EASE * last.took, MOST_EASE))
+        return wanted if last.error is not None else max(wanted, min(FRESH_FACTOR * last.took, FRESH_LIMIT))
 
     def _run(self) -> Answer[T]:
         at, began = time.time(), time.monotonic()

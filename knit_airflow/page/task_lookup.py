@@ -1,8 +1,8 @@
-"""Which task instance an application belongs to: its tag is a digest, so the digests of those in question are made.
+"""Finds the task instance of an application. The application's tag is a digest, which is compared with candidates' digests.
 
-In question are the task instances that have left an application's id (an XCom that every task of Knit pushes) since the
-oldest unknown application began, and all that are not over. Both are found by an index of Airflow's database. What was
-found is kept as long as the cluster shows the application.
+Candidates are the task instances that have pushed an application id (an XCom of every task of Knit) since the start of the
+oldest unknown application, and all unfinished ones. Both queries use an index of Airflow's database. Results are kept as long
+as the cluster lists the application.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Any
 from knit_airflow.page.list_view import TaskKey
 from knit_airflow.tags import tag_in, tag_of
 
-#: Seconds after which a tag without a task instance is looked for again; doubled each time.
+#: Seconds until a tag without a task instance is looked up again: at first, and at most; doubled each time.
 AGAIN, LATEST_AGAIN = 5.0, 600.0
-#: By how much the clocks of the cluster and the database may differ.
+#: Maximum difference between the clocks of cluster and database.
 SKEW = timedelta(hours=1)
 
 
@@ -36,7 +36,7 @@ class TaskLookup:
         self._lock = threading.Lock()
 
     def tag(self, report: Any) -> str | None:
-        """An application's tag; None: it is not of this deployment."""
+        """The tag of an application's task instance; None: the application is not of this deployment."""
         return tag_in(self.deployment, report.tags)
 
     def tag_of(self, task: TaskKey) -> str:
@@ -44,10 +44,10 @@ class TaskLookup:
         return tag_of(self.deployment, task.dag_id, task.run_id, task.task_id, task.map_index)
 
     def of(self, reports: Iterable[Any]) -> dict[str, TaskKey | None]:
-        """Task instances by application id, of those of this deployment; None: it is gone. Blocks.
+        """Task instances by application id, for the applications of this deployment; None: deleted. Blocks.
 
         Parameters:
-            reports: all applications that are shown; what is known of others is forgotten.
+            reports: all listed applications; kept results of others are discarded.
         """
         tags = {report.id: (tag, report.started_at or 0) for report in reports if (tag := self.tag(report))}
         with self._lock:
@@ -76,7 +76,7 @@ class TaskLookup:
 
 
 def candidates(since: datetime) -> Collection[TaskKey]:
-    """Task instances that may have launched something since then, from Airflow's database."""
+    """Task instances that may have launched an application since then, from Airflow's database."""
     from airflow.models.taskinstance import TaskInstance
     from airflow.models.xcom import XComModel
     from airflow.utils.session import create_session

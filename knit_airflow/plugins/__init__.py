@@ -1,6 +1,6 @@
-"""The Airflow plugins, as the entry points name them: Knit's page, and the links of every try.
+"""The Airflow plugins of the entry points: Knit's page, and the links of every try.
 
-Beside an Airflow that is too old both are plugins that do nothing, and one line in the log says what is needed.
+With an Airflow that is too old, both are plugins without content, and one log line names the version that is needed.
 """
 
 from __future__ import annotations

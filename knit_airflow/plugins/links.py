@@ -1,4 +1,4 @@
-"""The buttons of every try, answered by Airflow's api-server from the tasks' state stores; an Airflow plugin."""
+"""Airflow plugin: the links of every try, read by the api-server from the tasks' state stores."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from airflow.plugins_manager import AirflowPlugin
 from knit_airflow.links.knit import PAGES_KEY, KnitApplicationLink, KnitLogsLink, KnitOwnPageLink, PageLink
 
 
-class _Kept(PageLink):
-    """Answers from the database; a link of the same name in a plugin goes before the operator's own."""
+class _StoredLink(PageLink):
+    """Reads the address from the database; Airflow prefers a plugin's link to the operator's link of the same name."""
 
     @property
     def operators(self) -> list[type]:  # type: ignore[override]
-        """Those that have it; loaded when a DAG is, as Airflow asks for them then."""
+        """The operators with this link. Airflow reads this property when it loads a DAG."""
         from knit_airflow.decorators.knit import KnitDecoratedOperator
         from knit_airflow.operators.knit import KnitOperator
         from knit_airflow.sensors.knit import KnitSensor
@@ -24,27 +24,27 @@ class _Kept(PageLink):
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
         """The address of this try."""
-        pages, newest = _kept(ti_key)
+        pages, newest = _stored_pages(ti_key)
         found = pages.get(str(ti_key.try_number))
         if isinstance(found, dict):
             return str(found.get(self.kind, ""))
-        # Without a record there may be XComs, and those are of the newest try.
+        # Without a record there may be XComs; they are of the newest try.
         return _xcom(ti_key, self.xcom_key) if ti_key.try_number >= newest else ""
 
 
-class _Application(_Kept, KnitApplicationLink):
+class _Application(_StoredLink, KnitApplicationLink):
     """See KnitApplicationLink."""
 
     xcom_key = KnitApplicationLink().xcom_key
 
 
-class _OwnPage(_Kept, KnitOwnPageLink):
+class _OwnPage(_StoredLink, KnitOwnPageLink):
     """See KnitOwnPageLink."""
 
     xcom_key = KnitOwnPageLink().xcom_key
 
 
-class _Logs(_Kept, KnitLogsLink):
+class _Logs(_StoredLink, KnitLogsLink):
     """See KnitLogsLink."""
 
     xcom_key = KnitLogsLink().xcom_key
@@ -57,8 +57,8 @@ class KnitLinks(AirflowPlugin):
     operator_extra_links = (_Application(), _OwnPage(), _Logs())  # type: ignore[assignment]
 
 
-def _kept(key: Any) -> tuple[dict[str, Any], int]:
-    """The addresses of each try of a task instance, and the number of its newest one."""
+def _stored_pages(key: Any) -> tuple[dict[str, Any], int]:
+    """The addresses of each try of a task instance, and the number of its newest try."""
     from airflow.models.task_state_store import TaskStateStoreModel as Store
     from airflow.models.taskinstance import TaskInstance
     from airflow.utils.session import create_session

@@ -1,6 +1,7 @@
-"""The Airflow plugin that brings Knit's page: a page in the navigation, and a tab of every task instance.
+"""Airflow plugin: Knit's page in the navigation, and on a tab of every task instance.
 
-Every part of Airflow loads plugins, only the api-server needs this one's: what costs time is imported when it is asked for.
+Every component of Airflow loads plugins, but only the api-server serves the page: its modules are imported with the first
+request.
 """
 
 from __future__ import annotations
@@ -13,25 +14,25 @@ from typing import Any
 from airflow.configuration import conf
 from airflow.plugins_manager import AirflowPlugin
 
-#: Below Airflow's own address.
+#: Path of the page below Airflow's own address.
 PREFIX = "knit"
 
 
 class KnitPlugin(AirflowPlugin):
-    """Knit's page; `[knit] page = False` switches it off."""
+    """Knit's page; disabled by `[knit] page = False`."""
 
     name = "knit"
 
     @cached_property
     def fastapi_apps(self) -> list[Any]:  # type: ignore[override]
-        """What the api-server mounts."""
+        """The application that the api-server mounts."""
         if not enabled():
             return []
         return [{"app": LazyApp(), "url_prefix": f"/{PREFIX}", "name": "Knit"}]
 
     @cached_property
     def external_views(self) -> list[Any]:  # type: ignore[override]
-        """What Airflow's own pages lead to."""
+        """The links to it on Airflow's own pages."""
         if not enabled():
             return []
         task = "dag_id={DAG_ID}&run_id={RUN_ID}&task_id={TASK_ID}&map_index={MAP_INDEX}"
@@ -62,20 +63,20 @@ def enabled() -> bool:
 
 
 class LazyApp:
-    """An ASGI application that is made with its first request."""
+    """An ASGI application that is created with the first request."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._app: Any = None
 
     def app(self) -> Any:
-        """The real one."""
+        """The application itself."""
         with self._lock:
             if self._app is None:
-                self._app = self._made()
+                self._app = self._create()
             return self._app
 
-    def _made(self) -> Any:
+    def _create(self) -> Any:
         from knit_airflow.page.app import create_app
 
         names = str(conf.get("knit", "page_connections", fallback="") or "knit_default")
@@ -86,6 +87,6 @@ class LazyApp:
         )
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """One request; the first one imports, and that is not done on the event loop."""
+        """Handle one request; the first one imports modules, which must not block the event loop."""
         app = self._app if self._app is not None else await asyncio.to_thread(self.app)
         await app(scope, receive, send)

@@ -1,4 +1,4 @@
-"""KnitSensor: waits for an application that something else launched; red when it did not succeed."""
+"""KnitSensor: waits for an application that another task or program launched; fails when the application fails."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from knit_airflow.exceptions import airflow_error
 from knit_airflow.hooks.knit import KnitHook
 from knit_airflow.links.knit import LINKS, show_pages
-from knit_airflow.triggers._poll_state import Target
-from knit_airflow.triggers._wait_state import Done, Goal, Status, WaitState, read_status, status_of
+from knit_airflow.triggers._application_wait import ApplicationWait, Done, Goal, Status, read_status, status_of
+from knit_airflow.triggers._shared_poll_state import Target
 from knit_airflow.triggers.sensor import KnitSensorTrigger, place_of, sensor_xcom
 from knit_airflow.version_compat import (
     AirflowException,
@@ -31,34 +31,35 @@ OUTCOMES = ("SUCCEEDED", "FAILED", "KILLED", "LOST")
 
 
 class KnitSensor(BaseSensorOperator):
-    """Waits for an application's end, or for something before that; red at once when it ends without success.
+    """Waits for an application's end, or for a condition before that; fails at once when the application ends without success.
 
-    Its XCom is a mapping: `application_id`, `outcome` (None when it still runs), `value`, `seen` (what was seen last),
+    Its XCom is a mapping: `application_id`, `outcome` (None when it still runs), `value`, `seen` (the last status),
     `started_at` and `finished_at` (ms since the epoch). It never ends the application.
 
     Parameters:
-        application_id: the application, mostly a template that reads another task's XCom. Templated.
-        name, tag: instead, the newest application of this name or with this tag; one that does not exist yet is waited
-            for. An application that ended long ago counts, so put the date or the run into the name. Templated.
-        launched_by: instead, what another task launches, also one that has not begun: its task_id in this run, or a
+        application_id: the application, usually a template that reads another task's XCom. Templated.
+        name, tag: instead, the newest application with this name or tag; the sensor waits until there is one. An application
+            that ended long ago counts, so the name should have the date or the run. Templated.
+        launched_by: instead, the application of another task, which may not have started yet: its task_id in this run, or a
             mapping with `task_id` and any of `dag_id`, `run_id`, `map_index`. Templated.
         state: suffices before the end: this state of YARN or a later one, such as "RUNNING".
-        containers: suffices before the end: so many containers of the program running at once.
-        progress: suffices before the end: so much progress, 0.0 to 1.0, as the program reports it.
-        outcomes: ends that are a success: of "SUCCEEDED" (the default), "FAILED", "KILLED", "LOST". Another end is red
-            without retries, also while something before the end is waited for.
+        containers: suffices before the end: so many running containers of the program.
+        progress: suffices before the end: this progress, 0.0 to 1.0, as the program reports it.
+        outcomes: outcomes that are a success: of "SUCCEEDED" (the default), "FAILED", "KILLED", "LOST". Any other outcome fails
+            the sensor without retries, also when it waits for a condition before the end.
         knit_conn_id: the connection. Templated.
-        deferrable: wait in the triggerer; by default what `[operators] default_deferrable` says.
-        start_from_trigger: begin there, too: no worker slot at all, unless the sensor turns red. By default as
-            `deferrable`. Airflow sends the whole DAG along with each such trigger: switch it off in DAGs of hundreds of
-            tasks. Mapped sensors, and templates that pull XComs, begin on a worker.
-        poke_interval: seconds between two polls; with many sensors in one triggerer, one request for all of them.
-        timeout: seconds (or a timedelta) after which the sensor fails; the application is left alone.
+        deferrable: wait in the triggerer; by default `[operators] default_deferrable`.
+        start_from_trigger: also start in the triggerer, so that only a failing sensor needs a worker slot. By default as
+            `deferrable`. Airflow serializes the whole DAG with each such trigger: switch it off in DAGs of hundreds of tasks.
+            Mapped sensors, and templates that pull XComs, start on a worker.
+        poke_interval: seconds between two polls; all sensors of one triggerer share one request.
+        timeout: seconds (or a timedelta) after which the sensor fails; the application keeps running.
 
-    A cluster out of reach is no failure: the sensor goes on looking for ten minutes of faults in a row.
+    The sensor tolerates an unreachable cluster for ten minutes of faults in a row.
 
     Raises:
-        ValueError: not exactly one application is named, or more than one thing to wait for; an unknown state or outcome.
+        ValueError: not exactly one of application_id, name, tag, launched_by; several of state, containers, progress; an unknown
+            state or outcome.
     """
 
     template_fields = ("application_id", "name", "tag", "launched_by", "knit_conn_id")
@@ -96,22 +97,23 @@ class KnitSensor(BaseSensorOperator):
         self.outcomes = tuple(outcomes)
         self.knit_conn_id = knit_conn_id
         self.deferrable = default_deferrable() if deferrable is None else deferrable
-        begins_there = self.deferrable if start_from_trigger is None else start_from_trigger
-        self.start_from_trigger = begins_there and all(map(_renders_there, (application_id, name, tag, launched_by)))
+        from_trigger = self.deferrable if start_from_trigger is None else start_from_trigger
+        names = (application_id, name, tag, launched_by)
+        self.start_from_trigger = from_trigger and all(map(_triggerer_renders, names))
         if self.start_from_trigger:
             self.start_trigger_args = StartTriggerArgs(
                 trigger_cls=f"{KnitSensorTrigger.__module__}.{KnitSensorTrigger.__qualname__}",
                 trigger_kwargs=self._trigger(deadline=None, end_here=True).serialize()[1],
                 next_method="execute_complete",
-                # The clock of this time-out is Airflow's: it goes on over restarts, and ends a sensor as it should.
+                # Airflow keeps this time-out: it spans restarts, and fails a sensor with the right exception.
                 timeout=timedelta(seconds=self.timeout),
             )
         self.application_pages: dict[str, str] = {}
         self._application: Application | None = None
-        self._waiting = WaitState(poll=self.poke_interval, goal=self.goal)
+        self._wait = ApplicationWait(poll=self.poke_interval, goal=self.goal)
 
     def execute(self, context: Any) -> Any:
-        """Ask once; then poke, or defer."""
+        """Poll once; then poke, or defer."""
         if not self.deferrable:
             return super().execute(context)
         done = self._check(context)
@@ -120,12 +122,12 @@ class KnitSensor(BaseSensorOperator):
         self.defer(trigger=self._trigger(time.time() + self.timeout), method_name="execute_complete")
 
     def poke(self, context: Any) -> PokeReturnValue | bool:
-        """Ask once."""
+        """Poll once."""
         done = self._check(context)
         return False if done is None else PokeReturnValue(is_done=True, xcom_value=self._conclude(done))
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> dict[str, Any]:
-        """After the deferral: the event says what happened, the cluster the rest."""
+        """After the deferral: the result comes from the event and the cluster."""
         from knit_core.errors import KnitError
 
         done = Done.from_event(event)
@@ -157,11 +159,11 @@ class KnitSensor(BaseSensorOperator):
         from knit_core.errors import KnitError
 
         try:
-            seen = self._read_status(context, KnitHook(self.knit_conn_id).get_conn())
+            status = self._read_status(context, KnitHook(self.knit_conn_id).get_conn())
         except KnitError as error:
-            seen = Status(str(error), seen=False, refused=not error.transient)
-        self.log.info("%s: %s", self._named(), seen.text)
-        step = self._waiting.next(seen, time.time())
+            status = Status(str(error), seen=False, refused=not error.transient)
+        self.log.info("%s: %s", self._label(), status.text)
+        step = self._wait.next(status, time.time())
         return step if isinstance(step, Done) else None
 
     def _read_status(self, context: Any, knit: Knit) -> Status:
@@ -189,8 +191,8 @@ class KnitSensor(BaseSensorOperator):
             return self._application
         if app_id in (None, "", "None"):
             raise AirflowException(
-                f"{self._named()}: there is no application to wait for. When application_id is a template, the task that "
-                "it asks has not launched one yet: use launched_by, which waits for that, or give the sensor retries."
+                f"{self._label()}: there is no application to wait for. When application_id is a template, the other task "
+                "has not launched one yet: use launched_by, which waits for the launch, or give the sensor retries."
             )
         self._application = KnitHook(self.knit_conn_id).get_conn().attach(str(app_id))
         self.application_pages = show_pages(context, self._application, self.log)
@@ -200,7 +202,7 @@ class KnitSensor(BaseSensorOperator):
         from knit_core.errors import ApplicationEnded, KnitError
 
         if done.kind == "timeout":
-            raise AirflowSensorTimeout(f"{self._named()}: not within {self.timeout:.0f} s; {done.text}")
+            raise AirflowSensorTimeout(f"{self._label()}: not within {self.timeout:.0f} s; {done.text}")
         if done.kind == "refused":
             raise AirflowFailException(done.text)
         if done.kind == "unreachable" or self._application is None:
@@ -208,30 +210,29 @@ class KnitSensor(BaseSensorOperator):
         try:
             if not done.good(self.outcomes):
                 self._application.wait(timeout=60.0)
-                # It succeeded, and that is not what was waited for.
-                raise AirflowFailException(f"{self._application.id} ended as {done.outcome}; {self._wanted()}")
+                # It succeeded, but `outcomes` has other ends.
+                raise AirflowFailException(
+                    f"{self._application.id} ended as {done.outcome}; expected: {', '.join(self.outcomes)}"
+                )
             return sensor_xcom(self._application, done)
         except ApplicationEnded as ended:
-            # An ended application stays as it is: another try of the sensor would find the same.
+            # The outcome of an ended application is final: another try of the sensor would find the same.
             raise AirflowFailException(str(ended)) from ended
         except KnitError as error:
             raise airflow_error(error) from error
 
-    def _wanted(self) -> str:
-        return f"waited for: {', '.join(self.outcomes)}"
-
-    def _named(self) -> str:
+    def _label(self) -> str:
         if self._application is not None:
             return self._application.id
         return str(self.application_id or self.name or self.tag or self.launched_by)
 
 
-def _renders_there(value: Any) -> bool:
-    """Whether a triggerer can render this: not what other tasks return.
+def _triggerer_renders(value: Any) -> bool:
+    """Whether a triggerer can render this argument: it has no output of other tasks.
 
-    An XComArg needs a worker. So does a template that pulls XComs: Airflow 3.3's triggerer gets no answer to that from
-    its supervisor, and the trigger waits for it for ever.
+    An XComArg needs a worker. So does a template that pulls XComs: the supervisor of Airflow 3.3's triggerer does not answer
+    such a request, and the trigger waits for the answer without end.
     """
     if isinstance(value, Mapping):
-        return all(map(_renders_there, value.values()))
+        return all(map(_triggerer_renders, value.values()))
     return value is None or isinstance(value, int) or (isinstance(value, str) and "xcom" not in value)

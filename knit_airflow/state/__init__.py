@@ -1,1 +1,1 @@
-"""What a task remembers in Airflow's state store, and what Airflow remembers of a task."""
+"""A task's record in Airflow's state store, and its state in Airflow's database."""

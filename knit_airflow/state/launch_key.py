@@ -1,10 +1,10 @@
-"""Which launch a run of a task belongs to: the same one again (a retry), or a new one (a clear). Pure.
+"""Decides whether a try of a task continues the stored launch (a retry) or begins a new one (a clear). Pure.
 
-Airflow starts a task's code for four reasons: the first try, a retry, a clear by a person, a resume after a deferral.
-The key of the launch is a random nonce in the task's state store, which outlives retries and clears alike, so a retry
-finds its launch and Knit's ledger decides whether to attach or to launch anew. A clear has to be noticed: Airflow
-raises `max_tries` then. That alone is not enough, as edited retries can bring the old value back; so a launch whose
-result was delivered and whose DAG run was cleared since counts as cleared too.
+Airflow starts a task's code for four reasons: the first try, a retry, a clear by a user, a resume after a deferral. The launch
+key is a random nonce in the task's state store, which is kept over retries and clears. A retry finds the key there, and Knit's
+ledger decides whether to attach or to launch. A clear is recognized by `max_tries`, which Airflow raises then. As edited
+retries can restore the old value, a launch also counts as cleared when its result was delivered and its DAG run was cleared
+since.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-#: Where the record lies in the task's state store.
+#: Key of the record in the task's state store.
 STORE_KEY = "knit_launch"
 
 
 @dataclass(frozen=True)
 class Launch:
-    """What a task remembers of its launch.
+    """The stored record of a task's launch.
 
     Attributes:
-        key: launch key given to Knit, a random nonce; never made of anything that Airflow counts.
+        key: launch key for Knit, a random nonce; never derived from ids or counters of Airflow.
         max_tries: Airflow's `max_tries` when the key was made.
-        clears: the DAG run's `clear_number` then.
-        delivered: the result was handed to Airflow.
+        clears: the DAG run's `clear_number` at that time.
+        delivered: the result was returned to Airflow.
     """
 
     key: str
@@ -40,7 +40,7 @@ class Launch:
 
     @classmethod
     def from_json(cls, stored: Any) -> Launch | None:
-        """From the state store; None for anything that is no such record."""
+        """From the state store; None when the value is not such a record."""
         if not isinstance(stored, Mapping) or not isinstance(stored.get("key"), str):
             return None
         return cls(
@@ -51,13 +51,13 @@ class Launch:
         )
 
     def done(self) -> Launch:
-        """The same launch, its result delivered."""
+        """The same launch with its result delivered."""
         return replace(self, delivered=True)
 
 
 @dataclass(frozen=True)
 class Decision:
-    """The launch to use; `superseded` is the key of an earlier launch that a clear has made worthless."""
+    """The launch to use; `superseded` is the key of an earlier launch that was cleared."""
 
     launch: Launch
     superseded: str | None = None
@@ -67,9 +67,9 @@ def decide(stored: Launch | None, *, max_tries: int, clears: int) -> Decision:
     """Continue the stored launch or begin a new one.
 
     Parameters:
-        stored: what the state store holds.
-        max_tries: Airflow's, now.
-        clears: the DAG run's `clear_number`, now.
+        stored: the record in the state store.
+        max_tries: Airflow's present value.
+        clears: the DAG run's present `clear_number`.
     """
     fresh = Launch(key=secrets.token_hex(16), max_tries=max_tries, clears=clears)
     if stored is None:

@@ -1,4 +1,4 @@
-"""What Airflow's database says about a task whose process was told to stop. A plain value."""
+"""The state of a task in Airflow's database. A plain value."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class TaskState:
-    """What Airflow's database says about the task of a process that was told to stop.
+    """The state in Airflow's database of the task for which this process was started.
 
     Attributes:
         state: the task instance's state; None: it waits to be scheduled.
-        same_run: the task instance is there, and its DAG run is the one that the process was started for.
-        mine: no newer try has taken its place.
+        same_run: the task instance exists, and its DAG run is the one that the process was started for.
+        newest: the process runs the newest try.
     """
 
     state: str | None = None
     same_run: bool = True
-    mine: bool = True
+    newest: bool = True

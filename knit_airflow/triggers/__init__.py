@@ -1,4 +1,4 @@
-"""What waits in the triggerer: for deferred tasks, for sensors, for asset watchers."""
+"""Triggers: the waits of deferred tasks and sensors, and the asset watchers."""
 
 from knit_airflow._deprecated_paths import hand_out
 

@@ -1,13 +1,13 @@
-"""Triggers of asset watchers: a DAG starts when an application ends, or when a queue has room.
+"""Triggers of asset watchers: a DAG starts when an application ends, or when a queue has headroom.
 
     finished = Asset("exports", watchers=[AssetWatcher(name="ended", trigger=KnitApplicationEnded(tag="export"))])
 
     @dag(schedule=[finished])
     ...
 
-They share the requests of all other triggers (`_shared_poll`, `_queue_poll`) and remember in the state store of their asset what
-they have told, so that a triggerer's death neither loses an event nor, but for the last seconds, repeats one (`_watch_state`).
-Airflow says when an event is stored: each trigger is a shared stream of its own, whose producer is told that.
+They share the requests of all other triggers (`_shared_poll`, `_queue_poll`). The events they have fired are recorded in the
+state store of their asset: a restart of the triggerer loses no event, and repeats one only when Airflow was storing it
+(`_asset_events`). Each trigger is a shared stream of its own, because Airflow tells a stream's producer which events are stored.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any
 from knit_airflow.hooks.knit import KnitHook
 from knit_airflow.observability import metrics
 from knit_airflow.tags import tag_of_task
-from knit_airflow.triggers._poll_state import Target
+from knit_airflow.triggers._application_wait import Status
+from knit_airflow.triggers._asset_events import EndedApplications, HeadroomEdge
 from knit_airflow.triggers._queue_poll import queue_poll
 from knit_airflow.triggers._shared_poll import shared_poll
-from knit_airflow.triggers._wait_state import Status
-from knit_airflow.triggers._watch_state import EndedApplications, HeadroomEdge
+from knit_airflow.triggers._shared_poll_state import Target
 from knit_airflow.version_compat import BaseEventTrigger, SharedStreamProducer, TriggerEvent, deployment, state_stores
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ OUTCOMES = ("SUCCEEDED", "FAILED", "KILLED")
 
 
 class _Watcher(BaseEventTrigger):
-    """What both have in common: the way from what is seen to an event, and the memory."""
+    """What both have in common: how answers of the cluster become events, and the memory."""
 
     poll_interval: float
     knit_conn_id: str
@@ -47,86 +47,86 @@ class _Watcher(BaseEventTrigger):
 
     @classmethod
     def _source(cls, kwargs: Mapping[str, Any]) -> AsyncIterator[Any]:
-        """What the cluster shows from now on; a text where it could not be asked."""
+        """The answers of the cluster from now on; a text for a failed request."""
         raise NotImplementedError
 
     def _machine(self, memory: Any) -> Any:
-        """`EndedApplications` or `HeadroomEdge`, going on from a memory."""
+        """`EndedApplications` or `HeadroomEdge`, continued from a memory."""
         raise NotImplementedError
 
-    def _take(self, machine: Any, seen: Any) -> list[dict[str, Any]]:
-        """The events that something seen means."""
+    def _events(self, machine: Any, answer: Any) -> list[dict[str, Any]]:
+        """The events that an answer leads to."""
         raise NotImplementedError
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Path and arguments; another triggerer makes the same trigger of them."""
+        """Class path and arguments, from which another triggerer makes the same trigger."""
         return f"{type(self).__module__}.{type(self).__qualname__}", self._arguments()
 
     def shared_stream_key(self) -> Hashable:
-        """A stream of its own for each trigger: the requests are shared below it."""
+        """A stream of its own for each trigger; the requests are shared by the polls."""
         path, arguments = self.serialize()
         return path, json.dumps(arguments, sort_keys=True)
 
     @classmethod
     def create_shared_stream_producer(cls, kwargs: dict[str, Any]) -> SharedStreamProducer:
-        """The source, told by Airflow what is stored."""
+        """The producer, which Airflow informs of stored events."""
         return _Producer(cls._source(kwargs))
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Any]) -> AsyncIterator[TriggerEvent]:
-        """The events; each is remembered before Airflow gets it, and again when it has stored it."""
+        """The events; each is recorded before Airflow gets it, and again when Airflow has stored it."""
         store = _Memory(self)
         machine = self._machine(await store.load())
-        under_way: dict[int, list[dict[str, Any]]] = {}
-        said = ""
-        async for number, seen in shared_stream:
-            if seen is _STORED:
-                events = under_way.pop(number, [])
+        unstored: dict[int, list[dict[str, Any]]] = {}
+        last_error = ""
+        async for number, answer in shared_stream:
+            if answer is _STORED:
+                events = unstored.pop(number, [])
                 machine.stored(events)
                 if events:
                     await store.save(machine.state())
                 continue
-            if isinstance(seen, str):
-                if seen != said:
-                    self.log.warning("%s cannot look at the cluster: %s", type(self).__name__, seen)
-                said = seen
+            if isinstance(answer, str):
+                if answer != last_error:
+                    self.log.warning("%s cannot query the cluster: %s", type(self).__name__, answer)
+                last_error = answer
                 continue
-            said = ""
-            events = self._take(machine, seen)
+            last_error = ""
+            events = self._events(machine, answer)
             await store.save(machine.state())
             if events:
-                under_way[number] = events
+                unstored[number] = events
             for event in events:
                 metrics.fired(type(self).__name__)
                 yield TriggerEvent({**event, "connection": self.knit_conn_id})
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Without Airflow's shared streams: nobody tells when an event is stored, so at once."""
-        events = self.filter_shared_stream(_told_at_once(self._source(self._arguments())))
+        """Without Airflow's shared streams, which report stored events: each counts as stored at once."""
+        events = self.filter_shared_stream(_stored_at_once(self._source(self._arguments())))
         async for event in events:
             yield event
 
 
 class KnitApplicationEnded(_Watcher):
-    """An event for every YARN application that ends and fits, of Knit or not, whoever launched it.
+    """An event for every YARN application that ends and matches, whether Knit launched it or not.
 
     The event's payload (in `triggering_asset_events` under `extra["payload"]`) has `application_id`, `name`, `user`, `queue`,
     `type`, `outcome`, `tags`, `started_at` and `finished_at` (ms since the epoch), `diagnostics`, `page`, `connection`, and
-    `again`: True when this end may have been told before, because the triggerer died just then.
+    `again`: True when the event may have been fired before, because a triggerer died while Airflow stored it.
 
-    Applications that had ended before the watcher first saw the cluster are not told. What ends while no triggerer runs
-    is told by the next one, as long as the ResourceManager still lists it.
+    Applications that had ended before the watcher's first poll have no event. The end of an application while no triggerer
+    runs is found by the next triggerer, as long as the ResourceManager still lists the application.
 
     Parameters:
         tag: of the application; YARN writes tags in lower case.
         name: instead, its name.
-        launched_by: instead, a KnitOperator's task, `{"dag_id": …, "task_id": …}`, in whichever run: needs
+        launched_by: instead, a KnitOperator's task, `{"dag_id": …, "task_id": …}`, in any run: needs
             `[knit] deployment` where the DAG is parsed and where it ran.
-        outcomes: of "SUCCEEDED", "FAILED", "KILLED"; the first alone by default.
+        outcomes: of "SUCCEEDED", "FAILED", "KILLED"; by default only the first.
         knit_conn_id: the connection.
         poll_interval: seconds between two polls; one request for all triggers of a triggerer.
 
     Raises:
-        ValueError: not exactly one application is named, an unknown outcome, or no deployment.
+        ValueError: not exactly one of tag, name and launched_by; an unknown outcome; no deployment.
     """
 
     def __init__(
@@ -156,37 +156,37 @@ class KnitApplicationEnded(_Watcher):
 
     @classmethod
     async def _source(cls, kwargs: Mapping[str, Any]) -> AsyncIterator[list[ApplicationReport] | str]:
-        async for seen in shared_poll(kwargs["knit_conn_id"]).listen(kwargs["poll_interval"]):
-            yield seen.text if isinstance(seen, Status) else seen
+        async for answer in shared_poll(kwargs["knit_conn_id"]).listen(kwargs["poll_interval"]):
+            yield answer.text if isinstance(answer, Status) else answer
 
     def _machine(self, memory: Any) -> EndedApplications:
         target = Target(name=self.name, tag=self.tag)
         return EndedApplications(lambda report: target.fits(report) and str(report.outcome) in self.outcomes, memory)
 
-    def _take(self, machine: EndedApplications, seen: list[ApplicationReport]) -> list[dict[str, Any]]:
-        return machine.on_list(seen)
+    def _events(self, machine: EndedApplications, answer: list[ApplicationReport]) -> list[dict[str, Any]]:
+        return machine.on_list(answer)
 
 
 class KnitQueueHasRoom(_Watcher):
-    """An event when a YARN queue that was full has room again: not while it has room, only when it gets it.
+    """One event each time a YARN queue that was full has headroom again.
 
-    QueueHeadroom is what the queue may still take up to its largest capacity, what the queues above it and the cluster have left,
-    less what applications of the queue already wait for. The event's payload has `queue` (its path), `memory` (MiB) and `vcores` of
-    the room, `at` (Unix time), `connection`, and `again`: True when it may have been told before.
+    The headroom is what the queue may still take up to its maximum capacity, limited by what its parent queues and the cluster
+    have left, less what applications of the queue already wait for. The event's payload has `queue` (its path), `memory` (MiB)
+    and `vcores` of the headroom, `at` (Unix time), `connection`, and `again`: True when it may have been fired before.
 
     Parameters:
         queue: its path or the last part of it.
         memory: of one container, in MiB or as "8 GiB".
-        vcores: of one container; 0: they don't count.
-        containers: how many of them there has to be room for. That they fit on single nodes is not looked at.
-        margin: part of the room, 0.0 to 1.0, that has to be missing before the queue counts as full.
-        settle: seconds for which there has to be room without a break.
-        pause: seconds that lie at least between two events.
+        vcores: of one container; 0: they are not checked.
+        containers: the headroom has to suffice for so many. Whether they fit on single nodes is not checked.
+        margin: part of that, 0.0 to 1.0, that has to be missing for the queue to count as full.
+        settle: seconds for which the headroom has to last without interruption.
+        pause: minimum seconds between two events.
         knit_conn_id: the connection.
         poll_interval: seconds between two polls; one request for all triggers of a triggerer that watch queues.
 
     Raises:
-        ValueError: nothing is wanted, or a number makes no sense.
+        ValueError: neither memory nor vcores, or a number out of range.
     """
 
     def __init__(
@@ -236,8 +236,8 @@ class KnitQueueHasRoom(_Watcher):
 
     @classmethod
     async def _source(cls, kwargs: Mapping[str, Any]) -> AsyncIterator[list[QueueHeadroom] | str]:
-        async for seen in queue_poll(kwargs["knit_conn_id"]).listen(kwargs["poll_interval"]):
-            yield seen
+        async for answer in queue_poll(kwargs["knit_conn_id"]).listen(kwargs["poll_interval"]):
+            yield answer
 
     def _machine(self, memory: Any) -> HeadroomEdge:
         wanted = self.memory * self.containers, self.vcores * self.containers
@@ -245,24 +245,24 @@ class KnitQueueHasRoom(_Watcher):
         edge.remember(memory)
         return edge
 
-    def _take(self, machine: HeadroomEdge, seen: list[QueueHeadroom]) -> list[dict[str, Any]]:
+    def _events(self, machine: HeadroomEdge, answer: list[QueueHeadroom]) -> list[dict[str, Any]]:
         from knit_core.model.queues import headroom_in
 
-        return machine.on_headroom(headroom_in(seen, self.queue), time.time())
+        return machine.on_headroom(headroom_in(answer, self.queue), time.time())
 
 
 _STORED = "stored in Airflow"
 
 
 class _Producer(SharedStreamProducer):
-    """Numbers what the source gives and hands it on; tells on the same way what Airflow has stored."""
+    """Numbers the answers of the source; reports on the same stream which of them Airflow has stored."""
 
     def __init__(self, source: AsyncIterator[Any]) -> None:
         self._source = source
         self._out: asyncio.Queue[Any] = asyncio.Queue()
 
     async def open_stream(self) -> AsyncIterator[tuple[Any, int | None]]:
-        """(number, what was seen) with the number, and (number, stored) with none."""
+        """Items (number, answer) with the number as broker payload, and (number, _STORED) without one."""
         pump = asyncio.create_task(self._pump())
         try:
             while True:
@@ -274,27 +274,27 @@ class _Producer(SharedStreamProducer):
             pump.cancel()
 
     async def advance(self, batch: Sequence[Any]) -> None:
-        """These have been taken in, and the events that they meant are stored."""
+        """Airflow has stored the events of these items."""
         for item in batch:
             if item.broker_payload is not None and item.outcome.is_clean:
                 self._out.put_nowait((item.broker_payload, _STORED))
 
     async def _pump(self) -> None:
         try:
-            async for number, seen in _numbered(self._source):
-                self._out.put_nowait((number, seen))
+            async for number, answer in _numbered(self._source):
+                self._out.put_nowait((number, answer))
         except Exception as error:
             self._out.put_nowait(error)
 
 
 class _Memory:
-    """A trigger's memory in the state stores of its assets; written when it has changed."""
+    """A trigger's memory in the state stores of its assets; written only when it has changed."""
 
     def __init__(self, trigger: _Watcher) -> None:
         _, arguments = trigger.serialize()
-        # The path under which memories began: a new place of the class must not forget them.
+        # The class's first path: memories must be found again although the class has moved.
         path = f"knit_airflow.watchers.{type(trigger).__qualname__}"
-        # Another poll interval is the same watch; anything else is a new one, which begins with now.
+        # A watcher with another poll interval is the same one; with another argument it is a new one without memory.
         watch = {name: value for name, value in arguments.items() if name != "poll_interval"}
         digest = hashlib.sha256(json.dumps([path, watch], sort_keys=True).encode()).hexdigest()
         self._key = f"knit:{type(trigger).__name__}:{digest[:16]}"
@@ -319,14 +319,14 @@ class _Memory:
 
 async def _numbered(source: AsyncIterator[Any]) -> AsyncIterator[tuple[int, Any]]:
     number = 0
-    async for seen in source:
-        yield number, seen
+    async for answer in source:
+        yield number, answer
         number += 1
 
 
-async def _told_at_once(source: AsyncIterator[Any]) -> AsyncIterator[tuple[int, Any]]:
-    async for number, seen in _numbered(source):
-        yield number, seen
+async def _stored_at_once(source: AsyncIterator[Any]) -> AsyncIterator[tuple[int, Any]]:
+    async for number, answer in _numbered(source):
+        yield number, answer
         yield number, _STORED
 
 

@@ -11,7 +11,7 @@ import ipaddress
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from knit_container.hidden import Hidden
+from knit_container.secret import Hidden
 from knit_core.errors import ConfigError
 
 SCHEMES = ("http", "https", "socks5", "socks5h", "socks4", "socks4a")

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from knit_container.hidden import Hidden
+from knit_container.secret import Hidden
 from knit_core.config import addresses
 from knit_core.config.hadoop_conf import HadoopConf
 from knit_core.config.proxies import Proxies, without_user

@@ -185,7 +185,7 @@ def _finished(app: Application, deadline: float | None) -> Iterator[tuple[int, i
     clock = app.cluster.clock
     app.wait_until(lambda report: bool(report.master), timeout=_left(app, deadline, None))
     position: int | None = None
-    report_waiter, watch_waiter = (Waiter(app.id, started=clock.monotonic()) for _ in range(2))
+    report_waiter, watch_waiter = (Waiter(app_id=app.id, started=clock.monotonic()) for _ in range(2))
     while True:
         if deadline is not None and clock.monotonic() > deadline:
             raise WaitTimeout(f"{app.id}: not all calls were finished before the time-out; the application was ended")
@@ -200,7 +200,7 @@ def _finished(app: Application, deadline: float | None) -> Iterator[tuple[int, i
                 raise
             watch_waiter.on_error(error, clock.monotonic())  # raises errors that are permanent or last too long
             continue
-        watch_waiter.faulty_since = None
+        watch_waiter.recovered()
         if _has_ended(app, report_waiter):
             return
 

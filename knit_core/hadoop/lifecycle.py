@@ -41,7 +41,8 @@ def wait_until(
         ApplicationNotFound: the ResourceManager has no record of it.
     """
     clock = cluster.clock
-    waiter = Waiter(app_id, timeout, 0.5, started=clock.monotonic())
+    now = clock.monotonic()
+    waiter = Waiter(app_id=app_id, deadline=None if timeout is None else now + timeout, poll=0.5, started=now)
     get_report = report or (lambda: cluster.resourcemanager.app(app_id))
     while True:
         try:

@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import secrets
 
-from knit_container.hidden import Hidden
+from knit_container.secret import Hidden
 from knit_core.errors import StagingError
 from knit_core.hadoop.ownership import KEY, check_staging
 from knit_core.hadoop.webhdfs import WebHdfs

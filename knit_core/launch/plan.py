@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from knit_container.hidden import Hidden
+from knit_container.secret import Hidden
 from knit_core.launch import container_script as script
 from knit_core.launch.class_sharing import archive_name, can_share, sharing_options, split_classpath
 from knit_core.launch.environment_unpacking import ENVIRONMENT_LINK, PACKED_LINK, unpacked_by_container

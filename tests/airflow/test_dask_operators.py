@@ -212,5 +212,5 @@ def test_what_a_task_gets(knit: FakeKnit, monkeypatch: pytest.MonkeyPatch) -> No
     for name in [name for name in sys.modules if name.startswith("knit_core.dask_yarn")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(KnitRefused, match=r"needs Dask where it runs.*pip install 'knit-yarn\[dask\]'"):
+    with pytest.raises(KnitRefused, match=r"needs Dask on its worker.*pip install 'knit-yarn\[dask\]'"):
         attach(ID)

@@ -182,7 +182,7 @@ def test_a_killed_triggerer_repeats_nothing_that_was_noted(
     scenario.let_go()
     scenario.wait("success")
     assert lines(scenario) == EACH_ONCE
-    assert "before this one wrote" in scenario.log()
+    assert "of an earlier triggerer" in scenario.log()
 
 
 def wait_noted(scenario: Scenario, app_id: str, logs: int) -> None:

@@ -17,7 +17,7 @@ from knit_airflow.hooks.knit import KnitHook
 from knit_airflow.logs import masking, triggerer
 from knit_airflow.logs.limit import LEAST, LINE, Budget, Tail, cost_of
 from knit_airflow.logs.triggerer import LogBatch, LogFollower, SharedFollower
-from knit_airflow.logs.worker import NOTE, Head, LogPosition, LogWriter
+from knit_airflow.logs.worker import NOTE, LiveLines, LogPosition, LogWriter
 from knit_core.errors import ConnectionFailed
 from knit_core.logs import LogCursor, LogLine
 from knit_core.model.units import size
@@ -151,7 +151,7 @@ class _Drawing:
 def test_of_a_progress_bar_a_line_is_written_now_and_then_and_the_last() -> None:
     position = LogPosition.nothing()
     watch = _Drawing(*(f"\r{percent}%" for percent in range(100)), "\r100%\n", "done\n", "\r7%", "\n")
-    head = Head(watch, 10**5, position, "there")  # type: ignore[arg-type]
+    head = LiveLines(watch, 10**5, position, "there")  # type: ignore[arg-type]
     assert list(head.lines(1.0)) == [f"0 n | {text}" for text in ("0%", "100%", "done", "7%")]
     assert position.cursor.offsets == watch.cursor.offsets
     assert position.spent == {"c/stderr": cost_of("0%") + cost_of("100%") + cost_of("done") + cost_of("7%")}

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from knit_airflow import KnitOperator
-from knit_airflow.operators._kill_policy import goes_on, is_left
+from knit_airflow.operators._kill_policy import ask_keeps_running, keeps_running
 from knit_airflow.state.task_state import TaskState
-from knit_airflow.triggers._wait_state import Done
+from knit_airflow.triggers._application_wait import Done
 from knit_airflow.version_compat import (
     AirflowException,
     AirflowFailException,
@@ -123,7 +123,7 @@ def test_a_lost_cluster_leaves_the_application_only_to_a_retry(
 
 
 @pytest.mark.parametrize(
-    ("state", "retries", "killed"), [(TaskState("failed"), 1, True), (TaskState("running", mine=False), 0, False)]
+    ("state", "retries", "killed"), [(TaskState("failed"), 1, True), (TaskState("running", newest=False), 0, False)]
 )
 def test_a_try_that_fails_after_its_task_was_marked_or_given_to_another_worker(
     knit: FakeKnit, monkeypatch: pytest.MonkeyPatch, state: TaskState, retries: int, killed: bool
@@ -187,7 +187,7 @@ def test_an_answer_that_does_not_come_counts_as_none(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("knit_airflow.operators._kill_policy.ANSWER_TIMEOUT", 0.05)
     monkeypatch.setattr("knit_airflow.operators._kill_policy.RETRY_ANSWER_TIMEOUT", 0.05)
     monkeypatch.setattr("knit_airflow.version_compat.read_task_state", lambda context: threading.Event().wait(1))
-    assert is_left(Task(retries=retries).context()) is bool(retries)
+    assert ask_keeps_running(Task(retries=retries).context()) is bool(retries)
 
 
 @pytest.mark.parametrize(
@@ -195,20 +195,20 @@ def test_an_answer_that_does_not_come_counts_as_none(monkeypatch: pytest.MonkeyP
     [
         (None, True, False),
         (TaskState("running"), True, False),  # the worker is drained, or its heartbeats failed
-        (TaskState("running", mine=False), True, True),  # a scheduler came back and gave the task to another worker
+        (TaskState("running", newest=False), True, True),  # a scheduler came back and gave the task to another worker
         (TaskState("scheduled"), True, True),
         (TaskState(None), True, True),
-        (TaskState("deferred", mine=False), True, True),
+        (TaskState("deferred", newest=False), True, True),
         (TaskState("failed"), False, False),
         (TaskState("success"), False, False),
         (TaskState("restarting"), False, False),
         (TaskState("running", same_run=False), False, False),  # deleted and made again
-        (TaskState("running", same_run=False, mine=False), False, False),
+        (TaskState("running", same_run=False, newest=False), False, False),
     ],
 )
 def test_who_is_told_to_stop_for_what(state: TaskState | None, with_retry: bool, without: bool) -> None:
-    assert goes_on(state, retry_follows=True) is with_retry
-    assert goes_on(state, retry_follows=False) is without
+    assert keeps_running(state, retry_follows=True) is with_retry
+    assert keeps_running(state, retry_follows=False) is without
 
 
 def test_on_kill_does_not_need_execute_to_go_on(knit: FakeKnit) -> None:

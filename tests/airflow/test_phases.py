@@ -9,13 +9,13 @@ import pytest
 
 from knit_airflow import KnitOperator
 from knit_airflow.observability.metrics import METRICS, leaf, polled, quietly
-from knit_airflow.observability.phases import TOLD, Phase, phases_of
+from knit_airflow.observability.phases import MOST_CONTAINERS, Phase, phases_of
 from knit_airflow.version_compat import AirflowException, AirflowSkipException
 from knit_core.model.result import Container, Result
 from knit_core.model.states import ContainerState, Outcome
 from tests.airflow.fake_knit import FakeKnit
 from tests.airflow.fake_task import Task, deferral
-from tests.airflow.test_poll_state import report
+from tests.airflow.test_shared_poll_state import report
 
 
 def container(number: int, started: int | None, finished: int | None = None) -> Container:
@@ -59,7 +59,7 @@ def test_clocks_that_differ_give_no_negative_time() -> None:
 
 def test_a_thousand_containers_are_not_told_one_by_one() -> None:
     many = [container(number, 8000, 9000) for number in range(1000)]
-    assert len(phases_of(result(*many, given=7000), report(1, 1, 20))[-1].moments) == 2 * TOLD
+    assert len(phases_of(result(*many, given=7000), report(1, 1, 20))[-1].moments) == 2 * MOST_CONTAINERS
 
 
 class Recorder:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from knit_airflow import KnitSensor
-from knit_airflow.triggers._wait_state import Done
+from knit_airflow.triggers._application_wait import Done
 from knit_airflow.triggers.sensor import KnitSensorTrigger
 from knit_airflow.version_compat import AirflowException, AirflowFailException, AirflowSensorTimeout, TaskSuccessEvent
 from knit_core.errors import ConnectionFailed

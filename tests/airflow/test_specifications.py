@@ -100,7 +100,7 @@ def test_nonsense_fails_at_once(
         ({}, "either"),
         ({"command": "x", "spec": {}}, "either"),
         ({"spec": {}, "memory": 1, "files": ["a"]}, "memory, files"),
-        ({"command": "x", "parameters": {}}, "spec's"),
+        ({"command": "x", "parameters": {}}, "need a spec"),
     ],
 )
 def test_contradictions_are_refused_when_the_dag_is_parsed(arguments: dict[str, Any], words: str) -> None:

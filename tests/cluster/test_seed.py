@@ -66,7 +66,7 @@ def test_the_seeds_page_from_first_to_last(
         assert set(client.nthreads().values()) == {2}
         cluster.remove_worker(cluster.workers[0])
         eventually(lambda: len(client.nthreads()) == 1, 30, "one worker less")
-        with pytest.raises(KnitException, match="another size are a group"):
+        with pytest.raises(KnitException, match="another size need a separate group"):
             cluster.add_workers(1, memory=1024)
         with pytest.raises(KnitException, match="no worker"):
             cluster.remove_worker("container_1_2_3_4")

@@ -21,7 +21,7 @@ import pytest
 import requests
 
 import knit_container
-from knit_container import master as container_master
+from knit_container import application_master as container_master
 from knit_container import readiness
 from knit_container.store import KeyValueStore
 from knit_core.application import Application
@@ -273,7 +273,7 @@ def test_a_container_waits_for_its_master_and_no_longer(tmp_path: Path, monkeypa
     there = _in_container(tmp_path, monkeypatch)
     clock, looks = there._clock, []
     monkeypatch.setattr(there, "_send", _refused)
-    monkeypatch.setattr(there, "_look_again", lambda: looks.append(clock.now))
+    monkeypatch.setattr(there, "_read_address", lambda: looks.append(clock.now))
     for _ in range(3):
         begun = clock.now
         looks.clear()
@@ -303,7 +303,7 @@ def test_a_containers_long_poll_does_not_wait_for_a_node_that_is_gone(
             pass
 
     monkeypatch.setattr(container_master.http.client, "HTTPConnection", Connection)
-    monkeypatch.setattr(there, "_look_again", lambda: None)
+    monkeypatch.setattr(there, "_read_address", lambda: None)
     with pytest.raises(ConnectionError):
         there.call("GET", "/api/v1/kv", None, {"wait": "40"}, 40.0)
     assert set(times) == {3.0}
@@ -345,7 +345,7 @@ OWN_CLOCK = {
             "knit_core/logs/live/follow_application.py",
             "knit_container/context.py",
             "knit_container/hdfs.py",
-            "knit_container/master.py",
+            "knit_container/application_master.py",
             "knit_container/readiness.py",
             "knit_container/store.py",
         ),
@@ -370,7 +370,7 @@ def test_no_other_file_reads_a_clock_of_its_own() -> None:
     """A new wait takes the client's clock, and comes into this file or into test_simulated_weeks.
 
     `knit_airflow` is not looked at: triggers pause by the triggerer's event loop and tasks by Airflow's own time-outs,
-    which no clock of ours turns. What decides there (`_wait_state`, `_poll_state`, `_watch_state`,
+    which no clock of ours turns. What decides there (`_application_wait`, `_shared_poll_state`, `_asset_events`,
     `knit_core.monitoring.wait`) is given the time.
     """
     users = {
@@ -390,7 +390,7 @@ def _refused(*_args: object) -> Any:
     raise ConnectionRefusedError
 
 
-def _in_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> container_master.Master:
+def _in_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> container_master.ApplicationMaster:
     (tmp_path / "tokens").write_bytes(b"")
     monkeypatch.setattr(container_master, "secrets_in", lambda _raw: {"knit.token": KEY})
     environ = {
@@ -399,4 +399,4 @@ def _in_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> container_
         "CONTAINER_ID": "container_1_0001_01_000002",
         "HADOOP_TOKEN_FILE_LOCATION": str(tmp_path / "tokens"),
     }
-    return container_master.Master(environ, SimulatedClock())
+    return container_master.ApplicationMaster(environ, SimulatedClock())

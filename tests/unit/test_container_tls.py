@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from knit_container import hdfs, tls
-from knit_container.master import Master
+from knit_container.application_master import ApplicationMaster
 from knit_core.launch.check_launch import _add_certificates
 from knit_core.launch.plan import make_plan
 from knit_core.model.cluster_facts import ClusterFacts, NewApplication
@@ -83,16 +83,16 @@ def test_the_address_of_the_applicationmaster(
 
     server = serve(answer, self_signed(tmp_path))
     monkeypatch.setenv("KNIT_CA", str(tmp_path / "ca.pem"))
-    monkeypatch.setattr("knit_container.master.secrets_in", lambda raw: {"knit.token": b"x"})
+    monkeypatch.setattr("knit_container.application_master.secrets_in", lambda raw: {"knit.token": b"x"})
     (tmp_path / "tokens").write_bytes(b"")
-    master = Master(
+    master = ApplicationMaster(
         {
             "KNIT_MASTER": "gone:1", "KNIT_MASTER_ATTEMPT": "1", "CONTAINER_ID": "container_1",
             "HADOOP_TOKEN_FILE_LOCATION": str(tmp_path / "tokens"), "HADOOP_USER_NAME": "alice",
             "KNIT_MASTER_FILE": f"{server.address}/webhdfs/v1{FOLDER}/master",
         }
     )  # fmt: skip
-    master._look_again()
+    master._read_address()
     assert (master._address, master._attempt) == ("node7:1234", 2)
 
 

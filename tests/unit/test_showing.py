@@ -17,7 +17,7 @@ import requests
 from pydantic import BaseModel
 from rich.pretty import pretty_repr
 
-from knit_container.master import Master as ContainersMaster
+from knit_container.application_master import ApplicationMaster as ContainersMaster
 from knit_container.store import Change, Entry
 from knit_core import Application, Knit
 from knit_core.application import Rows

@@ -308,7 +308,7 @@ def test_a_result_is_written_again_for_five_minutes(
         raise ConnectionRefusedError
 
     monkeypatch.setattr(container_hdfs, "_create", create)
-    monkeypatch.setattr(container_hdfs, "_forget", lambda _name: None)
+    monkeypatch.setattr(container_hdfs, "_delete_temporary", lambda _name: None)
     for _ in range(3):
         begun, made = clock.now, 0
         with pytest.raises(container_hdfs.HdfsFault):

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 import requests
 
-from knit_container import master as inside
+from knit_container import application_master as inside
 from knit_container.signing import encode_body
 from knit_core.hadoop.application_master import ApplicationMasterClient
 from knit_core.hadoop.http import DirectTransport, SimpleAuth
@@ -75,11 +75,11 @@ def _client(gate: Gate) -> ApplicationMasterClient:
     )
 
 
-def _container(gate: Gate, folder: Path) -> inside.Master:
+def _container(gate: Gate, folder: Path) -> inside.ApplicationMaster:
     alias = b"knit.token"
     credentials = b"HDTS\0" + bytes([0, 1, len(alias)]) + alias + bytes([len(KEY)]) + KEY
     (folder / "tokens").write_bytes(credentials)
-    return inside.Master(
+    return inside.ApplicationMaster(
         {
             "KNIT_MASTER": f"127.0.0.1:{gate.server_port}",
             "KNIT_MASTER_ATTEMPT": "1",
@@ -100,7 +100,7 @@ def test_a_clock_that_is_off_costs_one_request_once(gate: Gate, tmp_path: Path, 
     else:
         container = _container(gate, tmp_path)
         replies = [container.call("GET", path) for _ in range(3)]
-        container._hang_up()
+        container._close_connection()
     assert replies == [{"fine": True}] * 3
     assert gate.statuses == [401, 200, 200, 200]
 

@@ -1,18 +1,18 @@
-// One application: by its id, or the newest one of a task instance. Services, containers, the log of one, and what may be done.
+// One application, by its id or the newest one of a task instance: services, containers, the log of one container, actions.
 import { against, badge, call, fill, lasted, make, memory, moment, out, poll, problems, progress, span } from "./common.js";
 
-const asked = new URLSearchParams(location.search);
+const parameters = new URLSearchParams(location.search);
 const at = (id) => document.getElementById(id);
 const MOST_LINES = 5000; // kept in the page
-let id = asked.get("id"), view = null, chosen = null, seen = "", answering = "";
+let id = parameters.get("id"), view = null, chosen = null, seen = "", answering = "";
 
 // ---------------------------------------------------------------- which application
 
-/** The application to look at; for a task instance the newest, or the one that was chosen among its launches. */
+/** The id of the application to show; for a task instance the newest one, or the chosen one of its launches. */
 async function which() {
-  if (!asked.has("task_id")) return id;
-  const names = ["dag_id", "run_id", "task_id", "map_index"].filter((name) => asked.has(name));
-  const query = new URLSearchParams(names.map((name) => [name, asked.get(name)]));
+  if (!parameters.has("task_id")) return id;
+  const names = ["dag_id", "run_id", "task_id", "map_index"].filter((name) => parameters.has(name));
+  const query = new URLSearchParams(names.map((name) => [name, parameters.get(name)]));
   const { applications, errors } = await call(`api/task?${query}`);
   at("all").hidden = window.parent !== window;
   if (!applications.length) {
@@ -33,7 +33,7 @@ async function which() {
   return chosen || ids[0];
 }
 
-// ---------------------------------------------------------------- what it is
+// ---------------------------------------------------------------- its state
 
 function facts(it) {
   const pair = (name, ...value) => (value.every((each) => each === "") ? [] : [make("dt", {}, name), make("dd", {}, value)]);
@@ -74,7 +74,7 @@ function container(row) {
     ? make("button", { type: "button", class: "link", onclick: () => openLog(row.yarn, name), title: "Show its log", data: { focus: "log" } }, name)
     : name;
   const end = make("button", { type: "button", class: "danger", data: { focus: "end" }, onclick: async () => {
-    if (await ask(`End ${row.id}?`, "Its process is ended and its instance leaves the service. The other containers go on.", "End container")) {
+    if (await ask(`End ${row.id}?`, "Its process is ended and its instance is removed from the service. The other containers keep running.", "End container")) {
       act(`containers/${encodeURIComponent(row.id)}/kill`, {}, `ending ${row.id}`);
     }
   } }, "End…");
@@ -113,12 +113,12 @@ function show(it) {
     if (cell.textContent !== text) cell.textContent = text;
   }
   at("fewer").textContent = it.found > it.rows.length
-    ? `${it.rows.length} of ${it.found} containers are shown: those that failed or run first.` : "";
-  at("status").textContent = answering || (it.late ? "The application answers slowly; this is what was known last." : "");
+    ? `${it.rows.length} of ${it.found} containers are shown; failed and running ones first.` : "";
+  at("status").textContent = answering || (it.late ? "The application answers slowly; its last known state is shown." : "");
   problems(it.problem ? [it.problem] : []);
 }
 
-async function look() {
+async function update() {
   try {
     const found = await which();
     if (found === null) return undefined;
@@ -128,12 +128,12 @@ async function look() {
     problems([error.message]);
     throw error;
   }
-  return ["succeeded", "failed", "killed"].includes(view.state) && !asked.has("task_id") ? "stop" : undefined;
+  return ["succeeded", "failed", "killed"].includes(view.state) && !parameters.has("task_id") ? "stop" : undefined;
 }
 
-// ---------------------------------------------------------------- what may be done
+// ---------------------------------------------------------------- actions
 
-/** Asks in a dialog; a promise of yes or no. */
+/** Opens a dialog for confirmation; a promise of true or false. */
 function ask(title, text, yes) {
   const dialog = at("ask");
   at("ask-title").textContent = title;
@@ -162,7 +162,7 @@ async function act(path, body, doing) {
 }
 
 at("kill").addEventListener("click", async () => {
-  const text = "All its containers end, and what has not been saved is lost. Its task fails; if it has tries left, Airflow launches it anew.";
+  const text = "All its containers end, and unsaved data is lost. Its task fails; if it has tries left, Airflow launches it again.";
   if (await ask(`End ${view.name || id}?`, text, "End application")) act("kill", {}, `ending ${id}`);
 });
 
@@ -189,7 +189,7 @@ async function next() {
   const mine = log;
   if (!mine) return undefined;
   const gap = Date.now() - mine.at;
-  if (mine.cursor && gap > 120000) { // hidden for long: the last lines are wanted, not all that came meanwhile
+  if (mine.cursor && gap > 120000) { // the page was hidden for long: continue with the last lines, not with all in between
     mine.cursor = null;
     add([["knit", `[not followed for ${span(gap / 1000)}]`]]);
   }
@@ -218,5 +218,5 @@ at("follow").addEventListener("change", () => { if (at("follow").checked) at("lo
 at("close-log").addEventListener("click", closeLog);
 document.addEventListener("keydown", (event) => { if (event.key === "Escape" && log && !at("ask").open) closeLog(); });
 
-const now = poll(look, 2);
+const now = poll(update, 2);
 const read = poll(next, 2);

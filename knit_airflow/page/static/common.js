@@ -1,6 +1,6 @@
-// What both pages need: requests, text that stays text, amounts for people, polling, links out of Airflow's frame, colours.
+// Shared by both pages: requests, safe DOM elements, formatting, polling, links out of Airflow's frame, colours.
 
-/** An element with properties and children. Strings become text nodes: nothing is ever parsed as HTML. */
+/** An element with properties and children. Strings become text nodes and are never parsed as HTML. */
 export function make(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -14,7 +14,7 @@ export function make(tag, properties = {}, ...children) {
   return element;
 }
 
-/** JSON from the page's own server; an Error with the server's words otherwise. */
+/** JSON from the page's own server; throws an Error with the server's message. */
 export async function call(path, { body, signal } = {}) {
   const options = { credentials: "same-origin", signal, headers: { Accept: "application/json" } };
   if (body !== undefined) {
@@ -30,16 +30,16 @@ export async function call(path, { body, signal } = {}) {
     content = null;
   }
   if (reply.ok) return content;
-  const said = content && typeof content.detail === "string" ? content.detail : `The server answered ${reply.status}`;
+  const message = content && typeof content.detail === "string" ? content.detail : `The server answered ${reply.status}`;
   const error = new Error(
     reply.status === 401 ? "You are logged out: reload Airflow to log in." :
-    reply.status === 403 && said === "Forbidden" ? "You have no permission to see this." : said);
+    reply.status === 403 && message === "Forbidden" ? "You have no permission to see this." : message);
   error.status = reply.status;
   throw error;
 }
 
-/** Runs `look` every `seconds` while the page is visible, once at a time; returns a function that makes it look now. */
-export function poll(look, seconds) {
+/** Runs `update` every `seconds` while the page is visible, never twice at a time; returns a function that runs it now. */
+export function poll(update, seconds) {
   let timer = null, running = false, again = false, faults = 0;
   async function turn() {
     clearTimeout(timer);
@@ -51,7 +51,7 @@ export function poll(look, seconds) {
     }
     running = true;
     try {
-      const pause = await look();
+      const pause = await update();
       faults = 0;
       if (pause === "stop") return;
       if (pause === "now") again = true;
@@ -71,7 +71,7 @@ export function poll(look, seconds) {
   return turn;
 }
 
-/** Whether this page is framed by Airflow. */
+/** Airflow's window when it frames this page; else null. */
 function airflow() {
   try {
     return window.parent !== window && window.parent.location.origin === location.origin ? window.parent : null;
@@ -80,7 +80,7 @@ function airflow() {
   }
 }
 
-/** A link to a page of the web (http or https), or of Airflow; it opens outside of the frame. Other addresses: only text. */
+/** A link to an http or https page that opens outside the frame. For other addresses only the text. */
 export function out(address, text, { tab = false, ...properties } = {}) {
   let url;
   try {
@@ -93,14 +93,14 @@ export function out(address, text, { tab = false, ...properties } = {}) {
     href: url.href,
     rel: "noopener noreferrer",
     ...(tab ? { target: "_blank" } : {}),
-    onclick: (event) => leave(event, url.href, tab),
+    onclick: (event) => clickOutside(event, url.href, tab),
     ...properties,
   }, text);
 }
 
-// Airflow's frame is sandboxed: it may open no tab and not move Airflow's own page. Airflow's document may, so the click
-// is made there; both are of one origin.
-function leave(event, href, tab) {
+// Airflow's frame is sandboxed: it must neither open a tab nor navigate Airflow's page. Airflow's document may, so the click is
+// made there; both have the same origin.
+function clickOutside(event, href, tab) {
   const parent = airflow();
   if (!parent) return;
   event.preventDefault();
@@ -113,7 +113,7 @@ function leave(event, href, tab) {
   anchor.remove();
 }
 
-/** MiB for people. */
+/** MiB as readable text. */
 export function memory(mib) {
   return mib < 1024 ? `${Math.round(mib)} MiB` : `${trim(mib / 1024)} GiB`;
 }
@@ -122,7 +122,7 @@ function trim(number) {
   return number.toFixed(number < 10 ? 1 : 0).replace(/\.0$/, "");
 }
 
-/** Seconds for people. */
+/** Seconds as readable text. */
 export function span(seconds) {
   if (!Number.isFinite(seconds) || seconds < 0) return "";
   if (seconds < 60) return `${Math.floor(seconds)} s`;
@@ -132,12 +132,12 @@ export function span(seconds) {
   return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
 }
 
-/** How long something took or takes, from times in ms. */
+/** The duration until the end, or until now; times in ms. */
 export function lasted(row) {
   return row.started_at ? span(((row.finished_at || Date.now()) - row.started_at) / 1000) : "";
 }
 
-/** A moment, short. */
+/** A time as short text. */
 export function moment(ms) {
   if (!ms) return "";
   const then = new Date(ms);
@@ -145,7 +145,7 @@ export function moment(ms) {
   return day + then.toLocaleTimeString([], { hour12: false });
 }
 
-/** What is used, against what was asked for where that is more. */
+/** The used amount, with the requested one if that is larger. */
 export function against(used, asked, show = String) {
   return asked > used ? `${show(used)} of ${show(asked)}` : show(used);
 }
@@ -155,23 +155,23 @@ export function badge(state) {
   return make("span", { class: `badge ${state.replace(/[^a-z]/g, "")}` }, state);
 }
 
-/** A progress bar with its number; null: nothing. */
+/** A progress bar with its number; empty for null. */
 export function progress(fraction) {
   if (fraction === null || fraction === undefined) return "";
   const percent = Math.round(fraction * 100);
   return make("span", { class: "progress" }, make("progress", { max: 100, value: percent, "aria-label": "progress" }), `${percent} %`);
 }
 
-/** Puts rows into a table's body, by key; a row that is as it was stays the same element, the keyboard's focus too. */
+/** Updates a table's body by the rows' keys; unchanged rows keep their element, and the keyboard focus is kept. */
 export function fill(body, rows, key, cells) {
-  const there = new Map([...body.children].map((element) => [element.dataset.key, element]));
+  const present = new Map([...body.children].map((element) => [element.dataset.key, element]));
   const active = document.activeElement;
   const place = active && body.contains(active) ? [active.closest("tr")?.dataset.key, active.dataset.focus] : null;
   let previous = null;
   for (const row of rows) {
     const name = key(row), seen = JSON.stringify(row);
-    let element = there.get(name);
-    there.delete(name);
+    let element = present.get(name);
+    present.delete(name);
     if (!element || element.seen !== seen) {
       const fresh = make("tr", { data: { key: name } }, cells(row));
       fresh.seen = seen;
@@ -182,14 +182,14 @@ export function fill(body, rows, key, cells) {
     if (expected !== element) body.insertBefore(element, expected);
     previous = element;
   }
-  for (const gone of there.values()) gone.remove();
+  for (const removed of present.values()) removed.remove();
   if (place && document.activeElement !== active) {
     const row = [...body.children].find((element) => element.dataset.key === place[0]);
     [...(row?.querySelectorAll("[data-focus]") || [])].find((element) => element.dataset.focus === place[1])?.focus();
   }
 }
 
-/** Shows faults; nothing when there are none. */
+/** Shows error messages; removes them for an empty list. */
 export function problems(texts) {
   const place = document.getElementById("problems");
   if (place.dataset.seen === texts.join("\n")) return;
@@ -197,10 +197,10 @@ export function problems(texts) {
   place.replaceChildren(...texts.map((text) => make("p", { class: "problem" }, text)));
 }
 
-// Airflow's own colours and light or dark, as its page has them now; by itself the page follows the browser's.
+// Airflow's colours and its light or dark mode; outside Airflow's frame the page has the browser's mode.
 const COLOURS = { "--bg": "bg", "--fg": "fg", "--muted": "fg-muted", "--line": "border", "--soft": "bg-subtle", "--brand": "fg-info" };
 
-function dress() {
+function applyTheme() {
   const root = document.documentElement, parent = airflow();
   if (!parent) return;
   const theirs = parent.document.documentElement;
@@ -215,10 +215,10 @@ function dress() {
   if (font) root.style.setProperty("--font", font);
 }
 
-dress();
-const around = airflow();
-if (around) {
-  const watcher = new MutationObserver(dress);
-  watcher.observe(around.document.documentElement, { attributes: true, attributeFilter: ["class", "data-theme", "style"] });
+applyTheme();
+const frame = airflow();
+if (frame) {
+  const watcher = new MutationObserver(applyTheme);
+  watcher.observe(frame.document.documentElement, { attributes: true, attributeFilter: ["class", "data-theme", "style"] });
   window.addEventListener("pagehide", () => watcher.disconnect());
 }

@@ -1,4 +1,4 @@
-// The list of applications. Filters and page stand in the address, so that it can be kept and sent to somebody.
+// The list of applications. The address has the filters and the page, so that it can be bookmarked and shared.
 import { against, badge, call, fill, lasted, make, memory, moment, out, poll, problems, progress } from "./common.js";
 
 const FILTERS = ["text", "dag", "state", "queue"];
@@ -6,7 +6,7 @@ const form = document.getElementById("filters");
 const body = document.querySelector("#applications tbody");
 const foot = document.querySelector("#applications tfoot");
 const status = document.getElementById("status");
-const asked = new URLSearchParams(location.search);
+const parameters = new URLSearchParams(location.search);
 let shown = null;
 
 function cells(row) {
@@ -36,7 +36,7 @@ function cells(row) {
 }
 
 function choices(name, values) {
-  const select = form.elements[name], chosen = asked.get(name) || "";
+  const select = form.elements[name], chosen = parameters.get(name) || "";
   const wanted = ["", ...new Set(chosen ? [...values, chosen] : values)];
   const there = [...select.options].map((option) => option.value);
   if (wanted.join("\n") !== there.join("\n")) {
@@ -72,9 +72,9 @@ function show(found) {
     found.at ? `${text} What is shown is from ${moment(found.at * 1000)}.` : text));
 }
 
-async function look() {
+async function update() {
   try {
-    show(await call(`api/applications?${asked}`));
+    show(await call(`api/applications?${parameters}`));
   } catch (error) {
     problems([error.message]);
     if (!shown) status.textContent = "";
@@ -84,16 +84,16 @@ async function look() {
 
 function change(changes) {
   for (const [name, value] of Object.entries(changes)) {
-    if (value === "" || value === null) asked.delete(name);
-    else asked.set(name, value);
+    if (value === "" || value === null) parameters.delete(name);
+    else parameters.set(name, value);
   }
-  history.replaceState(null, "", asked.size ? `?${asked}` : location.pathname);
+  history.replaceState(null, "", parameters.size ? `?${parameters}` : location.pathname);
   arrows();
   now();
 }
 
 function arrows() {
-  const sort = asked.get("sort") || "";
+  const sort = parameters.get("sort") || "";
   for (const head of document.querySelectorAll("th[data-sort]")) {
     const mine = sort.replace("-", "") === head.dataset.sort;
     head.setAttribute("aria-sort", !mine ? "none" : sort.startsWith("-") ? "descending" : "ascending");
@@ -105,12 +105,12 @@ for (const head of document.querySelectorAll("th[data-sort]")) {
   head.replaceChildren(make("button", {
     type: "button",
     class: "sort",
-    onclick: () => change({ sort: asked.get("sort") === `-${name}` ? name : `-${name}`, page: "" }),
+    onclick: () => change({ sort: parameters.get("sort") === `-${name}` ? name : `-${name}`, page: "" }),
   }, head.textContent));
 }
-for (const name of FILTERS) { // what was typed before this script was there counts, too
-  if (!asked.has(name) && form.elements[name].value) asked.set(name, form.elements[name].value);
-  form.elements[name].value = asked.get(name) || "";
+for (const name of FILTERS) { // use what was typed before this script was loaded
+  if (!parameters.has(name) && form.elements[name].value) parameters.set(name, form.elements[name].value);
+  form.elements[name].value = parameters.get(name) || "";
 }
 let typing = null;
 form.elements.text.addEventListener("input", () => {
@@ -126,4 +126,4 @@ document.getElementById("previous").addEventListener("click", () => change({ pag
 document.getElementById("next").addEventListener("click", () => change({ page: shown.page + 1 }));
 
 arrows();
-const now = poll(look, 3);
+const now = poll(update, 3);

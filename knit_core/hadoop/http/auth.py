@@ -7,7 +7,7 @@ from typing import Protocol
 import requests
 from requests.auth import AuthBase, HTTPBasicAuth
 
-from knit_container.hidden import Hidden
+from knit_container.secret import Hidden
 
 
 class AuthStrategy(Protocol):

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from knit_container.hidden import Hidden
+from knit_container.secret import Hidden
 from knit_core.config.proxies import Proxies, without_user
 from knit_core.errors import (
     ConnectionFailed,

@@ -47,13 +47,13 @@ class Dying(KnitOperator):
         self._die("submission")
         return super().submission(context, knit)
 
-    def _own(self, context: Any, application: Any) -> None:
+    def _set_application(self, context: Any, application: Any) -> None:
         self._die("xcom")
-        super()._own(context, application)
+        super()._set_application(context, application)
 
-    def _show(self, seen: Any) -> None:
+    def _on_status(self, status: Any) -> None:
         self._die("waiting")
-        super()._show(seen)
+        super()._on_status(status)
 
     def _wait_in_triggerer(self, context: Any, application: Any) -> None:
         self._die("deferring")

@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from knit_airflow.triggers._poll_state import PollState, Target
+from knit_airflow.triggers._asset_events import LATE, EndedApplications, HeadroomEdge
 from knit_airflow.triggers._queue_poll import queue_poll
 from knit_airflow.triggers._shared_poll import shared_poll
-from knit_airflow.triggers._watch_state import LATE, EndedApplications, HeadroomEdge
+from knit_airflow.triggers._shared_poll_state import SharedPollState, Target
 from knit_airflow.triggers.asset_watchers import KnitApplicationEnded, KnitQueueHasRoom, _Memory
 from knit_core.model.queues import QueueHeadroom, headroom_in, headroom_of
 from knit_core.model.report import ApplicationReport
 from tests.airflow.fake_knit import FakeKnit
-from tests.airflow.test_poll_state import World, answer, report
+from tests.airflow.test_shared_poll_state import World, answer, report
 
 APPS = st.dictionaries(
     st.integers(1, 8),
@@ -35,7 +35,7 @@ STEPS = st.dictionaries(st.integers(0, 39), st.sampled_from(["stored", "die"]), 
 def test_every_end_is_told_and_twice_only_when_it_says_so(plan: dict[int, Any], steps: dict[int, str]) -> None:
     """A triggerer that dies at any step: the next one has what was written down, and maybe not what came after."""
     world, memory, told = World(plan), None, []
-    machine, poll_state, waiting = EndedApplications(lambda _: True), PollState(), list[dict[str, Any]]()
+    machine, poll_state, waiting = EndedApplications(lambda _: True), SharedPollState(), list[dict[str, Any]]()
     poll_state.listen("me", 5)
     at_first = None
     for now in range(0, 700, 5):
@@ -44,7 +44,7 @@ def test_every_end_is_told_and_twice_only_when_it_says_so(plan: dict[int, Any], 
             machine.stored(waiting)
             memory, waiting = machine.state(), []
         elif step == "die":
-            machine, poll_state, waiting = EndedApplications(lambda _: True, memory), PollState(), []
+            machine, poll_state, waiting = EndedApplications(lambda _: True, memory), SharedPollState(), []
             poll_state.listen("me", 5)
         query = poll_state.query(now)
         rows = answer(query, world.at(now, set()))
@@ -60,7 +60,7 @@ def test_every_end_is_told_and_twice_only_when_it_says_so(plan: dict[int, Any], 
 
 
 def test_a_listener_is_told_what_nobody_else_waits_for() -> None:
-    poll_state = PollState()
+    poll_state = SharedPollState()
     poll_state.listen("me", 5)
     rows = [report(1, 10, 20, type="spark"), report(2, 10)]
     query = poll_state.query(100)

@@ -1,7 +1,7 @@
-"""Calls to the ApplicationMaster from inside a container: signed with the container's token.
+"""Calls from a container to its ApplicationMaster, signed with the container's token.
 
-The ApplicationMaster's address changes when it restarts: on a failure the `master` file of the application is read
-again over WebHDFS, for as long as `PATIENCE`.
+The ApplicationMaster's address changes when it restarts: after a failed call, the application's file `master` is read again over
+WebHDFS, for up to RETRY_TIMEOUT.
 """
 
 from __future__ import annotations
@@ -18,29 +18,30 @@ from typing import Any
 from urllib.parse import quote
 
 from knit_container.credentials import secrets_in
-from knit_container.hidden import Hidden
+from knit_container.secret import Hidden
 from knit_container.signing import BadReply, encode_body, open_reply, query_string, sign
 from knit_container.tls import connect, context
 
-RETRY_TIMEOUT = 300.0  # seconds a call waits for an ApplicationMaster that restarts
-_CONNECT, _TIMEOUT = 3.0, 10.0  # seconds for a connection, and for a reply beside its own time
-_SOON, _EARLY, _LATER = 30.0, 1.0, 3.0  # seconds: pauses are short at first; a thousand containers ask HDFS meanwhile
+RETRY_TIMEOUT = 300.0  # seconds that a call waits for a restarting ApplicationMaster
+_CONNECT, _TIMEOUT = 3.0, 10.0  # seconds for a connection, and for a reply in addition to a long poll
+# Seconds: in the first 30 s pauses of at most 1 s, then 3 s, as a thousand containers may read from HDFS at the same time.
+_SOON, _EARLY, _LATER = 30.0, 1.0, 3.0
 
 
 class NotInContainer(RuntimeError):
-    """The call needs an ApplicationMaster and this process has none."""
+    """The call needs an ApplicationMaster, and this process runs in none of Knit's containers."""
 
 
 class RefusedByMaster(RuntimeError):
-    """The ApplicationMaster refused the call; `status` is HTTP's, `reply` what it said."""
+    """The ApplicationMaster refused the call; `status` is the HTTP status, `reply` the response's content."""
 
     def __init__(self, status: int, message: str, reply: Any = None) -> None:
         self.status, self.reply = status, reply
         super().__init__(f"the ApplicationMaster refused ({status}): {message}")
 
 
-class Master:
-    """The ApplicationMaster, for one container: signs with the container's token, follows it over a restart."""
+class ApplicationMaster:
+    """The ApplicationMaster of this container: signs calls with its token, finds a restarted ApplicationMaster."""
 
     def __init__(self, environ: dict[str, str], clock: Any = time) -> None:
         try:
@@ -56,7 +57,7 @@ class Master:
         self._skew, self._clock = 0, clock
         self._lock = threading.Lock()
         self._local = threading.local()
-        # containers talk to the cluster directly, whatever http_proxy says
+        # containers connect to the cluster directly, also when http_proxy is set
         handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
         if any(url.startswith("https:") for url in self._files):
             handlers.append(urllib.request.HTTPSHandler(context=context()))
@@ -65,15 +66,15 @@ class Master:
     def call(
         self, method: str, path: str, body: Any = None, query: dict[str, str] | None = None, wait: float = 0.0
     ) -> Any:
-        """One call; waits out a restart of the ApplicationMaster.
+        """Send one call; retry while the ApplicationMaster restarts.
 
         Args:
             method, path, body, query: the request; path from `/api` on.
-            wait: seconds that the reply may take by itself (a long poll).
+            wait: additional seconds for the reply of a long poll.
 
         Raises:
-            RefusedByMaster: it understood and refused.
-            ConnectionError: it could not be reached for `PATIENCE` seconds.
+            RefusedByMaster: the ApplicationMaster refused the call.
+            ConnectionError: it was unreachable for RETRY_TIMEOUT seconds.
         """
         raw = b"" if body is None else encode_body(body)
         deadline, pause, stale = self._clock.monotonic() + RETRY_TIMEOUT + wait, 0.1, 0
@@ -86,16 +87,16 @@ class Master:
                 if status == 503:
                     raise ConnectionError("it is busy")
             except (OSError, http.client.HTTPException, BadReply) as error:
-                self._hang_up()
+                self._close_connection()
                 now = self._clock.monotonic()
                 failing_since = now if failing_since is None else failing_since
                 if now > deadline:
                     raise ConnectionError(
                         f"no ApplicationMaster at {address} for {RETRY_TIMEOUT:.0f} s: {error}"
                     ) from None
-                self._clock.sleep(pause * random.uniform(0.5, 1.0))  # not all containers at once
+                self._clock.sleep(pause * random.uniform(0.5, 1.0))  # so that not all containers retry at once
                 pause = min(2 * pause, _EARLY if now - failing_since < _SOON else _LATER)
-                self._look_again()
+                self._read_address()
                 continue
             if status < 300:
                 return reply
@@ -112,7 +113,7 @@ class Master:
     def _send(
         self, address: str, number: int, method: str, path: str, query: dict[str, str], raw: bytes, wait: float
     ) -> tuple[int, Any]:
-        """Over this thread's connection, which is kept; one that the other side has closed meanwhile is made anew."""
+        """Send over this thread's connection, which is reused; a connection that the server has closed is opened again."""
         signed = sign(
             self._token.reveal(),
             self._id,
@@ -125,24 +126,24 @@ class Master:
         )
         kept = getattr(self._local, "connection", None)
         if kept is None or self._local.address != address:
-            self._hang_up()
+            self._close_connection()
             kept = self._local.connection = connect("http", address, _CONNECT)
             self._local.address = address
         if kept.sock is None:
-            kept.connect()  # a node that is gone is no long poll
+            kept.connect()  # with its short time-out: an unreachable node must not take the time of a long poll
         kept.sock.settimeout(_TIMEOUT + wait)
         headers = {"Content-Type": "application/json"} if raw else {}
         kept.request(method, f"{path}?{query_string(signed)}", body=raw or None, headers=headers)
         response = kept.getresponse()
         return response.status, open_reply(self._token.reveal(), signed["knonce"], response.status, response.read())
 
-    def _hang_up(self) -> None:
+    def _close_connection(self) -> None:
         kept = getattr(self._local, "connection", None)
         if kept is not None:
             kept.close()
             self._local.connection = None
 
-    def _look_again(self) -> None:
+    def _read_address(self) -> None:
         user = f"&user.name={quote(self._user)}" if self._user else ""
         for url in self._files:
             try:
@@ -155,18 +156,18 @@ class Master:
                 continue
 
 
-_one: Master | None = None
-_one_lock = threading.Lock()
+_instance: ApplicationMaster | None = None
+_instance_lock = threading.Lock()
 
 
-def master() -> Master:
+def application_master() -> ApplicationMaster:
     """This container's ApplicationMaster.
 
     Raises:
         NotInContainer: this process runs in none of Knit's containers.
     """
-    global _one
-    with _one_lock:
-        if _one is None:
-            _one = Master(dict(os.environ))
-        return _one
+    global _instance
+    with _instance_lock:
+        if _instance is None:
+            _instance = ApplicationMaster(dict(os.environ))
+        return _instance

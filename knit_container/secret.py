@@ -1,4 +1,4 @@
-"""Secrets in attributes: no repr, no `vars` and no pretty printer shows them. Standard library only."""
+"""Keeps secrets in attributes out of repr, `vars` and pretty printers. Standard library only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class Hidden(Generic[T]):
-    """Holds a secret; `reveal()` gives it. What shows attributes (repr, rich, debuggers) sees a function."""
+    """Holds a secret; `reveal()` returns it. Tools that show attributes (repr, rich, debuggers) show a function."""
 
     __slots__ = ("reveal",)
 

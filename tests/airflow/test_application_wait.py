@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from knit_airflow.triggers._wait_state import (
+from knit_airflow.triggers._application_wait import (
     FORGOTTEN_AFTER,
+    ApplicationWait,
     Done,
     Sleep,
     Status,
-    WaitState,
     read_status,
     wait_blocking,
 )
@@ -27,29 +27,29 @@ UNKNOWN = Status("not known", known=False)
 
 
 def test_running_sleeps_for_the_interval() -> None:
-    step = WaitState(poll=10).next(RUNNING, now=0)
+    step = ApplicationWait(poll=10).next(RUNNING, now=0)
     assert isinstance(step, Sleep)
     assert 9.5 <= step.seconds <= 10.5
 
 
 @pytest.mark.parametrize("outcome", ["SUCCEEDED", "FAILED", "KILLED"])
 def test_an_end_is_an_end_even_after_the_deadline(outcome: str) -> None:
-    step = WaitState(poll=1, deadline=5).next(Status(outcome, outcome=outcome), now=99)
+    step = ApplicationWait(poll=1, deadline=5).next(Status(outcome, outcome=outcome), now=99)
     assert step == Done("ended", outcome, outcome)
 
 
 def test_deadline_cuts_the_last_sleep_and_then_times_out() -> None:
-    waiting = WaitState(poll=10, deadline=4)
+    waiting = ApplicationWait(poll=10, deadline=4)
     assert waiting.next(RUNNING, now=1) == Sleep(3)
     assert waiting.next(RUNNING, now=4) == Done("timeout", RUNNING.text)
 
 
 def test_deadline_counts_while_the_cluster_is_out_of_reach() -> None:
-    assert WaitState(poll=1, deadline=4).next(FAULT, now=4) == Done("timeout", FAULT.text)
+    assert ApplicationWait(poll=1, deadline=4).next(FAULT, now=4) == Done("timeout", FAULT.text)
 
 
 def test_passing_faults_are_waited_out() -> None:
-    waiting = WaitState(poll=1, fault_timeout=10)
+    waiting = ApplicationWait(poll=1, retry_timeout=10)
     assert isinstance(waiting.next(FAULT, now=0), Sleep)
     assert isinstance(waiting.next(FAULT, now=9), Sleep)
     assert isinstance(waiting.next(RUNNING, now=10), Sleep)
@@ -59,11 +59,11 @@ def test_passing_faults_are_waited_out() -> None:
 
 
 def test_refusal_ends_at_once() -> None:
-    assert WaitState(poll=1).next(Status("403", seen=False, refused=True), now=0) == Done("refused", "403")
+    assert ApplicationWait(poll=1).next(Status("403", seen=False, refused=True), now=0) == Done("refused", "403")
 
 
 def test_only_repeated_404s_mean_lost() -> None:
-    waiting = WaitState(poll=1)
+    waiting = ApplicationWait(poll=1)
     for _ in range(FORGOTTEN_AFTER - 1):
         assert isinstance(waiting.next(UNKNOWN, now=0), Sleep)
     assert isinstance(waiting.next(RUNNING, now=0), Sleep)
@@ -77,7 +77,7 @@ LOOKS = st.sampled_from([RUNNING, FAULT, UNKNOWN, Status("x", seen=False, refuse
 
 @given(st.lists(LOOKS, max_size=30), st.one_of(st.none(), st.floats(0, 20)))
 def test_sleeps_are_never_negative_nor_past_the_deadline(looks: list[Status], deadline: float | None) -> None:
-    waiting = WaitState(poll=1, deadline=deadline, fault_timeout=5)
+    waiting = ApplicationWait(poll=1, deadline=deadline, retry_timeout=5)
     for now, seen in enumerate(looks):
         step = waiting.next(seen, float(now))
         if isinstance(step, Done):
@@ -104,7 +104,7 @@ def test_the_blocking_driver_goes_on_to_the_end(outcome: str) -> None:
     app.fails = [ConnectionFailed("gone")]
     app.ends_after, app.outcome = 3, outcome
     looks: list[Status] = []
-    assert wait_blocking(app, WaitState(poll=0.01), each=looks.append) == Done("ended", outcome, outcome)
+    assert wait_blocking(app, ApplicationWait(poll=0.01), on_status=looks.append) == Done("ended", outcome, outcome)
     assert len(looks) == 5
 
 
@@ -116,5 +116,5 @@ def test_stop_interrupts_a_long_sleep() -> None:
         return len(asked) > 2
 
     began = time.monotonic()
-    assert wait_blocking(FakeApplication("application_1_0001"), WaitState(poll=3600), stopped=stopped) is None
+    assert wait_blocking(FakeApplication("application_1_0001"), ApplicationWait(poll=3600), stopped=stopped) is None
     assert time.monotonic() - began < 5

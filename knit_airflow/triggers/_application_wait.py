@@ -1,40 +1,44 @@
-"""The wait for one application, as a state machine without I/O: a status goes in, what to do next comes out.
+"""The wait for one application: the status after a request, the goal of the wait, and the decision after each status.
 
-Operators and sensors, blocking or deferred, all use it: `wait_blocking` feeds it in a worker, a sensor's `poke`
-by hand, and `_shared_poll` feeds those of all deferred tasks from one poll. So a time-out, a passing network fault or a
-forgotten application means the same everywhere.
+Operators and sensors, blocking or deferred, all use it: `wait_blocking` in a worker, a sensor's `poke`, and `_shared_poll_state`
+for all deferred tasks of a connection. So a time-out, a network fault or a forgotten application means the same everywhere.
+
+Deadline, faults and pauses are the core's (`knit_core.monitoring.wait_state`). Airflow's part is here: goals before the end,
+and results as values, because a trigger sends them to the resumed task as an event.
 """
 
 from __future__ import annotations
 
-import random
+import math
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from knit_core.monitoring.wait_state import Sleep, WaitState
+
 if TYPE_CHECKING:
     from knit_core import Application
     from knit_core.model.report import ApplicationReport
 
-#: Seconds for which a cluster may be out of reach before a wait gives up; the application is left alone then.
-FAULT_TIMEOUT = 600.0
-#: So many answers "not known" in a row mean that the ResourceManager has forgotten the application.
+#: Seconds for which a cluster may be unreachable before a wait gives up; the application is left running then.
+RETRY_TIMEOUT = 600.0
+#: So many answers "unknown application" in a row mean that the ResourceManager has forgotten it.
 FORGOTTEN_AFTER = 3
 
 
 @dataclass(frozen=True)
 class Status:
-    """What one request says of an application.
+    """What one request shows of an application.
 
     Attributes:
-        text: one line for people: the state, or what went wrong.
-        outcome: how it ended; None while it runs, or when nothing could be seen.
-        seen: False when the request failed in a way that may pass.
-        known: False when the cluster says that it knows no such application.
-        refused: the request failed in a way that does not pass.
-        state: YARN's state; empty when nothing could be seen.
-        containers: the program's containers that run (without the ApplicationMaster's own).
+        text: one line for the log: the state, or the error.
+        outcome: how it ended; None while it runs, or when the request failed.
+        seen: False when the request failed.
+        known: False when the ResourceManager has no record of the application.
+        refused: the request failed, and would fail again.
+        state: YARN's state; empty when the request failed.
+        containers: the program's running containers (without the ApplicationMaster's own).
         progress: 0.0 to 1.0.
     """
 
@@ -54,12 +58,12 @@ ORDER = ("NEW", "NEW_SAVING", "SUBMITTED", "ACCEPTED", "RUNNING", "FINISHED", "F
 
 @dataclass(frozen=True)
 class Goal:
-    """What is waited for, beside the end, which always counts.
+    """What is waited for besides the end; the end always counts. At most one attribute is set.
 
     Attributes:
         state: this state of YARN, or a later one.
         containers: at least so many of the program's containers running at once.
-        progress: at least so much, 0.0 to 1.0.
+        progress: at least this progress, 0.0 to 1.0.
     """
 
     state: str | None = None
@@ -80,7 +84,7 @@ class Goal:
         return any(each is not None for each in (self.state, self.containers, self.progress))
 
     def reached(self, status: Status) -> bool:
-        """Whether this status of a running application shows it."""
+        """Whether a running application with this status has reached the goal."""
         if not self or not status.state:
             return False
         if self.state is not None:
@@ -91,20 +95,14 @@ class Goal:
 
 
 @dataclass(frozen=True)
-class Sleep:
-    """Look again after so many seconds."""
-
-    seconds: float
-
-
-@dataclass(frozen=True)
 class Done:
-    """Nothing more to wait for.
+    """The wait is over.
 
     Attributes:
         kind: `ended` (see outcome), `reached` (the goal; it runs on), `timeout` (the deadline passed, it runs on),
-            `unreachable` (`fault_timeout` is over, it may run on) or `refused` (the cluster refuses the request).
-        text: the last thing seen.
+            `unreachable` (the cluster, for `retry_timeout` seconds; it may run on) or `refused` (the cluster refuses the
+            request).
+        text: the last status.
         outcome: SUCCEEDED, FAILED, KILLED or LOST, with `ended`.
     """
 
@@ -113,67 +111,59 @@ class Done:
     outcome: str | None = None
 
     def good(self, outcomes: Collection[str] = ("SUCCEEDED",)) -> bool:
-        """Whether the wait was successful: the goal was reached, or an end is among `outcomes`."""
+        """Whether the wait was successful: the goal was reached, or the outcome is one of `outcomes`."""
         return self.kind == "reached" or (self.kind == "ended" and self.outcome in outcomes)
 
     def to_event(self, application: str) -> dict[str, Any]:
-        """The payload of a trigger's event: terminal facts only."""
+        """The payload of a trigger's event. Airflow's database keeps it: its keys stay as they are."""
         return {"kind": self.kind, "text": self.text, "outcome": self.outcome, "application": application}
 
     @classmethod
     def from_event(cls, event: dict[str, Any]) -> Done:
-        """Back from the payload, in the resumed task."""
+        """From the payload, in the resumed task."""
         return cls(kind=str(event["kind"]), text=str(event.get("text", "")), outcome=event.get("outcome"))
 
 
 @dataclass
-class WaitState:
-    """The state of one wait.
+class ApplicationWait(WaitState):
+    """The state of one wait for an application.
 
-    Parameters:
-        poll: seconds between two polls; one tenth of jitter is added so that many tasks do not ask together.
-        deadline: Unix time at which waiting ends with `timeout`, or None.
-        fault_timeout: seconds of faults in a row before it ends with `unreachable`.
+    Attributes:
+        deadline: Unix time at which the wait ends with `timeout`; None: no end.
+        retry_timeout: seconds of faults in a row after which the wait ends with `unreachable`.
         goal: what suffices before the end.
     """
 
-    poll: float
-    deadline: float | None = None
-    fault_timeout: float = FAULT_TIMEOUT
+    retry_timeout: float = RETRY_TIMEOUT
+    forgotten_after: int = FORGOTTEN_AFTER
+    pace: float = math.inf
     goal: Goal = field(default_factory=Goal)
-    _fault_since: float | None = field(default=None, init=False)
-    _unknown: int = field(default=0, init=False)
 
     def next(self, status: Status, now: float) -> Sleep | Done:
-        """Take one status in; `now` is Unix time."""
+        """The decision after one request; `now` is Unix time."""
         if status.refused:
             return Done("refused", status.text)
         if status.outcome is not None:
             return Done("ended", status.text, status.outcome)
         if self.goal.reached(status):
             return Done("reached", status.text)
-        self._unknown = self._unknown + 1 if not status.known else 0
-        if self._unknown >= FORGOTTEN_AFTER:
+        if not status.known:
+            step = self.on_unknown(now)
+        elif status.seen:
+            step = self.on_known(now)
+        else:
+            step = self.on_fault(now)
+        if isinstance(step, Sleep):
+            return step
+        if step.forgotten:
             return Done("ended", status.text, "LOST")
-        if status.seen:
-            self._fault_since = None
-        elif self._fault_since is None:
-            self._fault_since = now
-        if self.deadline is not None and now >= self.deadline:
-            return Done("timeout", status.text)
-        if self._fault_since is not None and now - self._fault_since >= self.fault_timeout:
-            return Done("unreachable", status.text)
-        return Sleep(self._pause(now))
-
-    def _pause(self, now: float) -> float:
-        pause = self.poll * random.uniform(0.95, 1.05)
-        return pause if self.deadline is None else max(0.0, min(pause, self.deadline - now))
+        return Done("timeout" if step.timeout else "unreachable", status.text)
 
 
 def read_status(application: Application) -> Status:
-    """Ask the cluster once. Blocks for as long as Knit retries the call by itself.
+    """Ask the cluster once. Blocks for as long as Knit's client retries the call.
 
-    An application that the ResourceManager has forgotten is looked up in the result that it left on HDFS.
+    When the ResourceManager has forgotten the application, its `result.json` on HDFS is read.
     """
     from knit_core.errors import ApplicationNotFound, KnitError
 
@@ -190,7 +180,7 @@ def read_status(application: Application) -> Status:
 
 
 def status_of(report: ApplicationReport) -> Status:
-    """The status that a report of the ResourceManager tells."""
+    """The status that a report of the ResourceManager shows."""
     text = f"{report.state}, {report.progress:.0%}" if report.outcome is None else f"{report.outcome}"
     if report.diagnostics:
         text = f"{text}: {report.diagnostics}"
@@ -205,22 +195,22 @@ def status_of(report: ApplicationReport) -> Status:
 
 def wait_blocking(
     application: Application,
-    waiting: WaitState,
+    wait: ApplicationWait,
     *,
-    each: Callable[[Status], None] | None = None,
+    on_status: Callable[[Status], None] | None = None,
     stopped: Callable[[], bool] | None = None,
 ) -> Done | None:
-    """Wait in this thread; returns None as soon as `stopped()` says so.
+    """Wait in this thread; None when `stopped()` returned True before the wait was over.
 
     Parameters:
-        each: called with every status (container logs are passed on there).
-        stopped: asked several times a second, as a signal handler can neither end a sleep nor raise out of one.
+        on_status: called with every status.
+        stopped: called several times a second: a signal handler can neither end a sleep nor raise out of one.
     """
     while True:
-        seen = read_status(application)
-        if each is not None:
-            each(seen)
-        step = waiting.next(seen, time.time())
+        status = read_status(application)
+        if on_status is not None:
+            on_status(status)
+        step = wait.next(status, time.time())
         if isinstance(step, Done):
             return step
         until = time.monotonic() + step.seconds
@@ -231,3 +221,20 @@ def wait_blocking(
             if left <= 0:
                 break
             time.sleep(min(0.2, left))
+
+
+class StatusLog:
+    """Logs the statuses of a wait, each text once in a row.
+
+    Parameters:
+        log: the logger.
+        name: stands before each text.
+    """
+
+    def __init__(self, log: Any, name: str) -> None:
+        self._log, self._name, self._last = log, name, ""
+
+    def __call__(self, status: Status) -> None:
+        if status.text != self._last:
+            self._last = status.text
+            self._log.info("%s: %s", self._name, status.text)

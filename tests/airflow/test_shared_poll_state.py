@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from knit_airflow.triggers._poll_state import WHOLE_EVERY, PollState, Query, Target
+from knit_airflow.triggers._application_wait import FORGOTTEN_AFTER, ApplicationWait, Done, Goal, Status, status_of
 from knit_airflow.triggers._shared_poll import SharedPoll
-from knit_airflow.triggers._wait_state import FORGOTTEN_AFTER, Done, Goal, Status, WaitState, status_of
+from knit_airflow.triggers._shared_poll_state import WHOLE_EVERY, Query, SharedPollState, Target
 from knit_core.errors import ApplicationNotFound, ConnectionFailed, NotAuthorized
 from knit_core.model.report import ApplicationReport
 from knit_core.model.states import Outcome, State
@@ -96,7 +96,7 @@ def test_everybody_is_told_once_and_the_truth(  # noqa: C901
     forgotten: set[int],
     leavers: set[int],
 ) -> None:
-    world, poll_state = World(plan), PollState()
+    world, poll_state = World(plan), SharedPollState()
     told: dict[Any, tuple[str, Done, float]] = {}
 
     def deliver(answers: Any, now: float) -> None:
@@ -112,7 +112,7 @@ def test_everybody_is_told_once_and_the_truth(  # noqa: C901
         for token, (number, when, deadline) in enumerate(joins):
             if (poll - 1) * POLL < when <= now:
                 poll_state.join(
-                    token, Target(f"application_1_{number:04d}"), WaitState(POLL, deadline, fault_timeout=10**6)
+                    token, Target(f"application_1_{number:04d}"), ApplicationWait(POLL, deadline, retry_timeout=10**6)
                 )
             if token in leavers and when + 20 < now and token not in told and token not in gone:
                 poll_state.leave(token)
@@ -151,10 +151,10 @@ def test_everybody_is_told_once_and_the_truth(  # noqa: C901
         assert at - shown <= POLL * (2 + len(broken)) + (WHOLE_EVERY if late else 0.0)
 
 
-def joined(*numbers: int, **waiting: Any) -> PollState:
-    poll_state = PollState()
+def joined(*numbers: int, **waiting: Any) -> SharedPollState:
+    poll_state = SharedPollState()
     for number in numbers:
-        poll_state.join(number, Target(f"application_1_{number:04d}"), WaitState(POLL, **waiting))
+        poll_state.join(number, Target(f"application_1_{number:04d}"), ApplicationWait(POLL, **waiting))
     return poll_state
 
 
@@ -185,9 +185,9 @@ def test_a_whole_list_reaches_back_to_the_oldest_and_follows_every_fault() -> No
 
 
 def test_a_missing_application_is_looked_up_once_for_all_who_wait_for_it() -> None:
-    poll_state = PollState()
+    poll_state = SharedPollState()
     for token in "abc":
-        poll_state.join(token, Target("application_1_0001"), WaitState(POLL))
+        poll_state.join(token, Target("application_1_0001"), ApplicationWait(POLL))
     for _ in range(FORGOTTEN_AFTER):
         answers = poll_state.on_list(poll_state.query(0), [], 0)
         assert answers.missing == ["application_1_0001"] and not answers.done
@@ -197,10 +197,10 @@ def test_a_missing_application_is_looked_up_once_for_all_who_wait_for_it() -> No
 
 
 def test_a_goal_is_seen_while_it_runs() -> None:
-    poll_state = PollState()
-    poll_state.join("state", Target(name="x"), WaitState(POLL, goal=Goal(state="RUNNING")))
-    poll_state.join("four", Target(tag="Nightly"), WaitState(POLL, goal=Goal(containers=4)))
-    poll_state.join("half", Target("application_1_0001"), WaitState(POLL, goal=Goal(progress=0.5)))
+    poll_state = SharedPollState()
+    poll_state.join("state", Target(name="x"), ApplicationWait(POLL, goal=Goal(state="RUNNING")))
+    poll_state.join("four", Target(tag="Nightly"), ApplicationWait(POLL, goal=Goal(containers=4)))
+    poll_state.join("half", Target("application_1_0001"), ApplicationWait(POLL, goal=Goal(progress=0.5)))
     row = report(1, 5, name="x", tags=("nightly",), containers=4, progress=0.4)
     older = report(0, 4, 6, name="x", outcome="FAILED")
     assert set(poll_state.on_list(poll_state.query(0), [older, row], 0).done) == {"state"}
@@ -218,8 +218,8 @@ def test_an_impossible_goal_is_refused(wrong: dict[str, Any]) -> None:
 
 
 def test_faults_reach_every_waiter_with_its_own_time_limit_and_slow_the_poll_down() -> None:
-    poll_state = joined(1, fault_timeout=10)
-    poll_state.join(2, Target("application_1_0002"), WaitState(POLL, fault_timeout=1000))
+    poll_state = joined(1, retry_timeout=10)
+    poll_state.join(2, Target("application_1_0002"), ApplicationWait(POLL, retry_timeout=1000))
     assert poll_state.pause(0, 0) == POLL
     poll_state.on_error(FAULT, 0)
     assert poll_state.pause(0, 0) == 10
@@ -277,7 +277,7 @@ def test_a_thousand_share_one_request_and_one_look_for_what_is_missing() -> None
     async def main() -> list[tuple[str, Done]]:
         poll = shared(cluster)
         waits = [
-            asyncio.create_task(poll.wait(Target(f"application_1_{number:04d}"), WaitState(0.2)))
+            asyncio.create_task(poll.wait(Target(f"application_1_{number:04d}"), ApplicationWait(0.2)))
             for number in range(1, 1001)
         ]
         assert (await waits[-1])[1] == Done("ended", "FAILED", "FAILED"), "from what it left on HDFS"
@@ -296,7 +296,7 @@ def test_a_thousand_share_one_request_and_one_look_for_what_is_missing() -> None
 def test_faults_pass_and_a_bug_in_the_cluster_client_ends_nobody() -> None:
     cluster = Cluster([report(1, 1, 2)])
     cluster.breaks = [ConnectionFailed("gone"), RuntimeError("what?")]
-    told = asyncio.run(asyncio.wait_for(shared(cluster).wait(Target("application_1_0001"), WaitState(0.01)), 10))
+    told = asyncio.run(asyncio.wait_for(shared(cluster).wait(Target("application_1_0001"), ApplicationWait(0.01)), 10))
     assert told == ("application_1_0001", _ended())
     assert cluster.lists == 3
 
@@ -307,7 +307,7 @@ def test_a_refusal_makes_it_connect_again_before_anybody_hears_of_it() -> None:
     def say(status: Status) -> None:
         cluster.breaks, cluster.rows = [NotAuthorized("old password", status=403)], [report(1, 1, 2)]
 
-    wait = shared(cluster).wait(Target("application_1_0001"), WaitState(0.01), say)
+    wait = shared(cluster).wait(Target("application_1_0001"), ApplicationWait(0.01), say)
     assert asyncio.run(asyncio.wait_for(wait, 10)) == ("application_1_0001", _ended())
     assert not cluster.breaks
 
@@ -318,7 +318,7 @@ def test_a_refusal_of_the_new_connection_too_is_told() -> None:
     def say(status: Status) -> None:
         cluster.breaks = [NotAuthorized("403", status=403)] * 10**4
 
-    wait = shared(cluster).wait(Target("application_1_0001"), WaitState(0.01), say)
+    wait = shared(cluster).wait(Target("application_1_0001"), ApplicationWait(0.01), say)
     assert asyncio.run(asyncio.wait_for(wait, 10))[1] == Done("refused", "403")
     assert cluster.lists == 3
 
@@ -326,7 +326,9 @@ def test_a_refusal_of_the_new_connection_too_is_told() -> None:
 def test_a_refusal_with_a_fresh_connection_is_final() -> None:
     cluster = Cluster([])
     cluster.breaks = [NotAuthorized("no", status=403)]
-    _, done = asyncio.run(asyncio.wait_for(shared(cluster).wait(Target("application_1_0001"), WaitState(0.01)), 10))
+    _, done = asyncio.run(
+        asyncio.wait_for(shared(cluster).wait(Target("application_1_0001"), ApplicationWait(0.01)), 10)
+    )
     assert done == Done("refused", "no")
 
 
@@ -336,7 +338,9 @@ def test_a_deadline_is_kept_although_the_resourcemanager_hangs() -> None:
 
     async def main() -> float:
         began = time.monotonic()
-        _, done = await shared(cluster).wait(Target("application_1_0001"), WaitState(0.1, deadline=time.time() + 0.5))
+        _, done = await shared(cluster).wait(
+            Target("application_1_0001"), ApplicationWait(0.1, deadline=time.time() + 0.5)
+        )
         assert done.kind == "timeout"
         return time.monotonic() - began
 
@@ -348,7 +352,7 @@ def test_a_cancelled_trigger_leaves_and_the_last_one_ends_the_poll() -> None:
 
     async def main() -> None:
         poll = shared(cluster)
-        waits = [asyncio.create_task(poll.wait(Target("application_1_0001"), WaitState(0.05))) for _ in range(3)]
+        waits = [asyncio.create_task(poll.wait(Target("application_1_0001"), ApplicationWait(0.05))) for _ in range(3)]
         await asyncio.sleep(0.2)
         assert poll.waiting == 3
         for each in waits:
@@ -360,7 +364,7 @@ def test_a_cancelled_trigger_leaves_and_the_last_one_ends_the_poll() -> None:
         await asyncio.sleep(0.3)
         assert cluster.lists == lists
         cluster.rows = [report(1, 1, 2)]
-        assert (await poll.wait(Target("application_1_0001"), WaitState(0.05)))[1] == _ended()
+        assert (await poll.wait(Target("application_1_0001"), ApplicationWait(0.05)))[1] == _ended()
 
     asyncio.run(asyncio.wait_for(main(), 20))
 
@@ -375,7 +379,7 @@ def test_news_come_in_the_waiters_own_task() -> None:
             cluster.rows = [report(1, 1, 2)]
 
         me = asyncio.current_task()
-        await shared(cluster).wait(Target("application_1_0001"), WaitState(0.01), say)
+        await shared(cluster).wait(Target("application_1_0001"), ApplicationWait(0.01), say)
         assert said == [("RUNNING, 50%", me)]
 
     asyncio.run(asyncio.wait_for(main(), 20))
