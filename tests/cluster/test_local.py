@@ -92,7 +92,7 @@ def state() -> Iterator[Path]:
         try:
             assert [done.returncode for done in both] == [0, 0], both
             assert json.loads(both[0].stdout)["daemons"] == json.loads(both[1].stdout)["daemons"]
-            assert sum("waiting for it" in done.stderr for done in both) == 1, both
+            assert sum("waiting for process" in done.stderr for done in both) == 1, both
             yield place
         finally:
             LocalCluster(place).down(delete=True)
