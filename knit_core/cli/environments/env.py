@@ -17,7 +17,8 @@ from knit_core.cli.environments.cache import prune, push
 from knit_core.cli.environments.display import Shown, date, facts, fails_in_words, megabytes, plain, plan_text
 from knit_core.cli.environments.named import find
 from knit_core.environments import Environment, EnvironmentBuilder, EnvironmentInput
-from knit_core.environments.request import PLATFORMS, SOLVERS
+from knit_core.environments.platforms import PLATFORMS
+from knit_core.environments.solve.request import SOLVERS
 
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 

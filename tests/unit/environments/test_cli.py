@@ -130,7 +130,7 @@ def test_kinds_that_need_no_build(tmp_path: Path) -> None:
 
 
 def test_conda_environment_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from knit_core.environments.inputs.find_prefix import prefix_folder
+    from knit_core.environments.inputs.prefix import prefix_folder
 
     folder = tmp_path / "envs" / "science"
     (folder / "conda-meta").mkdir(parents=True)

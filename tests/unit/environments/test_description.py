@@ -9,8 +9,8 @@ import pytest
 
 from knit_core.environments import BadEnvironmentFile, EnvironmentBuilder, EnvironmentInput
 from knit_core.environments.cache import Cache
-from knit_core.environments.inputs.environment_file import read_description
-from knit_core.environments.request import Request
+from knit_core.environments.inputs.environment_file import read_environment_file
+from knit_core.environments.solve.request import Request
 from tests.unit.environments.unpacking import run, unpacked
 
 GOOD = """\
@@ -40,8 +40,7 @@ def written(folder: Path, text: str) -> Path:
 
 
 def test_everything_in_it_counts(tmp_path: Path) -> None:
-    found = read_description(written(tmp_path, GOOD))
-    assert found.name == "science"
+    found = read_environment_file(written(tmp_path, GOOD))
     assert found.packages == ("python=3.11", "numpy >=1.26,<3")
     assert found.channels == (f"{tmp_path}/here", "conda-forge")
     assert found.pip == ("six", f"{tmp_path}/mine.whl")
@@ -49,7 +48,7 @@ def test_everything_in_it_counts(tmp_path: Path) -> None:
 
 
 def test_it_is_the_request_that_the_same_words_are(tmp_path: Path) -> None:
-    wish = EnvironmentInput(file=written(tmp_path, GOOD)).to_request(Cache(tmp_path / "cache"), "rattler")
+    wish = EnvironmentInput(file=written(tmp_path, GOOD)).source(Cache(tmp_path / "cache"), "rattler")
     assert isinstance(wish, Request)
     said = EnvironmentInput(
         ["numpy >=1.26,<3", "python=3.11"],
@@ -57,7 +56,7 @@ def test_it_is_the_request_that_the_same_words_are(tmp_path: Path) -> None:
         ["six", f"{tmp_path}/mine.whl"],
         variables={"LEVEL": "3", "MODE": "fast"},
     )
-    assert wish.key == said.to_request(Cache(tmp_path / "cache"), "rattler").key
+    assert wish.key == said.source(Cache(tmp_path / "cache"), "rattler").key
     assert not (tmp_path / "cache").exists()
 
 
@@ -114,7 +113,7 @@ def test_requirements_that_the_pip_section_includes(tmp_path: Path) -> None:
     )
     (tmp_path / "more" / "second.txt").write_text("./mine.whl\nurl @ https://h/a.whl#sha256=0\n")
     for option in ("-r requirements.txt", "--requirement=requirements.txt", "-rrequirements.txt"):
-        found = read_description(
+        found = read_environment_file(
             written(tmp_path, f"dependencies:\n  - python\n  - pip:\n    - {option}\n    - last\n")
         )
         assert found.pip == (
@@ -140,32 +139,32 @@ def test_what_cannot_be_included_is_named_with_its_line(content: str | None, sai
     if content is not None:
         (tmp_path / "requirements.txt").write_text(content)
     with pytest.raises(BadEnvironmentFile, match=re.escape(said)):
-        read_description(written(tmp_path, "dependencies:\n  - python\n  - pip:\n    - -r requirements.txt\n"))
+        read_environment_file(written(tmp_path, "dependencies:\n  - python\n  - pip:\n    - -r requirements.txt\n"))
 
 
 def test_keys_without_a_value_say_nothing(tmp_path: Path) -> None:
     """As conda's own export and people leave them."""
     text = "name:\nprefix: null\nchannels:\nvariables: ~\ndependencies:\n  - numpy\n  - pip:\n"
-    found = read_description(written(tmp_path, text))
-    assert (found.name, found.channels, found.packages, found.pip, found.variables) == ("", (), ("numpy",), (), {})
+    found = read_environment_file(written(tmp_path, text))
+    assert (found.channels, found.packages, found.pip, found.variables) == ((), ("numpy",), (), {})
     with pytest.raises(BadEnvironmentFile, match="has no dependencies"):
-        EnvironmentInput(file=written(tmp_path, "dependencies:\n")).to_request(Cache(tmp_path / "cache"), "rattler")
+        EnvironmentInput(file=written(tmp_path, "dependencies:\n")).source(Cache(tmp_path / "cache"), "rattler")
 
 
 def test_the_channels_of_condas_distribution_have_their_own_address(tmp_path: Path) -> None:
     path = written(tmp_path, "channels: [conda-forge, defaults, nodefaults]\ndependencies: [numpy, defaults::scipy]\n")
-    wish = EnvironmentInput(file=path).to_request(Cache(tmp_path / "cache"), "rattler")
+    wish = EnvironmentInput(file=path).source(Cache(tmp_path / "cache"), "rattler")
     anaconda = "https://repo.anaconda.com/pkgs"
     assert isinstance(wish, Request)
     assert wish.channels == ("conda-forge", f"{anaconda}/main", f"{anaconda}/r")
     assert wish.specs == (f"{anaconda}/main::scipy", "numpy")
     same = EnvironmentInput(["numpy", "pkgs/main::scipy"], ["conda-forge", "pkgs/main", "pkgs/r"])
-    assert same.to_request(Cache(tmp_path / "cache"), "rattler") == wish
-    programs = EnvironmentInput(file=path).to_request(
+    assert same.source(Cache(tmp_path / "cache"), "rattler") == wish
+    programs = EnvironmentInput(file=path).source(
         Cache(tmp_path / "cache"), "conda"
     )  # it knows, and may be configured otherwise
     assert isinstance(programs, Request)
     assert programs.channels == ("conda-forge", "defaults")
-    assert EnvironmentInput(["numpy"], ["nodefaults"]).to_request(Cache(tmp_path / "cache"), "rattler").channels == (
+    assert EnvironmentInput(["numpy"], ["nodefaults"]).source(Cache(tmp_path / "cache"), "rattler").channels == (
         "conda-forge",
     )  # type: ignore[union-attr]

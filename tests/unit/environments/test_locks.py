@@ -22,7 +22,7 @@ from knit_core.environments import (
     EnvironmentInput,
     PlatformMismatch,
 )
-from knit_core.environments.inputs.locks import Lock, conda_record
+from knit_core.environments.inputs.locks.lock import Lock, conda_record
 from tests.wheel_harness import served_folder
 
 PACKAGES = ["bed-binary", "bed-tools", "cloudpickle"]
@@ -164,8 +164,18 @@ def test_channel_whose_files_are_not_what_it_says(difficult_channel: str, tmp_pa
         ("conda-lock.yml", "version: 1\nmetadata: {}\npackage: []\n", "platforms"),
         ("conda-lock.yml", "version: 1\nmetadata: {platforms: [linux-64]}\npackage: []\n", "has no packages"),
         ("pylock.toml", "lock-version = [", "is not TOML"),
-        ("pylock.toml", 'lock-version = "9.0"\n', "lock-version '9.0'"),
+        ("pylock.toml", 'lock-version = "9.0"\ncreated-by = "x"\npackages = []\n', "version 9.0 is not supported"),
         ("pylock.toml", 'lock-version = "1.0"\n[[packages]]\nversion = "1"\n', "pylock.toml as PEP 751"),
+        (
+            "pylock.toml",
+            'lock-version = "1.0"\ncreated-by = "x"\n[[packages]]\nname = "six"\nwheels = [{url = "https://h/six.whl"}]\n',
+            "Missing required value in 'packages[0].wheels[0].hashes'",
+        ),
+        (
+            "pylock.toml",
+            'lock-version = "1.0"\ncreated-by = "x"\nrequires-python = "<3"\npackages = []\n',
+            "does not fit Python",
+        ),
         ("spec.txt", "@EXPLICIT\nhttps://h/linux-64/numpy.conda#" + "0" * 64, "not the address of a conda package"),
         ("spec.txt", "@EXPLICIT\nhttps://u:s3cret@h/t/tok/linux-64/numpy-1-0.conda", "has no digest"),
         ("spec.txt", "@EXPLICIT\nhttps://h/linux-64/numpy-1-0.conda#12zz", "'12zz' is no digest"),

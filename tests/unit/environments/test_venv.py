@@ -128,5 +128,5 @@ def test_what_cannot_be_shipped(tmp_path: Path, cache: Path, here: Path) -> None
 
 def test_editable_package_whose_modules_cannot_be_seen(cache: Path, here: Path) -> None:
     (here / SITE / "__editable___bed_mapped_finder.py").write_text("MAPPING = {}\n")
-    with pytest.raises(BadArchive, match=r"bed-mapped .* is editable, and where its modules are cannot be seen"):
+    with pytest.raises(BadArchive, match=r"bed-mapped .* is editable, and the folder of its modules is not known"):
         create(cache, here)
