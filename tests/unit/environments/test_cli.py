@@ -1,4 +1,4 @@
-"""`knit env` in a terminal and for programs."""
+"""`knit env` in a terminal and with JSON output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""environment.yml: what it may say, and what is named with its line."""
+"""environment.yml: its contents, and errors with their line."""
 
 from __future__ import annotations
 
@@ -47,16 +47,16 @@ def test_everything_in_it_counts(tmp_path: Path) -> None:
     assert found.variables == {"MODE": "fast", "LEVEL": "3"}
 
 
-def test_it_is_the_request_that_the_same_words_are(tmp_path: Path) -> None:
-    wish = EnvironmentInput(file=written(tmp_path, GOOD)).source(Cache(tmp_path / "cache"), "rattler")
-    assert isinstance(wish, Request)
+def test_it_gives_the_same_request_as_the_same_lists(tmp_path: Path) -> None:
+    request = EnvironmentInput(file=written(tmp_path, GOOD)).source(Cache(tmp_path / "cache"), "rattler")
+    assert isinstance(request, Request)
     said = EnvironmentInput(
         ["numpy >=1.26,<3", "python=3.11"],
         [f"{tmp_path}/here", "conda-forge"],
         ["six", f"{tmp_path}/mine.whl"],
         variables={"LEVEL": "3", "MODE": "fast"},
     )
-    assert wish.key == said.source(Cache(tmp_path / "cache"), "rattler").key
+    assert request.key == said.source(Cache(tmp_path / "cache"), "rattler").key
     assert not (tmp_path / "cache").exists()
 
 
@@ -142,8 +142,8 @@ def test_what_cannot_be_included_is_named_with_its_line(content: str | None, sai
         read_environment_file(written(tmp_path, "dependencies:\n  - python\n  - pip:\n    - -r requirements.txt\n"))
 
 
-def test_keys_without_a_value_say_nothing(tmp_path: Path) -> None:
-    """As conda's own export and people leave them."""
+def test_keys_without_a_value_are_ignored(tmp_path: Path) -> None:
+    """As in files of `conda env export` and in edited files."""
     text = "name:\nprefix: null\nchannels:\nvariables: ~\ndependencies:\n  - numpy\n  - pip:\n"
     found = read_environment_file(written(tmp_path, text))
     assert (found.channels, found.packages, found.pip, found.variables) == ((), ("numpy",), (), {})
@@ -153,13 +153,13 @@ def test_keys_without_a_value_say_nothing(tmp_path: Path) -> None:
 
 def test_the_channels_of_condas_distribution_have_their_own_address(tmp_path: Path) -> None:
     path = written(tmp_path, "channels: [conda-forge, defaults, nodefaults]\ndependencies: [numpy, defaults::scipy]\n")
-    wish = EnvironmentInput(file=path).source(Cache(tmp_path / "cache"), "rattler")
+    request = EnvironmentInput(file=path).source(Cache(tmp_path / "cache"), "rattler")
     anaconda = "https://repo.anaconda.com/pkgs"
-    assert isinstance(wish, Request)
-    assert wish.channels == ("conda-forge", f"{anaconda}/main", f"{anaconda}/r")
-    assert wish.specs == (f"{anaconda}/main::scipy", "numpy")
+    assert isinstance(request, Request)
+    assert request.channels == ("conda-forge", f"{anaconda}/main", f"{anaconda}/r")
+    assert request.specs == (f"{anaconda}/main::scipy", "numpy")
     same = EnvironmentInput(["numpy", "pkgs/main::scipy"], ["conda-forge", "pkgs/main", "pkgs/r"])
-    assert same.source(Cache(tmp_path / "cache"), "rattler") == wish
+    assert same.source(Cache(tmp_path / "cache"), "rattler") == request
     programs = EnvironmentInput(file=path).source(
         Cache(tmp_path / "cache"), "conda"
     )  # it knows, and may be configured otherwise

@@ -1,4 +1,4 @@
-"""Lock files: written, replayed to the same bytes, read from other tools, and refused when something is wrong with them."""
+"""Lock files: written, built to the same bytes, read from other tools, refused if they are invalid."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_explicit_list(locked: tuple[Path, Environment], difficult_channel: str,
 
 
 def test_pixi_lock(locked: tuple[Path, Environment], difficult_channel: str, tmp_path: Path) -> None:
-    """Written by py-rattler itself, in a process of its own as it may crash at the end."""
+    """Written by py-rattler, in a process of its own because it may crash at its exit."""
     path = tmp_path / "pixi.lock"
     subprocess.run(
         [sys.executable, "-c", _WRITE_PIXI, difficult_channel, str(path), "bed-binary", "bed-tools"], check=True
@@ -217,7 +217,7 @@ def test_credentials_come_from_the_channels_that_are_named(tmp_path: Path) -> No
     assert "s3cret" not in lock.solution.lock().decode() + lock.key + repr(lock)
 
 
-def test_missing_package_is_said(locked: tuple[Path, Environment], tmp_path: Path) -> None:
+def test_missing_package_is_named(locked: tuple[Path, Environment], tmp_path: Path) -> None:
     listed = tmp_path / "spec.txt"
     listed.write_text(explicit(locked[0]).replace("bed-binary-2.0", "bed-binary-7.0"))
     with pytest.raises((ChannelUnreachable, EnvironmentFailed), match=r"bed-binary-7\.0"):

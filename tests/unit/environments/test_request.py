@@ -1,4 +1,4 @@
-"""The same wish has the same key, another wish another key; credentials stay out of what is written."""
+"""Equivalent requests have the same key, others have other keys; credentials are not written."""
 
 from __future__ import annotations
 
