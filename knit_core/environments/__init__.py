@@ -10,7 +10,7 @@ From arguments to archive:
     builder.py      the steps of a build, and the cache
     solve/          sessions that find and install packages
     pack/           from the installed files to an archive
-    programs/       programs that run in processes of their own
+    programs/       programs that run in separate processes
 
 The import is cheap: solvers and conda-pack are loaded at the first build.
 """

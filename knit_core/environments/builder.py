@@ -46,7 +46,7 @@ class EnvironmentBuilder:
         """
         self._cache = Cache(Path(cache_dir).absolute() if cache_dir is not None else default_cache_dir())
         if solver not in SOLVERS:
-            raise EnvironmentFailed(f"{solver!r} is no solver: use one of {', '.join(SOLVERS)}")
+            raise EnvironmentFailed(f"{solver!r} is not a solver: use one of {', '.join(SOLVERS)}")
         self._solver = solver
         self._complete = complete
 

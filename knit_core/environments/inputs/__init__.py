@@ -1,4 +1,4 @@
-"""The kinds of input that an environment is made from. Each kind has a file of its own:
+"""The kinds of input that an environment is made from. Each kind has one file:
 
     packages.py           packages, channels, pip
     environment_file.py   file=environment.yml
@@ -10,6 +10,6 @@
 `archive` and `path` need no build: `knit_core.model.environment` makes their `Environment`.
 
 To add a kind: write its file here, with a function that returns a `Source`, and call it in `EnvironmentInput.source`. Add an
-argument to `EnvironmentInput` if the kind is no file. If no session in `knit_core.environments.solve` installs its
+argument to `EnvironmentInput` if the input is not a file. If no session in `knit_core.environments.solve` installs its
 packages, add one there. The builder needs no change.
 """

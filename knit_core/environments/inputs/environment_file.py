@@ -67,7 +67,7 @@ def _keys(path: Path, node: yaml.Node) -> Iterator[tuple[str, yaml.Node]]:
         name = _text(path, key, "a key")
         line = key.start_mark.line + 1
         if name in seen:
-            raise BadEnvironmentFile(f"{path}, line {line}: {name!r} is there twice, first in line {seen[name]}")
+            raise BadEnvironmentFile(f"{path}, line {line}: {name!r} occurs twice, first in line {seen[name]}")
         seen[name] = line
         yield name, value
 
@@ -108,7 +108,7 @@ def _requirements(file: Path, named_in: str, seen: set[Path]) -> Iterator[str]:
     try:
         lines = file.read_text(encoding="utf-8", errors="replace").replace("\\\n", " ").splitlines()
     except OSError:
-        raise BadEnvironmentFile(f"{named_in}: {file} is not there, or cannot be read") from None
+        raise BadEnvironmentFile(f"{named_in}: {file} does not exist or cannot be read") from None
     for number, line in enumerate(lines, 1):
         text = re.sub(r"(^|\s)#.*", "", line).strip()
         included = _REQUIREMENTS.fullmatch(text)

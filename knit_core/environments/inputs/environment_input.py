@@ -95,7 +95,7 @@ class EnvironmentInput:
 
         path, part = split_pixi_name(Path(file).expanduser().absolute())
         if not path.is_file():
-            raise BadEnvironmentFile(f"{path} is not there, or not a file: give {_FILES}")
+            raise BadEnvironmentFile(f"{path} does not exist or is not a file: give {_FILES}")
         if self.packages or self.pip:
             raise BadPackageSpec(f"Give packages or a file: {path.name} has the environment's packages")
         if is_lock(path):
@@ -114,4 +114,4 @@ class EnvironmentInput:
             ).request(solver)
         if is_requirements(path):
             return self.request(solver, path, requirements_digest(path))
-        raise BadEnvironmentFile(f"{path} is of no kind that is known here: give {_FILES}")
+        raise BadEnvironmentFile(f"{path} is not a file of a known kind: give {_FILES}")

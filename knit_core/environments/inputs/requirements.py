@@ -53,5 +53,5 @@ def _with_includes(path: Path, seen: set[Path]) -> Iterator[Path]:
                 continue
             included = path.parent / match[1]
             if not included.is_file():
-                raise BadEnvironmentFile(f"{path}, line {number}: {included} is not there")
+                raise BadEnvironmentFile(f"{path}, line {number}: {included} does not exist")
             yield from _with_includes(included, seen)

@@ -153,7 +153,7 @@ def read_venv(python: Path) -> Venv:
     if python.is_dir():
         python = python / "bin" / "python"
     if not python.exists():
-        raise BadArchive(f"{python} is not there: give the folder of a virtual environment, or its Python")
+        raise BadArchive(f"{python} does not exist: give the folder of a virtual environment, or its Python")
     described = describe(python.absolute(), installed=True)
     if described["prefix"] == "/usr":
         raise BadArchive(

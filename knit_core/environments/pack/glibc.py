@@ -1,4 +1,4 @@
-"""The C library and processor that an environment's binaries need. A file in the archive says it; containers check it.
+"""The C library and processor that an environment's binaries need. They are written to the archive; containers check them.
 
 A dynamically linked file lists the versions of symbols that it needs (`GLIBC_2.28`). The newest of all files counts.
 """

@@ -37,7 +37,7 @@ from knit_core.environments.pack.wheels import added_by_pip
 from knit_core.environments.solution import Record, Solution
 from knit_core.model.units import counted
 
-_LARGE = 1 << 20  # bytes of a package that gets a part of its own
+_LARGE = 1 << 20  # least bytes of a package with its own part
 _SMALL_PARTS = 16  # parts that the others share
 _FOLDER = (0, 0, 0, 0)  # the state of an empty folder
 _SHOWN = 5  # files that a message names

@@ -1,1 +1,1 @@
-"""Programs that run in processes of their own. They import nothing of Knit."""
+"""Programs that run in separate processes. They import nothing of Knit."""

@@ -1,6 +1,6 @@
 """Solves and installs conda packages with py-rattler. Commands and events are JSON objects, one a line, over pipes.
 
-It is a process of its own because py-rattler can crash the interpreter at its exit. This process ends with `os._exit`, and
+It is a separate process because py-rattler can crash the interpreter at its exit. This process ends with `os._exit`, and
 after a crash the caller reads its exit code.
 
     in:   {"command": "solve", "platform", "specs", "channels", "native", "repodata"}

@@ -1,4 +1,4 @@
-"""What a solver is asked for. `knit_core.environments.inputs` makes it from the arguments and files of a caller."""
+"""The request to a solver. `knit_core.environments.inputs` makes it from arguments and files."""
 
 from __future__ import annotations
 

@@ -47,8 +47,8 @@ def test_create_list_show(difficult_channel: str, tmp_path: Path) -> None:
         (("create", "x"), "at least one package"),
         (("create", "x", "numpy", "-c", "/nowhere"), "Is it a channel?"),
         (("create", "x", "--prefix", "/nowhere"), "is not a conda environment"),
-        (("create", "x", "--file", "gone.yml"), "gone.yml is not there"),
-        (("create", "x", "--venv", "/nowhere"), "is not there"),
+        (("create", "x", "--file", "gone.yml"), "gone.yml does not exist"),
+        (("create", "x", "--venv", "/nowhere"), "does not exist"),
         (("show", "nobody"), "No environment 'nobody'"),
     ],
 )

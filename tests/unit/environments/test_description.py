@@ -63,10 +63,10 @@ def test_it_gives_the_same_request_as_the_same_lists(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (GOOD + "dependencies: []\n", "line 17: 'dependencies' is there twice, first in line 6"),
+        (GOOD + "dependencies: []\n", "line 17: 'dependencies' occurs twice, first in line 6"),
         ("name: x\ndependencis:\n  - numpy\n", "line 3: unknown key 'dependencis': did you mean 'dependencies'?"),
         ("dependencies:\n  - numpy\n  - conda:\n    - six\n", "line 4: unknown key 'conda' in dependencies"),
-        ("dependencies:\n  - numpy\n  - pip: [six]\n    pip: [six]\n", "line 4: 'pip' is there twice"),
+        ("dependencies:\n  - numpy\n  - pip: [six]\n    pip: [six]\n", "line 4: 'pip' occurs twice"),
         ("dependencies: numpy\n", "line 1: dependencies is a list"),
         ("dependencies:\n  - numpy\n  - pip:\n    - -e .\n", "line 4: '-e': options and editable"),
         ("dependencies:\n  - [numpy]\n", "line 2: a dependency is a text"),
@@ -86,10 +86,10 @@ def test_what_is_wrong_is_named_with_its_line(text: str, said: str, tmp_path: Pa
 
 def test_file_that_is_not_there_or_of_no_kind(tmp_path: Path) -> None:
     builder = EnvironmentBuilder(tmp_path / "cache")
-    with pytest.raises(BadEnvironmentFile, match="is not there"):
+    with pytest.raises(BadEnvironmentFile, match="does not exist or is not a file"):
         builder.create("x", file=tmp_path / "gone.yml")
     (tmp_path / "setup.cfg").write_text("")
-    with pytest.raises(BadEnvironmentFile, match=r"of no kind that is known here: give environment\.yml"):
+    with pytest.raises(BadEnvironmentFile, match=r"is not a file of a known kind: give environment\.yml"):
         builder.create("x", file=tmp_path / "setup.cfg")
 
 
@@ -132,7 +132,7 @@ def test_requirements_that_the_pip_section_includes(tmp_path: Path) -> None:
         ("six\n--index-url https://h\n", "requirements.txt, line 2: '--index-url': options and editable"),
         ("-e .\n", "requirements.txt, line 1: '-e': options and editable"),
         ("six==1 --hash=sha256:0\n", "requirements.txt, line 1: 'six==1': options and editable"),
-        ("-r gone.txt\n", "gone.txt is not there"),
+        ("-r gone.txt\n", "gone.txt does not exist"),
     ],
 )
 def test_what_cannot_be_included_is_named_with_its_line(content: str | None, said: str, tmp_path: Path) -> None:

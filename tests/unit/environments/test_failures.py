@@ -110,7 +110,7 @@ def test_missing_program_is_reported(solver: str, tmp_path: Path, monkeypatch: p
 
 
 def test_unknown_solver_is_reported(tmp_path: Path) -> None:
-    with pytest.raises(EnvironmentFailed, match="'pip' is no solver: use one of rattler, conda"):
+    with pytest.raises(EnvironmentFailed, match="'pip' is not a solver: use one of rattler, conda"):
         EnvironmentBuilder(tmp_path, solver="pip")
 
 

@@ -178,7 +178,7 @@ def test_channel_whose_files_are_not_what_it_says(difficult_channel: str, tmp_pa
         ),
         ("spec.txt", "@EXPLICIT\nhttps://h/linux-64/numpy.conda#" + "0" * 64, "not the address of a conda package"),
         ("spec.txt", "@EXPLICIT\nhttps://u:s3cret@h/t/tok/linux-64/numpy-1-0.conda", "has no digest"),
-        ("spec.txt", "@EXPLICIT\nhttps://h/linux-64/numpy-1-0.conda#12zz", "'12zz' is no digest"),
+        ("spec.txt", "@EXPLICIT\nhttps://h/linux-64/numpy-1-0.conda#12zz", "'12zz' is not a digest"),
         ("pixi.lock", "version: banana", "pixi.lock"),
     ],
 )

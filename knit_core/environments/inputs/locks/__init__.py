@@ -1,12 +1,12 @@
-"""Input by lock files. Each kind has a file of its own; two kinds are written too, by `knit env lock`:
+"""Input by lock files. Each kind has one file; two kinds are written too, by `knit env lock`:
 
     conda_lock.py   conda-lock.yml, with conda and pip packages: of conda-lock, mamba and micromamba; written by Knit
     pylock.py       pylock.toml (PEP 751), with packages of an index only: of uv and pip; written by Knit
     explicit.py     a list with the line @EXPLICIT and addresses with #md5 or #sha256: of `conda list --explicit`
     pixi.py         pixi.lock, one of its environments, read by py-rattler
 
-To add a kind: a file here that reads it to a `Lock`, and its case in `is_lock` and `_read`. uv.lock is no kind of its own: uv
-reads it, see `requirements.py`.
+To add a kind: a file here that reads it to a `Lock`, and its case in `is_lock` and `_read`. uv.lock is
+not among them: uv reads it, see `requirements.py`.
 """
 
 from __future__ import annotations

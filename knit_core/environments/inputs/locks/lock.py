@@ -121,7 +121,7 @@ def checked_digest(digest: str, url: str, path: Path) -> str:
     """The digest without a prefix. Raises `BadLock` if it is neither a sha256 nor an md5."""
     match = _DIGEST.fullmatch(digest)
     if match is None:
-        found = f"{digest!r} is no digest" if digest else "has no digest"
+        found = f"{digest!r} is not a digest" if digest else "has no digest"
         raise BadLock(f"{path}: {without_secrets(url)} {found}: make the lock again, with sha256 (or md5)")
     return match["digest"]
 
