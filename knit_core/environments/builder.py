@@ -257,7 +257,7 @@ class EnvironmentBuilder:
                     solution,
                     members=self._cache.members,
                     scratch=scratch,
-                    bytecode=runs_here(solution.platform),
+                    bytecode=solution.python is not None and runs_here(solution.platform),
                     complete=self._complete,
                 )
                 packed = packer.write(result / ARCHIVE_NAME, _on_packed(emit))

@@ -77,7 +77,7 @@ class Packer(ABC):
         members: Path,
         scratch: Path,
         bytecode: bool,
-        complete: bool,
+        complete: bool = False,
     ) -> None:
         """Packs nothing yet.
 

@@ -7,13 +7,14 @@ import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from knit_core.environments.pack.archive import OnPacked, Packer, Part, leave_out_secrets, packing
 from knit_core.environments.pack.conda_meta import portable_record, read_files
 from knit_core.environments.pack.tarball import TarWriter
-from knit_core.environments.solution import ARCHIVE_FORMAT, Record, Solution
+from knit_core.environments.solution import ARCHIVE_FORMAT, Record
 
 # Written by installers for themselves.
 _NOT_PACKED = {"CACHEDIR.TAG", ".condarc"}
@@ -25,31 +26,19 @@ _CLOBBERED = "__clobbers__/"
 class SolutionPacker(Packer):
     """Packs one installed solution. Equal packages give equal bytes on every machine."""
 
-    def __init__(
-        self,
-        prefix: Path,
-        embedded: str,
-        solution: Solution,
-        *,
-        members: Path,
-        scratch: Path,
-        bytecode: bool,
-        complete: bool = False,
-    ) -> None:
-        """Reads what is installed. For the arguments see `Packer`."""
-        super().__init__(
-            prefix,
-            embedded,
-            solution,
-            members=members,
-            scratch=scratch,
-            bytecode=bytecode and solution.python is not None,
-            complete=complete,
-        )
-        self._records = {record.id: record for record in solution.records}
-        self._installed = read_files(prefix)
+    @cached_property
+    def _records(self) -> dict[str, Record]:
+        return {record.id: record for record in self.solution.records}
+
+    @cached_property
+    def _installed(self) -> dict[str, Any]:
+        return read_files(self._prefix)
+
+    @cached_property
+    def _contested(self) -> set[str]:
+        """Files of more than one package."""
         paths = Counter(path for installed in self._installed.values() for path in installed["files"])
-        self._contested = {path for path, count in paths.items() if count > 1}
+        return {path for path, count in paths.items() if count > 1}
 
     def _parts(self, on_packed: OnPacked) -> list[Part]:
         return [self._part(record) for record in self.solution.records]

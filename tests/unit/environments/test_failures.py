@@ -17,6 +17,7 @@ from knit_core.environments import (
     DiskFull,
     EnvironmentBuilder,
     EnvironmentFailed,
+    EnvironmentInput,
     SolveError,
     SolverMissing,
 )
@@ -112,6 +113,14 @@ def test_missing_program_is_reported(solver: str, tmp_path: Path, monkeypatch: p
 def test_unknown_solver_is_reported(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentFailed, match="'pip' is not a solver: use one of rattler, conda"):
         EnvironmentBuilder(tmp_path, solver="pip")
+
+
+@pytest.mark.parametrize("kind", ["prefix", "archive", "path"])
+def test_ready_environments_have_no_plan_and_no_lock(kind: str, tmp_path: Path) -> None:
+    given = EnvironmentInput(**{kind: "/opt/conda"})  # type: ignore[arg-type]
+    for call in (EnvironmentBuilder(tmp_path).plan, EnvironmentBuilder(tmp_path).lock):
+        with pytest.raises(BadPackageSpec, match=f"{kind}= is an environment already"):
+            call(given)
 
 
 def test_missing_library_is_reported(tmp_path: Path, channel: str) -> None:
