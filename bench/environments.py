@@ -117,7 +117,7 @@ def _prefix(size: str, work: Path, results: dict[str, Values]) -> Path:
 def _packing(prefix: Path, size: str, work: Path, runs: int, results: dict[str, Values]) -> Environment:
     import conda_pack
 
-    import knit_core.environments.pack.prefix as ours
+    import knit_core.environments.pack.archive as ours
 
     cache, output = work / f"packed-{size}", work / "conda-pack.tar.gz"
     changed = next(prefix.glob("lib/python3*/site-packages/cloudpickle/__init__.py"))

@@ -1,14 +1,22 @@
-"""Python environments for containers: what they are, how they are built, packed and kept.
+"""Python environments for containers: building, packing and caching them on this machine.
 
     from knit_core.environments import EnvironmentBuilder
     environment = EnvironmentBuilder().create("science", ["python=3.11", "numpy"], ["conda-forge"])
-    environment.archive     # a .tar.gz that YARN unpacks: bin/python works as it is
+    environment.archive     # a .tar.gz that YARN unpacks: its bin/python runs from any folder
 
-Importing this is cheap: neither a solver nor conda-pack is loaded before something is built.
+From arguments to archive:
+
+    inputs/         the kinds of input: packages, files, locks, a virtual environment. A new kind goes there
+    builder.py      the steps of a build, and the cache
+    solve/          sessions that find and install packages
+    pack/           from the installed files to an archive
+    programs/       programs that run in separate processes
+
+The import is cheap: solvers and conda-pack are loaded at the first build.
 """
 
 from knit_core.environments.builder import EnvironmentBuilder
-from knit_core.environments.environment_input import EnvironmentInput
+from knit_core.environments.dry_run import EnvironmentPlan
 from knit_core.environments.errors import (
     BadArchive,
     BadEnvironmentFile,
@@ -23,7 +31,7 @@ from knit_core.environments.errors import (
     SolveError,
     SolverMissing,
 )
-from knit_core.environments.plan import EnvironmentPlan
+from knit_core.environments.inputs.environment_input import EnvironmentInput
 from knit_core.environments.progress import Progress, Stage
 from knit_core.model.environment import Environment, PackageVersion
 

@@ -1,15 +1,15 @@
-"""The cache of built environments on this machine: where things lie, who may write, what a crash leaves behind.
+"""The cache of built environments on this machine: its folders, its locks, its state after a crash.
 
-    <root>/requests/<request key>.json      request -> Environment; the fast path reads only this
+    <root>/requests/<request key>.json      request -> Environment; a cached environment is found by this file alone
     <root>/names/<name>.json                the newest Environment of each name, for lists
-    <root>/environments/<key>/              environment.tar.gz and environment.json, complete from the first moment on
-    <root>/members/<key>.gz                 packed packages, put together into archives
+    <root>/environments/<key>/              environment.tar.gz and environment.json
+    <root>/members/<key>.gz                 packed packages, concatenated to archives
     <root>/packages/, repodata/             the solver's own caches
     <root>/work/                            a folder and a lock file for each running build
-    <root>/locks/                           who builds what
+    <root>/locks/                           a lock file for each request and environment that is built
 
-Everything appears by renaming, so a killed build leaves nothing but its work folder, and the next build removes that:
-its lock is free then, because the kernel frees the locks of a dead process.
+Files and folders get their final name by renaming when they are complete. A killed build leaves only its work folder.
+The next build removes it: its lock is free, because the kernel releases the locks of a dead process.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ from knit_core.model.environment import Environment
 ARCHIVE_NAME = "environment.tar.gz"
 LOCK_FILE = "knit.lock"
 
+#: Part of every request's key: raise it when the archive of the same request changes.
+REQUEST_FORMAT = 2
+
 
 def default_cache_dir() -> Path:
     """`$XDG_CACHE_HOME/knit/environments`, usually `~/.cache/knit/environments`."""
@@ -36,7 +39,7 @@ def default_cache_dir() -> Path:
 
 
 class Cache:
-    """One cache folder; any number of processes may use it at once."""
+    """One cache folder. Any number of processes may use it at the same time."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -47,20 +50,20 @@ class Cache:
     # -- results
 
     def find(self, request_key: str) -> Environment | None:
-        """The environment of a request that was built before and is still complete."""
+        """The environment that this request was built to, if it is still complete."""
         return _complete(_read_json(self.root / "requests" / f"{request_key}.json"))
 
     def find_built(self, key: str) -> Environment | None:
-        """The environment with this key, however it was asked for."""
+        """The environment with this key, for whichever request it was built."""
         return _complete(_read_json(self.root / "environments" / key / "environment.json"))
 
     def remember(self, request_key: str, request: dict[str, Any], environment: Environment) -> None:
-        """Notes that the request gave this environment."""
+        """Records that the request was built to this environment."""
         path = self.root / "requests" / f"{request_key}.json"
         self.write_json(path, {**environment.to_dict(), "request": request})
 
     def remember_name(self, environment: Environment) -> None:
-        """Notes the name, unless it stands for this environment already, and that the environment is in use."""
+        """Records the environment's name and, by its folder's time, that it is used now."""
         with contextlib.suppress(OSError):
             os.utime(Path(environment.archive).parent)
         path = self.root / "names" / f"{environment.name}.json"
@@ -69,30 +72,30 @@ class Cache:
             self.write_json(path, document)
 
     def named(self) -> list[Environment]:
-        """All named environments that are complete, by name."""
+        """All named environments that are complete, sorted by name."""
         files = sorted((self.root / "names").glob("*.json"))
         found = (_complete(_read_json(file)) for file in files)
         return [environment for environment in found if environment is not None]
 
     def publish(self, folder: Path, key: str) -> Path:
-        """Makes a finished folder (archive and environment.json) the environment `key`; returns where it is now."""
+        """Renames a finished folder (archive and environment.json) to the environment `key`; its new path."""
         target = self.root / "environments" / key
         target.parent.mkdir(parents=True, exist_ok=True)
-        if target.exists():  # an incomplete one: nobody who checks would use it
+        if target.exists():  # incomplete, else `find_built` had returned it
             shutil.rmtree(target)
         folder.rename(target)
         return target
 
     def archive_path(self, key: str) -> Path:
-        """Where the archive of an environment is once it is published."""
+        """The path of an environment's archive after `publish`."""
         return self.root / "environments" / key / ARCHIVE_NAME
 
-    def read(self, note: Path) -> Environment | None:
-        """The environment that a note describes, if it is complete."""
-        return _complete(_read_json(note))
+    def read(self, file: Path) -> Environment | None:
+        """The environment that a JSON file of the cache describes, if it is complete."""
+        return _complete(_read_json(file))
 
     def write_json(self, path: Path, document: dict[str, Any]) -> None:
-        """Writes a file that others see whole or not at all."""
+        """Writes a file atomically."""
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".", suffix=".tmp", delete=False) as file:
             try:
@@ -107,9 +110,9 @@ class Cache:
 
     @contextlib.contextmanager
     def lock(self, name: str, on_wait: Callable[[str], None] = lambda owner: None) -> Iterator[None]:
-        """Holds the named lock; `on_wait(pid)` is called once when another process has it.
+        """Holds the named lock. `on_wait(pid)` is called once if another process holds it.
 
-        The lock ends with its process, whatever way that ends, so waiting ends when the other one is done or dead.
+        The kernel releases the lock when its process ends, so that no wait outlasts a dead process.
         """
         folder = self.root / "locks"
         folder.mkdir(parents=True, exist_ok=True)
@@ -125,11 +128,11 @@ class Cache:
 
     @contextlib.contextmanager
     def work_folder(self) -> Iterator[Path]:
-        """An empty folder for one build, removed at the end; also removes what builds that were killed have left."""
+        """An empty folder for one build, removed at the end. Folders of killed builds are removed first."""
         work = self.root / "work"
         work.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
-            with self.lock("work"):  # between making the lock file and locking it, nobody may sweep
+            with self.lock("work"):  # no other process may sweep before the new lock file is locked
                 _sweep(work)
                 folder = Path(tempfile.mkdtemp(dir=work))
                 lock_file = folder.with_suffix(".lock")
@@ -143,7 +146,7 @@ class Cache:
 
 
 def _sweep(work: Path) -> None:
-    """Removes the work folders whose process is gone."""
+    """Removes the work folders of processes that have ended."""
     for folder in [path for path in work.iterdir() if path.is_dir()]:
         lock_file = folder.with_suffix(".lock")
         with lock_file.open("a") as file:
@@ -169,7 +172,7 @@ def _read_json(path: Path) -> dict[str, Any] | None:
 
 
 def _complete(document: dict[str, Any] | None) -> Environment | None:
-    """The described environment, when its archive is there with its full size."""
+    """The described environment, if its archive exists with its full size."""
     if document is None:
         return None
     try:

@@ -1,17 +1,17 @@
-"""What can go wrong while an environment is made; all of it is an `EnvironmentFailed`.
+"""The errors of a build of an environment. All are subclasses of `EnvironmentFailed`.
 
 EnvironmentFailed
-├── SolveError            (knit_core.errors) no solution, or a package that no channel has
+├── SolveError            (knit_core.errors) no solution, or a package that is in no channel
 ├── PlatformMismatch      (knit_core.errors) a platform that no YARN node has
 ├── BadEnvironmentName    (knit_core.errors) a name that cannot be a file name, a label and a URL segment alike
-├── BadPackageSpec        no packages, or one that is not a package specification
-├── BadEnvironmentFile    an environment.yml, requirements file or the like that says what cannot be
-├── BadLock               a lock file that is broken, or a package that is not the one it names
+├── BadPackageSpec        no packages, or a text that is not a package specification
+├── BadEnvironmentFile    an invalid environment.yml, requirements file or the like
+├── BadLock               an invalid lock file, or a package with another digest than in the lock
 ├── BadArchive            (knit_core.errors) not an archive that YARN unpacks, or no environment in it
 ├── PrefixChanged         an installed environment changed while it was packed (transient)
-├── ChannelUnreachable    a channel did not answer (transient) or is not one (not transient)
-├── SolverMissing         neither py-rattler nor the conda that was asked for is here
-└── DiskFull              the cache's disk is full
+├── ChannelUnreachable    a channel did not answer (transient) or is not a channel (not transient)
+├── SolverMissing         a program or library that builds environments is not installed
+└── DiskFull              no space or quota is left for the cache
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ __all__ = [
 
 
 class BadPackageSpec(EnvironmentFailed, ValueError):
-    """No package was asked for, or something that is not a package specification."""
+    """No package is given, or a text that is not a package specification."""
 
 
 class BadEnvironmentFile(EnvironmentFailed, ValueError):
-    """A file that describes an environment has something in it that cannot be; the message names the line."""
+    """A file that describes an environment is invalid; the message names the line."""
 
 
 class BadLock(EnvironmentFailed, ValueError):
-    """A lock file cannot be read, or a package is not the one whose digest it has."""
+    """A lock file cannot be read, or a package has another digest than in the lock."""
 
 
 class ChannelUnreachable(EnvironmentFailed):
-    """A channel could not be read; `transient` is False when it answered that there is nothing."""
+    """A channel or index could not be read. `transient` is False if it answered that nothing is there."""
 
     transient = True
 
@@ -57,20 +57,20 @@ class ChannelUnreachable(EnvironmentFailed):
 
 
 class PrefixChanged(EnvironmentFailed):
-    """Files of a prefix changed while it was packed: nothing was kept, the next call packs what is there then."""
+    """Files of a prefix changed while it was packed. Nothing was kept; call again."""
 
     transient = True
 
 
 class SolverMissing(EnvironmentFailed):
-    """A program or library that builds environments is not installed here."""
+    """A program or library that builds environments is not installed."""
 
     @classmethod
     def extra(cls, what: str, otherwise: str = "") -> SolverMissing:
-        """What comes with the extra `env` is missing.
+        """The error for a program or library of the extra `env`.
 
         Args:
-            what: its name and what it does.
+            what: its name and purpose.
             otherwise: another remedy.
         """
         more = f", or {otherwise}" if otherwise else ""
@@ -78,4 +78,4 @@ class SolverMissing(EnvironmentFailed):
 
 
 class DiskFull(EnvironmentFailed):
-    """No space or quota is left where the cache is."""
+    """No space or quota is left for the cache."""

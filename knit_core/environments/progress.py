@@ -1,4 +1,4 @@
-"""What a build tells while it runs: small events that a terminal, a log or a test renders as it likes."""
+"""The events of a running build, for a terminal, a log or a test."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from knit_core.model.representation import shown
 
 
 class Stage(str, Enum):
-    """Where a build is. A cached environment passes through DONE only."""
+    """The stages of a build. A cached environment has DONE only."""
 
     WAIT = "wait"  # another process builds the same environment
     SOLVE = "solve"
@@ -23,13 +23,13 @@ class Stage(str, Enum):
 @shown
 @dataclass(frozen=True)
 class Progress:
-    """One event; `str(event)` is a line for people.
+    """One event; `str(event)` is a line of text.
 
     Attributes:
-        stage: where the build is.
-        message: what happens, in a few words.
-        done: how much of `total` (packages; bytes while downloading) is finished; None when it is not counted.
-        total: how much there is.
+        stage: of the build.
+        message: a short text.
+        done: finished part of `total` (packages; bytes while downloading); None: not counted.
+        total: packages or bytes in all.
     """
 
     stage: Stage
@@ -46,4 +46,4 @@ ProgressCallback = Callable[[Progress], None]
 
 
 def silent(event: Progress) -> None:
-    """The callback of those who do not listen."""
+    """The callback that ignores events."""

@@ -1,4 +1,4 @@
-"""Making room in the cache of this machine: environments, packed packages, copied Pythons and downloads not used for long."""
+"""Pruning the cache of this machine: environments, packed packages, copied Pythons and downloads not used for long."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from knit_core.hdfs_cache.pruning import HALF_WRITTEN, Item, Pruned, choose
 from knit_core.model.clock import Clock
 
 _FOLDERS = ("environments", "members", "packages", "pythons")
-#: uv keeps its own order in there; it goes as a whole. `Uv` touches it when it uses it.
+#: uv's own cache is deleted as a whole. `Uv` sets its time at each use.
 _WHOLE = ("uv",)
 
 
@@ -24,14 +24,14 @@ def prune_local(
     dry_run: bool = False,
     clock: Clock = time,
 ) -> Pruned:
-    """Deletes what was not used for long; a build that runs now keeps all that it may be using.
+    """Deletes what was not used for long. What a running build uses is recent and stays.
 
     Args:
         cache_dir: default: `~/.cache/knit/environments`.
         older_than: seconds without use; 30 days when neither this nor a size is given.
         keep_size: bytes that may stay.
-        dry_run: only say what would go.
-        clock: tells how long something was not used.
+        dry_run: delete nothing.
+        clock: the current time.
     """
     cache = Cache(cache_dir or default_cache_dir())
     items = [_item(path) for name in _FOLDERS for path in sorted((cache.root / name).glob("*"))]
@@ -41,7 +41,7 @@ def prune_local(
     if not dry_run:
         with cache.work_folder() as work:
             chosen = [item for item in chosen if _delete(item, work)]
-            _forget_lost(cache)
+            _remove_stale_records(cache)
             _sweep(cache, clock.time())
     gone = {item.path for item in chosen}
     return Pruned(tuple(chosen), tuple(item for item in items if item.path not in gone))
@@ -58,10 +58,10 @@ def _used(path: Path) -> int:
 
 
 def _delete(item: Item, work: Path) -> bool:
-    """Out of sight first, in one step: nobody finds half an environment. False when it was used since it was chosen.
+    """Deletes an item, unless it was used since it was chosen; then False.
 
-    To look at a large cache takes long, and a build may have found the item meanwhile. One that says so in the last
-    moment, between the look and the renaming, gets it back.
+    It is renamed first, so that no build finds half of it. Listing a large cache takes long, so a build may use an item
+    after it was chosen. If it does so between the check and the renaming, the item is renamed back.
     """
     path = Path(item.path)
     target = work / path.name
@@ -85,19 +85,19 @@ def _delete(item: Item, work: Path) -> bool:
 
 
 def _sweep(cache: Cache, now: float) -> None:
-    """Temporary files of processes that were killed while they wrote."""
+    """Removes temporary files of processes that were killed while writing."""
     for path in cache.root.glob("*/.*.tmp"):
         with contextlib.suppress(FileNotFoundError):
             if now - path.stat().st_mtime > HALF_WRITTEN:
                 path.unlink()
 
 
-def _forget_lost(cache: Cache) -> None:
-    """Notes of requests and names whose environment is gone."""
+def _remove_stale_records(cache: Cache) -> None:
+    """Removes the files of requests and names whose environment does not exist any more."""
     for kind in ("requests", "names"):
-        for note in (cache.root / kind).glob("*.json"):
-            if cache.read(note) is None:
-                note.unlink(missing_ok=True)
+        for file in (cache.root / kind).glob("*.json"):
+            if cache.read(file) is None:
+                file.unlink(missing_ok=True)
 
 
 __all__ = ["prune_local"]

@@ -1,4 +1,4 @@
-"""What was found to answer a request: package records, and the lock made of them that identifies the environment. Pure."""
+"""The packages of an environment: their records, and the lock made of them, which identifies the environment. Pure."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from knit_core.environments.request import without_secrets
+from knit_core.environments.redaction import without_secrets
 from knit_core.model.environment import PackageVersion
 
-#: Part of every environment's and member's key: raise it when the same packages have to give another archive.
+#: Part of every environment's and member's key: raise it when the archive of the same packages changes.
 ARCHIVE_FORMAT = 2
 
 Kind = Literal["conda", "pypi"]
@@ -19,18 +19,25 @@ Kind = Literal["conda", "pypi"]
 
 @dataclass(frozen=True)
 class Record:
-    """One package of a solution, as its channel or index describes it."""
+    """One package, as its channel or index describes it.
+
+    Attributes:
+        digest: sha256 of the package file; md5 for old channels that have no sha256; empty: not known.
+        url: the address without credentials and without the folder of a local channel.
+        size: bytes to download; 0: not known.
+        source: the address to download from, with credentials: never written to disk.
+    """
 
     name: str
     version: str
     build: str
     subdir: str
     file_name: str
-    digest: str  # sha256 of the package; old channels have md5 only; empty: not known
-    url: str  # where it is from, without credentials; a local channel's folder is left out
+    digest: str
+    url: str
     kind: Kind = "conda"
-    size: int = field(default=0, compare=False)  # bytes to download; 0: not known
-    source: str = field(default="", compare=False, repr=False)  # where to get it, with credentials: never written down
+    size: int = field(default=0, compare=False)
+    source: str = field(default="", compare=False, repr=False)
     depends: tuple[str, ...] = field(default=(), compare=False)
 
     @classmethod
@@ -55,11 +62,11 @@ class Record:
 
     @property
     def id(self) -> str:
-        """Names it among the packages of its solution: conda and PyPI may both have one of a name."""
+        """Unique in its solution: conda and PyPI may both have a package of the same name."""
         return self.name if self.kind == "conda" else f"pypi:{self.name}"
 
     def to_json(self) -> dict[str, str]:
-        """As it stands in the lock."""
+        """The package in the lock."""
         document = {
             "name": self.name,
             "version": self.version,
@@ -74,7 +81,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Solution:
-    """The packages of an environment, conda's first, sorted by name; and variables that belong to it."""
+    """The packages of an environment, conda packages first, sorted by name; and its environment variables."""
 
     platform: str
     records: tuple[Record, ...]
@@ -92,17 +99,17 @@ class Solution:
 
     @property
     def conda(self) -> tuple[Record, ...]:
-        """The packages that conda's tools know: from channels, and a Python that was shipped as it was here."""
+        """Packages from channels, and the copy of a Python of this machine."""
         return tuple(record for record in self.records if record.kind == "conda")
 
     @property
     def pypi(self) -> tuple[Record, ...]:
-        """The packages that were put on top of those."""
+        """Packages from an index."""
         return tuple(record for record in self.records if record.kind == "pypi")
 
     @property
     def python(self) -> Record | None:
-        """The Python of the environment, if it has one."""
+        """The environment's Python, if it has one."""
         return next((record for record in self.conda if record.name == "python"), None)
 
     @property
@@ -111,7 +118,7 @@ class Solution:
         return self.packages_with({})
 
     def packages_with(self, sizes: Mapping[str, int]) -> tuple[PackageVersion, ...]:
-        """Names, versions and builds, with how many bytes of the archive each has (by `Record.id`)."""
+        """Names, versions and builds. `sizes`: bytes of the archive by `Record.id`."""
         return tuple(
             PackageVersion(
                 each.name, each.version, each.build if each.kind == "conda" else "pypi", sizes.get(each.id, 0)
@@ -120,7 +127,7 @@ class Solution:
         )
 
     def lock(self) -> bytes:
-        """The lock: the same bytes for the same packages, wherever and whenever they were solved for."""
+        """The lock as JSON: equal packages give equal bytes, on every machine."""
         document: dict[str, Any] = {
             "platform": self.platform,
             "packages": [record.to_json() for record in self.records],
@@ -130,11 +137,11 @@ class Solution:
         return json.dumps(document, indent=1, sort_keys=True).encode() + b"\n"
 
     def key(self, packing: str) -> str:
-        """The environment's key; `packing` names all that changes the archive's bytes besides the packages."""
+        """The environment's key. `packing` names everything besides the packages that changes the archive's bytes."""
         return hashlib.sha256(f"{ARCHIVE_FORMAT}\n{packing}\n".encode() + self.lock()).hexdigest()
 
 
 def written_url(source: str, subdir: str, file_name: str) -> str:
-    """A package's URL as it may be written down: without credentials, and without this machine's folders."""
+    """A package's URL without credentials and without folders of this machine, to write to a lock."""
     url = without_secrets(source)
     return url if "://" in url and not url.startswith("file:") else f"file:///{subdir}/{file_name}"

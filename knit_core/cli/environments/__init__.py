@@ -1,1 +1,1 @@
-"""`knit env`: environments here and on HDFS."""
+"""`knit env`: environments on this machine and on HDFS."""

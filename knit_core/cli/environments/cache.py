@@ -1,4 +1,4 @@
-"""`knit env push` and `knit env prune`: environments on HDFS ahead of time, and room made in both caches."""
+"""`knit env push` and `knit env prune`: upload environments before a launch, and prune both caches."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from knit_core.cli.environments.options import as_json as _as_json
+from knit_core.cli.environments.options import cache_dir as _cache_dir
 from knit_core.cli.shared import client, console
 from knit_core.cli.upload_progress import UploadBar
 from knit_core.errors import KnitError
@@ -23,11 +25,6 @@ if TYPE_CHECKING:
 
     from knit_core.hdfs_cache.pruning import Pruned
 
-_cache_dir = click.option(
-    "--cache-dir", type=click.Path(path_type=Path, file_okay=False), help="Default: ~/.cache/knit/environments."
-)
-_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-
 
 @click.command()
 @click.argument("environment", metavar="NAME|ARCHIVE")
@@ -35,7 +32,7 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @_as_json
 @click.pass_context
 def push(ctx: click.Context, environment: str, cache_dir: Path | None, as_json: bool) -> int:
-    """Bring an environment to HDFS ahead of time: one of this machine's cache by its name, or an archive."""
+    """Upload an environment to HDFS before a launch: one of this machine's cache, by its name, or an archive."""
     from knit_core.environments import Environment, EnvironmentBuilder
     from knit_core.model.environment import ARCHIVE_SUFFIXES
 
@@ -78,11 +75,15 @@ def _amount(text: str | None, parse: Callable[[str], float]) -> float | None:
 
 
 @click.command()
-@click.option("--older-than", callback=_span, metavar="SPAN", help="What was not used for so long; default: 30d.")
-@click.option("--keep-size", callback=_size, metavar="SIZE", help="The least recently used, until no more is left.")
-@click.option("--dry-run", is_flag=True, help="Only say what would go.")
-@click.option("--local/--no-local", "local", default=True, help="The cache of this machine.")
-@click.option("--hdfs/--no-hdfs", "remote", default=True, help="The caches on HDFS.")
+@click.option(
+    "--older-than", callback=_span, metavar="SPAN", help="Delete what was not used for this time; default: 30d."
+)
+@click.option(
+    "--keep-size", callback=_size, metavar="SIZE", help="Delete the least recently used until this size is left."
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be deleted; delete nothing.")
+@click.option("--local/--no-local", "local", default=True, help="Prune the cache of this machine.")
+@click.option("--hdfs/--no-hdfs", "remote", default=True, help="Prune the caches on HDFS.")
 @_cache_dir
 @_as_json
 @click.pass_context
@@ -96,7 +97,7 @@ def prune(
     cache_dir: Path | None,
     as_json: bool,
 ) -> int:
-    """Delete what was not used for long, here and on HDFS; never what a running application uses.
+    """Delete what was not used for long, on this machine and on HDFS; never what a running application uses.
 
     \b
     knit env prune --dry-run

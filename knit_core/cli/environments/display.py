@@ -1,4 +1,4 @@
-"""What `knit env` shows: a line that moves while something is built, sizes, tables."""
+"""The output of `knit env`: a progress line, sizes, tables, errors."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from knit_core.environments import Environment, EnvironmentPlan, Stage
@@ -25,8 +26,8 @@ _WORDS = {
 }
 
 
-def fails_in_words(command: Callable[..., None]) -> Callable[..., None]:
-    """An error is a line with what to do, and exit code 1; Ctrl-C is exit code 130."""
+def print_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """Prints a `KnitError` as one message, with exit code 1. Ctrl-C gives exit code 130."""
 
     @functools.wraps(command)
     def run(**options: Any) -> None:
@@ -34,7 +35,7 @@ def fails_in_words(command: Callable[..., None]) -> Callable[..., None]:
             command(**options)
         except KnitError as error:
             Console(stderr=True, highlight=False, soft_wrap=True).print(
-                f"[red]✗[/red] {plain(f'{type(error).__name__}: {error}')}"
+                f"[red]✗[/red] {escape(f'{type(error).__name__}: {error}')}"
             )
             raise SystemExit(1) from None
         except KeyboardInterrupt:
@@ -43,8 +44,12 @@ def fails_in_words(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-class Shown:
-    """A line that says what happens now, on a terminal only; it goes away at the end."""
+class ProgressLine:
+    """A line with the current step, on a terminal only. It is removed at the end.
+
+    Attributes:
+        built: whether anything was packed.
+    """
 
     def __init__(self) -> None:
         console = Console(stderr=True)
@@ -58,7 +63,7 @@ class Shown:
         self._task: TaskID | None = None
         self.built = False
 
-    def __enter__(self) -> Shown:
+    def __enter__(self) -> ProgressLine:
         self._progress.start()
         return self
 
@@ -67,7 +72,7 @@ class Shown:
 
     def __call__(self, event: Event) -> None:
         self.built = self.built or event.stage is Stage.PACK
-        text = plain(f"{_WORDS[event.stage]}  {event.message}")
+        text = escape(f"{_WORDS[event.stage]}  {event.message}")
         if self._task is None:
             self._task = self._progress.add_task(text, total=event.total, amount="")
         self._progress.update(
@@ -76,7 +81,7 @@ class Shown:
 
 
 def amount(event: Event) -> str:
-    """How far it is: bytes while downloading, else packages."""
+    """The finished part: bytes while downloading, else packages."""
     if not event.total:
         return ""
     if event.stage is Stage.DOWNLOAD:
@@ -85,12 +90,12 @@ def amount(event: Event) -> str:
 
 
 def megabytes(size: int) -> str:
-    """A size in MB, below one in kB."""
+    """A size in MB, below 1 MB in kB."""
     return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
 
 
 def plan_text(name: str, plan: EnvironmentPlan) -> str:
-    """What would be built, for people."""
+    """A plan as text."""
     records = plan.solution.records
     width = max(len(record.name) for record in records)
     lines = [
@@ -106,16 +111,11 @@ def plan_text(name: str, plan: EnvironmentPlan) -> str:
 
 
 def facts(environment: Environment) -> str:
-    """An environment in a few words."""
+    """An environment's packages, size, Python and platform."""
     python = f"  python {environment.python}" if environment.python else ""
     return f"{counted(len(environment.packages), 'package')}  {environment.size / 1e6:.0f} MB{python}  {environment.platform}"
 
 
 def date(environment: Environment) -> str:
-    """When it was made, UTC, to the minute."""
+    """The time of its build, UTC, to the minute."""
     return environment.created[:16].replace("T", " ")
-
-
-def plain(text: str) -> str:
-    """Text in which rich finds no markup of its own."""
-    return text.replace("[", r"\[")

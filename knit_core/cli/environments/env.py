@@ -1,4 +1,4 @@
-"""`knit env`: build environments, lock them, and see which are in the cache of this machine."""
+"""`knit env`: build environments, lock them, and show the cache of this machine."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from knit_core.cli.environments.cache import prune, push
-from knit_core.cli.environments.display import Shown, date, facts, fails_in_words, megabytes, plain, plan_text
+from knit_core.cli.environments.display import ProgressLine, date, facts, megabytes, plan_text, print_errors
 from knit_core.cli.environments.named import find
+from knit_core.cli.environments.options import as_json as _as_json
+from knit_core.cli.environments.options import cache_dir as _cache_dir
 from knit_core.environments import Environment, EnvironmentBuilder, EnvironmentInput
-from knit_core.environments.request import PLATFORMS, SOLVERS
+from knit_core.environments.platforms import PLATFORMS
+from knit_core.environments.solve.request import SOLVERS
 
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
-_cache_dir = click.option(
-    "--cache-dir", type=click.Path(path_type=Path, file_okay=False), help="Default: ~/.cache/knit/environments."
-)
-_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-_WANTED = (
+_INPUT_OPTIONS = (
     click.argument("packages", nargs=-1),
     click.option(
         "-c", "--channel", "channels", multiple=True, help="Name, URL or folder; repeatable. Default: conda-forge."
@@ -41,37 +41,39 @@ _WANTED = (
         "--python", default="", metavar="VERSION", help="Without conda packages: which Python of this machine."
     ),
     click.option(
-        "--platform", type=click.Choice(PLATFORMS), help="Default: Linux on this machine's kind of processor."
+        "--platform", type=click.Choice(PLATFORMS), help="Default: Linux on this machine's processor architecture."
     ),
     click.option("--solver", type=click.Choice(SOLVERS), default="rattler", show_default=True),
 )
 
 
-def _wanted(command: Callable[..., None]) -> Callable[..., None]:
-    """The arguments that say what is in an environment."""
-    for decorator in reversed(_WANTED):
+def _input_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds the arguments that describe an environment's packages."""
+    for decorator in reversed(_INPUT_OPTIONS):
         command = decorator(command)
     return command
 
 
 @click.group()
 def env() -> None:
-    """Python environments for containers: built once, packed once, kept on this machine."""
+    """Python environments for containers: built and packed once, kept on this machine."""
 
 
 @env.command()
 @click.argument("name")
-@_wanted
-@click.option("--prefix", help="Pack this installed conda environment instead: its folder or name.")
-@click.option("--venv", is_flag=False, flag_value="current", help="Ship a virtual environment; the running one.")
+@_input_options
+@click.option("--prefix", help="Pack this installed conda environment: its folder or name.")
+@click.option(
+    "--venv", is_flag=False, flag_value="current", help="Ship a virtual environment; without a value the running one."
+)
 @click.option("--archive", help="A ready archive, local or hdfs://…")
-@click.option("--path", help="A folder that is there on every node.")
-@click.option("--complete", is_flag=True, help="Headers, type stubs, tests and manuals travel, too.")
-@click.option("--refresh", is_flag=True, help="Solve again, though the same was asked for before.")
-@click.option("--dry-run", is_flag=True, help="Say what would be built, and build nothing.")
+@click.option("--path", help="A folder that exists on every node.")
+@click.option("--complete", is_flag=True, help="Pack headers, type stubs, tests and manuals, too.")
+@click.option("--refresh", is_flag=True, help="Solve again although the same was built before.")
+@click.option("--dry-run", is_flag=True, help="Show what would be built; build nothing.")
 @_cache_dir
 @_as_json
-@fails_in_words
+@print_errors
 def create(
     name: str,
     packages: tuple[str, ...],
@@ -91,7 +93,7 @@ def create(
     cache_dir: Path | None,
     as_json: bool,
 ) -> None:
-    """Build the environment NAME from conda PACKAGES, or from what an option says, unless it is in the cache.
+    """Build the environment NAME from conda PACKAGES or from an option, unless it is in the cache.
 
     \b
     knit env create science python=3.11 numpy "pandas>=2" -c conda-forge --pip dask
@@ -100,24 +102,24 @@ def create(
     knit env create here --venv
     knit env create mine --prefix $CONDA_PREFIX
     """
-    ready = {"prefix": prefix, "archive": archive, "path": path}
-    if any(ready.values()) and (packages or channels or pip or file or venv or refresh or dry_run):
+    if any((prefix, archive, path)) and (packages or channels or pip or file or venv or refresh or dry_run):
         raise click.UsageError(
             "--prefix, --archive and --path are environments already: give no packages, channels, --pip, --file, "
             "--venv, --refresh or --dry-run."
         )
     builder = EnvironmentBuilder(cache_dir, solver=solver, complete=complete)
-    wanted = EnvironmentInput(packages, channels, pip, file, venv, python, platform)
-    with Shown() as shown:
+    given = EnvironmentInput(
+        packages, channels, pip, file, venv, python, platform, prefix=prefix, archive=archive, path=path
+    )
+    with ProgressLine() as line:
         if dry_run:
-            plan = builder.plan(wanted, progress=shown)
+            plan = builder.plan(given, progress=line)
         else:
-            said: dict[str, Any] = {**vars(wanted), **ready}
-            environment = builder.create(name, **said, progress=shown, refresh=refresh)
+            environment = builder.create(name, **vars(given), progress=line, refresh=refresh)
     if dry_run:
         click.echo(json.dumps(plan.to_dict(), indent=2) if as_json else plan_text(name, plan))
     else:
-        _print_made(environment, shown.built, as_json)
+        _print_result(environment, line.built, as_json)
 
 
 @env.command()
@@ -126,35 +128,35 @@ def create(
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Copy the archive to this file.")
 @_cache_dir
 @_as_json
-@fails_in_words
+@print_errors
 def pack(prefix: str | None, name: str, output: Path | None, cache_dir: Path | None, as_json: bool) -> None:
-    """Pack what is installed on this machine: a conda environment (folder or name) or a virtual environment's folder.
+    """Pack an environment that is installed on this machine: conda (folder or name), or a virtual environment's folder.
 
-    Without PREFIX: what is installed for the Python that runs this command.
+    Without PREFIX: the environment of the Python that runs this command.
     """
     builder = EnvironmentBuilder(cache_dir)
     folder = Path(prefix or sys.prefix).expanduser()
     conda = (folder / "conda-meta").is_dir() or not (folder / "bin" / "python").exists()
-    with Shown() as shown:
+    with ProgressLine() as line:
         if conda:
-            environment = builder.pack_prefix(prefix or folder, name=name, progress=shown)
+            environment = builder.pack_prefix(prefix or folder, name=name, progress=line)
         else:
             name = name or folder.resolve().name.lstrip(".") or "venv"
-            environment = builder.create(name, venv=folder if prefix else True, progress=shown)
+            environment = builder.create(name, venv=folder if prefix else True, progress=line)
     if output is not None:
         shutil.copyfile(environment.archive, output)
-    _print_made(environment, shown.built, as_json)
+    _print_result(environment, line.built, as_json)
 
 
 @env.command()
 @click.argument("name")
-@_wanted
+@_input_options
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Default: standard output.")
-@click.option("--check", is_flag=True, help="Write nothing; exit code 1 when OUTPUT does not answer the request.")
+@click.option("--check", is_flag=True, help="Write nothing; exit code 1 if OUTPUT does not answer the request.")
 @_cache_dir
-@fails_in_words
-def lock(name: str, output: Path | None, check: bool, solver: str, cache_dir: Path | None, **wanted: Any) -> None:
-    """Write down exactly what NAME would have: `knit env create NAME --file OUTPUT` gives the same bytes anywhere.
+@print_errors
+def lock(name: str, output: Path | None, check: bool, solver: str, cache_dir: Path | None, **given: Any) -> None:
+    """Write the exact packages of NAME to a lock file: `knit env create NAME --file OUTPUT` gives the same bytes anywhere.
 
     The file is conda-lock's YAML; without conda packages it is a pylock.toml.
 
@@ -165,12 +167,12 @@ def lock(name: str, output: Path | None, check: bool, solver: str, cache_dir: Pa
     builder = EnvironmentBuilder(cache_dir, solver=solver)
     if check:
         if output is None:
-            raise click.UsageError("--check looks at the file that -o names.")
-        builder.check_lock(output, EnvironmentInput(**wanted))
+            raise click.UsageError("--check needs a file: name it by -o.")
+        builder.check_lock(output, EnvironmentInput(**given))
         click.echo(f"{output} answers the request.")
         return
-    with Shown() as shown:
-        text = builder.lock(EnvironmentInput(**wanted), progress=shown)
+    with ProgressLine() as line:
+        text = builder.lock(EnvironmentInput(**given), progress=line)
     if output is None:
         click.echo(text, nl=False)
         return
@@ -183,7 +185,7 @@ def lock(name: str, output: Path | None, check: bool, solver: str, cache_dir: Pa
 @env.command("list")
 @_cache_dir
 @_as_json
-@fails_in_words
+@print_errors
 def list_(cache_dir: Path | None, as_json: bool) -> None:
     """Show the environments in the cache."""
     environments = EnvironmentBuilder(cache_dir).list()
@@ -206,12 +208,12 @@ def list_(cache_dir: Path | None, as_json: bool) -> None:
 @click.option(
     "-n", "--largest", type=click.IntRange(1), metavar="N", help="Only the N largest packages, largest first."
 )
-@click.option("--lock", "as_lock", is_flag=True, help="Print the lock that the environment carries.")
+@click.option("--lock", "as_lock", is_flag=True, help="Print the lock in the environment.")
 @_cache_dir
 @_as_json
-@fails_in_words
+@print_errors
 def show(name: str, largest: int | None, as_lock: bool, cache_dir: Path | None, as_json: bool) -> None:
-    """Show one environment and its packages, with what each has of the archive. NAME may be the beginning of a key."""
+    """Show one environment and its packages, with their sizes in the archive. NAME may be the beginning of a key."""
     builder = EnvironmentBuilder(cache_dir)
     environment = find(builder, name)
     if as_lock:
@@ -230,10 +232,10 @@ def show(name: str, largest: int | None, as_lock: bool, cache_dir: Path | None, 
     width = max((len(package.name) for package in packages), default=0)
     for package in packages:
         size = f"  {megabytes(package.size)}" if package.size else ""
-        console.print(plain(f"  {package.name:{width}}  {package.version}  {package.build}{size}"))
+        console.print(escape(f"  {package.name:{width}}  {package.version}  {package.build}{size}"))
 
 
-def _print_made(environment: Environment, built: bool, as_json: bool) -> None:
+def _print_result(environment: Environment, built: bool, as_json: bool) -> None:
     if as_json:
         click.echo(environment.to_json(indent=2))
         return

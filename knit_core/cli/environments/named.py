@@ -1,4 +1,4 @@
-"""Environments that commands name: by what they are called here, or by where they are."""
+"""Environments in arguments of commands: by their name in the cache, or by their address."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 #: Help of `--env`.
 HELP = "An environment: its name (knit env list), an archive, local or on HDFS, or an absolute folder on all nodes."
 
-_KEY = 4  # digits that a key is known by, at least
+_KEY = 4  # least number of digits of a key
 
 
 def find(builder: EnvironmentBuilder, name: str) -> Environment:
-    """The environment of this machine's cache with that name, or whose key begins so.
+    """The environment of this machine's cache with this name, or with this beginning of its key.
 
     Raises:
-        KnitError: there is none.
+        KnitError: no environment has it.
     """
     environments = builder.list()
     for environment in environments:
@@ -33,10 +33,10 @@ def find(builder: EnvironmentBuilder, name: str) -> Environment:
 
 
 def named(text: str | None) -> str | Environment | None:
-    """What `--env` says; an archive is left to those who look at archives.
+    """The value of `--env`. An archive is returned unchecked; the launch checks it.
 
     Raises:
-        KnitError: neither an archive nor a folder nor an environment that was made here.
+        KnitError: not an archive, not an absolute folder, and not a name in this machine's cache.
     """
     from knit_core.environments import Environment, EnvironmentBuilder
     from knit_core.model.environment import ARCHIVE_SUFFIXES

@@ -1,4 +1,4 @@
-"""Bytecode for packed environments: without it, each container compiles what it imports, as it cannot write it down."""
+"""Bytecode for packed environments. Without it, each container compiles its imports anew, as it cannot store bytecode."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _PROGRAM = Path(__file__).parents[1] / "programs" / "compile_bytecode.py"
 
 @dataclass(frozen=True)
 class Bytecode:
-    """Compiled files, of which one file on the disk has the bytes end to end.
+    """Compiled files, concatenated in one file.
 
     Attributes:
         file: that file.
-        sizes: bytes of each by its relative path in the environment, in the file's order.
+        sizes: bytes of each by its relative path in the environment, in the order of `file`.
     """
 
     file: Path
     sizes: Mapping[str, int]
 
     def __iter__(self) -> Iterator[tuple[str, bytes]]:
-        """Each path with its bytes, by path."""
+        """Each path with its bytes, sorted by path."""
         starts = dict(zip(self.sizes, accumulate(self.sizes.values(), initial=0), strict=False))
         if not self.sizes:
             return
@@ -40,11 +40,15 @@ class Bytecode:
 
 
 def compile_bytecode(prefix: Path, embedded: str, files: Iterable[str], output: Path) -> Bytecode:
-    """Compiles the Python files among `files` (relative to `prefix`) with the prefix's own Python, as they are packed.
+    """Compiles the Python files among `files` with the prefix's own Python, as they are packed.
 
-    `embedded` is the path that the files have in them where they mean their environment. `output` is a folder that is
-    not there yet. One fresh process without anybody's settings does it, in the files' order, so that equal input gives
-    equal bytes.
+    Args:
+        prefix: the environment.
+        embedded: its path that is written in its files.
+        files: relative paths.
+        output: a new folder.
+
+    One new process without user settings compiles the files in order, so that equal input gives equal bytes.
     """
     sources = sorted(path for path in files if path.endswith(".py") and not (prefix / path).is_symlink())
     if not sources:
@@ -54,7 +58,7 @@ def compile_bytecode(prefix: Path, embedded: str, files: Iterable[str], output: 
     file = output / "bytecode"
     done = subprocess.run(
         [prefix / "bin" / "python", "-S", "-s", "-B", _PROGRAM, str(os.getpid()), EMBEDDED_PREFIX, file],
-        input="".join(f"{json.dumps(pair)}\n" for pair in named),  # names may have any character
+        input="".join(f"{json.dumps(pair)}\n" for pair in named),  # names may contain any character
         cwd=prefix,
         env={"PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "LC_ALL": "C.UTF-8"},
         capture_output=True,
@@ -70,7 +74,7 @@ def compile_bytecode(prefix: Path, embedded: str, files: Iterable[str], output: 
 
 
 def _as_packed(source: Path, embedded: str, copy: Path) -> Path:
-    """The file itself, or a copy with the path taken out: bytecode must not keep what the packed source has lost."""
+    """The file, or a copy without the path `embedded`: bytecode must match the packed source."""
     data = source.read_bytes()
     if embedded.encode() not in data:
         return source

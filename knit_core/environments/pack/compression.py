@@ -1,4 +1,4 @@
-"""gzip writing by isal: about five times as fast as zlib at nearly the same size. Its version is part of every key."""
+"""Writing gzip members with isal: five times as fast as zlib at nearly the same size. Its version is in every key."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import isal
 from isal import igzip
 
 _BUFFER = 1 << 20
-_LEVEL = 2  # 3, its best, takes 1.4 times as long for 1.5 % less
+_LEVEL = 2  # level 3, the highest, takes 1.4 times as long and saves 1.5 %
 
 
 def compressor() -> str:
-    """Names what compresses here: library, version, level. Other versions may give other bytes."""
+    """The library, its version and level. Another version may give other bytes."""
     return f"isal-{isal.__version__}-{_LEVEL}"
 
 
 @contextlib.contextmanager
 def gzip_member(path: Path) -> Iterator[IO[bytes]]:
-    """Writes one gzip member without name and time in its header: the same input gives the same bytes."""
+    """Writes one gzip member without name and time in its header, so that equal input gives equal bytes."""
     with path.open("wb") as file:
         packed = igzip.IGzipFile("", "wb", _LEVEL, file, mtime=0)
         with packed, io.BufferedWriter(cast(io.RawIOBase, packed), _BUFFER) as buffered:

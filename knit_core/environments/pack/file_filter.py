@@ -1,6 +1,6 @@
-"""Which files of an environment travel: neither what no running program reads, nor what looks like somebody's secret.
+"""Which files of an environment are packed: no files that running programs do not read, no files that look like secrets.
 
-Pure, but for `tests_in_use`, which reads sources. Fewer files are unpacked faster on every node.
+Fewer files are unpacked faster on every node. Pure but for `tests_in_use`, which reads sources.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-#: Packages that compile while they run, and compilers: with one of them nothing is left out.
+#: Packages that compile code at run time, and compilers: with one of them all files are packed.
 _COMPILES = re.compile(
     r"(gcc|gxx|clang|clangxx|gfortran)(_.*|-\d.*)?|c-compiler|cxx-compiler|compilers|cython|triton|pytorch|torch"
     r"|cupy.*|pytensor|theano|pythran|pystan|cmdstan.*|cppyy|cmake|pybind11.*"
@@ -42,16 +42,16 @@ _IMPORTS_TESTS = re.compile(
 
 
 def keeps_everything(packages: Iterable[str]) -> bool:
-    """Whether packages of these names need headers and the like while they run."""
+    """Whether one of these packages needs headers and the like at run time."""
     return any(_COMPILES.fullmatch(name.lower()) for name in packages)
 
 
 def needed(files: Iterable[str], prefix: Path) -> list[str]:
-    """The files without those that only building, type checking, testing and reading about a package use, sorted.
+    """The files, sorted, without those for building, type checking, tests and documentation.
 
-    Tests of a package stay where another part of it imports them (astropy does).
+    Tests of a package are kept if another module of it imports them, as in astropy.
     """
-    kept = sorted(path for path in files if not _needless(path))
+    kept = sorted(path for path in files if not _unneeded(path))
     in_tests = [path for path in kept if _tested(path)]
     if not in_tests:
         return kept
@@ -61,7 +61,7 @@ def needed(files: Iterable[str], prefix: Path) -> list[str]:
 
 
 def tests_in_use(files: Iterable[str], prefix: Path, tops: set[str]) -> set[str]:
-    """Those of the top-level packages whose tests are imported by what is no test."""
+    """The top-level packages among `tops` whose tests are imported by a module that is not a test."""
     used: set[str] = set()
     for path in files:
         match = _SITE.fullmatch(path)
@@ -76,7 +76,7 @@ def tests_in_use(files: Iterable[str], prefix: Path, tops: set[str]) -> set[str]
 
 
 def looks_secret(path: str, prefix: Path) -> bool:
-    """Whether a file that no package brought should stay on this machine: by its name, or a private key in it."""
+    """Whether a file that belongs to no package looks like a secret: by its name, or by a private key in it."""
     place = prefix / path
     for name in (path, str(place.resolve())) if place.is_symlink() else (path,):
         parts = name.split("/")
@@ -89,17 +89,17 @@ def looks_secret(path: str, prefix: Path) -> bool:
 
 
 def secret_variable(name: str) -> bool:
-    """Whether an environment variable of this name holds a secret, as far as its name tells."""
+    """Whether an environment variable looks like a secret by its name."""
     return bool(_SECRET_VARIABLE.search(name))
 
 
-def _needless(path: str) -> bool:
+def _unneeded(path: str) -> bool:
     if path.rpartition("/")[2] in _STAY:
         return False
     return path.startswith(_FOLDERS) or path.endswith(_SUFFIXES) or bool(_STDLIB.match(path))
 
 
 def _tested(path: str) -> str | None:
-    """The top-level package of a file in a folder `tests` below it."""
+    """The top-level package of a file in one of its folders `tests`; None for other files."""
     match = _SITE.fullmatch(path)
     return match["top"] if match and "tests" in match["rest"].split("/")[:-1] else None

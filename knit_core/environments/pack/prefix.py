@@ -1,58 +1,48 @@
-"""Packing an environment that somebody installed: a conda prefix, whatever pip or a person did to it since.
+"""Packing a conda prefix that was installed by other tools, as it is now, changes by pip and by hand included.
 
-conda-pack knows what belongs to a prefix: it finds its files, leaves out what must not travel, and refuses editable
-packages. It would then take managed files from conda's package cache, where they are as the package brought them, not
-as they are in the prefix, and its archives differ from run to run. So only its list is used, and every file is read
-from the prefix itself by our own writer: what runs there is what runs in the containers.
+conda-pack lists the files of a prefix, leaves out those that must not be packed, and refuses editable packages. Only its
+list is used, for two reasons: it reads managed files from conda's package cache, without later changes, and its archives
+differ from run to run. Here every file is read from the prefix, so that containers run what runs there.
 
-The files are packed in parts, one for each large package and a few for the small ones. A part is kept under what its
-files' sizes and times are, so that a change in one package packs only its part again.
+The files are packed in parts, one for each large package and a few for all small ones. The key of a part is made of its
+files' sizes and times, so that after a change of one package only its part is packed again.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import posixpath
 import stat
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from importlib.metadata import Distribution
 from pathlib import Path
-from typing import Any
 
+from knit_core.environments.cache import REQUEST_FORMAT
 from knit_core.environments.errors import BadArchive, PrefixChanged, SolverMissing
-from knit_core.environments.pack.bytecode import compile_bytecode
-from knit_core.environments.pack.compression import gzip_member
-from knit_core.environments.pack.file_filter import keeps_everything, needed
-from knit_core.environments.pack.glibc import Version, newest
-from knit_core.environments.pack.packing import (
-    LOCK_NAME,
-    Installed,
-    Member,
+from knit_core.environments.pack.archive import (
     OnPacked,
     Packed,
-    concatenate,
-    finish,
-    in_parallel,
+    Packer,
+    Part,
+    leave_out_secrets,
     packing,
-    portable_metadata,
     stays_inside,
-    without_secrets,
 )
+from knit_core.environments.pack.conda_meta import portable_record, read_conda_meta
 from knit_core.environments.pack.tarball import TarWriter, link_target
 from knit_core.environments.pack.wheels import added_by_pip
-from knit_core.environments.request import FORMAT
 from knit_core.environments.solution import Record, Solution
 from knit_core.model.units import counted
 
-_LARGE = 1 << 20  # bytes of a package that gets a part of its own
+_LARGE = 1 << 20  # least bytes of a package with its own part
 _SMALL_PARTS = 16  # parts that the others share
 _FOLDER = (0, 0, 0, 0)  # the state of an empty folder
 _SHOWN = 5  # files that a message names
 
-#: Relative path -> what changes when the file does.
+#: Relative path -> mode, size and times of the file.
 States = dict[str, tuple[int, ...]]
 
 
@@ -65,12 +55,12 @@ def check_prefix(prefix: Path) -> None:
 
 
 def fingerprint(prefix: Path, *, complete: bool = False) -> str:
-    """Changes when any file of the prefix does, by its size and times: while it stays, nothing is packed again."""
+    """A digest of the sizes and times of all files: while it is the same, nothing is packed again."""
     return _digest(prefix, states(prefix), complete)
 
 
 def states(prefix: Path) -> States:
-    """The state of each file of the prefix, bytecode apart."""
+    """The state of each file of the prefix, without bytecode."""
     root = f"{prefix}/"
     return {
         path.removeprefix(root): (found.st_mode, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
@@ -80,74 +70,88 @@ def states(prefix: Path) -> States:
 
 def read_solution(prefix: Path) -> Solution:
     """The conda packages of the prefix."""
-    records = [json.loads(path.read_bytes()) for path in sorted((prefix / "conda-meta").glob("*.json"))]
-    records = [record for record in records if "name" in record]
+    records = [record for record in read_conda_meta(prefix).values() if "name" in record]
     subdirs = {record.get("subdir", "") for record in records} - {"noarch", ""}
     return Solution.from_json(min(subdirs, default=""), records)
 
 
 def whole_solution(prefix: Path) -> Solution:
-    """All packages of the prefix: conda's, and those that pip added."""
+    """All packages of the prefix: installed by conda and by pip."""
     found = read_solution(prefix)
     return Solution.of(found.platform, [*found.records, *added_by_pip(prefix)])
 
 
-@dataclass
-class PrefixPacker:
-    """Packs one prefix as it is now; equal contents give equal bytes wherever the prefix is.
+class PrefixPacker(Packer):
+    """Packs one prefix as it is now. Equal contents give equal bytes, wherever the prefix is."""
 
-    Attributes:
-        prefix: it is only read.
-        members: where parts are kept for the next time.
-        scratch: an empty folder on the same disk.
-        complete: whether headers, type stubs, tests and manuals travel, too.
-    """
-
-    prefix: Path
-    members: Path
-    scratch: Path
-    complete: bool = False
-    _glibc: dict[str, Version] = field(default_factory=dict)
+    def __init__(self, prefix: Path, *, members: Path, scratch: Path, complete: bool = False) -> None:
+        """Reads what is installed. For the arguments see `Packer`."""
+        self._prefix = prefix
+        self._before = states(prefix)
+        with self._detecting_changes():
+            solution = whole_solution(prefix)
+        super().__init__(
+            prefix, str(prefix), solution, members=members, scratch=scratch, bytecode=True, complete=complete
+        )
 
     def write(self, archive: Path, on_packed: OnPacked) -> Packed:
         """Writes the archive.
 
         Raises:
-            BadArchive: editable packages, no conda environment, files that cannot be read, links to folders outside.
+            BadArchive: editable packages, no conda environment, unreadable files, links to folders outside.
             PrefixChanged: files changed while it was packed.
         """
-        self.members.mkdir(parents=True, exist_ok=True)
-        before = states(self.prefix)
-        try:
-            solution = whole_solution(self.prefix)
-            self.complete = self.complete or keeps_everything(record.name for record in solution.records)
-            parts = _parts(self._files(on_packed, before), before)
-            tasks = {name: lambda n=name, p=part: self._pack(n, p, before) for name, part in parts.items()}
-            packed = concatenate([*in_parallel(tasks, on_packed), self._metadata(solution, on_packed)], archive)
-        except (FileNotFoundError, OSError) as error:
-            if states(self.prefix) != before:
-                raise self._changed(before) from error
-            raise
-        if states(self.prefix) != before:
-            raise self._changed(before)
+        with self._detecting_changes():
+            packed = super().write(archive, on_packed)
+        if states(self._prefix) != self._before:
+            raise self._changed()
         return packed
 
-    def _changed(self, before: States) -> PrefixChanged:
-        now = states(self.prefix)
+    @contextmanager
+    def _detecting_changes(self) -> Iterator[None]:
+        """An `OSError` is a `PrefixChanged` if a file has changed."""
+        try:
+            yield
+        except OSError as error:
+            if states(self._prefix) != self._before:
+                raise self._changed() from error
+            raise
+
+    def _changed(self) -> PrefixChanged:
+        before, now = self._before, states(self._prefix)
         names = sorted(path for path in {*before, *now} if before.get(path) != now.get(path))
         return PrefixChanged(
-            f"{self.prefix} changed while it was packed ({_some(names)}): nothing was kept. "
-            "Pack it again when whatever installs there is done."
+            f"{self._prefix} changed while it was packed ({_some(names)}): nothing was kept. "
+            "Pack it again when the installation there is finished."
         )
 
-    def _files(self, on_packed: OnPacked, before: States) -> list[str]:
-        prefix = self.prefix
-        found = [path for path in _listed(prefix, before) if not path.startswith("conda-meta/")]
-        managed = _managed(prefix)
-        secret = set(found) - managed
-        secret -= set(without_secrets(sorted(secret), prefix, on_packed))
+    def _parts(self, on_packed: OnPacked) -> list[Part]:
+        return [
+            Part(name, files, self._key(files))
+            for name, files in _grouped(self._files(on_packed), self._before).items()
+        ]
+
+    def _key(self, files: Iterable[str]) -> str:
+        """Of a part; empty if it has a link to a file outside, whose state is not recorded."""
+        found = {path: self._before.get(path, _FOLDER) for path in files}
+        links = [path for path, state in found.items() if stat.S_ISLNK(state[0])]
+        inside = all(link_target(path, self._prefix) is not None for path in links)
+        return _digest(self._prefix, found, self._complete) if inside else ""
+
+    def _check_packed(self, part: Part) -> None:
+        for path in part.files:
+            state = self._before.get(path, _FOLDER)
+            if state != _FOLDER and _state(self._prefix / path) != state:
+                raise self._changed()
+
+    def _files(self, on_packed: OnPacked) -> list[str]:
+        """The files to pack: checked, without secrets."""
+        prefix = self._prefix
+        found = [path for path in _listed(prefix, self._before) if not path.startswith("conda-meta/")]
+        unmanaged = set(found) - _managed(prefix)
+        secret = unmanaged - set(leave_out_secrets(sorted(unmanaged), prefix, on_packed))
         chosen = [path for path in found if path not in secret]
-        links = [path for path in chosen if stat.S_ISLNK(before.get(path, _FOLDER)[0])]
+        links = [path for path in chosen if stat.S_ISLNK(self._before.get(path, _FOLDER)[0])]
         unreadable = [path for path in set(chosen) - set(links) if not os.access(f"{prefix}/{path}", os.R_OK)]
         if unreadable:
             raise BadArchive(
@@ -157,93 +161,60 @@ class PrefixPacker:
         out = [path for path in links if not stays_inside(prefix, path, str(prefix))]
         if out:
             raise BadArchive(
-                f"{prefix} has links that lead out of it, to a folder or to nothing: "
+                f"{prefix} has links to folders outside or to missing files: "
                 f"{', '.join(f'{path} -> {(prefix / path).readlink()}' for path in out)}. "
-                "Nodes do not have what is there: copy it in, or delete the links."
+                "Nodes do not have their targets: copy it in, or delete the links."
             )
         return chosen
 
-    def _pack(self, name: str, files: list[str], before: States) -> Path:
-        mine = {path: before.get(path, _FOLDER) for path in files}
-        kept = Member(self.members, _digest(self.prefix, mine, self.complete))
-        # what a link to a file outside leads to has a state that is not looked at
-        links = [path for path in files if stat.S_ISLNK(mine[path][0])]
-        reusable = all(link_target(path, self.prefix) is not None for path in links)
-        if reusable and (glibc := kept.glibc()) is not None:
-            self._glibc[name] = glibc
-            return kept.path
-        if not self.complete:
-            files = needed(files, self.prefix)
-        label = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
-        part = self.scratch / f"{label}.gz"
-        bytecode = compile_bytecode(self.prefix, str(self.prefix), files, self.scratch / f"compiled-{label}")
-        with gzip_member(part) as stream:
-            writer = TarWriter(stream, str(self.prefix))
-            for path in files:
-                writer.add(path, self.prefix)
-            for path, data in bytecode:
-                writer.add_bytes(path, data)
-        self._glibc[name] = writer.glibc
-        if any(_state(self.prefix / path) != state for path, state in mine.items() if state != _FOLDER):
-            raise self._changed(before)  # it must not be kept as what it was before
-        return kept.keep(part, writer.glibc) if reusable else part
-
-    def _metadata(self, solution: Solution, on_packed: OnPacked) -> Path:
-        """conda's records without the places of this machine, and the end of the archive."""
-        part = self.scratch / "metadata.gz"
-        with gzip_member(part) as stream:
-            writer = TarWriter(stream, str(self.prefix))
-            for path in sorted((self.prefix / "conda-meta").glob("*.json")):
-                metadata: dict[str, Any] = json.loads(path.read_bytes())
-                if "name" in metadata:
-                    files = [file for file in metadata.get("files", ()) if not file.endswith(".pyc")]
-                    data = portable_metadata(metadata, Record.from_json(metadata), files)
-                    writer.add_bytes(f"conda-meta/{path.name}", data)
-            installed = Installed(self.prefix, str(self.prefix))
-            writer.add_bytes(LOCK_NAME, solution.lock())
-            finish(writer, installed, solution.platform, newest(self._glibc.values()), on_packed)
-        return part
+    def _add_remaining(self, writer: TarWriter, on_packed: OnPacked) -> None:
+        """Adds conda's records without paths of this machine."""
+        for path, metadata in read_conda_meta(self._prefix).items():
+            if "name" in metadata:
+                files = [file for file in metadata.get("files", ()) if not file.endswith(".pyc")]
+                data = portable_record(metadata, Record.from_json(metadata), files)
+                writer.add_bytes(f"conda-meta/{path.name}", data)
 
 
 def _digest(prefix: Path, files: States, complete: bool) -> str:
-    digest = hashlib.sha256(f"{FORMAT} {packing(bytecode=True, complete=complete)} ".encode() + os.fsencode(prefix))
+    digest = hashlib.sha256(
+        f"{REQUEST_FORMAT} {packing(bytecode=True, complete=complete)} ".encode() + os.fsencode(prefix)
+    )
     for path, state in sorted(files.items()):
         digest.update(os.fsencode(path) + b"\0%d\0%d\0%d\0%d\n" % state)
     return digest.hexdigest()
 
 
 def _listed(prefix: Path, before: States) -> list[str]:
-    """What conda-pack would pack, bytecode apart."""
+    """The files that conda-pack would pack, without bytecode."""
     try:
         from conda_pack import CondaEnv, CondaPackException
     except ImportError:
         raise SolverMissing.extra("conda-pack, which lists the files of a conda environment,") from None
 
     try:
-        # A file that pip has replaced is missing to conda; as files are read from the prefix, that does no harm.
+        # Files that pip replaced are missing for conda. This does not matter: files are read from the prefix.
         found = CondaEnv.from_prefix(str(prefix), on_missing_cache="ignore", ignore_missing_files=True)
     except CondaPackException as error:
         raise BadArchive(f"{prefix} cannot be packed: {error}") from error
     except (KeyError, ValueError) as error:
-        raise BadArchive(f"{prefix} has a file in conda-meta that describes no package ({error!r})") from error
+        raise BadArchive(f"{prefix} has a file in conda-meta that is not a package record ({error!r})") from error
     targets = {file.target for file in found if not file.target.endswith(".pyc")}
     return sorted(path for path in targets if path in before or (prefix / path).is_dir())
 
 
 def _managed(prefix: Path) -> set[str]:
-    """Files that a conda package or pip brought: what looks like a key among them is an example, not this user's."""
-    managed: set[str] = set()
-    for path in (prefix / "conda-meta").glob("*.json"):
-        managed |= set(json.loads(path.read_bytes()).get("files", ()))
-    for record in prefix.glob("lib/python*/site-packages/*.dist-info/RECORD"):
-        site = record.parent.parent.relative_to(prefix).as_posix()
-        names = (line.rpartition(",")[0].rpartition(",")[0].strip('"') for line in record.read_text().splitlines())
-        managed |= {posixpath.normpath(posixpath.join(site, name)) for name in names if name}
+    """Files of conda and pip packages. A file among them that looks like a key is an example, not a secret of the user."""
+    managed = {file for record in read_conda_meta(prefix).values() for file in record.get("files", ())}
+    for info in prefix.glob("lib/python*/site-packages/*.dist-info"):
+        site = info.parent.relative_to(prefix).as_posix()
+        files = Distribution.at(info).files or ()
+        managed |= {posixpath.normpath(posixpath.join(site, file.as_posix())) for file in files}
     return managed
 
 
-def _parts(files: Iterable[str], before: States) -> dict[str, list[str]]:
-    """Files by the part that they belong to; in the same way for equal contents."""
+def _grouped(files: Iterable[str], before: States) -> dict[str, list[str]]:
+    """Files by the name of their part; equal contents give equal parts."""
     tops: dict[str, list[str]] = {}
     for path in files:
         folders = path.split("/")

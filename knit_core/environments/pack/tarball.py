@@ -1,10 +1,10 @@
-"""Writing the files of a prefix into a tar stream: no owner, one time for all, two modes, no trace of the build's path.
+"""Writing the files of a prefix to a tar stream: without owners, with a constant time, two modes and no build path.
 
-Symbolic links stay inside: one that leads to a file elsewhere becomes that file. Names may be of any length and bytes.
+A symbolic link to a file outside the prefix is replaced by the file. Names may have any length and any bytes.
 
-A conda package's files may hold the path that they were installed for. On a node they lie somewhere else, so scripts
-find their interpreter through PATH (`#!/usr/bin/env python`), and other text has `EMBEDDED_PREFIX`, a path that is
-never there.
+Files of a conda package may contain the path that they were installed to. On a node their path is another one. Scripts
+therefore find their interpreter by PATH (`#!/usr/bin/env python`), and other text contains `EMBEDDED_PREFIX`, a path that
+does not exist.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from typing import IO
 
 from knit_core.environments.pack.glibc import ELF, Version, needed_glibc
 
-#: Stands for the environment's own path inside packed files. Below /opt: no ordinary user can put something there.
+#: Replaces the environment's own path in packed files. Below /opt, where ordinary users cannot create files.
 EMBEDDED_PREFIX = "/opt/knit-environment"
 
 _TIME = 1577836800  # 2020-01-01: zip programs refuse times before 1980
-_HEAD = 1024  # bytes in which a NUL means that a file is binary
-# With the prefix put in: what it is that runs a script, and with which arguments.
+BINARY_HEAD = 1024  # a file with a NUL in its first bytes is binary
+# `%s` is the prefix. The groups: the program that runs a script, and its arguments.
 _SHEBANG = rb"#![ \t]*%s/bin/(?P<program>[^\s/]+)[ \t]*(?P<arguments>[^\n]*)"
-# What pip and uv write when the interpreter's path is too long for the kernel, or has a space in it.
+# Written by pip and uv if the interpreter's path is too long for the kernel, or has a space.
 _SHELL_SHEBANG = rb"""#!/bin/sh\n'{3}exec' ["']?%s/bin/(?P<program>[^\s/"']+)["']? "\$0" "\$@"\n' '{3}(?P<arguments>)"""
 
 
 class TarWriter:
-    """Adds files to a tar stream; the end-of-archive blocks are written by `finish` only."""
+    """Adds files to a tar stream. Only `finish` writes the end of the archive."""
 
     def __init__(self, stream: IO[bytes], embedded: str = EMBEDDED_PREFIX) -> None:
-        """`embedded` is the path that the files have in them where they mean their environment."""
+        """`embedded`: the path of the environment that is written in its files."""
         self._tar = tarfile.TarFile(
             fileobj=stream, mode="w", format=tarfile.GNU_FORMAT, encoding="utf-8", errors="surrogateescape"
         )
         self._embedded = embedded
-        self.glibc: Version = ()  # the newest that the binaries added so far need
+        self.glibc: Version = ()  # the newest that the added binaries need
 
     def add(self, relative: str, folder: Path) -> None:
         """Adds one file, symbolic link or empty folder of `folder` under its relative path."""
@@ -63,14 +63,14 @@ class TarWriter:
         self._tar.addfile(member, io.BytesIO(data))
 
     def finish(self) -> None:
-        """Ends the archive: nothing can follow."""
+        """Writes the end of the archive."""
         self._tar.close()
 
     def _add_file(self, path: Path, member: tarfile.TarInfo) -> None:
         with path.open("rb") as file:
             stat = os.fstat(file.fileno())
             member.mode = 0o755 if stat.st_mode & 0o100 else 0o644
-            if (head := file.read(_HEAD)).startswith(ELF) and "sysroot" not in member.name:
+            if (head := file.read(BINARY_HEAD)).startswith(ELF) and "sysroot" not in member.name:
                 with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as binary:
                     self.glibc = max(self.glibc, needed_glibc(binary))
             if b"\0" not in head:
@@ -88,7 +88,7 @@ class TarWriter:
 
 
 def link_target(relative: str, folder: Path, embedded: str = EMBEDDED_PREFIX) -> str | None:
-    """Where a link of `folder` points in the archive, relative; None when it leads out of the environment."""
+    """The relative target of a link of `folder` in the archive; None if it is outside the environment."""
     target = str((folder / relative).readlink())
     for prefix in (str(folder), embedded):
         if target.startswith(f"{prefix}/"):  # an absolute link into the environment itself
@@ -100,11 +100,11 @@ def link_target(relative: str, folder: Path, embedded: str = EMBEDDED_PREFIX) ->
 
 
 def relocated(text: bytes, embedded: str) -> bytes:
-    """A text file's bytes without the path `embedded`: PATH gives the interpreter, other places get the constant."""
+    """A text file's bytes without the path `embedded`: interpreters are found by PATH, else it is `EMBEDDED_PREFIX`."""
     prefix = embedded.encode()
     for pattern in (_SHEBANG, _SHELL_SHEBANG) if text.startswith(b"#!") else ():
         if match := re.match(pattern % re.escape(prefix), text):
-            # env takes one word, unless it is told to split what follows
+            # without -S, env takes the rest of the line as one word
             words = b"-S %b %b" % match.groups() if match["arguments"] else match["program"]
             text = b"#!/usr/bin/env " + words + text[match.end() :]
             break
@@ -112,7 +112,7 @@ def relocated(text: bytes, embedded: str) -> bytes:
 
 
 def replace_in_binary(data: bytes, embedded: str) -> bytes:
-    """A binary file's bytes with each string that begins with `embedded` changed in place, padded to its length."""
+    """A binary file's bytes: in strings that begin with `embedded` it is replaced, and they are padded to their length."""
     old, new = embedded.encode(), EMBEDDED_PREFIX.encode()
 
     def change(match: re.Match[bytes]) -> bytes:

@@ -1,8 +1,8 @@
-"""Environment variables that packages and people set for an environment, kept with it as a script of its own.
+"""Environment variables of an environment, written to a script in its archive.
 
-conda sets them at activation, which containers do not run: `etc/conda/env_vars.d/*.json` of packages, and
-`conda-meta/state` of `conda env config vars set`. Packages' own scripts in `etc/conda/activate.d` travel as they are;
-the container sources them all, this one first, as conda does.
+conda sets them at activation, from `etc/conda/env_vars.d/*.json` of packages and from `conda-meta/state`, which
+`conda env config vars set` writes. Containers run no activation. They source the scripts in `etc/conda/activate.d`, which
+packages have too, this script first.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from pathlib import Path
 from knit_core.environments.pack.file_filter import secret_variable
 
 SCRIPT_NAME = "etc/conda/activate.d/00-knit-variables.sh"
-_UNSET = "***unset***"  # conda's word for a variable that is taken away
+_UNSET = "***unset***"  # conda's value for a removed variable
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def read_variables(prefix: Path, left_out: Callable[[str], None]) -> dict[str, str]:
-    """The variables of a prefix; those whose names say that they are secret are told to `left_out`, and stay here."""
+    """The variables of a prefix without those that look like secrets, which are passed to `left_out`."""
     found: dict[str, str] = {}
     for path in sorted((prefix / "etc" / "conda" / "env_vars.d").glob("*.json")):
         found |= _texts(path)
@@ -38,7 +38,7 @@ def read_variables(prefix: Path, left_out: Callable[[str], None]) -> dict[str, s
 
 
 def script(variables: Mapping[str, str], embedded: str) -> bytes:
-    """Lines for bash that set them; the environment's own path `embedded` becomes `$CONDA_PREFIX`."""
+    """A bash script that sets them. The environment's path `embedded` becomes `$CONDA_PREFIX`."""
     lines = [
         f"export {name}=" + '"$CONDA_PREFIX"'.join(shlex.quote(part) if part else "" for part in value.split(embedded))
         for name, value in sorted(variables.items())
@@ -49,7 +49,7 @@ def script(variables: Mapping[str, str], embedded: str) -> bytes:
 def _texts(path: Path, key: str = "") -> dict[str, str]:
     try:
         document = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):  # conda goes on without such a file, too
+    except (FileNotFoundError, ValueError):  # conda ignores such a file too
         return {}
     if key and isinstance(document, dict):
         document = document.get(key)

@@ -1,4 +1,4 @@
-"""What pip packages leave in a prefix: notes for the packer, and nothing of the place or time of the installation."""
+"""pip packages of a prefix: which there are, and rewriting them to what is the same on every machine."""
 
 from __future__ import annotations
 
@@ -8,31 +8,29 @@ import hashlib
 import io
 import json
 import os
-import re
 import shutil
 import zipfile
 from collections.abc import Iterator, Sequence
+from importlib.metadata import Distribution
 from pathlib import Path
 
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
 from knit_core.environments.errors import EnvironmentFailed
-from knit_core.environments.pack.packing import WHEELS_FOLDER
-from knit_core.environments.pack.tarball import relocated
-from knit_core.environments.request import without_secrets
+from knit_core.environments.pack.conda_meta import read_conda_meta, write_file_list
+from knit_core.environments.pack.tarball import BINARY_HEAD, relocated
+from knit_core.environments.redaction import without_secrets
 from knit_core.environments.solution import Record
 
-# Notes of the installer to itself: where the file was, when it was built.
-_INSTALLERS_NOTES = {"uv_cache.json", "uv_build.json", "REQUESTED"}
+# Files of the installer in a dist-info folder: where a package came from, when it was built.
+_INSTALLER_FILES = {"uv_cache.json", "uv_build.json", "REQUESTED"}
 
 
 def site_folders(prefix: Path) -> list[Path]:
-    """Where packages are in a prefix: site-packages, and Debian's own."""
+    """The folders of a prefix with Python packages: site-packages, and Debian's dist-packages."""
     found = [*prefix.glob("lib/python3*/site-packages"), *prefix.glob("lib/python3*/dist-packages")]
     return sorted(path for path in found if not path.is_symlink())
-
-
-def canonical(name: str) -> str:
-    """A package's name as indexes compare it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def installed(prefix: Path) -> dict[str, tuple[str, Path]]:
@@ -40,25 +38,24 @@ def installed(prefix: Path) -> dict[str, tuple[str, Path]]:
     found = {}
     for site in site_folders(prefix):
         for info in sorted(path.parent for path in site.glob("*.dist-info/METADATA")):
-            name, _, version = info.name.removesuffix(".dist-info").partition("-")
-            found[canonical(name)] = (version, info)
+            metadata = Distribution.at(info).metadata
+            if "Name" in metadata and "Version" in metadata:
+                found[str(canonicalize_name(metadata["Name"]))] = (metadata["Version"], info)
     return found
 
 
 def write_stubs(prefix: Path, folder: Path) -> dict[str, str]:
-    """Makes a wheel without contents for each package in a prefix; their versions by name.
+    """Writes an empty wheel with metadata for each package of a prefix; their versions by name.
 
-    So a resolver takes what is there for what it is, dependencies included, whether an index has that version or not.
+    With them, a resolver knows installed packages and their dependencies, even if the index does not have their version.
     """
-    from packaging.version import InvalidVersion, Version
-
     folder.mkdir(parents=True, exist_ok=True)
     found: dict[str, str] = {}
     for name, (version, info) in installed(prefix).items():
         try:
             Version(version)
         except InvalidVersion:
-            continue  # no index has such a one, so nothing can ask for it
+            continue  # no requirement can name such a version
         stem = f"{name.replace('-', '_')}-{version}"
         with zipfile.ZipFile(folder / f"{stem}-py3-none-any.whl", "w") as wheel:
             wheel.writestr(f"{stem}.dist-info/METADATA", (info / "METADATA").read_bytes())
@@ -69,50 +66,39 @@ def write_stubs(prefix: Path, folder: Path) -> dict[str, str]:
 
 
 def added_by_pip(prefix: Path) -> list[Record]:
-    """The Python packages of a conda prefix that conda knows nothing of; their digests are not known."""
-    metadata = [json.loads(path.read_bytes()) for path in (prefix / "conda-meta").glob("*.json")]
-    managed = {file for document in metadata for file in document.get("files", ())}
-    found = sorted(installed(prefix).items())
+    """The Python packages of a conda prefix that conda did not install. Their digests are not known."""
+    managed = {file for document in read_conda_meta(prefix).values() for file in document.get("files", ())}
     return [
         Record(name, version, "", "", f"{name}-{version}", "", "", "pypi")
-        for name, (version, info) in found
+        for name, (version, info) in sorted(installed(prefix).items())
         if (info / "METADATA").relative_to(prefix).as_posix() not in managed
     ]
 
 
-def note_wheels(prefix: Path, records: Sequence[Record]) -> None:
-    """Notes each package's files for the packer, after they were installed.
+def normalize_wheels(prefix: Path, records: Sequence[Record]) -> None:
+    """Rewrites packages that were just installed to what is the same on every machine, and writes their file lists.
 
-    Scripts lose the prefix, the installer's own notes go, RECORD says what is there then. conda packages that lost files
-    to pip are marked, so that nobody takes them for what their channel has.
+    Scripts lose the prefix, files of the installer are deleted, RECORD is rewritten accordingly. conda packages whose files
+    pip replaced are marked, as they differ from the packages of their channel.
 
-    Raises `EnvironmentFailed` when a package is not there.
+    Raises `EnvironmentFailed` if a package is missing.
     """
-    folder = prefix / "conda-meta" / WHEELS_FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
     found = installed(prefix)
+    names = {str(canonicalize_name(record.name)) for record in records}
     for record in records:
-        if canonical(record.name) not in found:
-            raise EnvironmentFailed(f"{record.name} {record.version} was installed, but nothing of it is in {prefix}")
-        info = found[canonical(record.name)][1]
-        note_files(prefix, record, sorted(_settled(info, prefix)))
-    _remove_remains(prefix, {canonical(record.name) for record in records})
+        if (name := canonicalize_name(record.name)) not in found:
+            raise EnvironmentFailed(f"{record.name} {record.version} was installed, but {prefix} has no files of it")
+        write_file_list(prefix, record, sorted(_normalized_files(found[name][1], prefix)))
+    _remove_empty_dist_infos(prefix, names)
     _mark_changed(prefix)
 
 
-def note_files(prefix: Path, record: Record, files: Sequence[str]) -> None:
-    """Tells the packer which files of the prefix (relative) belong to a package."""
-    folder = prefix / "conda-meta" / WHEELS_FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{record.name}.json").write_text(json.dumps({"name": record.id, "files": list(files)}))
-
-
-def _settled(info: Path, prefix: Path) -> Iterator[str]:
-    """The package's files, after its RECORD was brought into the form that is the same everywhere."""
+def _normalized_files(info: Path, prefix: Path) -> Iterator[str]:
+    """The package's files, normalized, its RECORD last."""
     rows = []
-    for row in csv.reader(io.StringIO((info / "RECORD").read_text())):
+    for row in read_record(info):
         path = Path(os.path.normpath(info.parent / row[0]))
-        dropped = path.parent == info and (path.name in _INSTALLERS_NOTES or tells_the_place(path))
+        dropped = path.parent == info and (path.name in _INSTALLER_FILES or is_private_address(path))
         if dropped:
             path.unlink(missing_ok=True)
         if dropped or path.suffix == ".pyc" or not path.exists() or not path.is_relative_to(prefix):
@@ -120,28 +106,36 @@ def _settled(info: Path, prefix: Path) -> Iterator[str]:
         if path == info / "RECORD":
             rows.append([row[0], "", ""])
         else:
-            rows.append([row[0], *_without_place(path, prefix)] if path.parent == prefix / "bin" else row)
+            rows.append([row[0], *_without_prefix(path, prefix)] if path.parent == prefix / "bin" else row)
         yield path.relative_to(prefix).as_posix()
     _replace(info / "RECORD", record_text(rows))
 
 
-def tells_the_place(path: Path) -> bool:
-    """Whether this is the note that a package came from a folder of this machine, or from a URL with credentials."""
+def is_private_address(path: Path) -> bool:
+    """Whether this is a direct_url.json with a folder of this machine, or with credentials."""
     if path.name != "direct_url.json" or not path.is_file():
         return False
     text = path.read_text()
     return '"file:' in text or without_secrets(text) != text
 
 
-def _without_place(script: Path, prefix: Path) -> tuple[str, str]:
-    """Takes the prefix out of a script; the digest and size that RECORD has of it."""
+def _without_prefix(script: Path, prefix: Path) -> tuple[str, str]:
+    """Removes the prefix from a script; its entry in RECORD."""
     data = script.read_bytes()
-    if b"\0" not in data[:1024]:
+    if b"\0" not in data[:BINARY_HEAD]:
         changed = relocated(data, str(prefix))
         if changed != data:
             _replace(script, changed)
             data = changed
     return record_entry(data)
+
+
+def read_record(info: Path) -> list[list[str]]:
+    """The rows of a dist-info folder's RECORD: path, digest, size.
+
+    `importlib.metadata` reads them too, but it drops missing files and changes paths; here the rows are written again.
+    """
+    return [*csv.reader(io.StringIO((info / "RECORD").read_text()))]
 
 
 def record_text(rows: list[list[str]]) -> bytes:
@@ -152,32 +146,32 @@ def record_text(rows: list[list[str]]) -> bytes:
 
 
 def record_entry(data: bytes) -> tuple[str, str]:
-    """Digest and size of a file as RECORD has them."""
+    """Digest and size of a file in RECORD's form."""
     digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
     return f"sha256={digest}", str(len(data))
 
 
 def _replace(path: Path, data: bytes) -> None:
-    """Writes a new file in the place of this one, which may be a hard link to the one in a cache."""
+    """Replaces a file. It is not overwritten, because it may be a hard link to a file in a cache."""
     fresh = path.with_name(f"{path.name}.knit")
     fresh.write_bytes(data)
     fresh.chmod(path.stat().st_mode & 0o777)
     fresh.replace(path)
 
 
-def _remove_remains(prefix: Path, names: set[str]) -> None:
-    """What uninstalling left of another version: an empty description would be taken for the package's."""
+def _remove_empty_dist_infos(prefix: Path, names: set[str]) -> None:
+    """Removes dist-info folders that are left of a replaced version, so that no tool reads them as the package's."""
     for site in site_folders(prefix):
         for info in site.glob("*.dist-info"):
-            name = canonical(info.name.removesuffix(".dist-info").partition("-")[0])
+            name = canonicalize_name(info.name.removesuffix(".dist-info").partition("-")[0])
             if name in names and not (info / "METADATA").exists():
                 shutil.rmtree(info)
 
 
 def _mark_changed(prefix: Path) -> None:
-    for path in sorted((prefix / "conda-meta").glob("*.json")):
-        document = json.loads(path.read_bytes())
+    """Marks conda packages that have lost files."""
+    for path, document in read_conda_meta(prefix).items():
         files = document.get("files", [])
-        there = [file for file in files if file.endswith(".pyc") or os.path.lexists(prefix / file)]
-        if len(there) < len(files):
-            path.write_text(json.dumps({**document, "files": there, "changed": True}))
+        present = [file for file in files if file.endswith(".pyc") or os.path.lexists(prefix / file)]
+        if len(present) < len(files):
+            path.write_text(json.dumps({**document, "files": present, "changed": True}))

@@ -1,1 +1,1 @@
-"""Small programs that run in processes of their own; each stands alone and imports nothing of Knit."""
+"""Programs that run in separate processes. They import nothing of Knit."""

@@ -1,15 +1,15 @@
-"""Compiles Python files, all into one file; run by the environment's own Python.
+"""Compiles Python files to one output file; run by the environment's own Python.
 
     python compile_bytecode.py <parent pid> <prefix> <output file> < lines > lines
 
-The bytecode is of the kind that is never compared with its source (unchecked hash), as files get new times when they
-are unpacked and containers cannot write. Lines are JSON: [file to read, its path in the environment] in, [path of the
-bytecode in the environment, bytes] out, in the order in which the output has them, end to end (a file for each would
-cost more than making it). `<prefix>` is what stands for the environment in the bytecode. Works with any Python from
-3.7 on.
+The bytecode has an unchecked hash: Python never compares it with its source. Unpacking changes the times of files, and
+containers cannot write new bytecode. Lines are JSON: [file to read, its path in the environment] in, [path of the bytecode
+in the environment, bytes] out. The output file has the bytecode in the order of the lines, concatenated, because one file
+for each source would take longer than the compilation. `<prefix>` is the environment's path in the bytecode. Runs with
+Python 3.7 and later.
 
-Bytecode that is there already and belongs to the source, as pip and conda leave it, is not made again: only the name of
-the source in it is changed. It is looked for below the working folder.
+Existing bytecode of the source, as pip and conda leave it below the working folder, is taken over; only the source's path
+in it is changed.
 """
 
 import importlib.util
@@ -22,7 +22,7 @@ import types
 import warnings
 from pathlib import Path
 
-# marshal's kinds of text with one byte of length: ASCII, and interned ASCII; each with or without a number for references.
+# marshal's types of text with a length of one byte: ASCII and interned ASCII, each with and without the reference flag.
 SHORT_TEXTS = (b"z", b"Z", b"\xfa", b"\xda")
 
 
@@ -33,7 +33,7 @@ def main() -> None:
     with Path(sys.argv[3]).open("wb") as output:
         for line in sys.stdin:
             source, path = json.loads(line)
-            if os.getppid() != parent:  # killed: nobody waits for this any more
+            if os.getppid() != parent:  # the parent was killed
                 sys.exit(1)
             name = f"{prefix}/{path}"
             data = take_over(here / path, name) if Path(source) == here / path else b""
@@ -44,17 +44,17 @@ def main() -> None:
 
 
 def compiled(source: Path, name: str) -> bytes:
-    """The bytecode of a source; none of what is meant to be broken, of templates, of another Python's syntax."""
+    """The bytecode of a source; empty if it does not compile: broken on purpose, a template, another Python's syntax."""
     data = source.read_bytes()
     try:
         code = marshal.dumps(compile(data, name, "exec", dont_inherit=True))
-    except Exception:  # as py_compile does: the compiler has many ways to refuse
+    except Exception:  # as py_compile does: the compiler raises many types
         return b""
     return importlib.util.MAGIC_NUMBER + struct.pack("<I", 1) + importlib.util.source_hash(data) + code
 
 
 def take_over(source: Path, name: str) -> bytes:
-    """The bytecode that is there for the source, with another name; empty when there is none that fits."""
+    """Existing bytecode of the source with another name; empty if there is none, or if it is outdated."""
     try:
         data = Path(importlib.util.cache_from_source(str(source))).read_bytes()
         if data[:4] != importlib.util.MAGIC_NUMBER:
@@ -64,20 +64,20 @@ def take_over(source: Path, name: str) -> bytes:
         if data[8:16] != (digest if data[4] & 1 else state):
             return b""
         code = with_name(data[16:], str(source), name, str(Path.cwd()).encode())
-    except (OSError, ValueError, EOFError, TypeError, AttributeError):  # none, broken, or Python 3.7
+    except (OSError, ValueError, EOFError, TypeError, AttributeError):  # missing, invalid, or Python 3.7
         return b""
     return data[:4] + struct.pack("<I", 1) + digest + code
 
 
 def with_name(data: bytes, old: str, new: str, prefix: bytes) -> bytes:
-    """Marshalled code without the path of this place: patched where its name stands once and short, as it does nearly always.
+    """Marshalled code with the name `new` instead of `old`: patched as bytes if possible, else by loading it.
 
-    Python itself puts the name in under which a source is found, so another name than this place's does no harm.
+    Python sets the name of a module's source at import, so another name in the bytecode has no effect.
     """
     if prefix not in data:
         return data
     if old.isascii() and len(old) < 256 and new.isascii() and len(new) < 256:
-        # a short ASCII text: its kind, one byte for its length, its bytes; references to it go by number, not by place
+        # a short ASCII text: its type, its length in one byte, its bytes; references are numbers, not positions
         was, becomes = bytes([len(old)]) + old.encode(), bytes([len(new)]) + new.encode()
         patched = b"".join(
             part[: -len(was)] + becomes
@@ -96,7 +96,7 @@ def split_after(data: bytes, mark: bytes) -> "list[bytes]":
 
 
 def renamed(code: types.CodeType, name: str) -> types.CodeType:
-    """The code and all within it as of a source of this name."""
+    """The code and all code objects in it with this source name."""
     inner = tuple(renamed(part, name) if isinstance(part, types.CodeType) else part for part in code.co_consts)
     return code.replace(co_filename=name, co_consts=inner)
 

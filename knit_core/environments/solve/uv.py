@@ -1,7 +1,7 @@
-"""Runs uv, which resolves and installs packages of a Python index: its options, its indexes, its words when it fails.
+"""Running uv, which resolves and installs packages of a Python index: options, indexes, errors.
 
-Nothing secret is on a command line: requirements and locks go through files of the build's own folder, indexes through
-the configuration that uv and pip find themselves, or variables.
+No secret is on a command line. Requirements and locks are passed in files of the build's folder, indexes in the
+configuration files of uv and pip, or in environment variables.
 """
 
 from __future__ import annotations
@@ -29,20 +29,19 @@ from knit_core.environments.errors import (
     SolveError,
     SolverMissing,
 )
-from knit_core.environments.request import shortened, without_secrets
+from knit_core.environments.redaction import without_secrets
+from knit_core.environments.solve.failures import DISK_FULL, NOT_THERE, shortened
 
 _WRAPPER = Path(__file__).parents[1] / "programs" / "end_with_parent.py"
 _NOT_SOLVED = re.compile(r"No solution found|not found in the package registry|no versions? of", re.IGNORECASE)
 _NOT_REACHED = re.compile(
     r"error sending request|Failed to fetch|Request failed|dns error|HTTP status|timed? ?out", re.I
 )
-_SAYS_THERE_IS_NOTHING = re.compile(r"\b(401|403|404|410)\b|No such file")
-_DISK_FULL = re.compile(r"No space left|os error 28|Disk quota|os error 122", re.IGNORECASE)
 _NOISE = re.compile(
     r"^(warning: .*experimental.*|Using Python .*|Resolved .*|Prepared .*|Installed .*)\n?", re.MULTILINE
 )
 
-#: pip's settings and uv's variables for the same.
+#: pip's settings, with uv's variables of the same meaning.
 _PIP_SETTINGS = {
     "index-url": "UV_DEFAULT_INDEX",
     "extra-index-url": "UV_INDEX",
@@ -53,14 +52,14 @@ OnLine = Callable[[str], None]
 
 
 def find_uv() -> str:
-    """The uv program: the one installed with Knit, else the one on the PATH. Raises `SolverMissing`."""
+    """The uv program: installed with Knit, else on the PATH. Raises `SolverMissing`."""
     with suppress(ImportError, FileNotFoundError):
         from uv import find_uv_bin
 
         return str(find_uv_bin())
     program = shutil.which("uv")
     if program is None:
-        raise SolverMissing.extra("uv, which installs pip packages,", "have uv on the PATH")
+        raise SolverMissing.extra("uv, which installs pip packages,", "put uv on the PATH")
     return program
 
 
@@ -68,16 +67,16 @@ class Uv:
     """uv for one build."""
 
     def __init__(self, cache: Path, work: Path, what: str) -> None:
-        """Looks for uv and for the machine's indexes.
+        """Finds uv and the configured indexes.
 
         Args:
-            cache: where uv keeps what it downloaded.
+            cache: uv's cache folder.
             work: an existing folder for files that uv reads.
-            what: the packages that are wanted, for messages.
+            what: the requested packages, for messages.
         """
         self._program, self._work, self._what = find_uv(), work, without_secrets(what)
         with suppress(FileNotFoundError):
-            os.utime(cache)  # used now: pruning leaves it
+            os.utime(cache)  # used now: pruning keeps it
         self._environment = {
             **os.environ,
             **indexes(os.environ),
@@ -85,39 +84,39 @@ class Uv:
             "UV_NO_PROGRESS": "1",
             "UV_HTTP_RETRIES": os.environ.get("UV_HTTP_RETRIES", "2"),
             "NO_COLOR": "1",
-            # Debian's Python would put packages where it does not look when it is not Debian's any more.
+            # Else Debian's Python installs packages to a folder that its copy does not search.
             "DEB_PYTHON_INSTALL_LAYOUT": "deb",
         }
         for name in ("VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH", "PYTHONHOME", "UV_PROJECT_ENVIRONMENT"):
             self._environment.pop(name, None)
 
     def find_python(self, version: str) -> Path:
-        """A Python of this machine, or one that uv can download. Raises `SolverMissing`."""
+        """A Python of this machine, or one that uv downloads. Raises `SolverMissing`."""
         try:
             found = self._run(["python", "find", "--no-project", "--system", version])
         except EnvironmentFailed as error:
             raise SolverMissing(
-                f"No Python {version} on this machine, and uv could not get one: {error}\n"
-                "Leave python= out to use the running one, or name channels to take it from there."
+                f"No Python {version} on this machine, and uv could not download it: {error}\n"
+                "Omit python= to use the running Python, or name channels to take it from there."
             ) from error
         return Path(found.strip())
 
     def resolve(
-        self, wanted: Path | Sequence[str], python: Path, there: Mapping[str, str], stubs: Path | None = None
+        self, requirements: Path | Sequence[str], python: Path, installed: Mapping[str, str], stubs: Path | None = None
     ) -> dict[str, Any]:
-        """The packages that are needed, as a pylock.toml (PEP 751).
+        """The packages that the requirements need, as a pylock.toml (PEP 751).
 
         Args:
-            wanted: requirements as pip takes them, or a requirements.txt or pyproject.toml.
+            requirements: in pip's syntax, or a requirements.txt or pyproject.toml.
             python: the interpreter they are for.
-            there: names and versions of what is installed already and has to stay.
-            stubs: a folder with a wheel for each of those, which the index may not have.
+            installed: names and versions of installed packages that must stay.
+            stubs: a folder with a wheel for each of those; the index may not have them.
         """
         arguments: list[str | Path] = ["pip", "compile", "--quiet", "--no-header", "--format", "pylock.toml"]
-        if there:
-            fixed = [f"{name}=={version}" for name, version in sorted(there.items())]
+        if installed:
+            fixed = [f"{name}=={version}" for name, version in sorted(installed.items())]
             arguments += ["--constraints", self._file("constraints.txt", fixed)]
-        file = wanted if isinstance(wanted, Path) else self._file("requirements.in", wanted)
+        file = requirements if isinstance(requirements, Path) else self._file("requirements.in", requirements)
         links = [link for link in (self._environment.get("UV_FIND_LINKS", ""), str(stubs or "")) if link]
         out = self._run(
             [*arguments, file, "--python", python, "--no-python-downloads"],
@@ -127,13 +126,13 @@ class Uv:
         return tomli.loads(out)
 
     def export(self, project: Path) -> dict[str, Any]:
-        """What the `uv.lock` of a project folder has, without the project itself and its development groups."""
+        """The packages in the `uv.lock` of a project folder, without the project and its development groups."""
         arguments = ["export", "--quiet", "--frozen", "--no-default-groups", "--no-emit-project", "--no-header"]
         out = self._run([*arguments, "--format", "pylock.toml", "--no-python-downloads"], cwd=project)
         return tomli.loads(out)
 
     def install(self, pylock: Mapping[str, Any], python: Path, on_line: OnLine) -> None:
-        """Installs exactly what the lock has, each file checked against its digest. `on_line` gets uv's own lines."""
+        """Installs exactly the locked packages, with their digests checked. `on_line` gets uv's lines."""
         import tomli_w
 
         path = self._work / "pylock.toml"
@@ -175,10 +174,10 @@ class Uv:
             text=True,
             encoding="utf-8",
             errors="replace",
-            start_new_session=True,  # Ctrl-C reaches this process only, which then ends the whole group
+            start_new_session=True,  # Ctrl-C interrupts this process only, which then kills the whole group
         ) as child:
             try:
-                out, err = child.communicate() if on_line is None else ("", _listened(child, on_line))
+                out, err = child.communicate() if on_line is None else ("", _read_lines(child, on_line))
             finally:
                 if child.poll() is None:
                     with suppress(ProcessLookupError):
@@ -190,25 +189,26 @@ class Uv:
     def _explained(self, code: int, text: str) -> EnvironmentFailed:
         reason = shortened(_NOISE.sub("", without_secrets(text)).strip().removeprefix("error: "))
         what = self._what
-        if _DISK_FULL.search(reason):
+        if DISK_FULL.search(reason):
             return DiskFull(f"No space is left for {what}: {reason}")
         if "Hash mismatch" in reason or ("hash" in reason and "mismatch" in reason):
-            return BadLock(f"A package of {what} is not the one that was locked: {reason}")
+            return BadLock(f"A package of {what} is not the locked one, its digest differs: {reason}")
         if _NOT_REACHED.search(reason):
-            nothing = bool(_SAYS_THERE_IS_NOTHING.search(reason))
-            hint = "Is it an index, are the credentials right?" if nothing else "Is the network there?"
-            return ChannelUnreachable(f"An index could not be read for {what}: {reason}\n{hint}", transient=not nothing)
+            not_there = bool(NOT_THERE.search(reason))
+            hint = "Is it an index? Are the credentials right?" if not_there else "Is the network up?"
+            message = f"An index could not be read for {what}: {reason}\n{hint}"
+            return ChannelUnreachable(message, transient=not not_there)
         if _NOT_SOLVED.search(reason):
             return SolveError(
-                f"No environment has {what}: {reason}\nCheck the spelling or loosen the versions; what conda installed "
-                "has to stay unless pip is asked for it by name."
+                f"No environment has {what}: {reason}\nCheck the spelling, or relax the versions. Packages that conda "
+                "installed keep their version unless a pip requirement names them."
             )
         if re.search(r"Couldn't parse|Failed to parse|Expected .* found|invalid", reason, re.IGNORECASE):
-            return BadPackageSpec(f"Among {what}: {reason}")
+            return BadPackageSpec(f"Invalid requirement among {what}: {reason}")
         return EnvironmentFailed(f"uv ended with exit code {code} for {what}: {reason}")
 
 
-def _listened(child: subprocess.Popen[str], on_line: OnLine) -> str:
+def _read_lines(child: subprocess.Popen[str], on_line: OnLine) -> str:
     assert child.stderr is not None
     lines = []
     for line in child.stderr:
@@ -219,7 +219,7 @@ def _listened(child: subprocess.Popen[str], on_line: OnLine) -> str:
 
 
 def indexes(environment: Mapping[str, str]) -> dict[str, str]:
-    """uv's variables for the indexes that pip is configured for, where uv itself is told nothing."""
+    """uv's variables for the indexes of pip's configuration; empty if uv's own variables name an index."""
     if any(name in environment for name in ("UV_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX", "UV_EXTRA_INDEX_URL")):
         return {}
     found = {}
@@ -232,7 +232,7 @@ def indexes(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _pip_settings(environment: Mapping[str, str]) -> dict[str, str]:
-    """pip's settings: what its own command says, and its variables."""
+    """pip's settings: of `pip config list`, and of its environment variables."""
     done = subprocess.run(
         [sys.executable, "-m", "pip", "--disable-pip-version-check", "config", "list"], capture_output=True, text=True
     )
@@ -243,7 +243,7 @@ def _pip_settings(environment: Mapping[str, str]) -> dict[str, str]:
         if section in {"global", "install", ":env:"}:
             with suppress(ValueError, SyntaxError):
                 found[setting] = str(ast.literal_eval(value))
-    for setting in _PIP_SETTINGS:  # they count where there is no pip, too
+    for setting in _PIP_SETTINGS:  # without pip, its environment variables count too
         variable = f"PIP_{setting.upper().replace('-', '_')}"
         if environment.get(variable):
             found[setting] = environment[variable]

@@ -1,4 +1,4 @@
-"""Understands the part of conda's command line that Knit uses, and installs with py-rattler into the prefix itself.
+"""A program with the part of conda's command line that Knit uses. It installs into the prefix with py-rattler.
 
 Conda cannot be installed from PyPI; this program has its arguments, its JSON and its way to leave the prefix's own path
 in files. `create --yes --json --prefix P --override-channels --channel C… spec…`

@@ -1,4 +1,4 @@
-"""Fixtures of the environment tests: a channel with difficult packages, and builds that several tests look at."""
+"""Fixtures of the environment tests: a channel with difficult packages, and builds that several tests use."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tests import channel_harness
 
 channel = channel_harness.channel
 
-#: All that the channel below has to offer without a conflict.
+#: All packages of the channel below that do not conflict.
 PACKAGES = ["numpy", "cloudpickle", "bed-tools", "bed-binary"]
 
 LONG_NAME = "share/" + "/".join(["a-folder-with-a-long-name"] * 8) + "/file.txt"
 
 
 def difficult_packages(subdir: str) -> list[Package]:
-    """What real channels have and wheels do not: placeholders in binaries, noarch scripts, clashes, broken files."""
+    """Contents of real channels that wheels do not have: placeholders in binaries, noarch scripts, clashes, broken files."""
     script = f"#!{PLACEHOLDER}/bin/python -E\nimport sys\nprint(sys.flags.ignore_environment)\n".encode()
     tools = Package("bed-tools", "1.0", "0", "noarch", ["python"], entry_points=["bed-hello = bed_tools:main"])
     tools.entries = {
@@ -58,7 +58,7 @@ def difficult_channel(channel: str, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The cache folder that `built` is in."""
+    """The cache folder of `built`."""
     return tmp_path_factory.mktemp("cache")
 
 
@@ -70,6 +70,6 @@ def built(cache: Path, difficult_channel: str) -> Environment:
 
 @pytest.fixture(scope="session")
 def members(built: Environment) -> Iterator[dict[str, tarfile.TarInfo]]:
-    """What is in its archive."""
+    """The members of its archive."""
     with tarfile.open(built.archive) as archive:
         yield {member.name: member for member in archive}

@@ -1,4 +1,4 @@
-"""Builds in a process of its own that stops at a stage and tells so, for the tests that kill it there.
+"""Builds in a process of its own, which stops at a stage and prints it, for tests that kill it there.
 
 python interrupted.py <cache> <channel> <stage or -> package…
 """
@@ -16,7 +16,7 @@ def main() -> None:
         stages.add(event.stage)
         if event.stage.value == stage:
             print(stage, flush=True)
-            while True:  # not signal.pause(): a signal just before it would be slept through
+            while True:  # not signal.pause(): it would miss a signal just before it
                 time.sleep(0.05)
 
     stages: set[Stage] = set()

@@ -1,4 +1,4 @@
-"""The archive in use: unpacked somewhere else by others, it works and does not tell where it was built."""
+"""The archive in use: unpacked in another folder by another user, it works and has no path of the build."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.unit.environments.unpacking import run
 
 @pytest.fixture(scope="module")
 def unpacked(built: Environment) -> Iterator[Path]:
-    """Unpacked by GNU tar, readable and executable only, in a folder that everybody can traverse."""
+    """Unpacked by GNU tar, without write permission, in a folder that every user can traverse."""
     with unpacking.unpacked(built) as folder:
         yield folder
 
@@ -48,10 +48,10 @@ def test_bytecode_is_used_though_the_files_have_new_times(unpacked: Path) -> Non
     assert [line for line in loaded if str(unpacked) in line and ".pyc" not in line] == []
 
 
-def test_every_module_has_bytecode_that_is_not_compared_with_it(unpacked: Path) -> None:
+def test_every_module_has_unchecked_bytecode(unpacked: Path) -> None:
     compiled = list(unpacked.rglob("*.pyc"))
     assert len(compiled) > 0.9 * len(list(unpacked.rglob("*.py")))
-    assert {path.read_bytes()[4:8] for path in compiled} == {b"\1\0\0\0"}  # a hash that is not checked
+    assert {path.read_bytes()[4:8] for path in compiled} == {b"\1\0\0\0"}  # unchecked hash
 
 
 def test_tracebacks_name_the_real_files(unpacked: Path) -> None:
@@ -95,7 +95,7 @@ def test_members_have_no_owner_and_plain_modes(members: dict[str, tarfile.TarInf
     assert not [name for name in members if name.startswith("/") or ".." in Path(name).parts]
 
 
-def test_it_is_an_environment_to_conda_and_tells_its_packages(unpacked: Path, built: Environment) -> None:
+def test_conda_lists_its_packages(unpacked: Path, built: Environment) -> None:
     import json
 
     metadata = {path.name.split("-")[0]: path for path in (unpacked / "conda-meta").glob("*.json")}

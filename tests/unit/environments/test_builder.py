@@ -1,4 +1,4 @@
-"""Building: the same bytes everywhere, nothing built twice, names and lists."""
+"""Building: equal bytes on every machine, nothing built twice, names and lists."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from knit_core.environments import Environment, EnvironmentBuilder, Progress, St
 from knit_core.model.environment import file_sha256
 from tests.unit.environments.conftest import PACKAGES
 
-# Fails the process if anything but the fast path runs.
+# The process fails unless the environment is in the cache.
 ONLY_CACHED = """
 import sys, time
 for name in ("rattler", "conda_pack", "isal", "subprocess"):
@@ -37,7 +37,7 @@ def test_environment_describes_its_archive(built: Environment) -> None:
 def test_two_builds_from_scratch_give_the_same_bytes(
     built: Environment, difficult_channel: str, tmp_path: Path
 ) -> None:
-    """Another cache folder, and another channel folder too: neither is part of the archive."""
+    """With another cache folder and another channel folder: neither is in the archive."""
     moved = tmp_path / "moved"
     moved.symlink_to(difficult_channel.removeprefix("file://"))
     other = EnvironmentBuilder(tmp_path / "cache").create("other", PACKAGES[::-1], [moved.as_uri()])
@@ -50,7 +50,7 @@ def test_second_call_builds_nothing(built: Environment, cache: Path, difficult_c
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     key, seconds = done.stdout.split()
     assert key == built.key
-    assert float(seconds) < 0.05  # of the processor; 0.01 s, whatever else the machine does
+    assert float(seconds) < 0.05  # of processor time; 0.01 s is usual
 
 
 def test_events_of_a_build_and_of_a_cached_one(difficult_channel: str, tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_names(difficult_channel: str, tmp_path: Path) -> None:
 
 
 def test_another_platform_can_be_asked_for(difficult_channel: str, tmp_path: Path) -> None:
-    """Nothing can be run here then, so there is no bytecode; noarch packages are all that the channel has for it."""
+    """Its Python does not run here, so there is no bytecode. The channel has only noarch packages for it."""
     import make_channel
 
     other = "linux-ppc64le" if make_channel.machine_subdir() != "linux-ppc64le" else "linux-64"
@@ -125,7 +125,7 @@ def test_another_platform_can_be_asked_for(difficult_channel: str, tmp_path: Pat
 
 
 def test_package_that_clashes_is_not_kept_for_others(difficult_channel: str, tmp_path: Path) -> None:
-    """Both packages bring etc/bed.conf: what came out of that must not appear where only one is installed."""
+    """Both packages have etc/bed.conf: their common result must not appear where only one is installed."""
     alone = EnvironmentBuilder(tmp_path / "alone").create("x", ["bed-binary"], [difficult_channel])
     builder = EnvironmentBuilder(tmp_path / "both")
     builder.create("clash", ["bed-binary", "bed-clash"], [difficult_channel])

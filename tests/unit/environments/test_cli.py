@@ -1,4 +1,4 @@
-"""`knit env` in a terminal and for programs."""
+"""`knit env` in a terminal and with JSON output."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def test_create_list_show(difficult_channel: str, tmp_path: Path) -> None:
         (("create", "x"), "at least one package"),
         (("create", "x", "numpy", "-c", "/nowhere"), "Is it a channel?"),
         (("create", "x", "--prefix", "/nowhere"), "is not a conda environment"),
-        (("create", "x", "--file", "gone.yml"), "gone.yml is not there"),
-        (("create", "x", "--venv", "/nowhere"), "is not there"),
+        (("create", "x", "--file", "gone.yml"), "gone.yml does not exist"),
+        (("create", "x", "--venv", "/nowhere"), "does not exist"),
         (("show", "nobody"), "No environment 'nobody'"),
     ],
 )
@@ -130,7 +130,7 @@ def test_kinds_that_need_no_build(tmp_path: Path) -> None:
 
 
 def test_conda_environment_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from knit_core.environments.inputs.find_prefix import prefix_folder
+    from knit_core.environments.inputs.prefix import prefix_folder
 
     folder = tmp_path / "envs" / "science"
     (folder / "conda-meta").mkdir(parents=True)

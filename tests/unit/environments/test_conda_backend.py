@@ -1,4 +1,4 @@
-"""A conda program as the solver: here one that understands conda's command line, see conda_stand_in.py."""
+"""A conda program as the solver: a stand-in with conda's command line, see conda_stand_in.py."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def conda(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_same_packages_give_the_same_archive(
     conda: Path, built: Environment, difficult_channel: str, tmp_path: Path
 ) -> None:
-    """It installed for another place, which stood in text and in binaries; nothing of that is left."""
+    """conda writes the path of its prefix to text files and binaries; the archive does not contain it."""
     builder = EnvironmentBuilder(tmp_path / "cache", solver="conda")
     environment = builder.create("bed", PACKAGES, [difficult_channel])
     assert (environment.key, environment.sha256) == (built.key, built.sha256)
@@ -42,7 +42,7 @@ def test_same_packages_give_the_same_archive(
 def test_pip_packages_and_variables_on_top(
     conda: Path, difficult_channel: str, index: Path, cache: Path, tmp_path: Path
 ) -> None:
-    """The same archive as py-rattler's, though what conda installs believes to be in another place."""
+    """The archive is the same as with py-rattler, although the installed files have another path."""
     said = {"pip": ["bed-beta"], "variables": {"BED_MODE": "fast"}}
     packages = ["python", "bed-binary"]
     one = EnvironmentBuilder(tmp_path / "cache", solver="conda").create("x", packages, [difficult_channel], **said)  # type: ignore[arg-type]
@@ -50,7 +50,7 @@ def test_pip_packages_and_variables_on_top(
     assert one.sha256 == other.sha256
 
 
-def test_its_reason_is_told(conda: Path, difficult_channel: str, tmp_path: Path) -> None:
+def test_its_reason_is_in_the_error(conda: Path, difficult_channel: str, tmp_path: Path) -> None:
     with pytest.raises(SolveError, match="no-such-package"):
         EnvironmentBuilder(tmp_path / "cache", solver="conda").create("x", ["no-such-package"], [difficult_channel])
 

@@ -1,4 +1,4 @@
-"""environment.yml: what it may say, and what is named with its line."""
+"""environment.yml: its contents, and errors with their line."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 
 from knit_core.environments import BadEnvironmentFile, EnvironmentBuilder, EnvironmentInput
 from knit_core.environments.cache import Cache
-from knit_core.environments.inputs.environment_file import read_description
-from knit_core.environments.request import Request
+from knit_core.environments.inputs.environment_file import read_environment_file
+from knit_core.environments.solve.request import Request
 from tests.unit.environments.unpacking import run, unpacked
 
 GOOD = """\
@@ -40,34 +40,33 @@ def written(folder: Path, text: str) -> Path:
 
 
 def test_everything_in_it_counts(tmp_path: Path) -> None:
-    found = read_description(written(tmp_path, GOOD))
-    assert found.name == "science"
+    found = read_environment_file(written(tmp_path, GOOD))
     assert found.packages == ("python=3.11", "numpy >=1.26,<3")
     assert found.channels == (f"{tmp_path}/here", "conda-forge")
     assert found.pip == ("six", f"{tmp_path}/mine.whl")
     assert found.variables == {"MODE": "fast", "LEVEL": "3"}
 
 
-def test_it_is_the_request_that_the_same_words_are(tmp_path: Path) -> None:
-    wish = EnvironmentInput(file=written(tmp_path, GOOD)).to_request(Cache(tmp_path / "cache"), "rattler")
-    assert isinstance(wish, Request)
+def test_it_gives_the_same_request_as_the_same_lists(tmp_path: Path) -> None:
+    request = EnvironmentInput(file=written(tmp_path, GOOD)).source(Cache(tmp_path / "cache"), "rattler")
+    assert isinstance(request, Request)
     said = EnvironmentInput(
         ["numpy >=1.26,<3", "python=3.11"],
         [f"{tmp_path}/here", "conda-forge"],
         ["six", f"{tmp_path}/mine.whl"],
         variables={"LEVEL": "3", "MODE": "fast"},
     )
-    assert wish.key == said.to_request(Cache(tmp_path / "cache"), "rattler").key
+    assert request.key == said.source(Cache(tmp_path / "cache"), "rattler").key
     assert not (tmp_path / "cache").exists()
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (GOOD + "dependencies: []\n", "line 17: 'dependencies' is there twice, first in line 6"),
+        (GOOD + "dependencies: []\n", "line 17: 'dependencies' occurs twice, first in line 6"),
         ("name: x\ndependencis:\n  - numpy\n", "line 3: unknown key 'dependencis': did you mean 'dependencies'?"),
         ("dependencies:\n  - numpy\n  - conda:\n    - six\n", "line 4: unknown key 'conda' in dependencies"),
-        ("dependencies:\n  - numpy\n  - pip: [six]\n    pip: [six]\n", "line 4: 'pip' is there twice"),
+        ("dependencies:\n  - numpy\n  - pip: [six]\n    pip: [six]\n", "line 4: 'pip' occurs twice"),
         ("dependencies: numpy\n", "line 1: dependencies is a list"),
         ("dependencies:\n  - numpy\n  - pip:\n    - -e .\n", "line 4: '-e': options and editable"),
         ("dependencies:\n  - [numpy]\n", "line 2: a dependency is a text"),
@@ -87,10 +86,10 @@ def test_what_is_wrong_is_named_with_its_line(text: str, said: str, tmp_path: Pa
 
 def test_file_that_is_not_there_or_of_no_kind(tmp_path: Path) -> None:
     builder = EnvironmentBuilder(tmp_path / "cache")
-    with pytest.raises(BadEnvironmentFile, match="is not there"):
+    with pytest.raises(BadEnvironmentFile, match="does not exist or is not a file"):
         builder.create("x", file=tmp_path / "gone.yml")
     (tmp_path / "setup.cfg").write_text("")
-    with pytest.raises(BadEnvironmentFile, match=r"of no kind that is known here: give environment\.yml"):
+    with pytest.raises(BadEnvironmentFile, match=r"is not a file of a known kind: give environment\.yml"):
         builder.create("x", file=tmp_path / "setup.cfg")
 
 
@@ -114,7 +113,7 @@ def test_requirements_that_the_pip_section_includes(tmp_path: Path) -> None:
     )
     (tmp_path / "more" / "second.txt").write_text("./mine.whl\nurl @ https://h/a.whl#sha256=0\n")
     for option in ("-r requirements.txt", "--requirement=requirements.txt", "-rrequirements.txt"):
-        found = read_description(
+        found = read_environment_file(
             written(tmp_path, f"dependencies:\n  - python\n  - pip:\n    - {option}\n    - last\n")
         )
         assert found.pip == (
@@ -133,39 +132,39 @@ def test_requirements_that_the_pip_section_includes(tmp_path: Path) -> None:
         ("six\n--index-url https://h\n", "requirements.txt, line 2: '--index-url': options and editable"),
         ("-e .\n", "requirements.txt, line 1: '-e': options and editable"),
         ("six==1 --hash=sha256:0\n", "requirements.txt, line 1: 'six==1': options and editable"),
-        ("-r gone.txt\n", "gone.txt is not there"),
+        ("-r gone.txt\n", "gone.txt does not exist"),
     ],
 )
 def test_what_cannot_be_included_is_named_with_its_line(content: str | None, said: str, tmp_path: Path) -> None:
     if content is not None:
         (tmp_path / "requirements.txt").write_text(content)
     with pytest.raises(BadEnvironmentFile, match=re.escape(said)):
-        read_description(written(tmp_path, "dependencies:\n  - python\n  - pip:\n    - -r requirements.txt\n"))
+        read_environment_file(written(tmp_path, "dependencies:\n  - python\n  - pip:\n    - -r requirements.txt\n"))
 
 
-def test_keys_without_a_value_say_nothing(tmp_path: Path) -> None:
-    """As conda's own export and people leave them."""
+def test_keys_without_a_value_are_ignored(tmp_path: Path) -> None:
+    """As in files of `conda env export` and in edited files."""
     text = "name:\nprefix: null\nchannels:\nvariables: ~\ndependencies:\n  - numpy\n  - pip:\n"
-    found = read_description(written(tmp_path, text))
-    assert (found.name, found.channels, found.packages, found.pip, found.variables) == ("", (), ("numpy",), (), {})
+    found = read_environment_file(written(tmp_path, text))
+    assert (found.channels, found.packages, found.pip, found.variables) == ((), ("numpy",), (), {})
     with pytest.raises(BadEnvironmentFile, match="has no dependencies"):
-        EnvironmentInput(file=written(tmp_path, "dependencies:\n")).to_request(Cache(tmp_path / "cache"), "rattler")
+        EnvironmentInput(file=written(tmp_path, "dependencies:\n")).source(Cache(tmp_path / "cache"), "rattler")
 
 
 def test_the_channels_of_condas_distribution_have_their_own_address(tmp_path: Path) -> None:
     path = written(tmp_path, "channels: [conda-forge, defaults, nodefaults]\ndependencies: [numpy, defaults::scipy]\n")
-    wish = EnvironmentInput(file=path).to_request(Cache(tmp_path / "cache"), "rattler")
+    request = EnvironmentInput(file=path).source(Cache(tmp_path / "cache"), "rattler")
     anaconda = "https://repo.anaconda.com/pkgs"
-    assert isinstance(wish, Request)
-    assert wish.channels == ("conda-forge", f"{anaconda}/main", f"{anaconda}/r")
-    assert wish.specs == (f"{anaconda}/main::scipy", "numpy")
+    assert isinstance(request, Request)
+    assert request.channels == ("conda-forge", f"{anaconda}/main", f"{anaconda}/r")
+    assert request.specs == (f"{anaconda}/main::scipy", "numpy")
     same = EnvironmentInput(["numpy", "pkgs/main::scipy"], ["conda-forge", "pkgs/main", "pkgs/r"])
-    assert same.to_request(Cache(tmp_path / "cache"), "rattler") == wish
-    programs = EnvironmentInput(file=path).to_request(
+    assert same.source(Cache(tmp_path / "cache"), "rattler") == request
+    programs = EnvironmentInput(file=path).source(
         Cache(tmp_path / "cache"), "conda"
     )  # it knows, and may be configured otherwise
     assert isinstance(programs, Request)
     assert programs.channels == ("conda-forge", "defaults")
-    assert EnvironmentInput(["numpy"], ["nodefaults"]).to_request(Cache(tmp_path / "cache"), "rattler").channels == (
+    assert EnvironmentInput(["numpy"], ["nodefaults"]).source(Cache(tmp_path / "cache"), "rattler").channels == (
         "conda-forge",
     )  # type: ignore[union-attr]

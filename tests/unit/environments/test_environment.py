@@ -1,4 +1,4 @@
-"""The Environment as data: through JSON and back, and the kinds that need no build."""
+"""`Environment` to JSON and back, and environments that need no build."""
 
 from __future__ import annotations
 

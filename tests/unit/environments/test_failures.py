@@ -1,4 +1,4 @@
-"""Bad input and bad luck: the error says what was wrong, and nothing half is left or used."""
+"""Invalid input and failures: the error names the cause, and nothing incomplete is left or used."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from knit_core.environments import (
     DiskFull,
     EnvironmentBuilder,
     EnvironmentFailed,
+    EnvironmentInput,
     SolveError,
     SolverMissing,
 )
@@ -25,7 +26,7 @@ from knit_core.errors import KnitError
 
 
 def leftovers(cache: Path) -> list[str]:
-    """What a failed build left besides locks and the solver's own caches."""
+    """Files of a failed build, without locks and the solver's own caches."""
     kept = {"locks", "packages", "repodata"}
     return [
         str(path.relative_to(cache))
@@ -73,7 +74,9 @@ def test_specification_that_the_solver_cannot_read(spec: str, tmp_path: Path, ch
 
 
 def test_refused_connection_is_transient_and_names_the_channel(tmp_path: Path) -> None:
-    with socket.socket() as bound:  # bound and not listening: connections are refused, and nobody else gets the port
+    with (
+        socket.socket() as bound
+    ):  # bound and not listening: connections are refused, and no other process gets the port
         bound.bind(("127.0.0.1", 0))
         channel = f"http://user:s3cret@127.0.0.1:{bound.getsockname()[1]}/channel"
         with pytest.raises(ChannelUnreachable, match="Connection refused") as caught:
@@ -101,18 +104,26 @@ def test_corrupt_package_is_refused(tmp_path: Path, channel: str) -> None:
 
 
 @pytest.mark.parametrize("solver", ["conda", "mamba", "micromamba"])
-def test_missing_program_is_said(solver: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_program_is_reported(solver: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SolverMissing, match=f"{solver} is not on the PATH"):
         EnvironmentBuilder(tmp_path / "cache", solver=solver).create("x", ["numpy"])
 
 
-def test_unknown_solver_is_said(tmp_path: Path) -> None:
-    with pytest.raises(EnvironmentFailed, match="'pip' is no solver: use one of rattler, conda"):
+def test_unknown_solver_is_reported(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentFailed, match="'pip' is not a solver: use one of rattler, conda"):
         EnvironmentBuilder(tmp_path, solver="pip")
 
 
-def test_missing_library_is_said(tmp_path: Path, channel: str) -> None:
+@pytest.mark.parametrize("kind", ["prefix", "archive", "path"])
+def test_ready_environments_have_no_plan_and_no_lock(kind: str, tmp_path: Path) -> None:
+    given = EnvironmentInput(**{kind: "/opt/conda"})  # type: ignore[arg-type]
+    for call in (EnvironmentBuilder(tmp_path).plan, EnvironmentBuilder(tmp_path).lock):
+        with pytest.raises(BadPackageSpec, match=f"{kind}= is an environment already"):
+            call(given)
+
+
+def test_missing_library_is_reported(tmp_path: Path, channel: str) -> None:
     code = (
         "import sys, importlib.util\n"
         "find = importlib.util.find_spec\n"
@@ -127,7 +138,7 @@ def test_missing_library_is_said(tmp_path: Path, channel: str) -> None:
     assert "pip install 'knit-yarn[env]'" in done.stdout
 
 
-def test_full_disk_is_said(tmp_path: Path) -> None:
+def test_full_disk_is_reported(tmp_path: Path) -> None:
     with pytest.raises(DiskFull, match=f"No space is left for environments in {tmp_path}"), disk_errors(tmp_path):
         with Path("/dev/full").open("wb", buffering=0) as full:
             full.write(b"x")

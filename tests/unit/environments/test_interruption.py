@@ -1,4 +1,4 @@
-"""Several builders at once, and builders that are killed: one build, and never half a result."""
+"""Several builders at the same time, and killed builders: one build, and no incomplete result."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Start = Callable[[Path, str], "subprocess.Popen[str]"]
 
 @pytest.fixture
 def start(difficult_channel: str) -> Iterator[Start]:
-    """Starts a builder process in a cache folder that stops at a stage ("-": does not stop)."""
+    """Starts a builder process that stops at a stage ("-": does not stop), with a cache folder."""
     started: list[subprocess.Popen[str]] = []
 
     def begin(cache: Path, stage: str) -> subprocess.Popen[str]:
@@ -55,7 +55,7 @@ def assert_gone(processes: list[psutil.Process]) -> None:
 
 
 def assert_good(cache: Path, channel: str, expected: Environment) -> None:
-    """The next call goes on, ends with the right bytes, and removes what the dead one left."""
+    """The next call gives the right bytes and removes the files of the killed build."""
     environment = EnvironmentBuilder(cache).create("bed", PACKAGES, [channel])
     assert environment.sha256 == expected.sha256
     assert list((cache / "work").iterdir()) == []
@@ -80,7 +80,7 @@ def test_killed_at_a_stage(
 
 @pytest.mark.race
 def test_killed_at_any_moment(start: Start, built: Environment, difficult_channel: str, tmp_path: Path) -> None:
-    """The same cache suffers a dozen deaths, spread over the time that a build takes."""
+    """With the same cache, a dozen builds are killed at times spread over a build."""
     moments = random.Random(7)
     for _ in range(12):
         process = start(tmp_path, "-")
@@ -106,7 +106,7 @@ def test_interrupted_by_the_user(
     _, errors = process.communicate(timeout=DEADLINE)
     assert errors.rstrip().endswith("KeyboardInterrupt"), errors
     assert_gone(below)
-    assert list((tmp_path / "work").iterdir()) == []  # this time it could tidy up itself
+    assert list((tmp_path / "work").iterdir()) == []  # an interrupted build removes its folder
     assert_good(tmp_path, difficult_channel, built)
 
 
@@ -134,7 +134,7 @@ def test_four_at_once_build_once(start: Start, built: Environment, tmp_path: Pat
     assert list((tmp_path / "work").iterdir()) == []
 
 
-def test_the_one_who_waits_says_so(start: Start, difficult_channel: str, built: Environment, tmp_path: Path) -> None:
+def test_a_waiting_build_reports_it(start: Start, difficult_channel: str, built: Environment, tmp_path: Path) -> None:
     first = start(tmp_path, "link")
     assert first.stdout is not None
     first.stdout.readline()

@@ -1,4 +1,4 @@
-"""Lock files: written, replayed to the same bytes, read from other tools, and refused when something is wrong with them."""
+"""Lock files: written, built to the same bytes, read from other tools, refused if they are invalid."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from knit_core.environments import (
     EnvironmentInput,
     PlatformMismatch,
 )
-from knit_core.environments.inputs.locks import Lock, conda_record
+from knit_core.environments.inputs.locks.lock import Lock, conda_record
 from tests.wheel_harness import served_folder
 
 PACKAGES = ["bed-binary", "bed-tools", "cloudpickle"]
@@ -89,7 +89,7 @@ def test_explicit_list(locked: tuple[Path, Environment], difficult_channel: str,
 
 
 def test_pixi_lock(locked: tuple[Path, Environment], difficult_channel: str, tmp_path: Path) -> None:
-    """Written by py-rattler itself, in a process of its own as it may crash at the end."""
+    """Written by py-rattler, in a process of its own because it may crash at its exit."""
     path = tmp_path / "pixi.lock"
     subprocess.run(
         [sys.executable, "-c", _WRITE_PIXI, difficult_channel, str(path), "bed-binary", "bed-tools"], check=True
@@ -164,11 +164,21 @@ def test_channel_whose_files_are_not_what_it_says(difficult_channel: str, tmp_pa
         ("conda-lock.yml", "version: 1\nmetadata: {}\npackage: []\n", "platforms"),
         ("conda-lock.yml", "version: 1\nmetadata: {platforms: [linux-64]}\npackage: []\n", "has no packages"),
         ("pylock.toml", "lock-version = [", "is not TOML"),
-        ("pylock.toml", 'lock-version = "9.0"\n', "lock-version '9.0'"),
+        ("pylock.toml", 'lock-version = "9.0"\ncreated-by = "x"\npackages = []\n', "version 9.0 is not supported"),
         ("pylock.toml", 'lock-version = "1.0"\n[[packages]]\nversion = "1"\n', "pylock.toml as PEP 751"),
+        (
+            "pylock.toml",
+            'lock-version = "1.0"\ncreated-by = "x"\n[[packages]]\nname = "six"\nwheels = [{url = "https://h/six.whl"}]\n',
+            "Missing required value in 'packages[0].wheels[0].hashes'",
+        ),
+        (
+            "pylock.toml",
+            'lock-version = "1.0"\ncreated-by = "x"\nrequires-python = "<3"\npackages = []\n',
+            "does not fit Python",
+        ),
         ("spec.txt", "@EXPLICIT\nhttps://h/linux-64/numpy.conda#" + "0" * 64, "not the address of a conda package"),
         ("spec.txt", "@EXPLICIT\nhttps://u:s3cret@h/t/tok/linux-64/numpy-1-0.conda", "has no digest"),
-        ("spec.txt", "@EXPLICIT\nhttps://h/linux-64/numpy-1-0.conda#12zz", "'12zz' is no digest"),
+        ("spec.txt", "@EXPLICIT\nhttps://h/linux-64/numpy-1-0.conda#12zz", "'12zz' is not a digest"),
         ("pixi.lock", "version: banana", "pixi.lock"),
     ],
 )
@@ -207,7 +217,7 @@ def test_credentials_come_from_the_channels_that_are_named(tmp_path: Path) -> No
     assert "s3cret" not in lock.solution.lock().decode() + lock.key + repr(lock)
 
 
-def test_missing_package_is_said(locked: tuple[Path, Environment], tmp_path: Path) -> None:
+def test_missing_package_is_named(locked: tuple[Path, Environment], tmp_path: Path) -> None:
     listed = tmp_path / "spec.txt"
     listed.write_text(explicit(locked[0]).replace("bed-binary-2.0", "bed-binary-7.0"))
     with pytest.raises((ChannelUnreachable, EnvironmentFailed), match=r"bed-binary-7\.0"):

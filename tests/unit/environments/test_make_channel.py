@@ -1,4 +1,4 @@
-"""The local channel's maker, where mistakes would make every other test misleading."""
+"""The tool that makes the local channel. Errors in it would invalidate all other tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What travels in a packed prefix and what does not: needless files, secrets, links, odd names, changes under way."""
+"""Which files of a prefix are packed: unneeded files, secrets, links, unusual names, changes during the packing."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def _names(environment: Environment) -> set[str]:
         return set(archive.getnames())
 
 
-def test_needless_files_stay_unless_they_are_wanted(prefix: Path, tmp_path: Path) -> None:
+def test_unneeded_files_are_packed_only_with_complete(prefix: Path, tmp_path: Path) -> None:
     for name in (*NEEDED, *NEEDLESS):
         _write(prefix, name)
     _write(prefix, f"{SITE}/two/__init__.py", "def test():\n    from .tests.runner import run\n")
@@ -105,14 +105,14 @@ def test_needless_files_stay_unless_they_are_wanted(prefix: Path, tmp_path: Path
     assert {*NEEDED, *NEEDLESS} <= complete
 
 
-def test_where_something_compiles_everything_travels(prefix: Path, tmp_path: Path) -> None:
+def test_with_a_compiler_all_files_are_packed(prefix: Path, tmp_path: Path) -> None:
     _write(prefix, NEEDLESS[0])
     record = {"name": "gxx_linux-64", "version": "13", "build": "0", "files": [], "link": None, "url": "x"}
     _write(prefix, "conda-meta/gxx_linux-64-13-0.json", json.dumps(record))
     assert NEEDLESS[0] in _pack(prefix, tmp_path)
 
 
-def test_secrets_stay_and_that_is_said(prefix: Path, tmp_path: Path) -> None:
+def test_secrets_are_left_out_and_reported(prefix: Path, tmp_path: Path) -> None:
     for name in SECRET:
         text = "-----BEGIN RSA PRIVATE KEY-----\nTOPSECRET\n" if name.endswith(".pem") else "TOPSECRET\n"
         _write(prefix, name, text)
@@ -204,7 +204,9 @@ def test_files_that_cannot_be_read_are_named_all_at_once(prefix: Path, tmp_path:
     cache.mkdir()
     cache.chmod(0o777)
     setuid = f"import os; os.setuid({NOBODY})\n" if os.getuid() == 0 else ""
-    run = "import conda_pack, knit_core.environments.pack.prefix\n" + setuid + code  # imported while it may read them
+    run = (
+        "import conda_pack, knit_core.environments.pack.prefix\n" + setuid + code
+    )  # imported while this user can read them
     done = subprocess.run([sys.executable, "-c", run, cache, prefix], capture_output=True, text=True, cwd="/tmp")
     assert "2 files that cannot be read: share/one, share/two" in done.stdout, done.stderr
     assert not list(cache.rglob("*.tar.gz"))
@@ -231,7 +233,7 @@ def test_a_prefix_that_changes_while_it_is_packed_is_refused(what: str, prefix: 
     assert caught.value.transient
     assert builder.list() == []
     assert not list((tmp_path / "cache").rglob("*.tar.gz"))
-    again = builder.pack_prefix(prefix)  # and nothing of the first try is in it
+    again = builder.pack_prefix(prefix)  # without anything of the first call
     with tarfile.open(again.archive) as archive:
         sizes = {member.name: member.size for member in archive}
     expected = {"share/big": big.stat().st_size} if big.exists() else {}
@@ -252,12 +254,12 @@ def test_only_the_part_that_changed_is_packed_again(prefix: Path, tmp_path: Path
         file = archive.extractfile(f"{SITE}/beta/data.bin")
         assert file is not None and file.read() == b"changed" * 300_000
     fresh = EnvironmentBuilder(tmp_path / "other").pack_prefix(prefix)
-    assert fresh.sha256 == changed.sha256  # put together from kept parts, or at once: the same
+    assert fresh.sha256 == changed.sha256  # from kept parts and from scratch: the same bytes
 
 
 @pytest.mark.parametrize("left", [0, 100])
-def test_what_a_power_cut_has_cut_short_is_packed_again(left: int, prefix: Path, tmp_path: Path) -> None:
-    """Nothing waits for the disk: a file may be there with a part of its bytes only."""
+def test_parts_cut_short_by_a_power_cut_are_packed_again(left: int, prefix: Path, tmp_path: Path) -> None:
+    """Parts are not flushed to disk, so that a power cut may leave a part of their bytes."""
     builder = EnvironmentBuilder(tmp_path / "cache")
     whole = builder.pack_prefix(prefix)
     for path in [Path(whole.archive), *(tmp_path / "cache" / "members").glob("*.gz")]:
@@ -291,7 +293,7 @@ def test_variables_of_packages_are_set_where_it_is_unpacked(prefix: Path, tmp_pa
     assert done.stdout == f"{target}/share/proj|mine|{target}/share/proj/last|\n"
 
 
-def test_what_the_binaries_need_is_written_down(prefix: Path, tmp_path: Path) -> None:
+def test_the_archive_has_what_its_binaries_need(prefix: Path, tmp_path: Path) -> None:
     shutil.copy(sys.executable, prefix / "bin" / "program")
     expected = max(
         tuple(map(int, name.split(b".")))
@@ -308,7 +310,7 @@ def test_what_the_binaries_need_is_written_down(prefix: Path, tmp_path: Path) ->
 
 
 def test_a_disk_that_fills_up_leaves_nothing(prefix: Path, tmp_path: Path) -> None:
-    """From the kernel itself: a file may not grow over a limit."""
+    """The kernel raises the error: a file must not grow over a limit."""
     _write(prefix, "share/big").write_bytes(os.urandom(4 << 20))
     code = (
         "import errno, os, resource, signal, sys\n"
@@ -370,8 +372,8 @@ def test_errors_are_of_one_tree() -> None:
 
 
 @pytest.mark.parametrize("fits", [True, False])
-def test_bytecode_that_is_there_is_taken_when_it_fits(fits: bool, prefix: Path, tmp_path: Path) -> None:
-    """As conda and pip leave it; the source says another thing here, which shows which of the two was used."""
+def test_existing_bytecode_is_taken_over_if_it_fits(fits: bool, prefix: Path, tmp_path: Path) -> None:
+    """As conda and pip leave it. Here it returns another value than the source, which shows which one was used."""
     source = _write(prefix, f"{SITE}/solo.py", "def value(): return 'from the bytecode'\n")
     compiled = Path(importlib.util.cache_from_source(str(source)))
     py_compile.compile(str(source), cfile=str(compiled), doraise=True)

@@ -1,4 +1,4 @@
-"""Packages of an index: on a copy of this machine's Python, on conda packages, from requirement files; and what goes wrong."""
+"""Packages of an index: on a copy of this machine's Python, on conda packages, from requirement files; and errors."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SITE = f"lib/python{MINOR}/site-packages"
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache folder where Python was packed once."""
+    """A cache folder in which Python was packed before."""
     return tmp_path_factory.mktemp("pip-cache")
 
 
@@ -135,7 +135,7 @@ def test_what_conda_brought_stays_though_the_index_has_a_newer_one(index: Path, 
 
 
 def test_what_is_asked_for_by_name_replaces_what_conda_brought(index: Path, channel: str, shared: Path) -> None:
-    """And the kept package that other environments share is not touched by it."""
+    """The kept package that other environments share does not change."""
     builder = EnvironmentBuilder(shared)
     plain = builder.create("plain", ["cloudpickle"], [channel])
     environment = builder.create("both", ["cloudpickle"], [channel], pip=["bed-beta", "cloudpickle>=90"])

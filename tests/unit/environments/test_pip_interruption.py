@@ -1,4 +1,4 @@
-"""A build that is killed or interrupted while uv works: uv ends, nothing half is used, the next call goes on."""
+"""A build that is killed or interrupted while uv runs: uv ends, nothing incomplete is used, the next call succeeds."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_ended_while_uv_downloads(how: signal.Signals, cache: Path, wheels: Path
     with served(wheels, hangs=True) as (url, asked):
         environment = {**os.environ, "UV_DEFAULT_INDEX": url}
         del environment["UV_NO_INDEX"], environment["UV_FIND_LINKS"]
-        environment["UV_CACHE_DIR"] = str(tmp_path)  # Knit's own place counts, not the caller's
+        environment["UV_CACHE_DIR"] = str(tmp_path)  # Knit uses its own folder, not the caller's
         process = subprocess.Popen(
             [sys.executable, "-c", BUILD, str(cache)], env=environment, stderr=subprocess.PIPE, text=True
         )

@@ -1,4 +1,4 @@
-"""Packing an installed prefix: as it is now, whatever was done to it, and only when it changed."""
+"""Packing an installed prefix: as it is now, with all changes, and only if it changed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from knit_core.environments import BadArchive, Environment, EnvironmentBuilder, 
 
 @pytest.fixture
 def prefix(built: Environment, tmp_path: Path) -> Path:
-    """A conda environment installed on this machine, its scripts bound to its place as conda leaves them."""
+    """A conda environment installed on this machine, with its path in its scripts as conda writes them."""
     folder = tmp_path / "opt" / "science"
     folder.mkdir(parents=True)
     subprocess.run(["tar", "-xzf", str(built.archive), "-C", str(folder)], check=True)
@@ -71,8 +71,8 @@ def test_same_contents_elsewhere_give_the_same_bytes(prefix: Path, tmp_path: Pat
     assert builder.pack_prefix(prefix).sha256 == builder.pack_prefix(other, name="other").sha256
 
 
-def test_what_a_person_changed_is_what_travels(prefix: Path, tmp_path: Path) -> None:
-    """A managed file was edited, pip replaced one by another, something was added, conda's package cache is there."""
+def test_changes_by_hand_are_packed(prefix: Path, tmp_path: Path) -> None:
+    """A managed file is edited, pip has replaced another one, a file is added, and conda's package cache exists."""
     builder = EnvironmentBuilder(tmp_path / "cache")
     first = builder.pack_prefix(prefix)
     site = site_packages(prefix)
@@ -98,7 +98,7 @@ def test_what_a_person_changed_is_what_travels(prefix: Path, tmp_path: Path) -> 
     assert not (site_packages(elsewhere) / "bed_broken.py").exists()
 
 
-def test_an_edit_that_keeps_size_and_time_is_seen(prefix: Path, tmp_path: Path) -> None:
+def test_an_edit_that_keeps_size_and_time_is_packed(prefix: Path, tmp_path: Path) -> None:
     builder = EnvironmentBuilder(tmp_path / "cache")
     first = builder.pack_prefix(prefix)
     path = site_packages(prefix) / "bed_tools.py"

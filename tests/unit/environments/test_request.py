@@ -1,4 +1,4 @@
-"""The same wish has the same key, another wish another key; credentials stay out of what is written."""
+"""Equivalent requests have the same key, others have other keys; credentials are not written."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from knit_core.environments import BadPackageSpec, ChannelUnreachable, PlatformMismatch
-from knit_core.environments.request import make_request, without_secrets
+from knit_core.environments.inputs.packages import make_request
+from knit_core.environments.redaction import without_secrets
 
 _SPECS = st.lists(st.sampled_from(["numpy", "python=3.11", "dask >=2024", "pandas<3"]), min_size=1, unique=True)
 

@@ -1,4 +1,4 @@
-"""Shipping a virtual environment of this machine: as it is now, editable packages included, and nothing of the machine."""
+"""Shipping a virtual environment of this machine: as it is now, with editable packages, without paths of the machine."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def here(tmp_path: Path, wheels: Path) -> Path:
-    """A virtual environment with packages of an index, one of them edited, and two editable ones."""
+    """A virtual environment with packages of an index, one of them edited by hand, and two editable packages."""
     folder = tmp_path / "my venv"
     venv.create(folder, with_pip=False)
     install = [find_uv_bin(), "pip", "install", "--quiet", "--no-index", "--find-links", str(wheels)]
@@ -54,7 +54,7 @@ def here(tmp_path: Path, wheels: Path) -> Path:
 
 
 def editable(folder: Path, project: Path, name: str, files: dict[str, str]) -> None:
-    """Installs what build tools leave in site-packages for a package that stays where it is."""
+    """Writes the files of build tools for an editable package to site-packages."""
     module = name.replace("-", "_")
     url = '{"url": "%s", "dir_info": {"editable": true}}' % project.as_uri()  # noqa: UP031
     wheel = make_wheel(folder.parent / "wheels", name, "0.1", {**files, f"{module}-0.1.dist-info/direct_url.json": url})
@@ -117,7 +117,7 @@ def test_the_same_contents_elsewhere_give_the_same_bytes(here: Path, cache: Path
 
 
 def test_what_cannot_be_shipped(tmp_path: Path, cache: Path, here: Path) -> None:
-    with pytest.raises(BadArchive, match="is not there"):
+    with pytest.raises(BadArchive, match="does not exist"):
         create(cache, tmp_path / "nothing")
     with pytest.raises(BadPackageSpec, match="shipped as it is"):
         create(cache, here, pip=["six"])
@@ -126,7 +126,7 @@ def test_what_cannot_be_shipped(tmp_path: Path, cache: Path, here: Path) -> None
         create(cache, here)
 
 
-def test_editable_package_whose_modules_cannot_be_seen(cache: Path, here: Path) -> None:
+def test_editable_package_with_unknown_folder(cache: Path, here: Path) -> None:
     (here / SITE / "__editable___bed_mapped_finder.py").write_text("MAPPING = {}\n")
-    with pytest.raises(BadArchive, match=r"bed-mapped .* is editable, and where its modules are cannot be seen"):
+    with pytest.raises(BadArchive, match=r"bed-mapped .* is editable, and the folder of its modules is not known"):
         create(cache, here)

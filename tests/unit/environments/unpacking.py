@@ -1,4 +1,4 @@
-"""Unpacks an environment as a node has it and runs its programs as a user who does not own the files."""
+"""Unpacks an environment as on a node, and runs its programs as a user that does not own the files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NOBODY = 65534
 
 @contextmanager
 def unpacked(environment: Environment) -> Iterator[Path]:
-    """The environment's folder: readable and executable only, in a folder that everybody can traverse."""
+    """The environment's folder: without write permission, in a folder that every user can traverse."""
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         Path(folder).chmod(0o755)
         target = Path(folder) / "unpacked here"
@@ -28,7 +28,7 @@ def unpacked(environment: Environment) -> Iterator[Path]:
 
 
 def run(prefix: Path, *command: str) -> str:
-    """Runs with the environment's bin first in PATH, as another user where that is possible; what it printed."""
+    """Runs a program with the environment's bin first in PATH, as another user if possible; its output."""
     other = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.getuid() == 0 else {}
     done = subprocess.run(
         command,

@@ -1,4 +1,4 @@
-"""A conda environment by its name: where conda, mamba and micromamba keep theirs."""
+"""Input by an installed conda environment: its folder, or its name for conda, mamba and micromamba."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from knit_core.environments.errors import BadArchive
 
 
 def prefix_folder(prefix: str | os.PathLike[str], environment: Mapping[str, str] = os.environ) -> Path:
-    """The folder that is meant: a path as it is; a name is looked up where conda would.
+    """The folder of a conda environment. A name is looked up in the folders where conda looks.
 
-    Raises `BadArchive` when no environment has the name.
+    Raises `BadArchive` if no environment has the name.
     """
     text = os.fspath(prefix)
     path = Path(text).expanduser()
@@ -34,6 +34,6 @@ def _folders(environment: Mapping[str, str]) -> Iterator[Path]:
         yield Path(program).parent.parent / "envs"
     if root := environment.get("MAMBA_ROOT_PREFIX"):
         yield Path(root) / "envs"
-    listed = Path(environment.get("HOME", "/")) / ".conda" / "environments.txt"  # conda notes each one there
+    listed = Path(environment.get("HOME", "/")) / ".conda" / "environments.txt"  # conda appends each new environment
     if listed.is_file():
         yield from (Path(line.strip()).parent for line in listed.read_text().splitlines() if line.strip())

@@ -1,4 +1,4 @@
-"""What would be built, before it is."""
+"""The result of `EnvironmentBuilder.plan`: what `create` would build."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from knit_core.model.representation import shown
 @shown
 @dataclass(frozen=True)
 class EnvironmentPlan:
-    """What would be built.
+    """What `EnvironmentBuilder.create` would build.
 
     Attributes:
         key: of the request.
         solution: the packages, each with the bytes to download (0: not known).
-        built: the environment, when it is in the cache already.
+        built: the environment, if it is in the cache.
     """
 
     key: str
@@ -27,7 +27,7 @@ class EnvironmentPlan:
 
     @property
     def download(self) -> int:
-        """Bytes of all packages together, as far as they are known; less is needed where some are in a cache."""
+        """Known bytes of all packages together. Packages in a cache are not downloaded again."""
         return sum(record.size for record in self.solution.records)
 
     def to_dict(self) -> dict[str, Any]:
