@@ -24,6 +24,8 @@ import java.util.function.BooleanSupplier;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import javax.management.ObjectName;
+import knit.am.ClassArchiveOptions.Given;
+import knit.am.util.Log;
 
 /**
  * The archive of the classes that ApplicationMasters load, on this node: whoever maps it needs half of the processor time until
@@ -40,9 +42,6 @@ import javax.management.ObjectName;
  * replaced: a JVM that finds no file of options does not start.
  */
 final class ClassArchive {
-  /** What the command line gave to this process. */
-  enum Given { NOTHING, PAUSE, RECORD, USE }
-
   /** Writes the archive. */
   interface Dump {
     void to(Path file) throws Exception;
@@ -65,7 +64,6 @@ final class ClassArchive {
   private static final Pattern FIRST = Pattern.compile(".*_01_[0-9]+");
   /** Options that do not go together with ours; a file of arguments may have such. The client looks at the Java command. */
   private static final Pattern OPTIONS = Pattern.compile("Archive|Xshare|VMOptionsFile|@");
-  private static final String FIRST_LINE = "-Dknit.archive.size=";
 
   private final Path folder;
   private final String name;
@@ -150,8 +148,8 @@ final class ClassArchive {
   void began() {
     if (given == Given.RECORD) {
       quietly(() -> {
-        Options options = Options.read(file(".options"));
-        write(new Options(Given.PAUSE, 0, options == null ? TRIES : options.tries + 1));
+        ClassArchiveOptions options = ClassArchiveOptions.read(file(".options"));
+        write(new ClassArchiveOptions(Given.PAUSE, 0, options == null ? TRIES : options.tries + 1));
       });
     }
   }
@@ -159,11 +157,11 @@ final class ClassArchive {
   /** An earlier attempt ended before it left anything: it may have been the archive. */
   void distrust() {
     quietly(() -> {
-      Options options = mine(folder, 0700) ? Options.read(file(".options")) : null;
+      ClassArchiveOptions options = mine(folder, 0700) ? ClassArchiveOptions.read(file(".options")) : null;
       if (options != null && options.given == Given.USE) {
         renew(options.tries);
       } else if (options != null && options.given == Given.RECORD) {
-        write(new Options(Given.PAUSE, 0, TRIES));
+        write(new ClassArchiveOptions(Given.PAUSE, 0, TRIES));
       }
     });
   }
@@ -186,7 +184,7 @@ final class ClassArchive {
     if (!mine(folder, 0700)) {
       return;
     }
-    Options options = mine(file(".options"), 0600) ? Options.read(file(".options")) : null;
+    ClassArchiveOptions options = mine(file(".options"), 0600) ? ClassArchiveOptions.read(file(".options")) : null;
     if (given == Given.RECORD) {
       if (options == null || options.given != Given.USE || !whole(options)) { // else another one was faster
         record(options == null ? TRIES : options.tries, now);
@@ -195,7 +193,7 @@ final class ClassArchive {
       renew(0);
     } else if (options.given == Given.PAUSE) {
       if (options.written < now - (options.tries < TRIES ? TURN : PAUSE)) {
-        write(new Options(Given.RECORD, 0, Math.min(options.tries, TRIES - 1)));
+        write(new ClassArchiveOptions(Given.RECORD, 0, Math.min(options.tries, TRIES - 1)));
       }
     } else if (given == Given.USE && options.given == Given.USE) {
       used(options, now);
@@ -205,11 +203,11 @@ final class ClassArchive {
   }
 
   /** The JVM was told to use the archive, and has mapped it or not. */
-  private void used(Options options, long now) throws IOException {
+  private void used(ClassArchiveOptions options, long now) throws IOException {
     if (!mapped(folder.toRealPath().resolve(name + ".jsa").toString())) {
       renew(options.tries);
     } else if (options.tries > 0) {
-      write(new Options(Given.USE, options.size, 0));
+      write(new ClassArchiveOptions(Given.USE, options.size, 0));
     } else if (options.written < now - PAUSE) {
       Files.setLastModifiedTime(file(".options"), FileTime.fromMillis(now)); // archives that are in use are kept
     }
@@ -226,7 +224,7 @@ final class ClassArchive {
 
   private void renew(int tries) throws IOException {
     Files.deleteIfExists(file(".jsa"));
-    write(new Options(tries < TRIES ? Given.RECORD : Given.PAUSE, 0, tries));
+    write(new ClassArchiveOptions(tries < TRIES ? Given.RECORD : Given.PAUSE, 0, tries));
   }
 
   private void record(int tries, long now) throws Exception {
@@ -242,13 +240,13 @@ final class ClassArchive {
       }
       Files.setPosixFilePermissions(temporary, PosixFilePermissions.fromString("rw-------"));
       Files.move(temporary, file(".jsa"), StandardCopyOption.ATOMIC_MOVE);
-      write(new Options(Given.USE, size, tries));
+      write(new ClassArchiveOptions(Given.USE, size, tries));
       Log.phase("archive of classes written, " + (size >> 20) + " MiB");
       clean(now);
     } catch (Exception | LinkageError error) {
       Files.deleteIfExists(temporary);
       Files.deleteIfExists(Paths.get(temporary + ".temp")); // the JVM's own
-      write(new Options(Given.PAUSE, 0, TRIES));
+      write(new ClassArchiveOptions(Given.PAUSE, 0, TRIES));
       throw error;
     }
   }
@@ -290,7 +288,7 @@ final class ClassArchive {
     }
   }
 
-  private boolean whole(Options options) throws IOException {
+  private boolean whole(ClassArchiveOptions options) throws IOException {
     return mine(file(".jsa"), 0600) && Files.size(file(".jsa")) == options.size;
   }
 
@@ -313,7 +311,7 @@ final class ClassArchive {
     return folder.resolve(name + "." + System.nanoTime() + ".tmp");
   }
 
-  private void write(Options options) throws IOException {
+  private void write(ClassArchiveOptions options) throws IOException {
     if (!mine(folder, 0700)) {
       return;
     }
@@ -331,7 +329,7 @@ final class ClassArchive {
     try {
       work.run();
     } catch (Exception | LinkageError error) {
-      Log.say("no archive of classes, which does no harm: " + Log.reason(error));
+      Log.line("no archive of classes, which does no harm: " + Log.reason(error));
     }
   }
 
@@ -353,50 +351,6 @@ final class ClassArchive {
           new Object[] {new String[] {"dynamic_dump", file.toString()}}, new String[] {String[].class.getName()});
     } finally {
       System.setOut(out);
-    }
-  }
-
-  /** The file of options. */
-  static final class Options {
-    final Given given;
-    /** The archive's bytes. */
-    final long size;
-    /** Recordings since an archive was last seen in use. */
-    final int tries;
-    final long written;
-
-    Options(Given given, long size, int tries) {
-      this(given, size, tries, 0);
-    }
-
-    private Options(Given given, long size, int tries, long written) {
-      this.given = given;
-      this.size = size;
-      this.tries = tries;
-      this.written = written;
-    }
-
-    /** Null: not there, or not one. */
-    static Options read(Path file) {
-      try {
-        String[] lines = new String(Files.readAllBytes(file), StandardCharsets.US_ASCII).split("\n");
-        String size = lines[0].substring(FIRST_LINE.length());
-        return new Options(Given.valueOf(lines[1].substring(lines[1].indexOf('=') + 1)), size.isEmpty() ? 0 : Long.parseLong(size),
-            Integer.parseInt(lines[2].substring(lines[2].indexOf('=') + 1)), modified(file));
-      } catch (IOException | RuntimeException error) {
-        return null;
-      }
-    }
-
-    String text(Path archive) {
-      String text = FIRST_LINE + (given == Given.USE ? size : "") + "\n-Dknit.archive.given=" + given + "\n-Dknit.archive.tries=" + tries
-          + "\n";
-      if (given == Given.USE) {
-        text += "-XX:SharedArchiveFile=" + archive + "\n-XX:+VerifySharedSpaces\n-Xlog:disable\n";
-      } else if (given == Given.RECORD) {
-        text += "-XX:+RecordDynamicDumpInfo\n-Xlog:disable\n";
-      }
-      return text;
     }
   }
 }

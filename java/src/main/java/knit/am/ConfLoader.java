@@ -8,6 +8,7 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.Enumeration;
 import java.util.List;
+import knit.am.util.Log;
 
 /**
  * Finds what lies in Hadoop's configuration folders: resources before those of the class path, and classes that it lacks.
@@ -37,7 +38,7 @@ final class ConfLoader extends URLClassLoader {
         try {
           found.add(new File(folder).toURI().toURL());
         } catch (IOException error) {
-          Log.say("not a folder of configuration: " + Log.reason(error));
+          Log.line("not a folder of configuration: " + Log.reason(error));
         }
       }
     }

@@ -5,10 +5,11 @@ import java.util.Collections;
 import java.util.List;
 import java.util.function.Consumer;
 import java.util.function.DoubleSupplier;
-import knit.am.core.Event;
-import knit.am.core.Outcome;
-import knit.am.gateway.Clock;
+import knit.am.core.message.Event;
+import knit.am.core.model.Outcome;
 import knit.am.gateway.ResourceManager;
+import knit.am.util.Clock;
+import knit.am.util.Log;
 
 /**
  * Talks to the ResourceManager on a thread of its own. After something happened it asks often, then less and less often
@@ -91,11 +92,11 @@ final class Heartbeat implements Runnable {
         refusals = 0;
         lastAnswer = clock.now();
       } catch (ResourceManager.Gone error) {
-        Log.say(Log.reason(error));
+        Log.line(Log.reason(error));
         events.accept(new Event.Disowned(clock.now()));
         return;
       } catch (IOException | RuntimeException error) {
-        Log.say("the ResourceManager cannot be asked: " + Log.reason(error));
+        Log.line("the ResourceManager cannot be asked: " + Log.reason(error));
         count(error);
         slow();
       }
@@ -163,7 +164,7 @@ final class Heartbeat implements Runnable {
         manager.unregister(outcome, diagnostics);
         break;
       } catch (IOException | RuntimeException error) {
-        Log.say("could not unregister: " + Log.reason(error));
+        Log.line("could not unregister: " + Log.reason(error));
         if (i == FAREWELLS || error instanceof ResourceManager.Gone) {
           break;
         }

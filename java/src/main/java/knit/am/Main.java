@@ -10,18 +10,19 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.FutureTask;
 import knit.am.api.Api;
 import knit.am.api.Signatures;
-import knit.am.api.Website;
-import knit.am.core.Exits;
-import knit.am.core.Identity;
-import knit.am.core.Outcome;
-import knit.am.core.Spec;
-import knit.am.gateway.Clock;
-import knit.am.gateway.HdfsStore;
+import knit.am.api.WebUi;
+import knit.am.core.model.Exits;
+import knit.am.core.model.Identity;
+import knit.am.core.model.Outcome;
+import knit.am.core.model.Spec;
+import knit.am.gateway.HdfsApplicationFolder;
 import knit.am.gateway.NetworkProbes;
-import knit.am.gateway.SteadyClock;
 import knit.am.gateway.YarnNodeManagers;
 import knit.am.gateway.YarnProxies;
 import knit.am.gateway.YarnResourceManager;
+import knit.am.util.Clock;
+import knit.am.util.Log;
+import knit.am.util.SteadyClock;
 import org.apache.hadoop.conf.Configuration;
 import org.apache.hadoop.fs.CommonConfigurationKeysPublic;
 import org.apache.hadoop.io.Text;
@@ -68,7 +69,7 @@ public final class Main {
     } catch (Throwable error) {
       error.printStackTrace();
       // Last, because YARN shows the last lines in the application's diagnostics.
-      Log.say(Exits.ATTEMPT_ENDS + (error instanceof EventLoop.Died ? error.getMessage() : Log.reason(error)));
+      Log.line(Exits.ATTEMPT_ENDS + (error instanceof EventLoop.Died ? error.getMessage() : Log.reason(error)));
     }
     exit = code;
     EventLoop.daemon(Main::watch, "watchdog").start();
@@ -86,7 +87,7 @@ public final class Main {
       master.died(thread.getName(), error);
       return;
     }
-    Log.say(Exits.ATTEMPT_ENDS + new EventLoop.Died(thread.getName(), error).getMessage());
+    Log.line(Exits.ATTEMPT_ENDS + new EventLoop.Died(thread.getName(), error).getMessage());
     Runtime.getRuntime().halt(1);
   }
 
@@ -123,7 +124,7 @@ public final class Main {
     YarnNodeManagers nodes = new YarnNodeManagers(configuration, containers, credentials,
         yarn -> Signatures.containerToken(secret, yarn), acls(spec));
     EventLoop.daemon(() -> warmUp(nodes, spec), "warm-up").start();
-    HdfsStore store = new HdfsStore(configuration, spec.staging, identity.application, identity.attempt);
+    HdfsApplicationFolder store = new HdfsApplicationFolder(configuration, spec.staging, identity.application, identity.attempt);
     master = new EventLoop(identity, spec, CLOCK, manager, nodes, new NetworkProbes(), store);
     if (identity.attempt > 1) {
       try {
@@ -140,7 +141,7 @@ public final class Main {
     } catch (java.util.concurrent.ExecutionException error) {
       return giveUp(host, "the ApplicationMaster cannot serve its API: " + Log.reason(error.getCause()));
     }
-    Website website = new Website(identity, new YarnProxies(configuration, identity.application, CLOCK),
+    WebUi website = new WebUi(identity, new YarnProxies(configuration, identity.application, CLOCK),
         YarnProxies.viewers(configuration, identity.user, spec.viewers), master::post, CLOCK);
     api.open(identity, secret, master::post, CLOCK, website);
     ShutdownHookManager.get().addShutdownHook(() -> master.terminate(SIGTERM_PATIENCE), 100);
@@ -169,7 +170,7 @@ public final class Main {
       }
       Log.phase("warm");
     } catch (IOException | RuntimeException | LinkageError error) {
-      Log.say("the warm-up failed, which does no harm: " + Log.reason(error));
+      Log.line("the warm-up failed, which does no harm: " + Log.reason(error));
     }
   }
 
@@ -182,7 +183,7 @@ public final class Main {
 
   /** What is wrong would be wrong at the next attempt too: say so and end for good. */
   private static int giveUp(String host, String problem) throws IOException {
-    Log.say(problem);
+    Log.line(problem);
     YarnResourceManager manager = new YarnResourceManager(configuration(), CLOCK, new ConcurrentHashMap<>(), null);
     manager.register(host, -1, "");
     manager.unregister(Outcome.FAILED, Exits.clip(problem));
@@ -193,7 +194,7 @@ public final class Main {
     try {
       Thread.sleep(WATCHDOG);
     } catch (InterruptedException error) {
-      Log.say("the watchdog was interrupted");
+      Log.line("the watchdog was interrupted");
     }
     Runtime.getRuntime().halt(exit);
   }

@@ -15,8 +15,7 @@ import java.nio.file.Paths;
 import java.nio.file.attribute.FileTime;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.stream.Stream;
-import knit.am.ClassArchive.Given;
-import knit.am.ClassArchive.Options;
+import knit.am.ClassArchiveOptions.Given;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -42,13 +41,13 @@ class ClassArchiveTest {
     return process(given, file -> Files.write(file, CONTENT));
   }
 
-  private Options options() {
-    return Options.read(folder.resolve("a.options"));
+  private ClassArchiveOptions options() {
+    return ClassArchiveOptions.read(folder.resolve("a.options"));
   }
 
   /** What the command line would give to the next process. */
   private Given next() {
-    Options options = options();
+    ClassArchiveOptions options = options();
     return options == null ? Given.NOTHING : options.given;
   }
 

@@ -1,6 +1,7 @@
 package knit.am.api;
 
 import com.sun.net.httpserver.HttpExchange;
+import com.sun.net.httpserver.HttpHandler;
 import com.sun.net.httpserver.HttpServer;
 import java.io.IOException;
 import java.io.OutputStream;
@@ -19,13 +20,13 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Consumer;
-import knit.am.KeyedExecutor;
-import knit.am.Log;
-import knit.am.core.Action;
-import knit.am.core.Event;
-import knit.am.core.Identity;
-import knit.am.gateway.Clock;
+import knit.am.core.message.Action;
+import knit.am.core.message.Event;
+import knit.am.core.model.Identity;
 import knit.am.json.Json;
+import knit.am.util.Clock;
+import knit.am.util.KeyedExecutor;
+import knit.am.util.Log;
 
 /** The HTTP side: bytes in and out, limits, the signed envelope. The Authenticator decides who may pass, Calls what is answered. */
 public final class Api {
@@ -52,17 +53,17 @@ public final class Api {
   }
 
   private final HttpServer server;
-  private final Readers readers;
+  private final SlowRequestLimit readers;
   private final ScheduledThreadPoolExecutor timer;
   private final KeyedExecutor toContainers = new KeyedExecutor(pool(SENDERS, "to-containers"), EACH);
   private final ThreadPoolExecutor toClient = pool(SENDERS, "to-client");
   private final Semaphore pages = new Semaphore(PAGES);
-  final OpenCalls open = new OpenCalls(Runtime.getRuntime().maxMemory());
+  final OpenCallLimit open = new OpenCallLimit(Runtime.getRuntime().maxMemory());
   private final AtomicInteger busy = new AtomicInteger();
-  final Bodies bodies = new Bodies();
+  final BodyLimit bodies = new BodyLimit();
   private volatile Authenticator gate;
-  private volatile Calls calls;
-  private volatile Site site;
+  private volatile Router calls;
+  private volatile HttpHandler webUi;
 
   /**
    * Listen; requests are answered with 503 until {@link #open}.
@@ -76,7 +77,7 @@ public final class Api {
     server = listen(address(host), first, last);
     timer = new ScheduledThreadPoolExecutor(1, task -> daemon(task, "api-timer"));
     timer.setRemoveOnCancelPolicy(true);
-    readers = new Readers(pool(THREADS, "api"), timer);
+    readers = new SlowRequestLimit(pool(THREADS, "api"), timer);
     server.setExecutor(readers);
     server.createContext("/", this::handle);
     server.start();
@@ -124,9 +125,9 @@ public final class Api {
    * @param clock one that is never set back
    * @param pages the pages for people, null for none
    */
-  public void open(Identity identity, byte[] secret, Consumer<Event> events, Clock clock, Site pages) {
-    calls = new Calls(events, clock);
-    site = pages;
+  public void open(Identity identity, byte[] secret, Consumer<Event> events, Clock clock, HttpHandler pages) {
+    calls = new Router(events, clock);
+    webUi = pages;
     gate = new Authenticator(secret, identity.attempt, clock);
   }
 
@@ -184,7 +185,7 @@ public final class Api {
     try {
       serve(turn);
     } catch (IOException | RuntimeException error) {
-      Log.say("a request failed: " + Log.reason(error));
+      Log.line("a request failed: " + Log.reason(error));
       turn.end();
     } catch (Error error) {
       throw died(error);
@@ -217,7 +218,7 @@ public final class Api {
       if (present == null) {
         throw Reply.error(503, "starting", "the ApplicationMaster is starting");
       }
-      try (Bodies.Body body = bodies.read(exchange)) {
+      try (BodyLimit.Body body = bodies.read(exchange)) {
         readers.arrived();
         signer = present.identify(method, path, exchange.getRequestURI().getRawQuery(), body.bytes);
         if (signer.refusal != null) {
@@ -238,7 +239,7 @@ public final class Api {
   private void answered(Authenticator.Signer signer, CompletableFuture<Reply> ticket, Consumer<Reply> send) {
     ScheduledFuture<?> late = timer.schedule(() -> ticket.complete(Reply.error(503, "busy",
         "no answer from the ApplicationMaster's owner thread within " + PATIENCE + " s")),
-        PATIENCE + Calls.MAX_WAIT, TimeUnit.SECONDS);
+        PATIENCE + Router.MAX_WAIT, TimeUnit.SECONDS);
     Executor senders = signer.container == null ? toClient : task -> toContainers.add(signer.container, task);
     ticket.whenCompleteAsync((reply, error) -> {
       late.cancel(false);
@@ -254,21 +255,21 @@ public final class Api {
     try {
       send(turn.exchange, reply.status, "application/json", envelope(reply, signer));
     } catch (IOException error) {
-      Log.say("a reply could not be sent: " + Log.reason(error));
+      Log.line("a reply could not be sent: " + Log.reason(error));
     } finally {
       turn.end();
     }
   }
 
   private void page(HttpExchange exchange) throws IOException {
-    Site present = site;
+    HttpHandler present = webUi;
     if (present == null) {
       send(exchange, 404, "text/plain", "There is no page here.\n".getBytes(StandardCharsets.US_ASCII));
     } else if (!pages.tryAcquire()) {
       send(exchange, 503, "text/plain", "Too many pages are being looked at.\n".getBytes(StandardCharsets.US_ASCII));
     } else {
       try {
-        present.serve(exchange);
+        present.handle(exchange);
       } finally {
         pages.release();
       }

@@ -6,8 +6,8 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Set;
 import java.util.regex.Pattern;
-import knit.am.gateway.Clock;
 import knit.am.json.Json;
+import knit.am.util.Clock;
 
 /**
  * Decides whether a request may pass: its signature, then its time and attempt, then its nonce.

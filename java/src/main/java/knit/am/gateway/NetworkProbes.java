@@ -23,7 +23,7 @@ import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import java.util.regex.Pattern;
-import knit.am.core.Spec;
+import knit.am.core.model.Spec;
 
 /** Over the network, from this process to the containers' nodes: one thread for all connections, none is waited for. */
 public final class NetworkProbes implements Probes {
@@ -92,7 +92,7 @@ public final class NetworkProbes implements Probes {
   }
 
   @Override
-  public void look(String host, Spec.Readiness readiness, Consumer<Boolean> answer) {
+  public void probe(String host, Spec.Readiness readiness, Consumer<Boolean> answer) {
     Look look = new Look(host, readiness, answer);
     Known known = addresses.get(host);
     if (known != null && known.until > now()) {

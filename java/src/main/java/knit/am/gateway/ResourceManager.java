@@ -2,9 +2,10 @@ package knit.am.gateway;
 
 import java.io.IOException;
 import java.util.List;
-import knit.am.core.Event;
-import knit.am.core.Outcome;
-import knit.am.core.Spec;
+import knit.am.core.message.Event;
+import knit.am.core.model.Grant;
+import knit.am.core.model.Outcome;
+import knit.am.core.model.Spec;
 
 /** What we need of the ResourceManager. Requests only note what is wanted; {@link #heartbeat} carries it over. */
 public interface ResourceManager {
@@ -13,7 +14,7 @@ public interface ResourceManager {
    *
    * @return the containers an earlier attempt left
    */
-  List<Event.Grant> register(String host, int port, String trackingUrl) throws IOException;
+  List<Grant> register(String host, int port, String trackingUrl) throws IOException;
 
   /**
    * @param hosts the only ones that will do, null for what the service says

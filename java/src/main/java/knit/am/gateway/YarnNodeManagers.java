@@ -10,7 +10,7 @@ import java.util.Collections;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.function.Function;
-import knit.am.core.Spec;
+import knit.am.core.model.Spec;
 import org.apache.hadoop.conf.Configuration;
 import org.apache.hadoop.fs.CommonConfigurationKeysPublic;
 import org.apache.hadoop.fs.Path;
@@ -118,13 +118,12 @@ public final class YarnNodeManagers implements NodeManagers {
   }
 
   @Override
-  public void start(knit.am.core.Container container, Spec.Service service, Map<String, String> environment)
-      throws IOException {
-    Container allocated = containers.get(container.yarn());
+  public void start(String yarn, Spec.Service service, Map<String, String> environment) throws IOException {
+    Container allocated = containers.get(yarn);
     if (allocated == null) {
       throw new IOException("its allocation is no longer valid");
     }
-    StartContainerRequest request = StartContainerRequest.newInstance(context(service, environment, container.yarn()),
+    StartContainerRequest request = StartContainerRequest.newInstance(context(service, environment, yarn),
         allocated.getContainerToken());
     call(allocated, node -> {
       SerializedException problem = node.startContainers(StartContainersRequest.newInstance(

@@ -6,8 +6,9 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
 import java.util.function.Predicate;
-import knit.am.Log;
-import knit.am.api.Website;
+import knit.am.api.WebUi;
+import knit.am.util.Clock;
+import knit.am.util.Log;
 import org.apache.hadoop.conf.Configuration;
 import org.apache.hadoop.security.UserGroupInformation;
 import org.apache.hadoop.security.authorize.AccessControlList;
@@ -15,7 +16,7 @@ import org.apache.hadoop.yarn.conf.YarnConfiguration;
 import org.apache.hadoop.yarn.webapp.util.WebAppUtils;
 
 /** The ResourceManager's web proxies, and who may look through them, as the cluster's configuration says. */
-public final class YarnProxies implements Website.Proxies {
+public final class YarnProxies implements WebUi.Proxies {
   private static final long AGE = 300_000;
 
   private final Configuration configuration;
@@ -48,7 +49,7 @@ public final class YarnProxies implements Website.Proxies {
           found.add(address);
         }
       } catch (UnknownHostException error) {
-        Log.say("the ResourceManager's proxy " + host + " has no address");
+        Log.line("the ResourceManager's proxy " + host + " has no address");
       }
     }
     return found;

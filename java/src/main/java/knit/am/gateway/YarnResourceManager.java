@@ -9,10 +9,12 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import knit.am.Log;
-import knit.am.core.Event;
-import knit.am.core.Outcome;
-import knit.am.core.Spec;
+import knit.am.core.message.Event;
+import knit.am.core.model.Grant;
+import knit.am.core.model.Outcome;
+import knit.am.core.model.Spec;
+import knit.am.util.Clock;
+import knit.am.util.Log;
 import org.apache.hadoop.conf.Configuration;
 import org.apache.hadoop.io.Text;
 import org.apache.hadoop.ipc.RPC;
@@ -95,7 +97,7 @@ public final class YarnResourceManager implements ResourceManager {
   }
 
   @Override
-  public List<Event.Grant> register(String host, int port, String trackingUrl) throws IOException {
+  public List<Grant> register(String host, int port, String trackingUrl) throws IOException {
     registration = RegisterApplicationMasterRequest.newInstance(host, port, trackingUrl);
     try {
       return grants(register().getContainersFromPreviousAttempts());
@@ -117,12 +119,12 @@ public final class YarnResourceManager implements ResourceManager {
     }
   }
 
-  private List<Event.Grant> grants(List<Container> given) {
-    List<Event.Grant> grants = new ArrayList<>();
+  private List<Grant> grants(List<Container> given) {
+    List<Grant> grants = new ArrayList<>();
     for (Container container : given) {
       String id = container.getId().toString();
       containers.put(id, container);
-      grants.add(new Event.Grant(id, container.getAllocationRequestId(),
+      grants.add(new Grant(id, container.getAllocationRequestId(),
           container.getNodeId().getHost() + ":" + container.getNodeId().getPort(), container.getNodeHttpAddress()));
     }
     return grants;
@@ -226,7 +228,7 @@ public final class YarnResourceManager implements ResourceManager {
       try {
         tell(progress);
       } catch (ApplicationMasterNotRegisteredException error) {
-        Log.say("the ResourceManager has restarted: registering again");
+        Log.line("the ResourceManager has restarted: registering again");
         register();
         wishes.sayAllAgain();
         tell(progress);
@@ -281,7 +283,7 @@ public final class YarnResourceManager implements ResourceManager {
       wishes.over(ask.request);
     }
     String message = String.valueOf(refusal.getMessage()).split("\n", 2)[0];
-    Log.say("the ResourceManager refuses " + requests.size() + " requests: " + message);
+    Log.line("the ResourceManager refuses " + requests.size() + " requests: " + message);
     heard.add(new Event.RequestsRefused(clock.now(), requests, message));
   }
 
@@ -367,7 +369,7 @@ public final class YarnResourceManager implements ResourceManager {
     try {
       return protocol.finishApplicationMaster(request).getIsUnregistered();
     } catch (ApplicationMasterNotRegisteredException error) {
-      Log.say("the ResourceManager has restarted: registering again");
+      Log.line("the ResourceManager has restarted: registering again");
       register();
       return false;
     }

@@ -1,0 +1,184 @@
+package knit.am.core;
+
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import knit.am.core.application.Application;
+import knit.am.core.application.ContainerRegistry;
+import knit.am.core.application.Views;
+import knit.am.core.effects.Changes;
+import knit.am.core.effects.Effects;
+import knit.am.core.message.Action;
+import knit.am.core.message.Call;
+import knit.am.core.message.Event;
+import knit.am.core.model.Identity;
+import knit.am.core.model.Spec;
+import knit.am.core.store.SharedStore;
+import knit.am.json.Fields;
+
+/**
+ * Takes an event, changes the state and returns actions and journal records: docs/protocol.md, sections 5 and 7. It has no clock,
+ * no thread and no I/O; the owner thread alone calls it.
+ */
+public final class Reducer {
+  private static final String EVENT_RECORD = "e ";
+
+  private final Effects effects;
+  private final ContainerRegistry registry;
+  private final SharedStore store;
+  private final Application application;
+  private final Views views;
+
+  public Reducer(Identity identity, Spec spec) {
+    effects = new Effects(identity, spec);
+    registry = new ContainerRegistry(spec, effects.changes);
+    store = new SharedStore(effects, registry);
+    application = new Application(effects, registry, store);
+    views = application.views();
+  }
+
+  // Journal
+
+  /**
+   * Restore the state of an earlier attempt.
+   *
+   * @param records the last record under each key of its journal
+   */
+  public void restore(Map<String, Object> records) {
+    TreeMap<Long, Object> events = new TreeMap<>();
+    records.forEach((key, record) -> {
+      if (key.startsWith(EVENT_RECORD)) {
+        events.put(Long.valueOf(key.substring(EVENT_RECORD.length())), record);
+      } else if (!application.restore(key, record) && !store.restore(key, record) && !effects.tokens.restore(key, record)) {
+        throw new IllegalArgumentException("the journal has an unknown record: " + key);
+      }
+    });
+    events.values().forEach(event -> effects.timeline.restore(new Fields(event, "event")));
+    effects.changes.take();
+    application.restored();
+  }
+
+  /** All records of the state, for a new journal. */
+  public Map<String, Object> dump() {
+    Map<String, Object> records = new LinkedHashMap<>();
+    application.dump(records);
+    store.dump(records);
+    effects.tokens.dump(records);
+    effects.timeline.dump(records);
+    return records;
+  }
+
+  /** The journal records since the last call: key to record, null for a deleted one. */
+  public Map<String, Object> changes() {
+    return effects.changes.take();
+  }
+
+  // Events
+
+  public List<Action> apply(Event event) {
+    long newest = effects.timeline.number();
+    if (event instanceof Call) {
+      call((Call) event);
+    } else {
+      application.apply(event);
+    }
+    for (String key = effects.alarms.due(event.at); key != null; key = effects.alarms.due(event.at)) {
+      alarm(key, event.at);
+    }
+    application.judge(event.at);
+    if (effects.timeline.number() > newest) {
+      effects.waiters.changed("events");
+    }
+    return effects.takeActions();
+  }
+
+  /** When an {@link Event.Tick} is due at the latest, in milliseconds since the epoch. */
+  public long nextTick() {
+    return effects.alarms.next();
+  }
+
+  /** 0 to 1. */
+  public double progress() {
+    return views.progress();
+  }
+
+  Views views() {
+    return views;
+  }
+
+  private void alarm(String key, long at) {
+    if (key.equals(Changes.LAZY)) {
+      effects.changes.flushLazy();
+    } else if (!effects.waiters.alarm(key) && !application.alarm(key, at)) {
+      throw new IllegalStateException("unknown alarm: " + key);
+    }
+  }
+
+  // Calls
+
+  private void call(Call call) {
+    if (call.yarn != null && registry.allocated(call.yarn) == null) {
+      refuseEnded(call);
+    } else if (call instanceof Call.Managing) {
+      manage((Call.Managing) call);
+    } else if (!effects.repeat(call) && !read(call) && !store.call(call)) {
+      report(call);
+    }
+  }
+
+  /** A container that has ended, or was replaced, cannot change the state. */
+  private void refuseEnded(Call call) {
+    if (effects.identity.attempt > 1 && application.isStarting()) {
+      // The attempt before may have started it after the last record of its journal.
+      effects.refuse(call, 503, "starting", "the ApplicationMaster does not yet know which containers run");
+    } else {
+      effects.refuse(call, 409, "ended", call.yarn + " has ended");
+    }
+  }
+
+  private void manage(Call.Managing call) {
+    if (call.caller != null && !application.mayManage(call.caller)) {
+      effects.refuse(call, 403, "forbidden",
+          "a container's token is not good for this call, unless its service manages the application");
+    } else if (!effects.repeat(call)) {
+      application.manage(call);
+    }
+  }
+
+  private boolean read(Call call) {
+    if (call instanceof Call.Read) {
+      effects.answer(call, view(((Call.Read) call).what, call.at));
+    } else if (call instanceof Call.ReadEvents) {
+      Call.ReadEvents read = (Call.ReadEvents) call;
+      effects.waiters.answer(read, "events", read.deadline,
+          () -> effects.timeline.number() > read.after ? views.events(read.after, read.most) : null,
+          () -> effects.answer(read, views.events(read.after, read.most)));
+    } else {
+      return false;
+    }
+    return true;
+  }
+
+  private Map<String, Object> view(Call.What what, long at) {
+    switch (what) {
+      case APPLICATION:
+        return views.application();
+      case CONTAINERS:
+        return views.containers();
+      case PAGE:
+        return views.page(at);
+      default:
+        return views.results();
+    }
+  }
+
+  /** A container reports its state. */
+  private void report(Call call) {
+    if (call instanceof Call.Progress) {
+      application.progress((Call.Progress) call);
+    } else if (call instanceof Call.Ready) {
+      application.ready((Call.Ready) call);
+    }
+  }
+}

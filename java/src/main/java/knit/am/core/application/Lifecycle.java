@@ -1,0 +1,270 @@
+package knit.am.core.application;
+
+import java.util.HashSet;
+import java.util.Map;
+import java.util.Set;
+import knit.am.core.effects.Effects;
+import knit.am.core.message.Action;
+import knit.am.core.message.Call;
+import knit.am.core.model.ContainerState;
+import knit.am.core.model.Exits;
+import knit.am.core.model.Outcome;
+import knit.am.json.Fields;
+import knit.am.json.Json;
+
+/** When and with which outcome the application ends, and the order of its end: docs/protocol.md, section 7. */
+final class Lifecycle {
+  /** Milliseconds for writing result.json. */
+  static final long WRITE_TIMEOUT = 90_000;
+  private static final String RECORD = "a";
+  private static final String WRITE = "write";
+  private static final String LIFETIME = "lifetime";
+
+  /** The phases, in order. */
+  enum Phase {
+    STARTING,
+    RUNNING,
+    /** Containers are being stopped. */
+    STOPPING,
+    /** The result is being written. */
+    WRITING,
+    /** The application is being unregistered. */
+    UNREGISTERING,
+    ENDED
+  }
+
+  private final Application application;
+  private final Effects effects;
+  private final ContainerRegistry registry;
+  /** Containers that are being stopped, by YARN's id. */
+  private final Set<String> stops = new HashSet<>();
+  private Phase phase = Phase.STARTING;
+  private long startedAt;
+  private Double progress;
+  private Outcome outcome;
+  private Integer exitCode;
+  private String diagnostics = "";
+
+  Lifecycle(Application application) {
+    this.application = application;
+    effects = application.effects;
+    registry = application.registry;
+  }
+
+  Phase phase() {
+    return phase;
+  }
+
+  /** Whether the application is not ending yet. */
+  boolean open() {
+    return outcome == null && phase.compareTo(Phase.STOPPING) < 0;
+  }
+
+  Outcome outcome() {
+    return outcome;
+  }
+
+  long startedAt() {
+    return startedAt;
+  }
+
+  Double progress() {
+    return progress;
+  }
+
+  void progress(double fraction, long at) {
+    progress = fraction;
+    effects.changes.putLazily(RECORD, values(), at);
+  }
+
+  void started(long at) {
+    startedAt = startedAt == 0 ? at : Math.min(at, startedAt);
+    if (effects.spec.lifetime > 0) {
+      effects.alarms.set(LIFETIME, startedAt + effects.spec.lifetime * 1000);
+    }
+    record();
+  }
+
+  void registered() {
+    if (phase == Phase.STARTING) {
+      phase = outcome == null ? Phase.RUNNING : Phase.STOPPING;
+    }
+  }
+
+  void shutdown(Call.Shutdown call) {
+    stop(call.outcome, call.diagnostics, call.at);
+    effects.answer(call, Json.map("state", "STOPPING"));
+  }
+
+  void stop(Outcome how, String why, long at) {
+    if (!open()) {
+      return;
+    }
+    phase = Phase.STOPPING;
+    outcome = how;
+    diagnostics = Exits.clip(why);
+    record();
+    effects.timeline.add(at, "stopping", null, how + (diagnostics.isEmpty() ? "" : ": " + diagnostics));
+    for (Container container : registry.present()) {
+      if (container.live() && container.state() != ContainerState.STOPPING) {
+        application.stops.stop(container, "ended with the application", at);
+      }
+    }
+    judge(at);
+  }
+
+  /** The application fails because of a container. */
+  void fail(Container failed, long at) {
+    if (open()) {
+      exitCode = failed.exitCode();
+      stop(Outcome.FAILED, failed.failure(), at);
+    }
+  }
+
+  /** End the application when its services have succeeded or nothing can run any more; write the result when all is stopped. */
+  void judge(long at) {
+    if (phase == Phase.STOPPING) {
+      if (registry.live() == 0 || stops.isEmpty()) {
+        write(at);
+      }
+      return;
+    }
+    if (!open()) {
+      return;
+    }
+    boolean all = !effects.spec.completion.isEmpty();
+    boolean over = true;
+    int members = 0;
+    int failed = 0;
+    for (InstanceGroup group : registry.groups()) {
+      InstanceCounts counts = group.counts();
+      members += counts.members;
+      failed += counts.failed;
+      over &= counts.live == 0;
+      if (effects.spec.completion.contains(group.spec.name)) {
+        all &= counts.members > 0 && counts.succeeded == counts.members;
+      }
+    }
+    if (all) {
+      exitCode = 0;
+      stop(Outcome.SUCCEEDED, "", at);
+    } else if (over && members > 0) {
+      end(failed, at);
+    }
+  }
+
+  /** No container is live, and none will be. */
+  private void end(int failed, long at) {
+    for (Container container : registry.present()) {
+      if (container.state() == ContainerState.FAILED) {
+        exitCode = container.exitCode();
+        stop(Outcome.FAILED, "all have ended, " + failed + " failed: " + container.failure(), at);
+        return;
+      }
+    }
+    for (String name : effects.spec.completion) {
+      if (registry.group(name).instances() == 0) {
+        return; // scaled to 0: it may be scaled up again
+      }
+    }
+    exitCode = 0;
+    stop(Outcome.SUCCEEDED, "", at);
+  }
+
+  /** The result is not written before this container has ended. */
+  void awaitStop(String yarn) {
+    stops.add(yarn);
+  }
+
+  void stopped(String yarn) {
+    stops.remove(yarn);
+  }
+
+  private void write(long at) {
+    phase = Phase.WRITING;
+    effects.alarms.set(WRITE, at + WRITE_TIMEOUT);
+    effects.timeline.add(at, "finished", null, outcome.name());
+    effects.act(new Action.WriteResult(application.views().result(outcome, exitCode, diagnostics, at)));
+  }
+
+  /** SIGTERM: write the result, but do not unregister, because another attempt may follow. */
+  void terminated(long at) {
+    if (phase.compareTo(Phase.STOPPING) > 0) {
+      return;
+    }
+    if (phase != Phase.STOPPING) {
+      outcome = Outcome.KILLED;
+      diagnostics = "the ApplicationMaster was ended from outside";
+    }
+    write(at);
+    phase = Phase.ENDED;
+  }
+
+  void resultWritten(String problem) {
+    if (phase != Phase.WRITING) {
+      return;
+    }
+    phase = Phase.UNREGISTERING;
+    effects.alarms.cancel(WRITE);
+    if (problem != null) {
+      diagnostics = Exits.clip((diagnostics + " (result.json could not be written: " + problem + ")"));
+      record();
+    }
+    effects.act(new Action.Unregister(outcome, diagnostics));
+  }
+
+  void unregistered() {
+    if (phase == Phase.UNREGISTERING) {
+      phase = Phase.ENDED;
+      effects.act(new Action.Exit(0));
+    }
+  }
+
+  void disowned() {
+    phase = Phase.ENDED;
+    effects.act(new Action.Exit(1));
+  }
+
+  /** @return whether it is an alarm of this class */
+  boolean alarm(String key, long at) {
+    if (key.equals(LIFETIME)) {
+      stop(Outcome.KILLED, "ran for longer than its lifetime of " + effects.spec.lifetime + " s", at);
+    } else if (key.equals(WRITE)) {
+      resultWritten("no answer for " + WRITE_TIMEOUT / 1000 + " s");
+    } else {
+      return false;
+    }
+    return true;
+  }
+
+  private void record() {
+    effects.changes.put(RECORD, values());
+  }
+
+  private Map<String, Object> values() {
+    return Json.map("startedAt", startedAt, "progress", progress, "outcome", outcome == null ? null : outcome.name(),
+        "exitCode", exitCode, "diagnostics", diagnostics);
+  }
+
+  void dump(Map<String, Object> records) {
+    records.put(RECORD, values());
+  }
+
+  /** @return whether it is a record of this class */
+  boolean restore(String key, Object restored) {
+    if (!key.equals(RECORD)) {
+      return false;
+    }
+    Fields record = new Fields(restored, key);
+    startedAt = record.whole("startedAt", 0, Long.MAX_VALUE);
+    Number done = (Number) record.any("progress");
+    progress = done == null ? null : done.doubleValue();
+    String how = (String) record.any("outcome");
+    Long exit = (Long) record.any("exitCode");
+    exitCode = exit == null ? null : exit.intValue();
+    diagnostics = record.text("diagnostics");
+    // An application that was ending goes on ending when the ResourceManager has named its containers.
+    outcome = how == null ? null : Outcome.valueOf(how);
+    return true;
+  }
+}

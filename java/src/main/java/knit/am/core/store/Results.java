@@ -1,0 +1,60 @@
+package knit.am.core.store;
+
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.TreeMap;
+import knit.am.core.effects.Changes;
+import knit.am.json.Json;
+
+/** The values that instances returned, by service and rank. Their total size is bounded. */
+final class Results {
+  static final int LIMIT = 16 << 20;
+  private static final String KEY = "r ";
+
+  private final Changes changes;
+  private final Map<String, TreeMap<Integer, Json.Raw>> values = new LinkedHashMap<>();
+  private long size;
+
+  Results(Changes changes) {
+    this.changes = changes;
+  }
+
+  /**
+   * Replace the value of an instance.
+   *
+   * @return false if the total would be too large
+   */
+  boolean put(String service, int rank, Json.Raw value) {
+    TreeMap<Integer, Json.Raw> ranks = values.computeIfAbsent(service, name -> new TreeMap<>());
+    Json.Raw before = ranks.get(rank);
+    long after = size + value.text.length() - (before == null ? 0 : before.text.length());
+    if (after > LIMIT) {
+      return false;
+    }
+    size = after;
+    ranks.put(rank, value);
+    changes.put(KEY + service + "_" + rank, value);
+    return true;
+  }
+
+  Map<String, TreeMap<Integer, Json.Raw>> copy() {
+    Map<String, TreeMap<Integer, Json.Raw>> copy = new LinkedHashMap<>();
+    values.forEach((service, ranks) -> copy.put(service, new TreeMap<>(ranks)));
+    return copy;
+  }
+
+  void dump(Map<String, Object> records) {
+    values.forEach((service, ranks) ->
+        ranks.forEach((rank, value) -> records.put(KEY + service + "_" + rank, value)));
+  }
+
+  /** @return whether it is a record of this class */
+  boolean restore(String key, Object record) {
+    if (!key.startsWith(KEY)) {
+      return false;
+    }
+    int cut = key.lastIndexOf('_');
+    put(key.substring(KEY.length(), cut), Integer.parseInt(key.substring(cut + 1)), new Json.Raw(record));
+    return true;
+  }
+}
