@@ -7,7 +7,7 @@ import java.util.TreeMap;
 import knit.am.core.application.Application;
 import knit.am.core.application.ContainerRegistry;
 import knit.am.core.application.Views;
-import knit.am.core.effects.Changes;
+import knit.am.core.effects.Alarms;
 import knit.am.core.effects.Effects;
 import knit.am.core.message.Action;
 import knit.am.core.message.Call;
@@ -83,8 +83,8 @@ public final class Reducer {
     } else {
       application.apply(event);
     }
-    for (String key = effects.alarms.due(event.at); key != null; key = effects.alarms.due(event.at)) {
-      alarm(key, event.at);
+    for (Alarms.Alarm alarm = effects.alarms.due(event.at); alarm != null; alarm = effects.alarms.due(event.at)) {
+      alarm(alarm, event.at);
     }
     application.judge(event.at);
     if (effects.timeline.number() > newest) {
@@ -107,11 +107,13 @@ public final class Reducer {
     return views;
   }
 
-  private void alarm(String key, long at) {
-    if (key.equals(Changes.LAZY)) {
+  private void alarm(Alarms.Alarm alarm, long at) {
+    if (alarm.kind == Alarms.Kind.LAZY_RECORDS) {
       effects.changes.flushLazy();
-    } else if (!effects.waiters.alarm(key) && !application.alarm(key, at)) {
-      throw new IllegalStateException("unknown alarm: " + key);
+    } else if (alarm.kind == Alarms.Kind.CALL_TIMEOUT) {
+      effects.waiters.timeout(alarm.subject);
+    } else {
+      application.alarm(alarm, at);
     }
   }
 

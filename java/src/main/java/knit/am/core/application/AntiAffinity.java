@@ -8,6 +8,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
+import knit.am.core.effects.Alarms;
 import knit.am.core.effects.Effects;
 import knit.am.core.message.Action;
 import knit.am.core.message.Event;
@@ -24,8 +25,6 @@ final class AntiAffinity {
   private static final long NODES_AGE = 30_000;
   /** Milliseconds until the nodes are asked for again after a fault. */
   static final long ASK_AGAIN = 10_000;
-  private static final String KEY = "spread ";
-  private static final String ASK = KEY + "nodes";
 
   /** Where a container is requested. */
   static final class Choice {
@@ -67,7 +66,7 @@ final class AntiAffinity {
       known.addAll(new TreeSet<>(event.hosts));
     } else {
       askedAt = event.at;
-      effects.alarms.set(ASK, event.at + ASK_AGAIN);
+      effects.alarms.set(Alarms.Kind.ASK_NODES, event.at + ASK_AGAIN);
       if (!failing) {
         effects.timeline.add(event.at, "nodes-unknown", null, "the cluster's nodes, which anti-affinity needs, cannot be had; "
             + "asked for again each " + ASK_AGAIN / 1000 + " s: " + event.problem);
@@ -114,14 +113,14 @@ final class AntiAffinity {
   void requested(Container asked, Choice choice, long at) {
     if (choice.hosts != null) {
       reserved.put(asked.request(), choice);
-      effects.alarms.set(KEY + asked.request(), at + ONE_NODE_TIME);
+      effects.alarms.set(Alarms.Kind.ONE_NODE_TIMEOUT, Long.toString(asked.request()), at + ONE_NODE_TIME);
     }
   }
 
   /** A request is granted, cancelled or refused. */
   void requestOver(Container container) {
     if (reserved.remove(container.request()) != null) {
-      effects.alarms.cancel(KEY + container.request());
+      effects.alarms.cancel(Alarms.Kind.ONE_NODE_TIMEOUT, Long.toString(container.request()));
     }
   }
 
@@ -135,23 +134,19 @@ final class AntiAffinity {
     return false;
   }
 
-  boolean isAlarm(String key) {
-    return key.startsWith(KEY);
+  /** Ask for the nodes again after a fault. */
+  void askAgain(long at) {
+    if (application.lifecycle.open()) {
+      ask(at);
+    }
   }
 
   /**
-   * An alarm of this class has gone off.
+   * A request for one node has outlived {@link #ONE_NODE_TIME}.
    *
-   * @return the container whose request has outlived {@link #ONE_NODE_TIME}, or null
+   * @return its container, null if there is none any more
    */
-  Container alarm(String key, long at) {
-    if (key.equals(ASK)) {
-      if (application.lifecycle.open()) {
-        ask(at);
-      }
-      return null;
-    }
-    long request = Long.parseLong(key.substring(KEY.length()));
+  Container oneNodeTimeout(long request) {
     reserved.remove(request);
     for (Container container : registry.requested()) {
       if (container.request() == request) {

@@ -1,6 +1,7 @@
 package knit.am.core.application;
 
 import java.util.Map;
+import knit.am.core.effects.Alarms;
 import knit.am.core.effects.Effects;
 import knit.am.core.message.Action;
 import knit.am.core.message.Call;
@@ -183,14 +184,48 @@ public final class Application {
     readiness.ready(call);
   }
 
-  /**
-   * An alarm has gone off.
-   *
-   * @return whether it is an alarm of this package
-   */
-  public boolean alarm(String key, long at) {
-    return services.alarm(key, at) || lifecycle.alarm(key, at) || readiness.alarm(key, at) || starts.alarm(key, at)
-        || stops.alarm(key, at) || takeover.alarm(key, at) || health.alarm(key, at);
+  /** An alarm of the application, a service, a container or a node has gone off. */
+  public void alarm(Alarms.Alarm alarm, long at) {
+    switch (alarm.kind) {
+      case ALLOW_NODE:
+        health.allow(alarm.subject, at);
+        break;
+      case GANG_TIMEOUT:
+        services.gangTimeout(alarm.subject, at);
+        break;
+      case STOP_TIMEOUT:
+        stops.stopTimeout(alarm.subject);
+        break;
+      case LIFETIME:
+        lifecycle.lifetimeOver(at);
+        break;
+      case LOST_CONTAINER:
+        takeover.lost(alarm.subject, at);
+        break;
+      case PROBE:
+        readiness.probe(alarm.subject);
+        break;
+      case REQUEST:
+        starts.pauseOver(alarm.subject, at);
+        break;
+      case ONE_NODE_TIMEOUT:
+        starts.oneNodeTimeout(Long.parseLong(alarm.subject), at);
+        break;
+      case ASK_NODES:
+        antiAffinity.askAgain(at);
+        break;
+      case GRACE_OVER:
+        stops.graceOver(alarm.subject, at);
+        break;
+      case READINESS_DEADLINE:
+        readiness.deadlinePassed(alarm.subject, at);
+        break;
+      case WRITE_TIMEOUT:
+        lifecycle.writeTimeout();
+        break;
+      default:
+        throw new IllegalArgumentException(alarm.kind + " is no alarm of the application");
+    }
   }
 
   /** Once after each event: see whether the application has ended. */

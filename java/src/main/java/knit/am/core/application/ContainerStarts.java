@@ -3,6 +3,7 @@ package knit.am.core.application;
 import java.util.Collections;
 import java.util.Set;
 import java.util.TreeSet;
+import knit.am.core.effects.Alarms;
 import knit.am.core.effects.Effects;
 import knit.am.core.message.Action;
 import knit.am.core.message.Event;
@@ -17,8 +18,6 @@ final class ContainerStarts {
   /** Milliseconds before a refused request is repeated; doubled each time. */
   static final long FIRST_REFUSAL_PAUSE = 1_000;
   static final long LONGEST_REFUSAL_PAUSE = 60_000;
-  /** Time to request a container whose restart was delayed. */
-  private static final String RESTART = "restart ";
 
   private final Application application;
   private final Effects effects;
@@ -52,11 +51,11 @@ final class ContainerStarts {
   }
 
   void requestAt(Container container, long at) {
-    effects.alarms.set(RESTART + container.key(), at);
+    effects.alarms.set(Alarms.Kind.REQUEST, container.key(), at);
   }
 
   void cancelDelayed(Container container) {
-    effects.alarms.cancel(RESTART + container.key());
+    effects.alarms.cancel(Alarms.Kind.REQUEST, container.key());
   }
 
   void request(InstanceGroup group, Container container, long at) {
@@ -187,26 +186,19 @@ final class ContainerStarts {
 
   // Alarms
 
-  /** @return whether it is an alarm of this class, or of {@link AntiAffinity} */
-  boolean alarm(String key, long at) {
-    if (key.startsWith(RESTART)) {
-      delayOver(key.substring(RESTART.length()), at);
-      return true;
-    }
-    if (!application.antiAffinity.isAlarm(key)) {
-      return false;
-    }
-    Container container = application.antiAffinity.alarm(key, at);
-    if (container != null) {
-      requestAgain(container, at);
-    }
-    return true;
-  }
-
-  private void delayOver(String key, long at) {
+  /** The pause before a request is over. */
+  void pauseOver(String key, long at) {
     Container container = registry.find(key.substring(0, key.lastIndexOf('/')));
     if (container != null && container.state() == ContainerState.WAITING && container.key().equals(key)) {
       request(registry.group(container), container, at);
+    }
+  }
+
+  /** A container has waited too long for one node. */
+  void oneNodeTimeout(long request, long at) {
+    Container container = application.antiAffinity.oneNodeTimeout(request);
+    if (container != null) {
+      requestAgain(container, at);
     }
   }
 }

@@ -1,6 +1,7 @@
 package knit.am.core.application;
 
 import java.util.Collections;
+import knit.am.core.effects.Alarms;
 import knit.am.core.effects.Effects;
 import knit.am.core.message.Action;
 import knit.am.core.message.Call;
@@ -12,10 +13,6 @@ import knit.am.json.Json;
 final class ContainerStops {
   /** Milliseconds for a NodeManager to end a container. */
   static final long STOP_TIMEOUT = 5_000;
-  /** The grace period is over. */
-  private static final String TERM = "term ";
-  /** The NodeManager has not reported the container's end. */
-  private static final String KILL = "kill ";
 
   private final Application application;
   private final Effects effects;
@@ -45,7 +42,7 @@ final class ContainerStops {
     application.lifecycle.awaitStop(container.yarn());
     if (group.spec.grace > 0 && container.state() == ContainerState.RUNNING) {
       effects.act(new Action.Signal(container.yarn(), container.node()));
-      effects.alarms.set(TERM + container.yarn(), at + group.spec.grace);
+      effects.alarms.set(Alarms.Kind.GRACE_OVER, container.yarn(), at + group.spec.grace);
     } else {
       stopNow(container, at);
     }
@@ -54,13 +51,13 @@ final class ContainerStops {
 
   private void stopNow(Container container, long at) {
     effects.act(new Action.Stop(container.yarn(), container.node()));
-    effects.alarms.set(KILL + container.yarn(), at + STOP_TIMEOUT);
+    effects.alarms.set(Alarms.Kind.STOP_TIMEOUT, container.yarn(), at + STOP_TIMEOUT);
   }
 
   /** A container has ended: nothing is left to stop. */
   void ended(String yarn) {
-    effects.alarms.cancel(TERM + yarn);
-    effects.alarms.cancel(KILL + yarn);
+    effects.alarms.cancel(Alarms.Kind.GRACE_OVER, yarn);
+    effects.alarms.cancel(Alarms.Kind.STOP_TIMEOUT, yarn);
   }
 
   void kill(Call.Kill call) {
@@ -98,18 +95,13 @@ final class ContainerStops {
     }
   }
 
-  /** @return whether it is an alarm of this class */
-  boolean alarm(String key, long at) {
-    if (key.startsWith(TERM)) {
-      stopNow(registry.allocated(key.substring(TERM.length())), at);
-    } else if (key.startsWith(KILL)) {
-      // The ResourceManager ends a container that is released.
-      String yarn = key.substring(KILL.length());
-      effects.act(new Action.Release(yarn));
-      application.lifecycle.stopped(yarn);
-    } else {
-      return false;
-    }
-    return true;
+  void graceOver(String yarn, long at) {
+    stopNow(registry.allocated(yarn), at);
+  }
+
+  /** The NodeManager has not ended a container: the ResourceManager ends one that is released. */
+  void stopTimeout(String yarn) {
+    effects.act(new Action.Release(yarn));
+    application.lifecycle.stopped(yarn);
   }
 }

@@ -3,6 +3,7 @@ package knit.am.core.application;
 import java.util.HashSet;
 import java.util.Map;
 import java.util.Set;
+import knit.am.core.effects.Alarms;
 import knit.am.core.effects.Effects;
 import knit.am.core.message.Action;
 import knit.am.core.message.Call;
@@ -17,8 +18,6 @@ final class Lifecycle {
   /** Milliseconds for writing result.json. */
   static final long WRITE_TIMEOUT = 90_000;
   private static final String RECORD = "a";
-  private static final String WRITE = "write";
-  private static final String LIFETIME = "lifetime";
 
   /** The phases, in order. */
   enum Phase {
@@ -80,7 +79,7 @@ final class Lifecycle {
   void started(long at) {
     startedAt = startedAt == 0 ? at : Math.min(at, startedAt);
     if (effects.spec.lifetime > 0) {
-      effects.alarms.set(LIFETIME, startedAt + effects.spec.lifetime * 1000);
+      effects.alarms.set(Alarms.Kind.LIFETIME, startedAt + effects.spec.lifetime * 1000);
     }
     record();
   }
@@ -182,7 +181,7 @@ final class Lifecycle {
 
   private void write(long at) {
     phase = Phase.WRITING;
-    effects.alarms.set(WRITE, at + WRITE_TIMEOUT);
+    effects.alarms.set(Alarms.Kind.WRITE_TIMEOUT, at + WRITE_TIMEOUT);
     effects.timeline.add(at, "finished", null, outcome.name());
     effects.act(new Action.WriteResult(application.views().result(outcome, exitCode, diagnostics, at)));
   }
@@ -205,7 +204,7 @@ final class Lifecycle {
       return;
     }
     phase = Phase.UNREGISTERING;
-    effects.alarms.cancel(WRITE);
+    effects.alarms.cancel(Alarms.Kind.WRITE_TIMEOUT);
     if (problem != null) {
       diagnostics = Exits.clip((diagnostics + " (result.json could not be written: " + problem + ")"));
       record();
@@ -225,16 +224,12 @@ final class Lifecycle {
     effects.act(new Action.Exit(1));
   }
 
-  /** @return whether it is an alarm of this class */
-  boolean alarm(String key, long at) {
-    if (key.equals(LIFETIME)) {
-      stop(Outcome.KILLED, "ran for longer than its lifetime of " + effects.spec.lifetime + " s", at);
-    } else if (key.equals(WRITE)) {
-      resultWritten("no answer for " + WRITE_TIMEOUT / 1000 + " s");
-    } else {
-      return false;
-    }
-    return true;
+  void lifetimeOver(long at) {
+    stop(Outcome.KILLED, "ran for longer than its lifetime of " + effects.spec.lifetime + " s", at);
+  }
+
+  void writeTimeout() {
+    resultWritten("no answer for " + WRITE_TIMEOUT / 1000 + " s");
   }
 
   private void record() {

@@ -7,6 +7,7 @@ import java.util.HashMap;
 import java.util.HashSet;
 import java.util.Map;
 import java.util.Set;
+import knit.am.core.effects.Alarms;
 import knit.am.core.effects.Effects;
 import knit.am.core.message.Action;
 
@@ -19,7 +20,6 @@ final class NodeHealth {
   static final long FAILURE_WINDOW = 600_000;
   /** Milliseconds for which a node is avoided. */
   static final long AVOID_TIME = 600_000;
-  private static final String KEY = "allow ";
 
   private final Effects effects;
   private final Map<String, Deque<Long>> failures = new HashMap<>();
@@ -55,19 +55,14 @@ final class NodeHealth {
     failures.remove(host);
     avoided.add(host);
     effects.act(new Action.Avoid(host, true));
-    effects.alarms.set(KEY + host, at + AVOID_TIME);
+    effects.alarms.set(Alarms.Kind.ALLOW_NODE, host, at + AVOID_TIME);
     effects.timeline.add(at, "node-avoided", null, host + ": " + most + " containers failed there within ten minutes");
   }
 
-  /** @return whether it is an alarm of this class */
-  boolean alarm(String key, long at) {
-    if (!key.startsWith(KEY)) {
-      return false;
-    }
-    String host = key.substring(KEY.length());
+  /** A node is no longer avoided. */
+  void allow(String host, long at) {
     avoided.remove(host);
     effects.act(new Action.Avoid(host, false));
     effects.timeline.add(at, "node-allowed", null, host);
-    return true;
   }
 }

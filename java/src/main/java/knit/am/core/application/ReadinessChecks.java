@@ -2,6 +2,7 @@ package knit.am.core.application;
 
 import java.util.HashMap;
 import java.util.Map;
+import knit.am.core.effects.Alarms;
 import knit.am.core.effects.Effects;
 import knit.am.core.message.Action;
 import knit.am.core.message.Call;
@@ -13,10 +14,6 @@ import knit.am.json.Json;
 
 /** When a running container is ready: by probes from here, or by its own report. It has failed when its deadline passes first. */
 final class ReadinessChecks {
-  /** Time for the next probe. */
-  private static final String PROBE = "probe ";
-  /** The deadline. */
-  private static final String UNREADY = "unready ";
   /** Milliseconds that a container has at least to report that it is ready, after the ApplicationMaster has restarted. */
   static final long LEAST_AFTER_RESTART = 15_000;
 
@@ -49,16 +46,17 @@ final class ReadinessChecks {
     }
     if (readiness.probed()) {
       probing.put(running.yarn(), new Probing());
-      effects.alarms.set(PROBE + running.yarn(), at);
+      effects.alarms.set(Alarms.Kind.PROBE, running.yarn(), at);
     }
     if (readiness.deadline > 0) {
       long deadline = Math.min(at, running.startedAt()) + readiness.deadline;
       boolean takenOver = at > running.startedAt() && !readiness.probed();
-      effects.alarms.set(UNREADY + running.yarn(), takenOver ? Math.max(deadline, at + LEAST_AFTER_RESTART) : deadline);
+      effects.alarms.set(Alarms.Kind.READINESS_DEADLINE, running.yarn(),
+          takenOver ? Math.max(deadline, at + LEAST_AFTER_RESTART) : deadline);
     }
   }
 
-  private void probe(String yarn) {
+  void probe(String yarn) {
     Container container = registry.allocated(yarn);
     if (container != null && container.state() == ContainerState.RUNNING && !container.isReady()) {
       probing.get(yarn).underWay = true;
@@ -79,7 +77,8 @@ final class ReadinessChecks {
     } else if (state.overdue) {
       deadlinePassed(event.yarn, event.at);
     } else {
-      effects.alarms.set(PROBE + event.yarn, event.at + registry.group(container).spec.readiness.interval);
+      effects.alarms.set(Alarms.Kind.PROBE, event.yarn,
+          event.at + registry.group(container).spec.readiness.interval);
     }
   }
 
@@ -110,13 +109,13 @@ final class ReadinessChecks {
 
   /** Nothing is left to check. */
   void ended(String yarn) {
-    effects.alarms.cancel(UNREADY + yarn);
-    effects.alarms.cancel(PROBE + yarn);
+    effects.alarms.cancel(Alarms.Kind.READINESS_DEADLINE, yarn);
+    effects.alarms.cancel(Alarms.Kind.PROBE, yarn);
     probing.remove(yarn);
   }
 
   /** A probed container fails by a result only, never because a probe could not be made in time. */
-  private void deadlinePassed(String yarn, long at) {
+  void deadlinePassed(String yarn, long at) {
     Container container = registry.allocated(yarn);
     Probing state = probing.get(yarn);
     if (state != null && (state.underWay || !state.probed)) {
@@ -125,17 +124,5 @@ final class ReadinessChecks {
       long span = registry.group(container).spec.readiness.deadline;
       application.stops.stop(container.unready(), "was not ready within " + Exits.seconds(span), at);
     }
-  }
-
-  /** @return whether it is an alarm of this class */
-  boolean alarm(String key, long at) {
-    if (key.startsWith(PROBE)) {
-      probe(key.substring(PROBE.length()));
-    } else if (key.startsWith(UNREADY)) {
-      deadlinePassed(key.substring(UNREADY.length()), at);
-    } else {
-      return false;
-    }
-    return true;
   }
 }

@@ -2,6 +2,7 @@ package knit.am.core.application;
 
 import java.util.List;
 import java.util.Map;
+import knit.am.core.effects.Alarms;
 import knit.am.core.effects.Effects;
 import knit.am.core.message.Call;
 import knit.am.core.model.ContainerState;
@@ -12,8 +13,6 @@ import knit.am.json.Json;
 
 /** Services: dependencies between them, gangs, the number of their instances. */
 final class Services {
-  /** The time to allocate a whole gang is over. */
-  private static final String GANG = "gang ";
   private static final String RECORD = "s ";
 
   private final Application application;
@@ -59,7 +58,7 @@ final class Services {
       effects.timeline.add(at, "service-released", null, group.spec.name);
     }
     if (!group.gangComplete) {
-      effects.alarms.set(GANG + group.spec.name, at + group.spec.gang);
+      effects.alarms.set(Alarms.Kind.GANG_TIMEOUT, group.spec.name, at + group.spec.gang);
     }
     record(group);
     for (Container container : group.copy()) {
@@ -95,7 +94,7 @@ final class Services {
       return;
     }
     group.gangComplete = true;
-    effects.alarms.cancel(GANG + group.spec.name);
+    effects.alarms.cancel(Alarms.Kind.GANG_TIMEOUT, group.spec.name);
     effects.timeline.add(at, "gang-complete", null, group.spec.name + ": " + group.counts().members + " containers");
     record(group);
     for (Container container : group.copy()) {
@@ -144,23 +143,19 @@ final class Services {
     changed(group, call.at);
   }
 
-  /** @return whether it is an alarm of this class */
-  boolean alarm(String key, long at) {
-    if (!key.startsWith(GANG)) {
-      return false;
-    }
-    InstanceGroup group = registry.group(key.substring(GANG.length()));
+  /** The containers of a gang were not allocated in time. */
+  void gangTimeout(String service, long at) {
+    InstanceGroup group = registry.group(service);
     String why = "service " + group.spec.name + ": only " + group.counts().held + " of " + group.counts().members
         + " containers were given within " + group.spec.gang / 1000 + " s, and it starts with all or none";
     application.lifecycle.stop(Outcome.FAILED, why, at);
-    return true;
   }
 
   /** After a restart of the ApplicationMaster: begin again what the state is waiting for. */
   void resume(long at) {
     for (InstanceGroup group : registry.groups()) {
       if (group.unblocked && !group.gangComplete) {
-        effects.alarms.set(GANG + group.spec.name, at + group.spec.gang);
+        effects.alarms.set(Alarms.Kind.GANG_TIMEOUT, group.spec.name, at + group.spec.gang);
       }
     }
     unblockAll(at);

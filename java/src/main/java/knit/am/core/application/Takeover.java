@@ -6,6 +6,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import knit.am.core.effects.Alarms;
 import knit.am.core.effects.Effects;
 import knit.am.core.message.Action;
 import knit.am.core.message.Event;
@@ -17,7 +18,6 @@ import knit.am.core.model.Grant;
 final class Takeover {
   /** Milliseconds for YARN to report the end of a container that the ResourceManager did not name. */
   static final long LOST_TIMEOUT = 10_000;
-  private static final String LOST = "lost ";
 
   private final Application application;
   private final Effects effects;
@@ -78,7 +78,7 @@ final class Takeover {
         registry.forget(container); // YARN takes back a container that was not started
         application.starts.request(registry.group(container), container, at);
       } else if (!there.contains(container.yarn())) {
-        effects.alarms.set(LOST + container.yarn(), at + LOST_TIMEOUT);
+        effects.alarms.set(Alarms.Kind.LOST_CONTAINER, container.yarn(), at + LOST_TIMEOUT);
       }
     }
     for (Container container : requested) {
@@ -107,16 +107,11 @@ final class Takeover {
 
   /** A container has ended. */
   void ended(String yarn) {
-    effects.alarms.cancel(LOST + yarn);
+    effects.alarms.cancel(Alarms.Kind.LOST_CONTAINER, yarn);
   }
 
-  /** @return whether it is an alarm of this class */
-  boolean alarm(String key, long at) {
-    if (!key.startsWith(LOST)) {
-      return false;
-    }
-    application.ends.completed(new Event.Completed(at, key.substring(LOST.length()), Exits.LOST,
-        "lost while no ApplicationMaster was there"));
-    return true;
+  /** YARN has not reported how a container ended. */
+  void lost(String yarn, long at) {
+    application.ends.completed(new Event.Completed(at, yarn, Exits.LOST, "lost while no ApplicationMaster was there"));
   }
 }

@@ -8,7 +8,6 @@ import java.util.Map;
  * record under every key, so each record holds everything about its subject.
  */
 public final class Changes {
-  public static final String LAZY = "lazy";
   /** Milliseconds until a lazy record is written. */
   private static final long LAZY_DELAY = 2_000;
 
@@ -33,8 +32,8 @@ public final class Changes {
       return;
     }
     lazy.put(key, record);
-    if (!alarms.isSet(LAZY)) {
-      alarms.set(LAZY, at + LAZY_DELAY);
+    if (!alarms.isSet(Alarms.Kind.LAZY_RECORDS)) {
+      alarms.set(Alarms.Kind.LAZY_RECORDS, at + LAZY_DELAY);
     }
   }
 

@@ -11,7 +11,6 @@ import knit.am.core.message.Call;
 /** Calls that wait for a change. They hold no thread. Each is checked again when its topic changes. */
 public final class Waiters {
   static final int LIMIT = 5_000;
-  private static final String KEY = "wait ";
 
   private static final class Waiter {
     final Call call;
@@ -55,7 +54,7 @@ public final class Waiters {
       Waiter waiter = new Waiter(call, topic, reply, timeout);
       all.put(++number, waiter);
       topics.computeIfAbsent(topic, key -> new HashMap<>()).put(number, waiter);
-      effects.alarms.set(KEY + number, deadline);
+      effects.alarms.set(Alarms.Kind.CALL_TIMEOUT, Long.toString(number), deadline);
     }
   }
 
@@ -71,7 +70,7 @@ public final class Waiters {
       if (found != null) {
         it.remove();
         all.remove(entry.getKey());
-        effects.alarms.cancel(KEY + entry.getKey());
+        effects.alarms.cancel(Alarms.Kind.CALL_TIMEOUT, entry.getKey().toString());
         effects.answer(entry.getValue().call, found);
       }
     }
@@ -91,16 +90,9 @@ public final class Waiters {
     return found;
   }
 
-  /**
-   * An alarm has gone off.
-   *
-   * @return whether it is an alarm of this class
-   */
-  public boolean alarm(String key) {
-    if (!key.startsWith(KEY)) {
-      return false;
-    }
-    long which = Long.parseLong(key.substring(KEY.length()));
+  /** The deadline of a waiting call has passed. */
+  public void timeout(String subject) {
+    long which = Long.parseLong(subject);
     Waiter waiter = all.remove(which);
     Map<Long, Waiter> others = topics.get(waiter.topic);
     others.remove(which);
@@ -108,6 +100,5 @@ public final class Waiters {
       topics.remove(waiter.topic);
     }
     waiter.timeout.run();
-    return true;
   }
 }
