@@ -12,6 +12,7 @@ import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.BooleanSupplier;
+import knit.am.core.effects.RecordKind;
 import knit.am.gateway.ApplicationFolder;
 import knit.am.gateway.JournalFiles;
 import knit.am.json.Json;
@@ -72,7 +73,7 @@ final class JournalWriter implements Runnable {
   static Map<String, Object> read(ApplicationFolder store) throws IOException {
     Map<String, Object> records = new LinkedHashMap<>();
     boolean there = store.readJournal(line -> {
-      Json.parseRecords(line.getBytes(StandardCharsets.US_ASCII), (key, record) -> {
+      Json.parseRecords(line.getBytes(StandardCharsets.US_ASCII), RecordKind::isText, (key, record) -> {
         records.remove(key);
         if (record != null) {
           records.put(key, record);

@@ -9,6 +9,8 @@ import knit.am.core.application.ContainerRegistry;
 import knit.am.core.application.Views;
 import knit.am.core.effects.Alarms;
 import knit.am.core.effects.Effects;
+import knit.am.core.effects.RecordKind;
+import knit.am.core.effects.Records;
 import knit.am.core.message.Action;
 import knit.am.core.message.Call;
 import knit.am.core.message.Event;
@@ -22,8 +24,6 @@ import knit.am.json.Fields;
  * no thread and no I/O; the owner thread alone calls it.
  */
 public final class Reducer {
-  private static final String EVENT_RECORD = "e ";
-
   private final Effects effects;
   private final ContainerRegistry registry;
   private final SharedStore store;
@@ -48,10 +48,14 @@ public final class Reducer {
   public void restore(Map<String, Object> records) {
     TreeMap<Long, Object> events = new TreeMap<>();
     records.forEach((key, record) -> {
-      if (key.startsWith(EVENT_RECORD)) {
-        events.put(Long.valueOf(key.substring(EVENT_RECORD.length())), record);
-      } else if (!application.restore(key, record) && !store.restore(key, record) && !effects.tokens.restore(key, record)) {
-        throw new IllegalArgumentException("the journal has an unknown record: " + key);
+      RecordKind kind = RecordKind.of(key);
+      String subject = kind.subject(key);
+      if (kind == RecordKind.TIMELINE) {
+        events.put(Long.valueOf(subject), record);
+      } else if (kind == RecordKind.TOKEN) {
+        effects.tokens.restore(subject, record);
+      } else if (!store.restore(kind, subject, record)) {
+        application.restore(kind, subject, record);
       }
     });
     events.values().forEach(event -> effects.timeline.restore(new Fields(event, "event")));
@@ -59,13 +63,14 @@ public final class Reducer {
     application.restored();
   }
 
-  /** All records of the state, for a new journal. */
+  /** All records of the state by key, for a new journal. */
   public Map<String, Object> dump() {
     Map<String, Object> records = new LinkedHashMap<>();
-    application.dump(records);
-    store.dump(records);
-    effects.tokens.dump(records);
-    effects.timeline.dump(records);
+    Records add = (kind, subject, record) -> records.put(kind.key(subject), record);
+    application.dump(add);
+    store.dump(add);
+    effects.tokens.dump(add);
+    effects.timeline.dump(add);
     return records;
   }
 

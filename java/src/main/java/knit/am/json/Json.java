@@ -15,6 +15,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.function.BiConsumer;
+import java.util.function.Predicate;
 
 /**
  * JSON as maps, lists, strings, longs, booleans and null, over Jackson's streaming parser alone: its data binding would
@@ -113,16 +114,17 @@ public final class Json {
   }
 
   /**
-   * Read one line of the journal, {@code ["key", record, "key", record, …]}. What callers gave us stays the text that it is.
+   * Read one line of the journal, {@code ["key", record, "key", record, …]}. The values of callers are kept as text.
    *
-   * @param records gets each key and its record, null for what is no more
+   * @param isText whether the record of a key is a caller's value as a whole
+   * @param records gets each key and its record, null for a deleted one
    */
-  public static void parseRecords(byte[] line, BiConsumer<String, Object> records) {
+  public static void parseRecords(byte[] line, Predicate<String> isText, BiConsumer<String, Object> records) {
     try (JsonParser parser = FACTORY.createParser(line)) {
       parser.nextToken();
       for (String key = parser.nextTextValue(); key != null; key = parser.nextTextValue()) {
         parser.nextToken();
-        records.accept(key, key.startsWith("r ") ? new Raw(raw(parser, line)) : record(parser, line)); // results stay
+        records.accept(key, isText.test(key) ? new Raw(raw(parser, line)) : record(parser, line));
       }
       if (parser.currentToken() != JsonToken.END_ARRAY) {
         throw new IllegalArgumentException("not a line of records");

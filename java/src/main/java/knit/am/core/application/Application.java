@@ -3,10 +3,13 @@ package knit.am.core.application;
 import java.util.Map;
 import knit.am.core.effects.Alarms;
 import knit.am.core.effects.Effects;
+import knit.am.core.effects.RecordKind;
+import knit.am.core.effects.Records;
 import knit.am.core.message.Action;
 import knit.am.core.message.Call;
 import knit.am.core.message.Event;
 import knit.am.core.model.Outcome;
+import knit.am.json.Fields;
 import knit.am.json.Json;
 
 /**
@@ -236,20 +239,32 @@ public final class Application {
   // Journal
 
   /** Add everything to the records of a new journal. */
-  public void dump(Map<String, Object> records) {
+  public void dump(Records records) {
     lifecycle.dump(records);
     services.dump(records);
     registry.dumpHistories(records);
     registry.dump(records);
   }
 
-  /**
-   * Restore a record from the journal.
-   *
-   * @return whether it is a record of this package
-   */
-  public boolean restore(String key, Object record) {
-    return lifecycle.restore(key, record) || services.restore(key, record) || registry.restore(key, record);
+  /** Restore a record of the application, a service or a container from the journal. */
+  public void restore(RecordKind kind, String subject, Object record) {
+    Fields fields = new Fields(record, kind.key(subject));
+    switch (kind) {
+      case APPLICATION:
+        lifecycle.restore(fields);
+        break;
+      case SERVICE:
+        services.restore(subject, fields);
+        break;
+      case HISTORY:
+        registry.restoreHistory(subject, fields);
+        break;
+      case CONTAINER:
+        registry.restore(fields);
+        break;
+      default:
+        throw new IllegalArgumentException(kind + " is no record of the application");
+    }
   }
 
   /** All records of an earlier attempt are restored. */

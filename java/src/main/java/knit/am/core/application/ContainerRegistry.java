@@ -9,6 +9,8 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import knit.am.core.effects.Changes;
+import knit.am.core.effects.RecordKind;
+import knit.am.core.effects.Records;
 import knit.am.core.model.ContainerState;
 import knit.am.core.model.Spec;
 import knit.am.json.Fields;
@@ -19,9 +21,6 @@ public final class ContainerRegistry {
   /** Past containers that are kept: the first failures and the newest others. */
   static final int FIRST_FAILURES = 100;
   static final int NEWEST_ENDED = 900;
-
-  private static final String RECORD = "c ";
-  private static final String HISTORY = "h ";
 
   private final Changes changes;
   private final Map<String, InstanceGroup> groups = new LinkedHashMap<>();
@@ -71,14 +70,14 @@ public final class ContainerRegistry {
   /** Replace a container by its changed copy. */
   Container update(Container container) {
     place(container);
-    changes.put(key(container), container.record(false));
+    changes.put(RecordKind.CONTAINER, container.key(), container.record(false));
     return container;
   }
 
   /** The same for a change that may be lost in a crash. */
   Container updateLazily(Container container, long at) {
     place(container);
-    changes.putLazily(key(container), container.record(false), at);
+    changes.putLazily(RecordKind.CONTAINER, container.key(), container.record(false), at);
     return container;
   }
 
@@ -108,7 +107,7 @@ public final class ContainerRegistry {
 
   /** Keep an ended container as a past one. */
   void archive(Container ended) {
-    changes.put(key(ended), ended.record(true));
+    changes.put(RecordKind.CONTAINER, ended.key(), ended.record(true));
     keep(ended);
   }
 
@@ -119,12 +118,8 @@ public final class ContainerRegistry {
     }
     past.addLast(ended);
     if (past.size() > NEWEST_ENDED) {
-      changes.put(key(past.removeFirst()), null);
+      changes.put(RecordKind.CONTAINER, past.removeFirst().key(), null);
     }
-  }
-
-  private static String key(Container container) {
-    return RECORD + container.key();
   }
 
   /** The newest attempt of every instance. */
@@ -174,10 +169,10 @@ public final class ContainerRegistry {
 
   // Journal
 
-  void dump(Map<String, Object> records) {
-    failures.forEach(container -> records.put(key(container), lazy(container, true)));
-    past.forEach(container -> records.put(key(container), lazy(container, true)));
-    present().forEach(container -> records.put(key(container), lazy(container, false)));
+  void dump(Records records) {
+    failures.forEach(container -> records.put(RecordKind.CONTAINER, container.key(), lazy(container, true)));
+    past.forEach(container -> records.put(RecordKind.CONTAINER, container.key(), lazy(container, true)));
+    present().forEach(container -> records.put(RecordKind.CONTAINER, container.key(), lazy(container, false)));
   }
 
   private static Json.Lazy lazy(Container container, boolean past) {
@@ -186,36 +181,32 @@ public final class ContainerRegistry {
 
   /** Record the history of a rank. */
   void recordHistory(InstanceGroup group, int rank) {
-    changes.put(historyKey(group, rank), group.history(rank).record());
+    changes.put(RecordKind.HISTORY, instance(group, rank), group.history(rank).record());
   }
 
-  private static String historyKey(InstanceGroup group, int rank) {
-    return HISTORY + group.spec.name + "_" + rank;
+  private static String instance(InstanceGroup group, int rank) {
+    return group.spec.name + "_" + rank;
   }
 
-  void dumpHistories(Map<String, Object> records) {
+  void dumpHistories(Records records) {
     for (InstanceGroup group : groups.values()) {
-      group.histories().forEach((rank, history) -> records.put(historyKey(group, rank), history.record()));
+      group.histories().forEach((rank, history) ->
+          records.put(RecordKind.HISTORY, instance(group, rank), history.record()));
     }
   }
 
-  /** @return whether it is a record of this class */
-  boolean restore(String key, Object record) {
-    if (key.startsWith(HISTORY)) {
-      int cut = key.lastIndexOf('_');
-      groups.get(key.substring(HISTORY.length(), cut)).restore(Integer.parseInt(key.substring(cut + 1)),
-          InstanceGroup.History.of(new Fields(record, key)));
-    } else if (key.startsWith(RECORD)) {
-      Fields fields = new Fields(record, key);
-      Container container = Container.of(fields);
-      if (fields.flag("past")) {
-        keep(container);
-      } else {
-        place(container);
-      }
+  void restoreHistory(String instance, Fields fields) {
+    int cut = instance.lastIndexOf('_');
+    groups.get(instance.substring(0, cut)).restore(Integer.parseInt(instance.substring(cut + 1)),
+        InstanceGroup.History.of(fields));
+  }
+
+  void restore(Fields fields) {
+    Container container = Container.of(fields);
+    if (fields.flag("past")) {
+      keep(container);
     } else {
-      return false;
+      place(container);
     }
-    return true;
   }
 }

@@ -5,6 +5,8 @@ import java.util.Map;
 import java.util.Set;
 import knit.am.core.effects.Alarms;
 import knit.am.core.effects.Effects;
+import knit.am.core.effects.RecordKind;
+import knit.am.core.effects.Records;
 import knit.am.core.message.Action;
 import knit.am.core.message.Call;
 import knit.am.core.model.ContainerState;
@@ -17,7 +19,6 @@ import knit.am.json.Json;
 final class Lifecycle {
   /** Milliseconds for writing result.json. */
   static final long WRITE_TIMEOUT = 90_000;
-  private static final String RECORD = "a";
 
   /** The phases, in order. */
   enum Phase {
@@ -73,7 +74,7 @@ final class Lifecycle {
 
   void progress(double fraction, long at) {
     progress = fraction;
-    effects.changes.putLazily(RECORD, values(), at);
+    effects.changes.putLazily(RecordKind.APPLICATION, "", values(), at);
   }
 
   void started(long at) {
@@ -233,7 +234,7 @@ final class Lifecycle {
   }
 
   private void record() {
-    effects.changes.put(RECORD, values());
+    effects.changes.put(RecordKind.APPLICATION, "", values());
   }
 
   private Map<String, Object> values() {
@@ -241,16 +242,11 @@ final class Lifecycle {
         "exitCode", exitCode, "diagnostics", diagnostics);
   }
 
-  void dump(Map<String, Object> records) {
-    records.put(RECORD, values());
+  void dump(Records records) {
+    records.put(RecordKind.APPLICATION, "", values());
   }
 
-  /** @return whether it is a record of this class */
-  boolean restore(String key, Object restored) {
-    if (!key.equals(RECORD)) {
-      return false;
-    }
-    Fields record = new Fields(restored, key);
+  void restore(Fields record) {
     startedAt = record.whole("startedAt", 0, Long.MAX_VALUE);
     Number done = (Number) record.any("progress");
     progress = done == null ? null : done.doubleValue();
@@ -260,6 +256,5 @@ final class Lifecycle {
     diagnostics = record.text("diagnostics");
     // An application that was ending goes on ending when the ResourceManager has named its containers.
     outcome = how == null ? null : Outcome.valueOf(how);
-    return true;
   }
 }

@@ -4,6 +4,8 @@ import java.util.List;
 import java.util.Map;
 import knit.am.core.effects.Alarms;
 import knit.am.core.effects.Effects;
+import knit.am.core.effects.RecordKind;
+import knit.am.core.effects.Records;
 import knit.am.core.message.Call;
 import knit.am.core.model.ContainerState;
 import knit.am.core.model.Outcome;
@@ -13,7 +15,6 @@ import knit.am.json.Json;
 
 /** Services: dependencies between them, gangs, the number of their instances. */
 final class Services {
-  private static final String RECORD = "s ";
 
   private final Application application;
   private final Effects effects;
@@ -165,7 +166,7 @@ final class Services {
 
   /** Record the fields that are not in the containers. */
   void record(InstanceGroup group) {
-    effects.changes.put(RECORD + group.spec.name, recordOf(group));
+    effects.changes.put(RecordKind.SERVICE, group.spec.name, recordOf(group));
   }
 
   private static Map<String, Object> recordOf(InstanceGroup group) {
@@ -173,21 +174,15 @@ final class Services {
         group.restarts);
   }
 
-  void dump(Map<String, Object> records) {
-    registry.groups().forEach(group -> records.put(RECORD + group.spec.name, recordOf(group)));
+  void dump(Records records) {
+    registry.groups().forEach(group -> records.put(RecordKind.SERVICE, group.spec.name, recordOf(group)));
   }
 
-  /** @return whether it is a record of this class */
-  boolean restore(String key, Object record) {
-    if (!key.startsWith(RECORD)) {
-      return false;
-    }
-    InstanceGroup group = registry.group(key.substring(RECORD.length()));
-    Fields fields = new Fields(record, key);
+  void restore(String service, Fields fields) {
+    InstanceGroup group = registry.group(service);
     group.unblocked = fields.flag("released");
     group.gangComplete = fields.flag("ganged");
     group.killed = fields.integer("killed");
     group.restarts = fields.integer("restarts");
-    return true;
   }
 }

@@ -7,7 +7,7 @@ import java.util.Map;
  * Records for the journal: the newest one under each key, null to delete it. The next attempt restores its state from the last
  * record under every key, so each record holds everything about its subject.
  */
-public final class Changes {
+public final class Changes implements Records {
   /** Milliseconds until a lazy record is written. */
   private static final long LAZY_DELAY = 2_000;
 
@@ -19,14 +19,17 @@ public final class Changes {
     this.alarms = alarms;
   }
 
-  public void put(String key, Object record) {
+  @Override
+  public void put(RecordKind kind, String subject, Object record) {
+    String key = kind.key(subject);
     lazy.remove(key);
     fresh.remove(key);
     fresh.put(key, record);
   }
 
   /** For a record that changes often: a crash may lose its changes of the last seconds. */
-  public void putLazily(String key, Object record, long at) {
+  public void putLazily(RecordKind kind, String subject, Object record, long at) {
+    String key = kind.key(subject);
     if (fresh.containsKey(key)) {
       fresh.put(key, record);
       return;
@@ -43,7 +46,7 @@ public final class Changes {
     lazy.clear();
   }
 
-  /** All records since the last call, ordered by their last change. */
+  /** All records since the last call, by key, ordered by their last change. */
   public Map<String, Object> take() {
     Map<String, Object> taken = fresh;
     fresh = new LinkedHashMap<>();

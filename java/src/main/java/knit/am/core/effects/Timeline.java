@@ -18,7 +18,6 @@ public final class Timeline {
   static final int NEWEST = 10_000;
   /** Entries in result.json. */
   public static final int LIMIT = 2_000;
-  private static final String KEY = "e ";
 
   private final Changes changes;
   private final List<Map<String, Object>> first = new ArrayList<>();
@@ -38,7 +37,7 @@ public final class Timeline {
       entry.put("detail", Exits.clip(detail));
     }
     keep(entry);
-    changes.put(KEY + number, entry);
+    changes.put(RecordKind.TIMELINE, Long.toString(number), entry);
   }
 
   private void keep(Map<String, Object> entry) {
@@ -47,7 +46,7 @@ public final class Timeline {
       return;
     }
     if (last.size() == NEWEST) {
-      changes.put(KEY + last.removeFirst().get("seq"), null);
+      changes.put(RecordKind.TIMELINE, last.removeFirst().get("seq").toString(), null);
     }
     last.addLast(entry);
   }
@@ -98,9 +97,9 @@ public final class Timeline {
   }
 
   /** Add all entries to the records of a new journal. */
-  public void dump(Map<String, Object> records) {
-    first.forEach(entry -> records.put(KEY + entry.get("seq"), entry));
-    last.forEach(entry -> records.put(KEY + entry.get("seq"), entry));
+  public void dump(Records records) {
+    first.forEach(entry -> records.put(RecordKind.TIMELINE, entry.get("seq").toString(), entry));
+    last.forEach(entry -> records.put(RecordKind.TIMELINE, entry.get("seq").toString(), entry));
   }
 
   /** Restore one entry from the journal. Call it in the order of the numbers. */

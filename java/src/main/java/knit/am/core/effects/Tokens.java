@@ -14,7 +14,6 @@ import knit.am.json.Json;
 public final class Tokens {
   public static final int LIMIT = 10_000;
   private static final int MAX_TEXT = 2 << 20;
-  private static final String KEY = "t ";
 
   private final Changes changes;
   private final Map<String, Json.Raw> replies = new LinkedHashMap<>();
@@ -38,12 +37,12 @@ public final class Tokens {
     }
     Json.Raw text = new Json.Raw(reply);
     keep(call.token, text);
-    changes.put(KEY + call.token, text);
+    changes.put(RecordKind.TOKEN, call.token, text);
     Iterator<Map.Entry<String, Json.Raw>> entries = replies.entrySet().iterator();
     while (replies.size() > LIMIT || size > MAX_TEXT) {
       Map.Entry<String, Json.Raw> oldest = entries.next();
       size -= size(oldest.getKey(), oldest.getValue());
-      changes.put(KEY + oldest.getKey(), null);
+      changes.put(RecordKind.TOKEN, oldest.getKey(), null);
       entries.remove();
     }
   }
@@ -57,20 +56,12 @@ public final class Tokens {
     return token.length() + reply.text.length();
   }
 
-  public void dump(Map<String, Object> records) {
-    replies.forEach((token, reply) -> records.put(KEY + token, reply));
+  public void dump(Records records) {
+    replies.forEach((token, reply) -> records.put(RecordKind.TOKEN, token, reply));
   }
 
-  /**
-   * Restore a record from the journal. Call it from the oldest to the newest.
-   *
-   * @return whether it is a record of this class
-   */
-  public boolean restore(String name, Object record) {
-    if (!name.startsWith(KEY)) {
-      return false;
-    }
-    keep(name.substring(KEY.length()), new Json.Raw(record));
-    return true;
+  /** Restore a record from the journal. Call it from the oldest to the newest. */
+  public void restore(String token, Object record) {
+    keep(token, new Json.Raw(record));
   }
 }

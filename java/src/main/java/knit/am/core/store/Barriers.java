@@ -9,6 +9,8 @@ import java.util.Set;
 import knit.am.core.application.Container;
 import knit.am.core.application.ContainerRegistry;
 import knit.am.core.effects.Effects;
+import knit.am.core.effects.RecordKind;
+import knit.am.core.effects.Records;
 import knit.am.core.message.Call;
 import knit.am.json.Fields;
 import knit.am.json.Json;
@@ -24,9 +26,6 @@ final class Barriers {
   static final int OPEN_LIMIT = 10_000;
   /** Arrivals at all barriers that have not opened. */
   static final int ARRIVALS_LIMIT = 200_000;
-  private static final String KEY = "b ";
-  /** An arrival: the instance, a space, the barrier's name. */
-  private static final String ARRIVAL = "w ";
   private static final String TOPIC = "barrier ";
 
   private static final class Barrier {
@@ -91,18 +90,18 @@ final class Barriers {
     if (barrier == null) {
       barrier = new Barrier(parties);
       closed.put(name, barrier);
-      effects.changes.put(KEY + name, record(barrier));
+      effects.changes.put(RecordKind.BARRIER, name, record(barrier));
     }
     if (!barrier.arrived.add(id)) {
       return false;
     }
     arrivals++;
-    effects.changes.put(arrivalKey(name, id), true);
+    effects.changes.put(RecordKind.ARRIVAL, arrival(name, id), true);
     return true;
   }
 
-  private static String arrivalKey(String name, String id) {
-    return ARRIVAL + id + " " + name;
+  private static String arrival(String name, String id) {
+    return id + " " + name;
   }
 
   /** The instances of a service have changed: arrivals of those that left do not count, and all others may have arrived. */
@@ -124,12 +123,12 @@ final class Barriers {
       if (!belongs(id)) {
         barrier.arrived.remove(id);
         arrivals--;
-        effects.changes.put(arrivalKey(name, id), null);
+        effects.changes.put(RecordKind.ARRIVAL, arrival(name, id), null);
       }
     }
     if (barrier.arrived.isEmpty()) {
       closed.remove(name);
-      effects.changes.put(KEY + name, null);
+      effects.changes.put(RecordKind.BARRIER, name, null);
     }
   }
 
@@ -146,14 +145,14 @@ final class Barriers {
     }
     closed.remove(name);
     arrivals -= barrier.arrived.size();
-    barrier.arrived.forEach(id -> effects.changes.put(arrivalKey(name, id), null));
+    barrier.arrived.forEach(id -> effects.changes.put(RecordKind.ARRIVAL, arrival(name, id), null));
     Opened now = new Opened(barrier.parties, barrier.arrived.size());
     opened.put(name, now);
-    effects.changes.put(KEY + name, record(now));
+    effects.changes.put(RecordKind.BARRIER, name, record(now));
     if (opened.size() > OPEN_LIMIT) {
       String oldest = opened.keySet().iterator().next();
       opened.remove(oldest);
-      effects.changes.put(KEY + oldest, null);
+      effects.changes.put(RecordKind.BARRIER, oldest, null);
     }
     effects.waiters.changed(TOPIC + name);
   }
@@ -180,37 +179,27 @@ final class Barriers {
     return Json.map("parties", open.parties, "open", true, "arrived", open.arrived);
   }
 
-  void dump(Map<String, Object> records) {
-    opened.forEach((name, open) -> records.put(KEY + name, record(open)));
+  void dump(Records records) {
+    opened.forEach((name, open) -> records.put(RecordKind.BARRIER, name, record(open)));
     closed.forEach((name, barrier) -> {
-      records.put(KEY + name, record(barrier));
-      barrier.arrived.forEach(id -> records.put(arrivalKey(name, id), true));
+      records.put(RecordKind.BARRIER, name, record(barrier));
+      barrier.arrived.forEach(id -> records.put(RecordKind.ARRIVAL, arrival(name, id), true));
     });
   }
 
-  /**
-   * Restore a record. The one of a barrier comes before those of its arrivals.
-   *
-   * @return whether it is a record of this class
-   */
-  boolean restore(String key, Object record) {
-    if (key.startsWith(ARRIVAL)) {
-      String id = key.substring(ARRIVAL.length(), key.indexOf(' ', ARRIVAL.length()));
-      closed.get(key.substring(ARRIVAL.length() + id.length() + 1)).arrived.add(id);
-      arrivals++;
-      return true;
-    }
-    if (!key.startsWith(KEY)) {
-      return false;
-    }
-    String name = key.substring(KEY.length());
-    Fields fields = new Fields(record, key);
+  /** Restore a barrier. Its arrivals follow. */
+  void restore(String name, Fields fields) {
     int parties = fields.integer("parties");
     if (fields.flag("open")) {
       opened.put(name, new Opened(parties, fields.integer("arrived")));
     } else {
       closed.put(name, new Barrier(parties));
     }
-    return true;
+  }
+
+  void restoreArrival(String arrival) {
+    int space = arrival.indexOf(' ');
+    closed.get(arrival.substring(space + 1)).arrived.add(arrival.substring(0, space));
+    arrivals++;
   }
 }

@@ -5,6 +5,8 @@ import java.util.Map;
 import knit.am.core.application.Container;
 import knit.am.core.application.ContainerRegistry;
 import knit.am.core.effects.Effects;
+import knit.am.core.effects.RecordKind;
+import knit.am.core.effects.Records;
 import knit.am.core.message.Call;
 import knit.am.json.Fields;
 import knit.am.json.Json;
@@ -17,7 +19,6 @@ final class ContainerPages {
   static final int LIMIT = 200;
   /** Pages of one container. */
   static final int EACH = 20;
-  private static final String KEY = "p ";
 
   private static final class Page {
     final String container;
@@ -66,7 +67,7 @@ final class ContainerPages {
     } else {
       Page page = new Page(container.id(), event.yarn, container.host(), event.port, event.path);
       pages.put(event.name, page);
-      effects.changes.put(KEY + event.name, page.record());
+      effects.changes.put(RecordKind.PAGE, event.name, page.record());
       effects.answer(event, Json.map());
     }
   }
@@ -88,7 +89,7 @@ final class ContainerPages {
     pages.entrySet().removeIf(entry -> {
       boolean its = entry.getValue().yarn.equals(yarn);
       if (its) {
-        effects.changes.put(KEY + entry.getKey(), null);
+        effects.changes.put(RecordKind.PAGE, entry.getKey(), null);
       }
       return its;
     });
@@ -101,19 +102,12 @@ final class ContainerPages {
     return view;
   }
 
-  void dump(Map<String, Object> records) {
-    pages.forEach((name, page) -> records.put(KEY + name, page.record()));
+  void dump(Records records) {
+    pages.forEach((name, page) -> records.put(RecordKind.PAGE, name, page.record()));
   }
 
-  /** @return whether it is a record of this class */
-  boolean restore(String name, Object record) {
-    if (!name.startsWith(KEY)) {
-      return false;
-    }
-    Fields fields = new Fields(record, name);
-    pages.put(name.substring(KEY.length()),
-        new Page(fields.text("container"), fields.text("yarn"), fields.text("host"), fields.integer("port"),
-            fields.text("path")));
-    return true;
+  void restore(String name, Fields fields) {
+    pages.put(name, new Page(fields.text("container"), fields.text("yarn"), fields.text("host"), fields.integer("port"),
+        fields.text("path")));
   }
 }

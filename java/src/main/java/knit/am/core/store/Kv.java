@@ -8,6 +8,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import knit.am.core.effects.Effects;
+import knit.am.core.effects.RecordKind;
+import knit.am.core.effects.Records;
 import knit.am.core.message.Call;
 import knit.am.json.Fields;
 import knit.am.json.Json;
@@ -22,9 +24,6 @@ final class Kv {
   static final int MAX_PAGE = 512 << 10;
   private static final int MAX_GONE = 10_000;
   private static final int OVERHEAD = 64;
-  private static final String ENTRY = "k ";
-  private static final String COUNTER = "n ";
-  private static final String REVISION = "kv";
   private static final String TOPIC = "kv ";
   private static final String PREFIXES = "kvs ";
 
@@ -91,7 +90,7 @@ final class Kv {
       return;
     }
     counters.put(event.prefix, number + 1);
-    effects.changes.put(COUNTER + event.prefix, number + 1);
+    effects.changes.put(RecordKind.KV_COUNTER, event.prefix, number + 1);
     effects.answer(event, Json.map("key", key, "number", number, "revision", revision));
     notifyWaiters(key);
   }
@@ -105,8 +104,8 @@ final class Kv {
       return false;
     }
     place(entry);
-    effects.changes.put(ENTRY + key, record(entry));
-    effects.changes.put(REVISION, revision);
+    effects.changes.put(RecordKind.KV_ENTRY, key, record(entry));
+    effects.changes.put(RecordKind.KV_REVISION, "", revision);
     return true;
   }
 
@@ -143,8 +142,8 @@ final class Kv {
     if (gone.size() > MAX_GONE) {
       forgotten = gone.removeFirst().revision;
     }
-    effects.changes.put(ENTRY + event.key, null);
-    effects.changes.put(REVISION, revision);
+    effects.changes.put(RecordKind.KV_ENTRY, event.key, null);
+    effects.changes.put(RecordKind.KV_REVISION, "", revision);
     effects.answer(event, Json.map("deleted", true, "revision", revision));
     notifyWaiters(event.key);
   }
@@ -214,28 +213,24 @@ final class Kv {
     }
   }
 
-  void dump(Map<String, Object> records) {
+  void dump(Records records) {
     if (revision > 0) {
-      records.put(REVISION, revision);
+      records.put(RecordKind.KV_REVISION, "", revision);
     }
-    counters.forEach((prefix, next) -> records.put(COUNTER + prefix, next));
-    byRevision.values().forEach(entry -> records.put(ENTRY + entry.key, record(entry)));
+    counters.forEach((prefix, next) -> records.put(RecordKind.KV_COUNTER, prefix, next));
+    byRevision.values().forEach(entry -> records.put(RecordKind.KV_ENTRY, entry.key, record(entry)));
   }
 
-  /** @return whether it is a record of this class */
-  boolean restore(String name, Object record) {
-    if (name.equals(REVISION)) {
-      revision = Math.max(revision, (Long) record);
-      forgotten = revision;
-    } else if (name.startsWith(COUNTER)) {
-      counters.put(name.substring(COUNTER.length()), (Long) record);
-    } else if (name.startsWith(ENTRY)) {
-      Fields fields = new Fields(record, name);
-      String key = name.substring(ENTRY.length());
-      place(new Entry(key, new Json.Raw(fields.any("value")), fields.whole("revision", 1, Long.MAX_VALUE)));
-    } else {
-      return false;
-    }
-    return true;
+  void restoreRevision(long newest) {
+    revision = Math.max(revision, newest);
+    forgotten = revision;
+  }
+
+  void restoreCounter(String prefix, long next) {
+    counters.put(prefix, next);
+  }
+
+  void restore(String key, Fields fields) {
+    place(new Entry(key, new Json.Raw(fields.any("value")), fields.whole("revision", 1, Long.MAX_VALUE)));
   }
 }

@@ -4,12 +4,13 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.TreeMap;
 import knit.am.core.effects.Changes;
+import knit.am.core.effects.RecordKind;
+import knit.am.core.effects.Records;
 import knit.am.json.Json;
 
 /** The values that instances returned, by service and rank. Their total size is bounded. */
 final class Results {
   static final int LIMIT = 16 << 20;
-  private static final String KEY = "r ";
 
   private final Changes changes;
   private final Map<String, TreeMap<Integer, Json.Raw>> values = new LinkedHashMap<>();
@@ -33,7 +34,7 @@ final class Results {
     }
     size = after;
     ranks.put(rank, value);
-    changes.put(KEY + service + "_" + rank, value);
+    changes.put(RecordKind.RESULT, service + "_" + rank, value);
     return true;
   }
 
@@ -43,18 +44,13 @@ final class Results {
     return copy;
   }
 
-  void dump(Map<String, Object> records) {
+  void dump(Records records) {
     values.forEach((service, ranks) ->
-        ranks.forEach((rank, value) -> records.put(KEY + service + "_" + rank, value)));
+        ranks.forEach((rank, value) -> records.put(RecordKind.RESULT, service + "_" + rank, value)));
   }
 
-  /** @return whether it is a record of this class */
-  boolean restore(String key, Object record) {
-    if (!key.startsWith(KEY)) {
-      return false;
-    }
-    int cut = key.lastIndexOf('_');
-    put(key.substring(KEY.length(), cut), Integer.parseInt(key.substring(cut + 1)), new Json.Raw(record));
-    return true;
+  void restore(String instance, Object value) {
+    int cut = instance.lastIndexOf('_');
+    put(instance.substring(0, cut), Integer.parseInt(instance.substring(cut + 1)), new Json.Raw(value));
   }
 }

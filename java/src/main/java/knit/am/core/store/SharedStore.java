@@ -5,7 +5,10 @@ import knit.am.core.application.Application;
 import knit.am.core.application.Container;
 import knit.am.core.application.ContainerRegistry;
 import knit.am.core.effects.Effects;
+import knit.am.core.effects.RecordKind;
+import knit.am.core.effects.Records;
 import knit.am.core.message.Call;
+import knit.am.json.Fields;
 import knit.am.json.Json;
 
 /** What the ApplicationMaster keeps for containers' programs: the key-value store, barriers, results and web pages. */
@@ -85,7 +88,7 @@ public final class SharedStore implements Application.Store {
   }
 
   /** Add everything to the records of a new journal. */
-  public void dump(Map<String, Object> records) {
+  public void dump(Records records) {
     results.dump(records);
     kv.dump(records);
     barriers.dump(records);
@@ -97,8 +100,31 @@ public final class SharedStore implements Application.Store {
    *
    * @return whether it is a record of this package
    */
-  public boolean restore(String key, Object record) {
-    return results.restore(key, record) || kv.restore(key, record) || barriers.restore(key, record)
-        || pages.restore(key, record);
+  public boolean restore(RecordKind kind, String subject, Object record) {
+    switch (kind) {
+      case RESULT:
+        results.restore(subject, record);
+        return true;
+      case KV_ENTRY:
+        kv.restore(subject, new Fields(record, kind.key(subject)));
+        return true;
+      case KV_COUNTER:
+        kv.restoreCounter(subject, (Long) record);
+        return true;
+      case KV_REVISION:
+        kv.restoreRevision((Long) record);
+        return true;
+      case BARRIER:
+        barriers.restore(subject, new Fields(record, kind.key(subject)));
+        return true;
+      case ARRIVAL:
+        barriers.restoreArrival(subject);
+        return true;
+      case PAGE:
+        pages.restore(subject, new Fields(record, kind.key(subject)));
+        return true;
+      default:
+        return false;
+    }
   }
 }
