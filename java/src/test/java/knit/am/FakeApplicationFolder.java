@@ -11,7 +11,7 @@ import knit.am.gateway.JournalFiles;
 import knit.am.json.Json;
 
 /** The application's folder in memory, as one attempt sees it; the first writes can fail. */
-final class FakeApplicationFolder implements ApplicationFolder {
+class FakeApplicationFolder implements ApplicationFolder {
   final FakeHdfs hdfs;
   final Map<String, String> files;
   volatile int faults;

@@ -14,6 +14,7 @@ import knit.am.core.Reducer;
 import knit.am.core.ReducerHarness;
 import knit.am.core.effects.Alarms;
 import knit.am.core.effects.Changes;
+import knit.am.core.effects.RecordKind;
 import knit.am.core.message.Action;
 import knit.am.core.message.Call;
 import knit.am.core.message.Event;
@@ -275,10 +276,10 @@ class RecoveryTest {
   @Test
   void changesComeInTheOrderInWhichTheyAreToBeRead() {
     Changes changes = new Changes(new Alarms());
-    changes.put("arrival", null);
-    changes.put("barrier", 1L);
-    changes.put("arrival", 2L);
-    assertEquals("{barrier=1, arrival=2}", changes.take().toString());
+    changes.put(RecordKind.ARRIVAL, "main_0 x", null);
+    changes.put(RecordKind.BARRIER, "x", 1L);
+    changes.put(RecordKind.ARRIVAL, "main_0 x", 2L);
+    assertEquals("{b x=1, w main_0 x=2}", changes.take().toString());
   }
 
   @Test
