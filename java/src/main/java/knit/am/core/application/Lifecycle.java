@@ -110,7 +110,6 @@ final class Lifecycle {
         application.stops.stop(container, "ended with the application", at);
       }
     }
-    judge(at);
   }
 
   /** The application fails because of a container. */
@@ -121,17 +120,20 @@ final class Lifecycle {
     }
   }
 
-  /** End the application when its services have succeeded or nothing can run any more; write the result when all is stopped. */
+  /**
+   * Once after each event: end the application when its services have succeeded or nothing can run any more, and write the result
+   * when all containers are stopped.
+   */
   void judge(long at) {
-    if (phase == Phase.STOPPING) {
-      if (registry.live() == 0 || stops.isEmpty()) {
-        write(at);
-      }
-      return;
+    if (open()) {
+      stopIfOver(at);
     }
-    if (!open()) {
-      return;
+    if (phase == Phase.STOPPING && (registry.live() == 0 || stops.isEmpty())) {
+      write(at);
     }
+  }
+
+  private void stopIfOver(long at) {
     boolean all = !effects.spec.completion.isEmpty();
     boolean over = true;
     int members = 0;
