@@ -19,16 +19,17 @@ import knit.am.json.Json;
 import knit.am.util.Log;
 
 /**
- * Writes the state's changes down on a thread of its own, many at once when many come, and runs what waits for that. After a
- * fault, and when the file has grown long, it asks for the whole state and begins a new file with it. While another attempt
- * may have begun, it looks whether one has before it says that something is written; once one has, nothing is said any more.
+ * Writes the changes of the state to the journal, on a thread of its own and in batches, and then runs what waits for them. After a
+ * fault, and when the file has grown long, it asks for the whole state and begins a new file with it. While a later attempt may
+ * have begun, it checks for one before it reports changes as written; once there is one, it reports nothing more.
  */
 final class JournalWriter implements Runnable {
+  /** A file is renewed when it has more bytes than this and so many times the bytes of the state. */
   private static final int LONG = 8 << 20;
-  private static final int LONGER_THAN_STATE = 8;
+  private static final int TIMES_STATE = 8;
   private static final long LONGEST_PAUSE = 5_000;
-  /** Milliseconds between two looks for a later attempt while nothing is written. */
-  private static final long LOOK = 1_000;
+  /** Milliseconds between two checks for a later attempt while nothing is written. */
+  private static final long CHECK_INTERVAL = 1_000;
 
   private static final class Work {
     final Map<String, Object> records;
@@ -43,7 +44,7 @@ final class JournalWriter implements Runnable {
     }
   }
 
-  private final ApplicationFolder store;
+  private final ApplicationFolder folder;
   private final Runnable askForState;
   private final BooleanSupplier doubtful;
   private final Runnable superseded;
@@ -58,21 +59,21 @@ final class JournalWriter implements Runnable {
   private long pause = 100;
 
   /**
-   * @param askForState has {@link #begin} called with the whole state soon
+   * @param askForState makes the owner thread call {@link #begin} with the whole state
    * @param doubtful whether a later attempt may have begun
-   * @param superseded is run once when one has
+   * @param superseded runs once, when a later attempt has begun
    */
-  JournalWriter(ApplicationFolder store, Runnable askForState, BooleanSupplier doubtful, Runnable superseded) {
-    this.store = store;
+  JournalWriter(ApplicationFolder folder, Runnable askForState, BooleanSupplier doubtful, Runnable superseded) {
+    this.folder = folder;
     this.askForState = askForState;
     this.doubtful = doubtful;
     this.superseded = superseded;
   }
 
-  /** What an earlier attempt wrote: the last record under each key; null if there is no journal. */
-  static Map<String, Object> read(ApplicationFolder store) throws IOException {
+  /** The last record under each key of the earlier attempt's journal; null if there is no journal. */
+  static Map<String, Object> read(ApplicationFolder folder) throws IOException {
     Map<String, Object> records = new LinkedHashMap<>();
-    boolean there = store.readJournal(line -> {
+    boolean there = folder.readJournal(line -> {
       Json.parseRecords(line.getBytes(StandardCharsets.US_ASCII), RecordKind::isText, (key, record) -> {
         records.remove(key);
         if (record != null) {
@@ -84,19 +85,19 @@ final class JournalWriter implements Runnable {
   }
 
   /**
-   * Whether all that was given to be written is, without a doubt, what a next attempt would read. For the one thread that
-   * calls {@link #write} and {@link #begin}.
+   * Whether a next attempt would certainly read all changes so far. To be called by the thread that calls {@link #write} and
+   * {@link #begin}.
    */
   boolean isDurable() {
     return unwritten.get() == 0 && !doubtful.getAsBoolean();
   }
 
-  /** Write changes, then run something. */
+  /** Write changes, then run `after`. */
   void write(Map<String, Object> changes, Runnable after) {
     add(new Work(changes, false, after));
   }
 
-  /** Begin a file with the whole state. */
+  /** Begin a new file with the whole state. */
   void begin(Map<String, Object> state) {
     add(new Work(state, true, () -> { }));
   }
@@ -111,7 +112,7 @@ final class JournalWriter implements Runnable {
     try {
       while (true) {
         List<Work> batch = new ArrayList<>();
-        Work next = queue.poll(LOOK, TimeUnit.MILLISECONDS);
+        Work next = queue.poll(CHECK_INTERVAL, TimeUnit.MILLISECONDS);
         if (next != null) {
           batch.add(next);
           queue.drainTo(batch);
@@ -129,7 +130,7 @@ final class JournalWriter implements Runnable {
   }
 
   private void take(List<Work> batch) throws InterruptedException, JournalFiles.Superseded {
-    // The newest whole state makes all before it needless.
+    // The newest whole state contains all changes before it.
     int from = 0;
     for (int i = 0; i < batch.size(); i++) {
       from = batch.get(i).whole ? i : from;
@@ -144,7 +145,7 @@ final class JournalWriter implements Runnable {
       if (whole) {
         change(works);
       } else if (file == null) {
-        return; // the state that was asked for will bring these changes, too
+        return; // the state that was asked for will contain these changes
       } else {
         append(works);
       }
@@ -154,7 +155,7 @@ final class JournalWriter implements Runnable {
     } catch (JournalFiles.Superseded error) {
       throw error;
     } catch (IOException | RuntimeException error) {
-      Log.line("the journal cannot be written, begun anew in " + pause + " ms: " + Log.reason(error));
+      Log.line("the journal cannot be written, a new file is begun in " + pause + " ms: " + Log.reason(error));
       file = null;
       Thread.sleep(pause);
       pause = Math.min(2 * pause, LONGEST_PAUSE);
@@ -188,14 +189,18 @@ final class JournalWriter implements Runnable {
   }
 
   private void change(List<Work> works) throws IOException {
-    file = null; // none to go back to: a begin that failed may have made a newer one
+    file = null; // the earlier file cannot be used again: a failed begin may have created a newer one
     long[] size = new long[1];
-    file = store.beginJournal(++segment, out -> size[0] = write(works, out));
+    file = folder.beginJournal(++segment, out -> size[0] = write(works, out));
     written = size[0];
-    limit = Math.max(LONG, LONGER_THAN_STATE * written);
+    limit = Math.max(LONG, TIMES_STATE * written);
   }
 
-  /** Write records down; how many bytes. Changes that belong together are one line: a next attempt finds all or none. */
+  /**
+   * Write records. Changes that belong together are one line, so that a next attempt reads all or none of them.
+   *
+   * @return how many bytes
+   */
   private static long write(List<Work> works, OutputStream out) throws IOException {
     long size = 0;
     for (Work work : works) {

@@ -126,7 +126,7 @@ class ClassArchiveTest {
     assertEquals(Given.PAUSE, next());
     live(Given.PAUSE);
     assertEquals(Given.PAUSE, next());
-    now += 2 * ClassArchive.TURN;
+    now += 2 * ClassArchive.RECORD_TIME;
     live(Given.PAUSE);
     assertEquals(Given.RECORD, next());
     assertEquals(1, options().tries);
@@ -143,7 +143,7 @@ class ClassArchiveTest {
     process.began();
     process.finish(now);
     assertEquals("a.options", names());
-    now += 2 * ClassArchive.TURN;
+    now += 2 * ClassArchive.RECORD_TIME;
     live(Given.PAUSE);
     assertEquals(Given.PAUSE, next());
     process(Given.RECORD, file -> Files.write(file, new byte[100])).finish(now);
@@ -258,7 +258,7 @@ class ClassArchiveTest {
     age("f", 91);
     Files.write(folder.resolve("a.1.tmp"), CONTENT);
     Files.write(folder.resolve("a.2.tmp.temp"), CONTENT);
-    Files.setLastModifiedTime(folder.resolve("a.1.tmp"), FileTime.fromMillis(now - 2 * ClassArchive.LEFT));
+    Files.setLastModifiedTime(folder.resolve("a.1.tmp"), FileTime.fromMillis(now - 2 * ClassArchive.TEMPORARY_AGE));
     live(Given.RECORD);
     assertEquals("a.2.tmp.temp a.jsa a.options b.jsa b.options c.options d.jsa d.options", names());
   }

@@ -10,20 +10,11 @@ import java.util.Map;
 import java.util.concurrent.TimeUnit;
 
 /**
- * Reads the bodies of requests, and bounds what they hold of the heap together: a signature can be looked at only when
- * the whole body is there, so whoever is sending one may be anybody.
+ * Reads the bodies of requests and bounds the memory of all of them together. A signature covers the whole body, so the sender of a
+ * body is not known before it is read.
  */
 final class BodyLimit {
-  static final int LARGEST = 1 << 20;
-  /** Bytes that a body may have without waiting for room; as many times as there are threads, that is little. */
-  private static final int SMALL = 8 << 10;
-  private static final int ROOM = 4 * LARGEST;
-  /** Of it, for requests from one address. */
-  private static final int EACH = ROOM / 2;
-  /** Seconds for others to go. */
-  private static final int PATIENCE = 5;
-
-  /** By who sends them, and in all. */
+  /** Counted bytes, by sender. */
   private final Map<InetAddress, Integer> held = new HashMap<>();
   private int all;
 
@@ -48,11 +39,11 @@ final class BodyLimit {
   /**
    * Read a request's body.
    *
-   * @throws Reply if it is larger than {@link #LARGEST}, or others hold the room for it
+   * @throws Reply if it is larger than {@link HttpLimits#BODY}, or others use the memory for it
    */
   Body read(HttpExchange exchange) throws IOException, Reply {
     int size = size(exchange);
-    int counted = size > SMALL ? size : 0;
+    int counted = size > HttpLimits.SMALL_BODY ? size : 0;
     InetAddress sender = exchange.getRemoteAddress().getAddress();
     acquire(sender, counted);
     Body body = null;
@@ -67,11 +58,11 @@ final class BodyLimit {
   }
 
   private synchronized void acquire(InetAddress sender, int size) throws IOException, Reply {
-    long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(PATIENCE);
-    while (size > 0 && (all + size > ROOM || held.getOrDefault(sender, 0) + size > EACH)) {
+    long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(HttpLimits.BODY_SECONDS);
+    while (size > 0 && (all + size > HttpLimits.ALL_BODIES || held.getOrDefault(sender, 0) + size > HttpLimits.BODIES_EACH)) {
       long left = TimeUnit.NANOSECONDS.toMillis(deadline - System.nanoTime());
       if (left <= 0) {
-        throw Reply.error(503, "busy", "other calls' bodies have taken the room for this one");
+        throw Reply.error(503, "busy", "the bodies of other calls use the memory for this one");
       }
       try {
         wait(left);
@@ -86,8 +77,8 @@ final class BodyLimit {
     held.merge(sender, size, Integer::sum);
   }
 
-  /** How much of the room is taken. */
-  synchronized int taken() {
+  /** Counted bytes of all senders. */
+  synchronized int counted() {
     return all;
   }
 
@@ -97,15 +88,15 @@ final class BodyLimit {
     notifyAll();
   }
 
-  /** The bytes that it will have at most. */
+  /** The most bytes that the body can have. */
   private static int size(HttpExchange exchange) throws Reply {
     if (exchange.getRequestHeaders().containsKey("Transfer-Encoding")) {
-      return LARGEST;
+      return HttpLimits.BODY;
     }
     String length = exchange.getRequestHeaders().getFirst("Content-Length");
     try {
       long size = length == null ? 0 : Long.parseLong(length);
-      if (size > LARGEST) {
+      if (size > HttpLimits.BODY) {
         throw tooLarge();
       }
       return (int) Math.max(0, size);
@@ -127,6 +118,6 @@ final class BodyLimit {
   }
 
   private static Reply tooLarge() {
-    return Reply.error(413, "too-large", "a body has at most " + LARGEST + " bytes");
+    return Reply.error(413, "too-large", "a body has at most " + HttpLimits.BODY + " bytes");
   }
 }

@@ -4,49 +4,39 @@ import java.util.HashMap;
 import java.util.Map;
 
 /**
- * Bounds the calls that are open at a time, held ones and those whose replies are under way: each takes about 30 KB of the
- * heap, most of it the buffers of the JDK's server. The client has a quarter of its own; each container may have a share
- * of what the others leave, so that one that opens calls without end is refused and nobody else.
+ * Bounds the calls that are open at a time: those that wait, and those whose replies are being sent. The client has a part for
+ * itself. Each container may have a share of what the others leave, so that only a container that opens too many is refused.
  */
 final class OpenCallLimit {
-  private static final long BYTES = 30 << 10;
-  private static final int FEWEST = 512;
-  private static final int MOST = 6_000;
-  /** Seconds for which containers' calls are held while most places are taken, so that all get one in turn. */
-  static final int SHORT = 5;
-  /** A container may have one part in so many of what is free. */
-  private static final int SHARE = 16;
-  /** Of the client's, only for calls that end something. */
-  static final int RESERVE = 16;
-
   final int ofClient;
   final int ofContainers;
   private final Map<String, Integer> open = new HashMap<>();
   private int client;
   private int containers;
 
-  /** @param heap the bytes that this process may have; calls take half of it at most */
+  /** @param heap the largest heap of this process, in bytes */
   OpenCallLimit(long heap) {
-    int all = (int) Math.max(FEWEST, Math.min(MOST, heap / 2 / BYTES));
-    ofClient = all / 4;
+    int all = (int) Math.max(HttpLimits.FEWEST_OPEN_CALLS,
+        Math.min(HttpLimits.MOST_OPEN_CALLS, heap / 2 / HttpLimits.OPEN_CALL_BYTES));
+    ofClient = all / HttpLimits.CLIENT_PART;
     ofContainers = all - ofClient;
   }
 
   /**
-   * Whether another call may be opened; if so, {@link #end} follows.
+   * Open a call. If it may be opened, {@link #end} must follow.
    *
-   * @param container whose, null for the client
-   * @param ends whether it is a call that ends something, for which the client has a reserve
+   * @param container the caller, null for the client
+   * @param ends whether the call ends something, for which the client has a reserve
    */
   synchronized boolean begin(String container, boolean ends) {
     if (container == null) {
-      boolean may = client < ofClient - (ends ? 0 : RESERVE);
+      boolean may = client < ofClient - (ends ? 0 : HttpLimits.OPEN_RESERVE);
       client += may ? 1 : 0;
       return may;
     }
     int its = open.getOrDefault(container, 0);
     int free = ofContainers - containers;
-    if (free <= 0 || its > 0 && its >= free / SHARE) {
+    if (free <= 0 || its > 0 && its >= free / HttpLimits.CONTAINER_SHARE) {
       return false;
     }
     open.put(container, its + 1);
@@ -63,9 +53,9 @@ final class OpenCallLimit {
     open.computeIfPresent(container, (key, its) -> its == 1 ? null : its - 1);
   }
 
-  /** Seconds for which a call that was opened now may be held. */
+  /** Seconds for which a call that is opened now may wait. */
   synchronized int longest(String container) {
-    return container != null && containers > ofContainers / 2 ? SHORT : Router.MAX_WAIT;
+    return container != null && containers > ofContainers / 2 ? HttpLimits.SHORT_WAIT : HttpLimits.MAX_WAIT;
   }
 
   synchronized int count() {

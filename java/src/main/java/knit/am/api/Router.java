@@ -19,13 +19,8 @@ import knit.am.json.Fields;
 import knit.am.json.Json;
 import knit.am.util.Clock;
 
-/** The calls of docs/protocol.md, section 5, each as an event for the owner thread, which answers it. */
+/** Turns each request to the API into a call for the owner thread: docs/protocol.md, section 5. */
 final class Router {
-  static final int MAX_WAIT = 45;
-  private static final int MAX_VALUE = 256 << 10;
-  private static final int MAX_METRICS = 4 << 10;
-  private static final int MAX_KEY = 512;
-  private static final int MAX_EVENTS = 1_000;
   private static final Pattern TOKEN = Pattern.compile("[0-9a-f]{16,64}");
   private static final Pattern NAME = Pattern.compile("[A-Za-z0-9._~-]{1,100}");
 
@@ -37,7 +32,7 @@ final class Router {
     this.clock = clock;
   }
 
-  /** A call as it came. */
+  /** A request. */
   private final class Request {
     final String method;
     final List<String> way;
@@ -47,7 +42,7 @@ final class Router {
     final byte[] raw;
     final long at = clock.now();
     final CompletableFuture<Reply> ticket = new CompletableFuture<>();
-    /** Seconds for which it may be held. */
+    /** Seconds for which it may wait. */
     private final int longest;
 
     Request(String method, List<String> way, Map<String, String> query, String container, byte[] raw, int longest) {
@@ -81,7 +76,7 @@ final class Router {
       }
     }
 
-    /** A whole number among the parameters, which is taken out. */
+    /** Remove a whole number from the parameters and return it. */
     long number(String name, long missing, long most) {
       String text = query.remove(name);
       if (text == null) {
@@ -94,7 +89,7 @@ final class Router {
     }
 
     long deadline() {
-      return at + Math.min(longest, number("wait", 0, MAX_WAIT)) * 1000;
+      return at + Math.min(longest, number("wait", 0, HttpLimits.MAX_WAIT)) * 1000;
     }
   }
 
@@ -102,9 +97,9 @@ final class Router {
    * @param path from {@code /api} on
    * @param query the call's own parameters
    * @param container YARN's id of the container that calls, null for the client
-   * @param longest seconds for which the call may be held, whatever it asks for
+   * @param longest most seconds for which the call may wait
    * @return completed when the owner thread has answered
-   * @throws Reply what is wrong with the call itself
+   * @throws Reply if the call is invalid
    */
   CompletableFuture<Reply> start(String method, String path, Map<String, String> query, String container, byte[] body,
       int longest) throws Reply {
@@ -175,7 +170,7 @@ final class Router {
   private Event readEvents(Request call) throws Reply {
     call.only("GET");
     long after = call.number("after", 0, Long.MAX_VALUE);
-    int most = (int) call.number("limit", MAX_EVENTS, MAX_EVENTS);
+    int most = (int) call.number("limit", HttpLimits.EVENTS, HttpLimits.EVENTS);
     return new Call.ReadEvents(call.at, call.ticket, after, Math.max(1, most), call.deadline());
   }
 
@@ -207,8 +202,8 @@ final class Router {
     if (!(progress >= 0 && progress <= 1)) {
       throw new IllegalArgumentException("\"progress\" is " + progress + ", it must be 0 to 1");
     }
-    if (Json.write(metrics).length() > MAX_METRICS) {
-      throw new IllegalArgumentException("\"metrics\" is longer than " + MAX_METRICS + " bytes");
+    if (Json.write(metrics).length() > HttpLimits.METRICS) {
+      throw new IllegalArgumentException("\"metrics\" is longer than " + HttpLimits.METRICS + " bytes");
     }
     return new Call.Progress(call.at, call.ticket, call.container, progress, metrics);
   }
@@ -315,12 +310,12 @@ final class Router {
     return key;
   }
 
-  /** Keys travel as base64url of UTF-8, as the proxy would change other characters. */
+  /** Keys are sent as base64url of UTF-8, because the proxy would change other characters. */
   private static String decoded(String text) {
     try {
       byte[] raw = Base64.getUrlDecoder().decode(text);
-      if (raw.length > MAX_KEY) {
-        throw new IllegalArgumentException("a key has at most " + MAX_KEY + " bytes");
+      if (raw.length > HttpLimits.KEY) {
+        throw new IllegalArgumentException("a key has at most " + HttpLimits.KEY + " bytes");
       }
       return StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(raw)).toString();
     } catch (CharacterCodingException error) {
@@ -330,9 +325,9 @@ final class Router {
 
   private static Json.Raw value(Fields fields) throws Reply {
     Json.Raw value = new Json.Raw(fields.any("value"));
-    if (value.text.length() > MAX_VALUE) {
+    if (value.text.length() > HttpLimits.VALUE) {
       throw Reply.error(413, "too-large", "the value has " + value.text.length() + " bytes, at most "
-          + MAX_VALUE + " are kept");
+          + HttpLimits.VALUE + " are kept");
     }
     return value;
   }
@@ -341,7 +336,7 @@ final class Router {
     return fields.has("expect") ? (Long) fields.whole("expect", 0, Long.MAX_VALUE) : null;
   }
 
-  /** What tells a repetition of a call whose reply was lost. */
+  /** Identifies the repetitions of a call whose reply was lost. */
   private static String token(Fields fields) {
     String token = fields.has("token") ? fields.text("token") : null;
     if (token != null && !TOKEN.matcher(token).matches()) {

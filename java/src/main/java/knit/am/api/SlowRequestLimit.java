@@ -11,19 +11,18 @@ import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 
 /**
- * The threads that requests are read in. The JDK's server reads a request, its headers too, in the thread that answers it, so
- * whoever sends requests by halves holds one with each until the server gives it up after ten seconds. While requests wait for a
- * thread, those that have been read for longest are cut off, if that is for longer than {@link #LEAST}. (Who has sent them
- * cannot be told here: the server shows no address before it has read the headers.)
+ * The threads that read requests. The JDK's server reads a whole request in one thread, so each half-sent request holds a thread
+ * until the server closes it after {@link HttpLimits#REQUEST_SECONDS}. While other requests wait for a thread, this class closes the
+ * connections of the requests that have been read for longest, if for longer than {@link HttpLimits#LEAST_REQUEST_TIME}. It cannot
+ * tell senders apart: the server shows no address before the headers are read.
  */
 final class SlowRequestLimit implements Executor {
-  /** Milliseconds that a request may take to arrive, whoever else waits. */
-  static final long LEAST = 1_000;
-  private static final long LOOK = 100;
+  /** Milliseconds between two checks while requests wait. */
+  private static final long INTERVAL = 100;
 
   private final ThreadPoolExecutor threads;
   private final ScheduledExecutorService timer;
-  /** Since when each thread has been reading a request, the first one first. */
+  /** When each thread began to read its request, the oldest first. */
   private final Map<Thread, Long> reading = new LinkedHashMap<>();
   private boolean watching;
 
@@ -40,7 +39,7 @@ final class SlowRequestLimit implements Executor {
         exchange.run();
       } finally {
         end();
-        Thread.interrupted(); // it may have been cut off in the moment in which it ended
+        Thread.interrupted(); // in case it was closed at the moment of its end
       }
     });
     if (!threads.getQueue().isEmpty()) {
@@ -51,11 +50,11 @@ final class SlowRequestLimit implements Executor {
   /**
    * The request that this thread reads has arrived.
    *
-   * @throws IOException if it has been cut off
+   * @throws IOException if its connection was closed
    */
   void arrived() throws IOException {
     if (!end()) {
-      throw new InterruptedIOException("cut off: it took longer than " + LEAST + " ms to arrive, and others waited");
+      throw new InterruptedIOException("closed: it took longer than " + HttpLimits.LEAST_REQUEST_TIME + " ms to arrive, and others waited");
     }
   }
 
@@ -70,14 +69,14 @@ final class SlowRequestLimit implements Executor {
   private synchronized void watch() {
     if (!watching) {
       watching = true;
-      timer.schedule(this::look, LOOK, TimeUnit.MILLISECONDS);
+      timer.schedule(this::check, INTERVAL, TimeUnit.MILLISECONDS);
     }
   }
 
-  private synchronized void look() {
+  private synchronized void check() {
     watching = false;
     int waiting = threads.getQueue().size();
-    long latest = System.nanoTime() - TimeUnit.MILLISECONDS.toNanos(LEAST);
+    long latest = System.nanoTime() - TimeUnit.MILLISECONDS.toNanos(HttpLimits.LEAST_REQUEST_TIME);
     Iterator<Map.Entry<Thread, Long>> slowest = reading.entrySet().iterator();
     for (int i = 0; i < waiting && slowest.hasNext(); i++) {
       Map.Entry<Thread, Long> next = slowest.next();

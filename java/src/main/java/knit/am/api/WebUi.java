@@ -31,11 +31,12 @@ import knit.am.json.Json;
 import knit.am.util.Clock;
 
 /**
- * The pages for people: the application's own at {@code /}, and below {@code /pages/} those of its containers. Only the
- * ResourceManager's proxy gets them, which has authenticated who looks; everybody else is sent there.
+ * The web pages: the application's at {@code /}, and those of its containers below {@code /pages/}. Only the ResourceManager's proxy,
+ * which authenticates users, gets them; other requests are redirected to it.
  */
 public final class WebUi implements HttpHandler {
-  private static final int PATIENCE = 20_000;
+  /** Milliseconds for the owner thread, and for a container. */
+  private static final int TIMEOUT = 20_000;
   private static final String COOKIE = "proxy-user=";
 
   private final Identity identity;
@@ -44,11 +45,11 @@ public final class WebUi implements HttpHandler {
   private final Consumer<Event> events;
   private final Clock clock;
 
-  /** Who the ResourceManager's proxies are. */
+  /** The ResourceManager's web proxies. */
   public interface Proxies {
     boolean contains(InetAddress address);
 
-    /** Where people find the application, without a slash at the end. */
+    /** The application's URL at the proxy, without a slash at the end. */
     String address();
   }
 
@@ -65,7 +66,7 @@ public final class WebUi implements HttpHandler {
   public void handle(HttpExchange exchange) throws IOException {
     String path = String.valueOf(exchange.getRequestURI().getRawPath());
     if (!exchange.getRequestMethod().equals("GET")) {
-      plain(exchange, 405, "Pages are only looked at.");
+      plain(exchange, 405, "Only GET is possible for pages.");
     } else if (!proxies.contains(exchange.getRemoteAddress().getAddress())) {
       exchange.getResponseHeaders().set("Location", proxies.address() + path);
       plain(exchange, 302, "This page is shown by the ResourceManager: " + proxies.address());
@@ -82,11 +83,11 @@ public final class WebUi implements HttpHandler {
     } else if (path.startsWith("/pages/")) {
       forward(exchange, path);
     } else {
-      plain(exchange, 404, "There is no page here.");
+      plain(exchange, 404, "There is no page at this path.");
     }
   }
 
-  /** Whom the proxy has authenticated; empty when it does not say. */
+  /** The user that the proxy has authenticated; empty without one. */
   private static String viewer(HttpExchange exchange) {
     String found = "";
     for (String header : exchange.getRequestHeaders().getOrDefault("Cookie", Collections.emptyList())) {
@@ -99,7 +100,7 @@ public final class WebUi implements HttpHandler {
     try {
       return URLDecoder.decode(found, "UTF-8"); // the proxy encodes what a cookie cannot hold
     } catch (UnsupportedEncodingException | IllegalArgumentException error) {
-      return ""; // nobody's name
+      return ""; // no user has this name
     }
   }
 
@@ -107,7 +108,7 @@ public final class WebUi implements HttpHandler {
     CompletableFuture<Reply> ticket = new CompletableFuture<>();
     events.accept(new Call.Read(clock.now(), ticket, what));
     try {
-      return ticket.get(PATIENCE, TimeUnit.MILLISECONDS).body;
+      return ticket.get(TIMEOUT, TimeUnit.MILLISECONDS).body;
     } catch (InterruptedException | ExecutionException | TimeoutException error) {
       throw new IOException("no answer from the owner thread", error);
     }
@@ -121,7 +122,7 @@ public final class WebUi implements HttpHandler {
     String name = slash < 0 ? rest : rest.substring(0, slash);
     Map<?, ?> page = (Map<?, ?>) ((Map<?, ?>) state(Call.What.APPLICATION).get("pages")).get(name);
     if (page == null) {
-      plain(exchange, 404, "There is no such page (any more).");
+      plain(exchange, 404, "There is no page of this name, or its container has ended.");
       return;
     }
     String below = (slash < 0 ? (String) page.get("path") : rest.substring(slash))
@@ -130,7 +131,7 @@ public final class WebUi implements HttpHandler {
     HttpURLConnection connection = (HttpURLConnection) url.openConnection(Proxy.NO_PROXY);
     try {
       connection.setConnectTimeout(5_000);
-      connection.setReadTimeout(PATIENCE);
+      connection.setReadTimeout(TIMEOUT);
       connection.setInstanceFollowRedirects(false);
       String prefix = "/proxy/" + identity.application + "/pages/" + name;
       connection.setRequestProperty("X-Forwarded-Prefix", prefix);
@@ -146,7 +147,7 @@ public final class WebUi implements HttpHandler {
     }
   }
 
-  /** The query without what is for the proxy: a delegation token is none of the container's business. */
+  /** The query without the proxy's parameters: a container must not get a delegation token. */
   private static String own(String query) {
     List<String> kept = new ArrayList<>();
     for (String part : query == null ? new String[0] : query.split("&")) {
@@ -182,7 +183,7 @@ public final class WebUi implements HttpHandler {
     }
   }
 
-  // Small
+  // Files and replies
 
   private static void file(HttpExchange exchange, String name, String type) throws IOException {
     ByteArrayOutputStream content = new ByteArrayOutputStream();

@@ -18,7 +18,7 @@ import org.apache.hadoop.fs.Path;
 import org.apache.hadoop.fs.permission.FsPermission;
 import org.apache.hadoop.hdfs.DistributedFileSystem;
 
-/** The application's folder on HDFS (or another Hadoop file system). Connects at its first use. */
+/** The application's folder on HDFS or another Hadoop file system. It connects at its first use. */
 public final class HdfsApplicationFolder implements ApplicationFolder {
   /** Milliseconds for HDFS to close the file of a dead writer. */
   private static final long LEASE_LIMIT = 60_000;
@@ -27,11 +27,11 @@ public final class HdfsApplicationFolder implements ApplicationFolder {
   private final Path folder;
   private final int attempt;
   private final JournalFiles journals;
-  /** Shared by what is being written under a temporary name; taken for good by {@link #close}. */
+  /** Read-locked while a file has a temporary name; write-locked by {@link #close}. */
   private final StampedLock writing = new StampedLock();
 
   /**
-   * @param attempt makes names this attempt's own
+   * @param attempt part of the names of temporary files and journals
    */
   public HdfsApplicationFolder(Configuration configuration, String staging, String application, int attempt) {
     this.configuration = configuration;
@@ -49,10 +49,10 @@ public final class HdfsApplicationFolder implements ApplicationFolder {
   }
 
   /**
-   * What has a temporary name now gets its own; nothing new is begun. Without it, a process that ends leaves such files.
+   * Wait for files that are being written, and begin no others. Without this, a process that ends leaves temporary files.
    *
    * @param limit milliseconds to wait
-   * @return whether nothing is being written any more
+   * @return whether no file is being written
    */
   public boolean close(long limit) throws InterruptedException {
     return writing.tryWriteLock(limit, TimeUnit.MILLISECONDS) != 0;
@@ -65,7 +65,7 @@ public final class HdfsApplicationFolder implements ApplicationFolder {
   private <T> T whileOpen(Writing<T> action) throws IOException {
     long stamp = writing.tryReadLock();
     if (stamp == 0) {
-      throw new IOException("nothing is written any more, the ApplicationMaster ends");
+      throw new IOException("the ApplicationMaster ends and writes no more files");
     }
     try {
       return action.run();
@@ -113,12 +113,12 @@ public final class HdfsApplicationFolder implements ApplicationFolder {
     return whileOpen(() -> journals.begin(segment, first));
   }
 
-  /** The steps of {@link JournalFiles}. */
+  /** The file operations of {@link JournalFiles}. */
   private final class Steps implements JournalFiles.Folder {
     @Override
     public List<String> list() throws IOException {
       FileSystem files = files();
-      // A standby NameNode that serves reads may lag behind what another process has just written.
+      // A standby NameNode that serves reads may not yet have the newest writes of other processes.
       String provider = configuration.get("dfs.client.failover.proxy.provider." + folder.toUri().getHost(), "");
       if (provider.contains("Observer") && files instanceof DistributedFileSystem) {
         ((DistributedFileSystem) files).msync();

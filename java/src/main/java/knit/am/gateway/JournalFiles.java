@@ -17,29 +17,29 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /**
- * The journals of an application's attempts, of which one counts at any time.
+ * The journal files of an application's attempts. One of them is valid at any time.
  *
- * <p>Attempt n has the files {@code attempt-n} (empty, its claim) and {@code journal-n-s}, s counting its segments. Nobody else
- * writes under these names. A segment is written under a temporary name and then renamed, so a journal always holds a whole state.
+ * <p>Attempt n has the files {@code attempt-n} (empty, its claim) and {@code journal-n-s}, s counting its segments. No other
+ * process writes under these names. A segment is written under a temporary name and then renamed, so a journal always holds a
+ * whole state.
  *
  * <p>To begin a segment, an attempt (B1) writes the state and flushes it, (B2) renames the file, (B3) lists the folder and ends if
- * there is any file of a higher attempt, (B4) deletes its own earlier segments and the files of lower attempts. Only then does
- * anything count as written. It never returns to an earlier segment.
+ * there is any file of a higher attempt, (B4) deletes its own earlier segments and the files of lower attempts. Only then are
+ * records acknowledged. It never returns to an earlier segment.
  *
  * <p>To take over, an attempt (T1) makes its claim, (T2) lists the folder, (T3) recovers the lease of every journal in the list,
- * (T4) reads the newest. If a file of the list has gone meanwhile, it lists again.
+ * (T4) reads the newest. If a file of the list was deleted meanwhile, it lists again.
  *
- * <p>Nothing that was acknowledged is lost: let s be the last segment on which the lower attempt n acknowledged anything. Its B3
+ * <p>No acknowledged record is lost. Let s be the last segment on which the lower attempt n acknowledged anything. Its B3
  * came before T1, else it would have seen the claim and ended. So its B2 came before T2, the list has s, and it stays: only a
  * later segment of n that has passed B3 leads to its deletion, and there is none. After T3 every flush of n on s fails, and what
  * succeeded before is in the file. If the list has a later segment of n, which cannot have passed B3, its first state was made
  * after the last acknowledgement on s, so it has all of it, too.
  *
- * <p>Nothing of the higher attempt is lost: attempts delete only lower ones' files. They do so at B4, when their own state is
+ * <p>No record of the higher attempt is lost. Attempts delete only files of lower ones. They do so at B4, when their own state is
  * durable, after T3. A journal that a lower attempt renames after T3 never gets past B3.
  *
- * <p>A flush on a file that somebody has deleted may succeed. {@link Segment#check} says whether this attempt is still the newest
- * and its file still there.
+ * <p>A flush on a deleted file may succeed. {@link Segment#check} checks that this attempt is the newest and its file exists.
  */
 public final class JournalFiles {
   /** Each call is one atomic step, seen by every later call of any process. */
@@ -52,7 +52,7 @@ public final class JournalFiles {
     /** Replaces a file of that name; a writer of the renamed file can go on. */
     void rename(String from, String to) throws IOException;
 
-    /** Nothing happens if it is not there. */
+    /** No effect if there is no such file. */
     void delete(String name) throws IOException;
 
     /**
@@ -77,13 +77,13 @@ public final class JournalFiles {
 
   /** A file being written. */
   public interface Out {
-    /** Returns once the bytes would survive the death of this process and of its node. */
+    /** Returns when the bytes survive the death of this process and its node. */
     void append(byte[] bytes) throws IOException;
 
     void close() throws IOException;
   }
 
-  /** A later attempt of the application has begun: this one has nothing more to say. */
+  /** A later attempt of the application has begun. This one must write no more. */
   public static final class Superseded extends IOException {
     private static final long serialVersionUID = 1L;
 
@@ -92,11 +92,11 @@ public final class JournalFiles {
     }
   }
 
-  private static final Pattern OURS = Pattern.compile("attempt-([0-9]{6,10})|\\.?journal-([0-9]{6,10})-([0-9]{6,10})");
+  private static final Pattern NAMES = Pattern.compile("attempt-([0-9]{6,10})|\\.?journal-([0-9]{6,10})-([0-9]{6,10})");
   private static final long POLL = 50;
   /** Bytes of a state that are written at once. */
   private static final int PIECE = 1 << 20;
-  /** Milliseconds after which a recovery is begun again: the DataNode that was to do it may have died. */
+  /** Milliseconds after which a recovery is begun again, because the DataNode that does it may have died. */
   private static final long AGAIN = 20_000;
 
   private final Folder folder;
@@ -145,7 +145,7 @@ public final class JournalFiles {
   private List<Name> list() throws IOException {
     List<Name> names = new ArrayList<>();
     for (String text : folder.list()) {
-      Matcher parts = OURS.matcher(text);
+      Matcher parts = NAMES.matcher(text);
       if (parts.matches()) {
         names.add(new Name(parts));
       }
@@ -171,7 +171,7 @@ public final class JournalFiles {
    *
    * @param lines gets each complete line
    * @return false if there is no journal
-   * @throws FileNotFoundException if a file has gone meanwhile: it is to be tried again
+   * @throws FileNotFoundException if a file was deleted meanwhile; try again
    * @throws IOException if a journal cannot be read or its lease is not recovered in time; nothing is deleted then
    */
   public boolean takeOver(Consumer<String> lines) throws IOException {
@@ -197,7 +197,7 @@ public final class JournalFiles {
           line.append((char) next);
         }
       }
-      // What follows the last newline was not written to its end, and nobody was told that it was.
+      // A line without its newline was not acknowledged.
     }
     return true;
   }
@@ -211,7 +211,7 @@ public final class JournalFiles {
     }
   }
 
-  /** Begin a segment: see above. */
+  /** Begin a segment: steps B1 to B4. */
   public Segment begin(int segment, ApplicationFolder.Content state) throws IOException {
     String name = journal(attempt, segment);
     Out out = folder.create("." + name);
@@ -251,7 +251,7 @@ public final class JournalFiles {
     return new Segment(name, out);
   }
 
-  /** What was flushed stays, and what was not nobody was told of. */
+  /** All acknowledged records are flushed already. */
   private static void closeQuietly(Out out) {
     try {
       out.close();
@@ -260,7 +260,7 @@ public final class JournalFiles {
     }
   }
 
-  /** The journal that this attempt writes now. */
+  /** The segment that this attempt writes. */
   public final class Segment implements ApplicationFolder.JournalFile {
     private final String name;
     private final Out out;
@@ -282,7 +282,7 @@ public final class JournalFiles {
           return;
         }
       }
-      throw new FileNotFoundException(name + " is not there any more");
+      throw new FileNotFoundException(name + " does not exist any more");
     }
   }
 }

@@ -1,6 +1,6 @@
 package knit.am.util;
 
-/** The time, so that tests can set it. */
+/** The time. Tests replace it. */
 public interface Clock {
   /** Milliseconds since the epoch. */
   long now();

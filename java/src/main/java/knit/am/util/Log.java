@@ -5,9 +5,9 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Paths;
 
-/** Our own few lines on stderr. The cluster's classpath decides about slf4j, so it is not used. */
+/** Writes lines to stderr. Without slf4j, whose binding depends on the cluster's class path. */
 public final class Log {
-  private static final long BORN = born();
+  private static final long STARTED = started();
 
   private Log() {}
 
@@ -15,13 +15,13 @@ public final class Log {
     System.err.println("knit: " + text);
   }
 
-  /** A phase was reached, with the milliseconds since the process began and those of processor time that it took. */
+  /** Write that a phase is reached, with the milliseconds since the process began and its processor time. */
   public static void phase(String name) {
-    line(name + " at " + (System.currentTimeMillis() - BORN) + " ms" + processor());
+    line(name + " at " + (System.currentTimeMillis() - STARTED) + " ms" + processor());
   }
 
-  /** When the process began; the JVM's own bean for this would cost a tenth of a second. */
-  private static long born() {
+  /** When the process began. The JVM's bean for this would cost a tenth of a second. */
+  private static long started() {
     long now = System.currentTimeMillis();
     try {
       String uptime = new String(Files.readAllBytes(Paths.get("/proc/uptime")), StandardCharsets.US_ASCII);
@@ -41,13 +41,13 @@ public final class Log {
     }
   }
 
-  /** What Linux says of this process, from the third field on (the second may hold spaces); times in hundredths of a second. */
+  /** `/proc/self/stat` from its third field on (the second may contain spaces). Times are in hundredths of a second. */
   private static String[] stat() throws IOException {
     String stat = new String(Files.readAllBytes(Paths.get("/proc/self/stat")), StandardCharsets.US_ASCII);
     return stat.substring(stat.lastIndexOf(')') + 2).split(" ");
   }
 
-  /** An error in one line, causes included. */
+  /** An error and its causes in one line. */
   public static String reason(Throwable error) {
     StringBuilder text = new StringBuilder();
     for (Throwable cause = error; cause != null && text.length() < 2000; cause = cause.getCause()) {

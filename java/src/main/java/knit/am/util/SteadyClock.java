@@ -3,8 +3,7 @@ package knit.am.util;
 import java.util.function.LongSupplier;
 
 /**
- * The wall clock's time at the start, and from then on time as it passes: who sets the machine's clock makes no alarm go off
- * early or late.
+ * The wall clock's time at the start, plus the time that has passed since. Setting the machine's clock moves no alarm.
  */
 public final class SteadyClock implements Clock {
   private final LongSupplier nanoseconds;
@@ -14,7 +13,7 @@ public final class SteadyClock implements Clock {
     this(System::currentTimeMillis, System::nanoTime);
   }
 
-  /** For tests: of these two clocks. */
+  /** For tests. */
   public SteadyClock(LongSupplier wall, LongSupplier nanoseconds) {
     this.nanoseconds = nanoseconds;
     offset = wall.getAsLong() - nanoseconds.getAsLong() / 1_000_000;

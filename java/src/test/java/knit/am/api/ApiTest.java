@@ -277,7 +277,7 @@ class ApiTest {
         String text = "PUT /api/v1/kv/YQ?kid=client HTTP/1.1\r\nHost: x\r\n" + size + "\r\n\r\n1";
         socket.getOutputStream().write(text.getBytes(StandardCharsets.US_ASCII));
       }
-      EventLoopHarness.await("they are being read", () -> running.api.bodies.taken() >= 2 << 20);
+      EventLoopHarness.await("they are being read", () -> running.api.bodies.counted() >= 2 << 20);
       char[] filling = new char[20_000];
       Arrays.fill(filling, 'x');
       try (Socket other = new Socket()) {

@@ -44,20 +44,20 @@ class OpenCallLimitTest {
       assertTrue(open.begin("container_" + i, false));
     }
     assertFalse(open.begin("container_x", false));
-    assertEquals(open.ofClient - OpenCallLimit.RESERVE, openAll(null, false));
-    assertEquals(OpenCallLimit.RESERVE, openAll(null, true));
+    assertEquals(open.ofClient - HttpLimits.OPEN_RESERVE, openAll(null, false));
+    assertEquals(HttpLimits.OPEN_RESERVE, openAll(null, true));
     open.end("container_0");
     assertTrue(open.begin("container_x", false));
   }
 
   @Test
   void callsAreHeldForShorterWhileMostPlacesAreTaken() {
-    assertEquals(Router.MAX_WAIT, open.longest("container_1"));
+    assertEquals(HttpLimits.MAX_WAIT, open.longest("container_1"));
     for (int i = 0; i <= open.ofContainers / 2; i++) {
       open.begin("container_" + i, false);
     }
-    assertEquals(OpenCallLimit.SHORT, open.longest("container_1"));
-    assertEquals(Router.MAX_WAIT, open.longest(null));
+    assertEquals(HttpLimits.SHORT_WAIT, open.longest("container_1"));
+    assertEquals(HttpLimits.MAX_WAIT, open.longest(null));
   }
 
   @Test
