@@ -188,7 +188,7 @@ final class ActionRunner {
       heartbeat.wake();
     } catch (RuntimeException error) {
       loop.post(new Event.Refused(clock.now(),
-          "service " + action.service.name + ": its containers cannot be asked for: " + Log.reason(error)));
+          "service " + action.service.name + ": its containers cannot be requested: " + Log.reason(error)));
     }
   }
 

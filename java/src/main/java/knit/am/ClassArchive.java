@@ -62,7 +62,8 @@ final class ClassArchive {
   /** Bytes of the smallest valid archive. */
   private static final long SMALLEST = 1 << 16;
   /** Paths without characters that bash or the JVM would change; the command line has the same pattern. */
-  private static final Pattern LOCAL = Pattern.compile("(/[A-Za-z0-9/._@+-]*/usercache/[A-Za-z0-9/._@+-]*)/appcache/[A-Za-z0-9._@+-]*");
+  private static final Pattern LOCAL = Pattern.compile(
+      "(/[A-Za-z0-9/._@+-]*/usercache/[A-Za-z0-9/._@+-]*)/appcache/[A-Za-z0-9._@+-]*");
   private static final Pattern FIRST = Pattern.compile(".*_01_[0-9]+");
   /** JVM options that conflict with those of the archive, or may contain such. The client checks the Java command. */
   private static final Pattern OPTIONS = Pattern.compile("Archive|Xshare|VMOptionsFile|@");
@@ -91,7 +92,8 @@ final class ClassArchive {
     }
     try {
       return new ClassArchive(folder, name, Given.valueOf(given), FIRST.matcher(container).matches(),
-          () -> separable(System.getProperty("java.class.path"), System.getProperty("knit.conf", "")) && recordable(), ClassArchive::dump);
+          () -> separable(System.getProperty("java.class.path"), System.getProperty("knit.conf", "")) && recordable(),
+          ClassArchive::dump);
     } catch (IOException | RuntimeException noUnix) {
       return null;
     }
@@ -115,7 +117,8 @@ final class ClassArchive {
 
   /** Whether this JVM can write archives while it runs. */
   static boolean possible(String version, String vm) {
-    return version.matches("[0-9]+") && Integer.parseInt(version) >= 17 && (vm.startsWith("OpenJDK ") || vm.startsWith("Java HotSpot"));
+    return version.matches("[0-9]+") && Integer.parseInt(version) >= 17
+        && (vm.startsWith("OpenJDK ") || vm.startsWith("Java HotSpot"));
   }
 
   /**
@@ -317,7 +320,8 @@ final class ClassArchive {
     if (!mine(folder, 0700)) {
       return;
     }
-    Path temporary = Files.createFile(temporary(), PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------")));
+    Path temporary = Files.createFile(temporary(),
+        PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------")));
     try {
       Files.write(temporary, options.text(file(".jsa")).getBytes(StandardCharsets.US_ASCII));
       Files.move(temporary, file(".options"), StandardCopyOption.ATOMIC_MOVE);

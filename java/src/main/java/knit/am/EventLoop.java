@@ -203,7 +203,10 @@ public final class EventLoop {
     }
   }
 
-  /** Wait until the events posted so far are in the journal, for a limited time: YARN ends an ApplicationMaster without heartbeats. */
+  /**
+   * Wait until the events posted so far are in the journal. The time is limited, because YARN ends an ApplicationMaster without
+   * heartbeats.
+   */
   private void settle() {
     if (journal == null) {
       return;

@@ -259,7 +259,8 @@ public final class Api {
     if (present == null) {
       send(exchange, 404, "text/plain", "There is no page at this path.\n".getBytes(StandardCharsets.US_ASCII));
     } else if (!pages.tryAcquire()) {
-      send(exchange, 503, "text/plain", "More than 64 pages are requested at a time.\n".getBytes(StandardCharsets.US_ASCII));
+      send(exchange, 503, "text/plain",
+          ("More than " + HttpLimits.PAGES + " pages are requested at a time.\n").getBytes(StandardCharsets.US_ASCII));
     } else {
       try {
         present.handle(exchange);

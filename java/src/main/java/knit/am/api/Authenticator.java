@@ -12,11 +12,11 @@ import knit.am.util.Clock;
 /**
  * Accepts or refuses a request: by its signature, then by its time and attempt, then by its nonce.
  *
- * <p>Times are compared with the process's own clock, which starts with the wall clock's time and is never set. Callers use the wall
- * clock; a refused one gets the right time in the reply and tries again. So no caller stays refused when the machine's clock is set.
- * It allows no replay either: a request is accepted only within {@link #VALID} of its signed time, this clock passes each time once,
- * and each nonce is kept until its time is over. Requests for an earlier attempt, which had another clock, are refused by the number
- * of the attempt.
+ * <p>Times are compared with the process's own clock, which starts with the wall clock's time and is never set. Callers use the
+ * wall clock; a refused one gets the right time in the reply and tries again. So no caller stays refused when the machine's clock
+ * is set. It allows no replay either: a request is accepted only within {@link #VALID} of its signed time, this clock passes each
+ * time once, and each nonce is kept until its time is over. Requests for an earlier attempt, which had another clock, are refused
+ * by the number of the attempt.
  */
 final class Authenticator {
   /** Milliseconds. */

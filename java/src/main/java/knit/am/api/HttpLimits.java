@@ -1,6 +1,6 @@
 package knit.am.api;
 
-/** The limits of the ApplicationMaster's HTTP server. Further calls get 413 if they are too large, and 503 if there are too many. */
+/** The limits of the HTTP server. Calls beyond them get 413 (too large) or 503 (too many). */
 final class HttpLimits {
   // Connections and threads
 

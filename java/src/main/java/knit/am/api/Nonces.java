@@ -65,7 +65,8 @@ public final class Nonces {
         return Answer.SEEN;
       }
     }
-    if (container == null ? ofClient >= HttpLimits.CLIENT_REQUESTS - (ends ? 0 : HttpLimits.REQUEST_RESERVE) : !hasShare(hash(container), now)) {
+    int forClient = HttpLimits.CLIENT_REQUESTS - (ends ? 0 : HttpLimits.REQUEST_RESERVE);
+    if (container == null ? ofClient >= forClient : !hasShare(hash(container), now)) {
       return Answer.FULL;
     }
     Slot mine = slots.computeIfAbsent(slot, key -> new Slot());

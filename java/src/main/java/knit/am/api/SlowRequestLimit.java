@@ -11,10 +11,10 @@ import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 
 /**
- * The threads that read requests. The JDK's server reads a whole request in one thread, so each half-sent request holds a thread
- * until the server closes it after {@link HttpLimits#REQUEST_SECONDS}. While other requests wait for a thread, this class closes the
- * connections of the requests that have been read for longest, if for longer than {@link HttpLimits#LEAST_REQUEST_TIME}. It cannot
- * tell senders apart: the server shows no address before the headers are read.
+ * The threads that read requests. The JDK's server reads a whole request in one thread, so each half-sent request holds a
+ * thread until the server closes it after {@link HttpLimits#REQUEST_SECONDS}. While other requests wait for a thread, this class
+ * closes the connections of the requests that have been read for longest, if for longer than
+ * {@link HttpLimits#LEAST_REQUEST_TIME}. It cannot tell senders apart: the server shows no address before the headers are read.
  */
 final class SlowRequestLimit implements Executor {
   /** Milliseconds between two checks while requests wait. */
@@ -54,7 +54,8 @@ final class SlowRequestLimit implements Executor {
    */
   void arrived() throws IOException {
     if (!end()) {
-      throw new InterruptedIOException("closed: it took longer than " + HttpLimits.LEAST_REQUEST_TIME + " ms to arrive, and others waited");
+      throw new InterruptedIOException(
+          "closed: it took longer than " + HttpLimits.LEAST_REQUEST_TIME + " ms to arrive, and others waited");
     }
   }
 

@@ -31,8 +31,8 @@ import knit.am.json.Json;
 import knit.am.util.Clock;
 
 /**
- * The web pages: the application's at {@code /}, and those of its containers below {@code /pages/}. Only the ResourceManager's proxy,
- * which authenticates users, gets them; other requests are redirected to it.
+ * The web pages: the application's at {@code /}, those of its containers below {@code /pages/}. Only the ResourceManager's
+ * proxy, which authenticates users, gets them; other requests are redirected to it.
  */
 public final class WebUi implements HttpHandler {
   /** Milliseconds for the owner thread, and for a container. */

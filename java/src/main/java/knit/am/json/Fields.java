@@ -7,7 +7,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.TreeSet;
 
-/** Reads the fields of one JSON object strictly. A wrong type, a missing field and an unknown field are errors that name the place. */
+/** Reads the fields of one JSON object. A wrong type, a missing and an unknown field are errors that name the place. */
 public final class Fields {
   private final String place;
   private final Map<String, Object> left = new LinkedHashMap<>();

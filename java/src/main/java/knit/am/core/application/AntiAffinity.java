@@ -68,8 +68,8 @@ final class AntiAffinity {
       askedAt = event.at;
       effects.alarms.set(Alarms.Kind.ASK_NODES, event.at + ASK_AGAIN);
       if (!failing) {
-        effects.timeline.add(event.at, "nodes-unknown", null, "the cluster's nodes, which anti-affinity needs, cannot be had; "
-            + "asked for again each " + ASK_AGAIN / 1000 + " s: " + event.problem);
+        effects.timeline.add(event.at, "nodes-unknown", null, "the cluster's nodes, which anti-affinity needs, cannot be read, "
+            + "tried again each " + ASK_AGAIN / 1000 + " s: " + event.problem);
       }
     }
     failing = event.problem != null;

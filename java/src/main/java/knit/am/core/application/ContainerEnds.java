@@ -86,7 +86,7 @@ final class ContainerEnds {
       replace(container, event.at, event.exit, yarns, 0);
     } else if (Exits.filesystemAway(event.exit, event.diagnostics) && history.unfetched < ContainerStarts.MAX_REFUSALS) {
       long pause = ContainerStarts.refusalPause(++history.unfetched);
-      replace(container, event.at, event.exit, "could not get its files, as their filesystem did not serve", pause);
+      replace(container, event.at, event.exit, "could not get its files, because their filesystem did not serve", pause);
     } else if (group.spec.success.contains(event.exit)) {
       succeed(group, container.ended(ContainerState.SUCCEEDED, event.at, event.exit, "", none()));
     } else {
@@ -100,7 +100,7 @@ final class ContainerEnds {
   /** What YARN did to a container; null if its program ended by itself. */
   private static String yarnsDoing(InstanceGroup group, Container container, int exit) {
     boolean leftInTime = exit >= 0 && container.isPreempting() && group.spec.grace > 0;
-    return leftInTime && !group.spec.success.contains(exit) ? "left, as it was to be preempted" : Exits.yarnsDoing(exit);
+    return leftInTime && !group.spec.success.contains(exit) ? "left before its preemption" : Exits.yarnsDoing(exit);
   }
 
   private void succeed(InstanceGroup group, Container ended) {

@@ -84,7 +84,7 @@ final class Services {
     for (InstanceGroup other : registry.groups()) {
       if (!other.unblocked && other.spec.depends.containsKey(group.spec.name)) {
         application.lifecycle.stop(Outcome.FAILED,
-            "service " + other.spec.name + " waits in vain: " + failed.failure(), at);
+            "service " + other.spec.name + " cannot start, a service that it depends on has failed: " + failed.failure(), at);
       }
     }
   }

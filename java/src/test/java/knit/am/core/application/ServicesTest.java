@@ -146,7 +146,7 @@ class ServicesTest {
     ReducerHarness bench = bench("[\"web\"]", Specs.service("db", 1, "required", "false"), two("succeeded"));
     bench.grant(1).launched(1).completed(1, 4);
     assertEquals("FAILED", bench.result().get("outcome"));
-    assertTrue(bench.result().get("diagnostics").toString().startsWith("service web waits in vain: db_0"));
+    assertTrue(bench.result().get("diagnostics").toString().startsWith("service web cannot start, a service that it depends on has failed: db_0"));
   }
 
   @Test
