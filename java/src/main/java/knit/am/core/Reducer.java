@@ -168,16 +168,12 @@ public final class Reducer {
   }
 
   private Map<String, Object> view(Call.What what, long at) {
-    switch (what) {
-      case APPLICATION:
-        return views.application();
-      case CONTAINERS:
-        return views.containers();
-      case PAGE:
-        return views.page(at);
-      default:
-        return views.results();
+    if (what == Call.What.APPLICATION) {
+      return views.application();
+    } else if (what == Call.What.CONTAINERS) {
+      return views.containers();
     }
+    return what == Call.What.PAGE ? views.page(at) : views.results();
   }
 
   /** A container reports its state. */

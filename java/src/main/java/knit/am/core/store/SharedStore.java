@@ -101,30 +101,23 @@ public final class SharedStore implements Application.Store {
    * @return whether it is a record of this package
    */
   public boolean restore(RecordKind kind, String subject, Object record) {
-    switch (kind) {
-      case RESULT:
-        results.restore(subject, record);
-        return true;
-      case KV_ENTRY:
-        kv.restore(subject, new Fields(record, kind.key(subject)));
-        return true;
-      case KV_COUNTER:
-        kv.restoreCounter(subject, (Long) record);
-        return true;
-      case KV_REVISION:
-        kv.restoreRevision((Long) record);
-        return true;
-      case BARRIER:
-        barriers.restore(subject, new Fields(record, kind.key(subject)));
-        return true;
-      case ARRIVAL:
-        barriers.restoreArrival(subject);
-        return true;
-      case PAGE:
-        pages.restore(subject, new Fields(record, kind.key(subject)));
-        return true;
-      default:
-        return false;
+    if (kind == RecordKind.RESULT) {
+      results.restore(subject, record);
+    } else if (kind == RecordKind.KV_ENTRY) {
+      kv.restore(subject, new Fields(record, kind.key(subject)));
+    } else if (kind == RecordKind.KV_COUNTER) {
+      kv.restoreCounter(subject, (Long) record);
+    } else if (kind == RecordKind.KV_REVISION) {
+      kv.restoreRevision((Long) record);
+    } else if (kind == RecordKind.BARRIER) {
+      barriers.restore(subject, new Fields(record, kind.key(subject)));
+    } else if (kind == RecordKind.ARRIVAL) {
+      barriers.restoreArrival(subject);
+    } else if (kind == RecordKind.PAGE) {
+      pages.restore(subject, new Fields(record, kind.key(subject)));
+    } else {
+      return false;
     }
+    return true;
   }
 }
