@@ -39,7 +39,8 @@ public final class EventLoopHarness implements AutoCloseable {
   EventLoopHarness(int instances, Preparation preparation) throws Exception {
     api = new Api("127.0.0.1", 0, 0);
     preparation.prepare(this);
-    master = new EventLoop(IDENTITY, Specs.of(instances, 0), clock, manager, nodes, (host, readiness, answer) -> answer.accept(true), store);
+    master = new EventLoop(IDENTITY, Specs.of(instances, 0), clock, manager, nodes,
+        (host, readiness, answer) -> answer.accept(true), store);
     master.recover();
     api.open(IDENTITY, SECRET, master::post, clock, null);
     end = new FutureTask<>(() -> master.run("node01", api.port()));

@@ -14,7 +14,8 @@ import org.junit.jupiter.api.Test;
 class AntiAffinityTest {
   @Test
   void nodesThatCannotBeHadAreAskedForAgain() {
-    ReducerHarness bench = new ReducerHarness(Specs.of("[\"main\"]", new String[] {Specs.service("main", 2, "spread", "true")})).registered();
+    ReducerHarness bench = new ReducerHarness(
+        Specs.of("[\"main\"]", new String[] {Specs.service("main", 2, "spread", "true")})).registered();
     List<Event.Nodes> answers = Arrays.asList(new Event.Nodes(bench.clock.now(), "no connection"),
         new Event.Nodes(bench.clock.now(), "still none"), new Event.Nodes(bench.clock.now(), Collections.emptyList()));
     for (Event.Nodes answer : answers) {

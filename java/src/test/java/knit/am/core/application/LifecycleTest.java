@@ -158,7 +158,8 @@ class LifecycleTest {
       bench.grant(request).on(new Event.LaunchFailed(bench.clock.now(), ReducerHarness.yarn(request), "no route", false));
       assertEquals(ReducerHarness.list("Release container_" + request, "Request " + (request + 1)), bench.names());
     }
-    bench.grant(ContainerStarts.MAX_REFUSALS).on(new Event.LaunchFailed(bench.clock.now(), ReducerHarness.yarn(ContainerStarts.MAX_REFUSALS), "no route", false));
+    bench.grant(ContainerStarts.MAX_REFUSALS).on(new Event.LaunchFailed(bench.clock.now(),
+        ReducerHarness.yarn(ContainerStarts.MAX_REFUSALS), "no route", false));
     assertEquals("FAILED", bench.result().get("outcome"));
     assertTrue(bench.result().get("diagnostics").toString().contains("could not be started: no route"));
   }

@@ -73,7 +73,8 @@ class RecoveryTest {
 
   @Test
   void whatTheJournalDoesNotKnowIsReleased() {
-    ReducerHarness next = ReducerHarness.running(1).next().registered(ReducerHarness.on(1, "node07"), ReducerHarness.on(7, "node08"));
+    ReducerHarness next = ReducerHarness.running(1).next()
+        .registered(ReducerHarness.on(1, "node07"), ReducerHarness.on(7, "node08"));
     assertEquals(ReducerHarness.list("Release container_7"), next.names());
   }
 

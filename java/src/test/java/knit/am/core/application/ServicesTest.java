@@ -146,7 +146,8 @@ class ServicesTest {
     ReducerHarness bench = bench("[\"web\"]", Specs.service("db", 1, "required", "false"), two("succeeded"));
     bench.grant(1).launched(1).completed(1, 4);
     assertEquals("FAILED", bench.result().get("outcome"));
-    assertTrue(bench.result().get("diagnostics").toString().startsWith("service web cannot start, a service that it depends on has failed: db_0"));
+    assertTrue(bench.result().get("diagnostics").toString()
+        .startsWith("service web cannot start, a service that it depends on has failed: db_0"));
   }
 
   @Test
@@ -318,7 +319,8 @@ class ServicesTest {
         + bench.one(Action.Launch.class).instances);
     bench.launched(4);
     assertEquals(ReducerHarness.list("Answer 200"), bench.scale(2).names().subList(0, 1));
-    assertEquals(ReducerHarness.list("Request 5"), bench.next().registered(ReducerHarness.on(1, "node07"), ReducerHarness.on(4, "node07"),
+    assertEquals(ReducerHarness.list("Request 5"), bench.next().registered(ReducerHarness.on(1, "node07"),
+        ReducerHarness.on(4, "node07"),
         ReducerHarness.on(2, "node07")).completed(2, 143).names().stream().map(name -> name.replace("1000000001", "5"))
         .collect(java.util.stream.Collectors.toList()));
     assertEquals(ReducerHarness.list("Request 5"), bench.completed(2, 143).names());
