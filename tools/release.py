@@ -68,7 +68,7 @@ def source_problems(root: Path, number: str, tags: Collection[str], changes: str
     base = re.match(r"[\d.]+\d", number)
     for path, pattern in (
         ("java/pom.xml", r"<version>(.+?)</version>"),
-        ("java/src/main/java/knit/am/core/Identity.java", r'VERSION = "(.+?)"'),
+        ("java/src/main/java/knit/am/core/model/Identity.java", r'VERSION = "(.+?)"'),
     ):
         inside = re.search(pattern, (root / path).read_text())
         if base is None or inside is None or inside[1] != base[0]:

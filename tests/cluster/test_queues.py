@@ -163,7 +163,7 @@ def test_who_is_preempted_is_told_before(knit: Knit, own: LocalCluster) -> None:
     assert set(first) == {name for name, attempt in told if attempt == 1}
     assert len(first) == 2
     for name, row in first.items():
-        code, words = (-102, "was preempted") if name == stays else (143, "left, as it was to be preempted")
+        code, words = (-102, "was preempted") if name == stays else (143, "left before its preemption")
         assert (row.exit_code, str(row.state)) == (code, "KILLED")
         assert row.diagnostics == f"{words}; replaced"
         (beforehand,) = [e for e in events(greedy, "container-preempting") if e.container == name][:1]

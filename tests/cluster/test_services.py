@@ -149,7 +149,9 @@ def test_waiting_in_vain_is_a_failure(knit: Knit) -> None:
         "first": {"command": "exit 4", "required": False},
         "second": {"command": "true", "depends_on": {"first": "succeeded"}},
     }
-    with pytest.raises(ApplicationFailed, match="second waits in vain: first_0"):
+    with pytest.raises(
+        ApplicationFailed, match="second cannot start, a service that it depends on has failed: first_0"
+    ):
         submit(knit, services, completion=["second"]).wait(timeout=60)
 
 

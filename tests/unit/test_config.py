@@ -242,7 +242,7 @@ def test_unknown_variables_are_refused_with_the_nearest(tmp_path: Path) -> None:
 def test_variables_of_containers_tests_and_kubernetes_are_no_mistakes(tmp_path: Path) -> None:
     """The ApplicationMaster's source says which a container has: a launch from inside one goes on working."""
     root = Path(__file__).resolve().parents[2]
-    source = (root / "java/src/main/java/knit/am/EventLoop.java").read_text(encoding="utf-8")
+    source = (root / "java/src/main/java/knit/am/ContainerEnvironment.java").read_text(encoding="utf-8")
     inside = set(re.findall(r'"(KNIT_[A-Z_]+)"', source))
     assert {"KNIT_APP_ID", "KNIT_INSTANCE", "KNIT_MASTER_FILE"} <= inside
     others = {

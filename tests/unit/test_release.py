@@ -13,7 +13,7 @@ from tools import release
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A checkout that can be released as 1.0.0."""
-    for name in ("java/pom.xml", "java/src/main/java/knit/am/core/Identity.java", "knit_core/__init__.py"):
+    for name in ("java/pom.xml", "java/src/main/java/knit/am/core/model/Identity.java", "knit_core/__init__.py"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(release.ROOT / name, tmp_path / name)
     (tmp_path / "CHANGELOG.md").write_text("# Changelog\n\n## 1.0.0\n")

@@ -161,9 +161,9 @@ def test_other_ends() -> None:
     master = why_ended(ended("FAILED", diagnostics="AM Container for appattempt… exited with  exitCode: 1"), None)
     assert "knit logs application_1_0001" in str(master)
     vain = why_ended(
-        ended("FAILED", container("FAILED", node="n:1"), diagnostics="service b waits in vain: main_0"), None
+        ended("FAILED", container("FAILED", node="n:1"), diagnostics="service b cannot start: main_0"), None
     )
-    assert str(vain).startswith("Failed: service b waits in vain")
+    assert str(vain).startswith("Failed: service b cannot start")
 
 
 @pytest.mark.parametrize(

@@ -24,25 +24,24 @@ import java.util.function.BooleanSupplier;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import javax.management.ObjectName;
+import knit.am.ClassArchiveOptions.Given;
+import knit.am.util.Log;
 
 /**
- * The archive of the classes that ApplicationMasters load, on this node: whoever maps it needs half of the processor time until
- * it registers.
+ * The archive of the classes that ApplicationMasters load, on this node. With it an ApplicationMaster needs half of the processor
+ * time until it registers.
  *
- * <p>It lies in the user's own YARN folder, {@code <local>/usercache/<user>/knit} (mode 700, or nothing is done), under a name
- * that the client made of everything that it knows: {@code <name>.jsa}. Beside it is {@code <name>.options}, a file of options
- * for the JVM. The command line passes it when both belong to this user, have mode 600 and the archive has the size that the
- * options tell; it passes nothing to an attempt after the first. The JVM checks what the client cannot know (its own version,
- * each jar's time and size, the archive's checksums) and runs without the archive if something is different.
+ * <p>The archive {@code <name>.jsa} is in the user's YARN folder {@code <local>/usercache/<user>/knit}; without mode 700 of the
+ * folder nothing is done. The client makes the name from everything that it knows about the classes. Beside the archive is
+ * {@code <name>.options}, a file of JVM options. The command line of a first attempt passes it to the JVM if both files belong to
+ * this user and have mode 600, and the archive has the size that the options state. The JVM checks its own version, each jar's time
+ * and size and the archive's checksums, and runs without the archive if something differs.
  *
- * <p>The first ApplicationMaster on a node leaves options that have the next one record its classes. That one starts more slowly,
- * and at its end, when nobody waits for it any more, it writes the archive. The options of an archive are never removed, only
- * replaced: a JVM that finds no file of options does not start.
+ * <p>The first ApplicationMaster on a node writes options that make the next one record its classes. That one starts more slowly,
+ * and writes the archive after the application has ended. The options of an archive are replaced but never removed, because a JVM
+ * does not start without the file of options that its command line names.
  */
 final class ClassArchive {
-  /** What the command line gave to this process. */
-  enum Given { NOTHING, PAUSE, RECORD, USE }
-
   /** Writes the archive. */
   interface Dump {
     void to(Path file) throws Exception;
@@ -50,22 +49,24 @@ final class ClassArchive {
 
   static final int TRIES = 3;
   static final int KEPT = 3;
-  /** Milliseconds until another process tries what one that may be at it has not yet done: it may have been killed. */
-  static final long TURN = 600_000;
-  /** Milliseconds without a try on a node where {@link #TRIES} did not lead to an archive that can be used. */
+  /** Milliseconds for a process to write the archive, before another one tries. */
+  static final long RECORD_TIME = 600_000;
+  /** Milliseconds until the next try after {@link #TRIES} failed ones. */
   static final long PAUSE = 24 * 3_600_000L;
-  /** Milliseconds after which a temporary file is one that was left. */
-  static final long LEFT = 3_600_000;
+  /** Milliseconds after which a temporary file is removed. */
+  static final long TEMPORARY_AGE = 3_600_000;
   /** Milliseconds after which options without an archive are removed. */
-  static final long FORGOTTEN = 90 * PAUSE;
-  private static final long ROOM = 200L << 20;
+  static final long OPTIONS_AGE = 90 * PAUSE;
+  /** Bytes of disk that must be free. */
+  private static final long LEAST_FREE = 200L << 20;
+  /** Bytes of the smallest valid archive. */
   private static final long SMALLEST = 1 << 16;
-  /** What bash and the JVM leave as it is; the command line allows the same. */
-  private static final Pattern LOCAL = Pattern.compile("(/[A-Za-z0-9/._@+-]*/usercache/[A-Za-z0-9/._@+-]*)/appcache/[A-Za-z0-9._@+-]*");
+  /** Paths without characters that bash or the JVM would change; the command line has the same pattern. */
+  private static final Pattern LOCAL = Pattern.compile(
+      "(/[A-Za-z0-9/._@+-]*/usercache/[A-Za-z0-9/._@+-]*)/appcache/[A-Za-z0-9._@+-]*");
   private static final Pattern FIRST = Pattern.compile(".*_01_[0-9]+");
-  /** Options that do not go together with ours; a file of arguments may have such. The client looks at the Java command. */
+  /** JVM options that conflict with those of the archive, or may contain such. The client checks the Java command. */
   private static final Pattern OPTIONS = Pattern.compile("Archive|Xshare|VMOptionsFile|@");
-  private static final String FIRST_LINE = "-Dknit.archive.size=";
 
   private final Path folder;
   private final String name;
@@ -76,9 +77,9 @@ final class ClassArchive {
   private final Object user;
 
   /**
-   * Of this process.
+   * The archive of this process.
    *
-   * @return null when it is switched off, or impossible here
+   * @return null when archives are switched off, or impossible on this node
    */
   static ClassArchive ofProcess() {
     String name = System.getProperty("knit.archive");
@@ -91,7 +92,8 @@ final class ClassArchive {
     }
     try {
       return new ClassArchive(folder, name, Given.valueOf(given), FIRST.matcher(container).matches(),
-          () -> separable(System.getProperty("java.class.path"), System.getProperty("knit.conf", "")) && recordable(), ClassArchive::dump);
+          () -> separable(System.getProperty("java.class.path"), System.getProperty("knit.conf", "")) && recordable(),
+          ClassArchive::dump);
     } catch (IOException | RuntimeException noUnix) {
       return null;
     }
@@ -107,7 +109,7 @@ final class ClassArchive {
     user = Files.getAttribute(Paths.get("/proc/self"), "unix:uid");
   }
 
-  /** The folder for archives, null: the node's local folders allow none. The first one counts, as it does for bash. */
+  /** The folder for archives, in the first of the node's local folders; null if its path allows none. */
   static Path folder(String localDirs) {
     Matcher found = LOCAL.matcher(localDirs == null ? "" : localDirs.split(",", 2)[0]);
     return found.matches() ? Paths.get(found.group(1), "knit") : null;
@@ -115,11 +117,12 @@ final class ClassArchive {
 
   /** Whether this JVM can write archives while it runs. */
   static boolean possible(String version, String vm) {
-    return version.matches("[0-9]+") && Integer.parseInt(version) >= 17 && (vm.startsWith("OpenJDK ") || vm.startsWith("Java HotSpot"));
+    return version.matches("[0-9]+") && Integer.parseInt(version) >= 17
+        && (vm.startsWith("OpenJDK ") || vm.startsWith("Java HotSpot"));
   }
 
   /**
-   * Whether the class path without the folders of configuration loads the same: those are folders, and no others are on it.
+   * Whether the class path without the folders of configuration loads the same classes: these are all folders on it.
    */
   static boolean separable(String classpath, String conf) {
     List<String> folders = Arrays.asList(conf.split(File.pathSeparator));
@@ -136,7 +139,7 @@ final class ClassArchive {
     return true;
   }
 
-  /** Whether the JVM would start when it is told to record: it wants an archive of its own classes, and no other such option. */
+  /** Whether the JVM would start with the option to record: it needs the archive of its own classes, and no conflicting option. */
   private static boolean recordable() {
     String more = System.getenv("JDK_JAVA_OPTIONS") + System.getenv("JAVA_TOOL_OPTIONS") + System.getenv("_JAVA_OPTIONS");
     try {
@@ -146,29 +149,29 @@ final class ClassArchive {
     }
   }
 
-  /** This process has begun. One that is recorded may never come to write its archive, so it counts as a try now. */
+  /** The process has begun. A recording counts as a try now, because it may end before it writes the archive. */
   void began() {
     if (given == Given.RECORD) {
       quietly(() -> {
-        Options options = Options.read(file(".options"));
-        write(new Options(Given.PAUSE, 0, options == null ? TRIES : options.tries + 1));
+        ClassArchiveOptions options = ClassArchiveOptions.read(file(".options"));
+        write(new ClassArchiveOptions(Given.PAUSE, 0, options == null ? TRIES : options.tries + 1));
       });
     }
   }
 
-  /** An earlier attempt ended before it left anything: it may have been the archive. */
+  /** An earlier attempt ended without a journal. The archive may be the cause. */
   void distrust() {
     quietly(() -> {
-      Options options = mine(folder, 0700) ? Options.read(file(".options")) : null;
+      ClassArchiveOptions options = mine(folder, 0700) ? ClassArchiveOptions.read(file(".options")) : null;
       if (options != null && options.given == Given.USE) {
         renew(options.tries);
       } else if (options != null && options.given == Given.RECORD) {
-        write(new Options(Given.PAUSE, 0, TRIES));
+        write(new ClassArchiveOptions(Given.PAUSE, 0, TRIES));
       }
     });
   }
 
-  /** This process ends, after all that it had to do. */
+  /** The process ends, after the application has. */
   void finish(long now) {
     if (first) {
       quietly(() -> end(now));
@@ -176,7 +179,7 @@ final class ClassArchive {
   }
 
   private void end(long now) throws Exception {
-    boolean begins = given == Given.NOTHING || given == Given.PAUSE; // the others had what they need
+    boolean begins = given == Given.NOTHING || given == Given.PAUSE; // the others were allowed before
     if (begins && !allowed.getAsBoolean()) {
       return;
     }
@@ -186,16 +189,16 @@ final class ClassArchive {
     if (!mine(folder, 0700)) {
       return;
     }
-    Options options = mine(file(".options"), 0600) ? Options.read(file(".options")) : null;
+    ClassArchiveOptions options = mine(file(".options"), 0600) ? ClassArchiveOptions.read(file(".options")) : null;
     if (given == Given.RECORD) {
-      if (options == null || options.given != Given.USE || !whole(options)) { // else another one was faster
+      if (options == null || options.given != Given.USE || !whole(options)) { // else another process has written it
         record(options == null ? TRIES : options.tries, now);
       }
     } else if (options == null) {
       renew(0);
     } else if (options.given == Given.PAUSE) {
-      if (options.written < now - (options.tries < TRIES ? TURN : PAUSE)) {
-        write(new Options(Given.RECORD, 0, Math.min(options.tries, TRIES - 1)));
+      if (options.written < now - (options.tries < TRIES ? RECORD_TIME : PAUSE)) {
+        write(new ClassArchiveOptions(Given.RECORD, 0, Math.min(options.tries, TRIES - 1)));
       }
     } else if (given == Given.USE && options.given == Given.USE) {
       used(options, now);
@@ -204,12 +207,12 @@ final class ClassArchive {
     }
   }
 
-  /** The JVM was told to use the archive, and has mapped it or not. */
-  private void used(Options options, long now) throws IOException {
+  /** The JVM had the option to use the archive. Check whether it did. */
+  private void used(ClassArchiveOptions options, long now) throws IOException {
     if (!mapped(folder.toRealPath().resolve(name + ".jsa").toString())) {
       renew(options.tries);
     } else if (options.tries > 0) {
-      write(new Options(Given.USE, options.size, 0));
+      write(new ClassArchiveOptions(Given.USE, options.size, 0));
     } else if (options.written < now - PAUSE) {
       Files.setLastModifiedTime(file(".options"), FileTime.fromMillis(now)); // archives that are in use are kept
     }
@@ -226,14 +229,14 @@ final class ClassArchive {
 
   private void renew(int tries) throws IOException {
     Files.deleteIfExists(file(".jsa"));
-    write(new Options(tries < TRIES ? Given.RECORD : Given.PAUSE, 0, tries));
+    write(new ClassArchiveOptions(tries < TRIES ? Given.RECORD : Given.PAUSE, 0, tries));
   }
 
   private void record(int tries, long now) throws Exception {
     Path temporary = temporary();
     try {
-      if (folder.toFile().getUsableSpace() < ROOM) {
-        throw new IOException("less than " + (ROOM >> 20) + " MiB of disk are free");
+      if (folder.toFile().getUsableSpace() < LEAST_FREE) {
+        throw new IOException("less than " + (LEAST_FREE >> 20) + " MiB of disk are free");
       }
       dump.to(temporary);
       long size = Files.size(temporary);
@@ -242,18 +245,18 @@ final class ClassArchive {
       }
       Files.setPosixFilePermissions(temporary, PosixFilePermissions.fromString("rw-------"));
       Files.move(temporary, file(".jsa"), StandardCopyOption.ATOMIC_MOVE);
-      write(new Options(Given.USE, size, tries));
+      write(new ClassArchiveOptions(Given.USE, size, tries));
       Log.phase("archive of classes written, " + (size >> 20) + " MiB");
       clean(now);
     } catch (Exception | LinkageError error) {
       Files.deleteIfExists(temporary);
       Files.deleteIfExists(Paths.get(temporary + ".temp")); // the JVM's own
-      write(new Options(Given.PAUSE, 0, TRIES));
+      write(new ClassArchiveOptions(Given.PAUSE, 0, TRIES));
       throw error;
     }
   }
 
-  /** Keeps the archives that were used last, and removes what killed processes left. */
+  /** Keep the {@link #KEPT} archives that were used last, and remove files of killed processes. */
   void clean(long now) throws IOException {
     List<Path> archives = new ArrayList<>();
     try (DirectoryStream<Path> files = Files.newDirectoryStream(folder)) {
@@ -263,7 +266,7 @@ final class ClassArchive {
         boolean options = text.endsWith(".options");
         if (text.endsWith(".jsa")) {
           archives.add(file);
-        } else if (age > (options ? FORGOTTEN : LEFT)) {
+        } else if (age > (options ? OPTIONS_AGE : TEMPORARY_AGE)) {
           Files.deleteIfExists(file);
         }
       }
@@ -286,15 +289,15 @@ final class ClassArchive {
     try {
       Files.createDirectory(folder, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
     } catch (FileAlreadyExistsException there) {
-      // is looked at next
+      // its owner and mode are checked next
     }
   }
 
-  private boolean whole(Options options) throws IOException {
+  private boolean whole(ClassArchiveOptions options) throws IOException {
     return mine(file(".jsa"), 0600) && Files.size(file(".jsa")) == options.size;
   }
 
-  /** Whether it is a folder (0700) or a plain file (0600) of this user alone, and no link to one. */
+  /** Whether it is a folder (0700) or a file (0600) of this user with this mode, and no link. */
   boolean mine(Path path, int mode) {
     try {
       Map<String, Object> found = Files.readAttributes(path, "unix:mode,uid", LinkOption.NOFOLLOW_LINKS);
@@ -313,11 +316,12 @@ final class ClassArchive {
     return folder.resolve(name + "." + System.nanoTime() + ".tmp");
   }
 
-  private void write(Options options) throws IOException {
+  private void write(ClassArchiveOptions options) throws IOException {
     if (!mine(folder, 0700)) {
       return;
     }
-    Path temporary = Files.createFile(temporary(), PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------")));
+    Path temporary = Files.createFile(temporary(),
+        PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------")));
     try {
       Files.write(temporary, options.text(file(".jsa")).getBytes(StandardCharsets.US_ASCII));
       Files.move(temporary, file(".options"), StandardCopyOption.ATOMIC_MOVE);
@@ -326,12 +330,12 @@ final class ClassArchive {
     }
   }
 
-  /** An archive is never worth a failure: what goes wrong is said in one line. */
+  /** A fault is one line on stderr: the archive only saves time. */
   private static void quietly(Work work) {
     try {
       work.run();
     } catch (Exception | LinkageError error) {
-      Log.say("no archive of classes, which does no harm: " + Log.reason(error));
+      Log.line("no archive of classes, which has no effect but time: " + Log.reason(error));
     }
   }
 
@@ -339,13 +343,13 @@ final class ClassArchive {
     void run() throws Exception;
   }
 
-  /** As `jcmd VM.cds dynamic_dump` does; the JVM's own words about it are nobody's. */
+  /** As `jcmd VM.cds dynamic_dump`, without its output. */
   private static void dump(Path file) throws Exception {
     PrintStream out = System.out;
     System.setOut(new PrintStream(new OutputStream() {
       @Override
       public void write(int single) {
-        // nowhere
+        // dropped
       }
     }));
     try {
@@ -353,50 +357,6 @@ final class ClassArchive {
           new Object[] {new String[] {"dynamic_dump", file.toString()}}, new String[] {String[].class.getName()});
     } finally {
       System.setOut(out);
-    }
-  }
-
-  /** The file of options. */
-  static final class Options {
-    final Given given;
-    /** The archive's bytes. */
-    final long size;
-    /** Recordings since an archive was last seen in use. */
-    final int tries;
-    final long written;
-
-    Options(Given given, long size, int tries) {
-      this(given, size, tries, 0);
-    }
-
-    private Options(Given given, long size, int tries, long written) {
-      this.given = given;
-      this.size = size;
-      this.tries = tries;
-      this.written = written;
-    }
-
-    /** Null: not there, or not one. */
-    static Options read(Path file) {
-      try {
-        String[] lines = new String(Files.readAllBytes(file), StandardCharsets.US_ASCII).split("\n");
-        String size = lines[0].substring(FIRST_LINE.length());
-        return new Options(Given.valueOf(lines[1].substring(lines[1].indexOf('=') + 1)), size.isEmpty() ? 0 : Long.parseLong(size),
-            Integer.parseInt(lines[2].substring(lines[2].indexOf('=') + 1)), modified(file));
-      } catch (IOException | RuntimeException error) {
-        return null;
-      }
-    }
-
-    String text(Path archive) {
-      String text = FIRST_LINE + (given == Given.USE ? size : "") + "\n-Dknit.archive.given=" + given + "\n-Dknit.archive.tries=" + tries
-          + "\n";
-      if (given == Given.USE) {
-        text += "-XX:SharedArchiveFile=" + archive + "\n-XX:+VerifySharedSpaces\n-Xlog:disable\n";
-      } else if (given == Given.RECORD) {
-        text += "-XX:+RecordDynamicDumpInfo\n-Xlog:disable\n";
-      }
-      return text;
     }
   }
 }

@@ -8,24 +8,25 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.Enumeration;
 import java.util.List;
+import knit.am.util.Log;
 
 /**
- * Finds what lies in Hadoop's configuration folders: resources before those of the class path, and classes that it lacks.
+ * Loads from Hadoop's configuration folders: resources before those of the class path, and classes that the class path lacks.
  *
  * <p>An archive of classes allows no folder on the class path. Hadoop's {@code Configuration}, log4j and {@code ServiceLoader}
- * ask the context class loader, which threads inherit: it is to be set before the first class of theirs is loaded.
+ * use the context class loader, which threads inherit. Set it before the first of their classes is loaded.
  */
 final class ConfLoader extends URLClassLoader {
   static {
     registerAsParallelCapable();
   }
 
-  /** @param folders separated as in a class path; what is not there is passed over */
+  /** @param folders separated as in a class path; missing ones are ignored */
   ConfLoader(String folders, ClassLoader parent) {
     super(urls(folders), parent);
   }
 
-  /** For this thread, and those that come of it. */
+  /** Use it for this thread and the threads that it starts. */
   static void install(String folders) {
     Thread.currentThread().setContextClassLoader(new ConfLoader(folders, ConfLoader.class.getClassLoader()));
   }
@@ -37,7 +38,7 @@ final class ConfLoader extends URLClassLoader {
         try {
           found.add(new File(folder).toURI().toURL());
         } catch (IOException error) {
-          Log.say("not a folder of configuration: " + Log.reason(error));
+          Log.line("not a folder of configuration: " + Log.reason(error));
         }
       }
     }

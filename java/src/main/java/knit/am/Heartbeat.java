@@ -5,27 +5,28 @@ import java.util.Collections;
 import java.util.List;
 import java.util.function.Consumer;
 import java.util.function.DoubleSupplier;
-import knit.am.core.Event;
-import knit.am.core.Outcome;
-import knit.am.gateway.Clock;
+import knit.am.core.message.Event;
+import knit.am.core.model.Outcome;
 import knit.am.gateway.ResourceManager;
+import knit.am.util.Clock;
+import knit.am.util.Log;
 
 /**
- * Talks to the ResourceManager on a thread of its own. After something happened it asks often, then less and less often
- * down to once a second: news is late by a tenth of the time that passed, and a long wait costs the cluster little.
+ * Sends heartbeats to the ResourceManager on a thread of its own. The interval is a tenth of the time since the last news, from
+ * {@link #SHORTEST} to {@link #LONGEST}: news is at most a tenth late, and a long wait costs the cluster little.
  */
 final class Heartbeat implements Runnable {
   static final long SHORTEST = 50;
   static final long LONGEST = 1000;
-  private static final int FAREWELLS = 5;
-  /** Equal refusals in a row after which nothing else is to be expected; one comes each second. */
+  private static final int UNREGISTER_TRIES = 5;
+  /** Equal refusals in a row, one each second, after which this attempt ends. */
   static final int MOST_REFUSALS = 60;
 
   private final ResourceManager manager;
   private final Clock clock;
   private final Consumer<Event> events;
   private final DoubleSupplier progress;
-  private final Runnable settled;
+  private final Runnable settle;
   private volatile long lastAnswer;
   private long lastNews;
   private boolean urgent;
@@ -35,14 +36,14 @@ final class Heartbeat implements Runnable {
   private int refusals;
 
   /**
-   * @param settled returns when what was heard is written down: the next heartbeat lets the ResourceManager forget it
+   * @param settle returns when the news is in the journal: with the next heartbeat the ResourceManager drops it
    */
-  Heartbeat(ResourceManager manager, Clock clock, Consumer<Event> events, DoubleSupplier progress, Runnable settled) {
+  Heartbeat(ResourceManager manager, Clock clock, Consumer<Event> events, DoubleSupplier progress, Runnable settle) {
     this.manager = manager;
     this.clock = clock;
     this.events = events;
     this.progress = progress;
-    this.settled = settled;
+    this.settle = settle;
     lastNews = clock.now();
     lastAnswer = clock.now();
   }
@@ -52,32 +53,32 @@ final class Heartbeat implements Runnable {
     return clock.now() - lastAnswer;
   }
 
-  /** There is something to tell the ResourceManager: do it now. */
+  /** Send a heartbeat now, because there are new requests. */
   synchronized void wake() {
     urgent = true;
     notice();
   }
 
-  /** Something happened that news will follow from. */
+  /** News is expected soon. */
   synchronized void notice() {
     lastNews = clock.now();
     notifyAll();
   }
 
-  /** Unregister and end. */
+  /** Unregister and end the thread. */
   synchronized void finish(Outcome how, String why) {
     outcome = how;
     diagnostics = why;
     notifyAll();
   }
 
-  /** How long to wait after something last happened that long ago, both in milliseconds. */
+  /** Milliseconds until the next heartbeat, so many after the last news. */
   static long interval(long quiet) {
     return Math.max(SHORTEST, Math.min(LONGEST, quiet / 10));
   }
 
-  /** What the ResourceManager does not say again; the size of the cluster it tells every attempt. */
-  static boolean toldOnce(Event news) {
+  /** Whether the ResourceManager reports it to one attempt only. It reports the size of the cluster to every attempt. */
+  static boolean isReportedOnce(Event news) {
     return !(news instanceof Event.ClusterSize);
   }
 
@@ -91,37 +92,37 @@ final class Heartbeat implements Runnable {
         refusals = 0;
         lastAnswer = clock.now();
       } catch (ResourceManager.Gone error) {
-        Log.say(Log.reason(error));
+        Log.line(Log.reason(error));
         events.accept(new Event.Disowned(clock.now()));
         return;
       } catch (IOException | RuntimeException error) {
-        Log.say("the ResourceManager cannot be asked: " + Log.reason(error));
+        Log.line("the heartbeat to the ResourceManager failed: " + Log.reason(error));
         count(error);
         slow();
       }
       if (first) {
-        Log.phase("asked for containers");
+        Log.phase("first heartbeat");
         first = false;
       }
       if (!news.isEmpty()) {
         notice();
         news.forEach(events);
-        if (news.stream().anyMatch(Heartbeat::toldOnce)) {
-          settled.run();
+        if (news.stream().anyMatch(Heartbeat::isReportedOnce)) {
+          settle.run();
         }
       }
     }
-    farewell();
+    unregister();
   }
 
-  /** A ResourceManager that cannot be reached is waited for; one that refuses the same again and again is not. */
+  /** Count equal refusals. A ResourceManager that cannot be reached is retried without limit, one that refuses is not. */
   void count(Exception error) {
     if (error instanceof IOException && !(error instanceof ResourceManager.Rejected)) {
       refusals = 0;
       return;
     }
     if (error instanceof ResourceManager.Rejected) {
-      // As after a long silence, what follows from not being known is looked at from the first time on.
+      // An attempt that is not known may be superseded: act as after a long time without an answer.
       boolean known = ((ResourceManager.Rejected) error).known;
       lastAnswer = known ? clock.now() : Math.min(lastAnswer, clock.now() - manager.expiry() - 1);
     }
@@ -133,13 +134,17 @@ final class Heartbeat implements Runnable {
     }
   }
 
-  /** After a fault: once a second. */
+  /** After a fault, send one heartbeat each second. */
   private synchronized void slow() {
     urgent = false;
     lastNews = clock.now() - 10 * LONGEST;
   }
 
-  /** Wait until the next heartbeat is due; false when it is time to take leave. */
+  /**
+   * Wait until the next heartbeat is due.
+   *
+   * @return false when the attempt is to be unregistered
+   */
   private synchronized boolean pause(boolean first) {
     long begin = System.nanoTime();
     while (outcome == null && !urgent && !first) {
@@ -157,14 +162,14 @@ final class Heartbeat implements Runnable {
     return outcome == null;
   }
 
-  private void farewell() {
+  private void unregister() {
     for (int i = 1; ; i++) {
       try {
         manager.unregister(outcome, diagnostics);
         break;
       } catch (IOException | RuntimeException error) {
-        Log.say("could not unregister: " + Log.reason(error));
-        if (i == FAREWELLS || error instanceof ResourceManager.Gone) {
+        Log.line("could not unregister: " + Log.reason(error));
+        if (i == UNREGISTER_TRIES || error instanceof ResourceManager.Gone) {
           break;
         }
         slow();

@@ -10,18 +10,19 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.FutureTask;
 import knit.am.api.Api;
 import knit.am.api.Signatures;
-import knit.am.api.Website;
-import knit.am.core.Exits;
-import knit.am.core.Identity;
-import knit.am.core.Outcome;
-import knit.am.core.Spec;
-import knit.am.gateway.Clock;
-import knit.am.gateway.HdfsStore;
+import knit.am.api.WebUi;
+import knit.am.core.model.Exits;
+import knit.am.core.model.Identity;
+import knit.am.core.model.Outcome;
+import knit.am.core.model.Spec;
+import knit.am.gateway.HdfsApplicationFolder;
 import knit.am.gateway.NetworkProbes;
-import knit.am.gateway.SteadyClock;
 import knit.am.gateway.YarnNodeManagers;
 import knit.am.gateway.YarnProxies;
 import knit.am.gateway.YarnResourceManager;
+import knit.am.util.Clock;
+import knit.am.util.Log;
+import knit.am.util.SteadyClock;
 import org.apache.hadoop.conf.Configuration;
 import org.apache.hadoop.fs.CommonConfigurationKeysPublic;
 import org.apache.hadoop.io.Text;
@@ -34,22 +35,24 @@ import org.apache.hadoop.yarn.api.records.Container;
 import org.apache.hadoop.yarn.api.records.ContainerId;
 import org.apache.hadoop.yarn.conf.YarnConfiguration;
 
-/** The process: reads what YARN gives it, connects the parts and ends without fail. */
+/** The process: reads its settings from YARN, connects the parts, and ends even if a thread hangs. */
 public final class Main {
   static {
-    if (System.getProperty("knit.archive.given") != null) { // then the class path has no folders
+    if (System.getProperty("knit.archive.given") != null) { // set when the class path has no folders
       ConfLoader.install(System.getProperty("knit.conf", "")); // before Hadoop's classes, which the next fields load
     }
   }
 
   private static final Text SECRET = new Text("knit.secret");
   private static final Clock CLOCK = new SteadyClock();
-  private static final long SIGTERM_PATIENCE = 200;
+  /** Milliseconds after SIGTERM for writing the result. */
+  private static final long SIGTERM_TIMEOUT = 200;
+  /** Milliseconds after the end for the process to exit. */
   private static final long WATCHDOG = 15_000;
   /** Milliseconds at the end for files that are being written. */
-  private static final long WRITING = 1_000;
+  private static final long CLOSE_TIMEOUT = 1_000;
   private static final ClassArchive ARCHIVE = ClassArchive.ofProcess();
-  private static volatile EventLoop master;
+  private static volatile EventLoop loop;
   /** The watchdog's exit code. */
   private static volatile int exit = 1;
   private static boolean finished;
@@ -67,8 +70,8 @@ public final class Main {
       code = run();
     } catch (Throwable error) {
       error.printStackTrace();
-      // Last, because YARN shows the last lines in the application's diagnostics.
-      Log.say(Exits.ATTEMPT_ENDS + (error instanceof EventLoop.Died ? error.getMessage() : Log.reason(error)));
+      // The last line, because YARN shows the last lines in the application's diagnostics.
+      Log.line(Exits.ATTEMPT_ENDS + (error instanceof EventLoop.Died ? error.getMessage() : Log.reason(error)));
     }
     exit = code;
     EventLoop.daemon(Main::watch, "watchdog").start();
@@ -79,14 +82,14 @@ public final class Main {
     System.exit(code);
   }
 
-  /** A thread has died, whoever made it: nobody does what it did, so this attempt ends. */
+  /** A thread has died and is not replaced, so this attempt ends. */
   private static void died(Thread thread, Throwable error) {
     EventLoop.daemon(Main::watch, "watchdog").start();
-    if (master != null) {
-      master.died(thread.getName(), error);
+    if (loop != null) {
+      loop.died(thread.getName(), error);
       return;
     }
-    Log.say(Exits.ATTEMPT_ENDS + new EventLoop.Died(thread.getName(), error).getMessage());
+    Log.line(Exits.ATTEMPT_ENDS + new EventLoop.Died(thread.getName(), error).getMessage());
     Runtime.getRuntime().halt(1);
   }
 
@@ -123,15 +126,15 @@ public final class Main {
     YarnNodeManagers nodes = new YarnNodeManagers(configuration, containers, credentials,
         yarn -> Signatures.containerToken(secret, yarn), acls(spec));
     EventLoop.daemon(() -> warmUp(nodes, spec), "warm-up").start();
-    HdfsStore store = new HdfsStore(configuration, spec.staging, identity.application, identity.attempt);
-    master = new EventLoop(identity, spec, CLOCK, manager, nodes, new NetworkProbes(), store);
+    HdfsApplicationFolder folder = new HdfsApplicationFolder(configuration, spec.staging, identity.application, identity.attempt);
+    loop = new EventLoop(identity, spec, CLOCK, manager, nodes, new NetworkProbes(), folder);
     if (identity.attempt > 1) {
       try {
-        if (!master.recover() && ARCHIVE != null) {
+        if (!loop.recover() && ARCHIVE != null) {
           ARCHIVE.distrust();
         }
       } catch (RuntimeException error) {
-        return giveUp(host, "the journal of an earlier attempt makes no sense: " + Log.reason(error));
+        return giveUp(host, "the journal of an earlier attempt is invalid: " + Log.reason(error));
       }
     }
     Api api;
@@ -140,13 +143,13 @@ public final class Main {
     } catch (java.util.concurrent.ExecutionException error) {
       return giveUp(host, "the ApplicationMaster cannot serve its API: " + Log.reason(error.getCause()));
     }
-    Website website = new Website(identity, new YarnProxies(configuration, identity.application, CLOCK),
-        YarnProxies.viewers(configuration, identity.user, spec.viewers), master::post, CLOCK);
-    api.open(identity, secret, master::post, CLOCK, website);
-    ShutdownHookManager.get().addShutdownHook(() -> master.terminate(SIGTERM_PATIENCE), 100);
-    int code = master.run(host, api.port());
+    WebUi webUi = new WebUi(identity, new YarnProxies(configuration, identity.application, CLOCK),
+        YarnProxies.viewers(configuration, identity.user, spec.viewers), loop::post, CLOCK);
+    api.open(identity, secret, loop::post, CLOCK, webUi);
+    ShutdownHookManager.get().addShutdownHook(() -> loop.terminate(SIGTERM_TIMEOUT), 100);
+    int code = loop.run(host, api.port());
     api.drain(1000);
-    store.close(WRITING);
+    folder.close(CLOSE_TIMEOUT);
     finished = code == 0;
     return code;
   }
@@ -169,20 +172,20 @@ public final class Main {
       }
       Log.phase("warm");
     } catch (IOException | RuntimeException | LinkageError error) {
-      Log.say("the warm-up failed, which does no harm: " + Log.reason(error));
+      Log.line("the warm-up failed, which has no effect but time: " + Log.reason(error));
     }
   }
 
   private static Configuration configuration() {
     Configuration configuration = new YarnConfiguration();
-    // Hadoop makes one client for all of a process's connections, with the first configuration that it is shown.
+    // Hadoop makes one client for all connections of a process, with the first configuration that it gets.
     configuration.setInt(CommonConfigurationKeysPublic.IPC_CLIENT_CONNECT_TIMEOUT_KEY, YarnNodeManagers.CONNECT);
     return configuration;
   }
 
-  /** What is wrong would be wrong at the next attempt too: say so and end for good. */
+  /** Fail the application, because the next attempt would have the same problem. */
   private static int giveUp(String host, String problem) throws IOException {
-    Log.say(problem);
+    Log.line(problem);
     YarnResourceManager manager = new YarnResourceManager(configuration(), CLOCK, new ConcurrentHashMap<>(), null);
     manager.register(host, -1, "");
     manager.unregister(Outcome.FAILED, Exits.clip(problem));
@@ -193,7 +196,7 @@ public final class Main {
     try {
       Thread.sleep(WATCHDOG);
     } catch (InterruptedException error) {
-      Log.say("the watchdog was interrupted");
+      Log.line("the watchdog was interrupted");
     }
     Runtime.getRuntime().halt(exit);
   }

@@ -15,8 +15,7 @@ import java.nio.file.Paths;
 import java.nio.file.attribute.FileTime;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.stream.Stream;
-import knit.am.ClassArchive.Given;
-import knit.am.ClassArchive.Options;
+import knit.am.ClassArchiveOptions.Given;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -42,13 +41,13 @@ class ClassArchiveTest {
     return process(given, file -> Files.write(file, CONTENT));
   }
 
-  private Options options() {
-    return Options.read(folder.resolve("a.options"));
+  private ClassArchiveOptions options() {
+    return ClassArchiveOptions.read(folder.resolve("a.options"));
   }
 
   /** What the command line would give to the next process. */
   private Given next() {
-    Options options = options();
+    ClassArchiveOptions options = options();
     return options == null ? Given.NOTHING : options.given;
   }
 
@@ -127,7 +126,7 @@ class ClassArchiveTest {
     assertEquals(Given.PAUSE, next());
     live(Given.PAUSE);
     assertEquals(Given.PAUSE, next());
-    now += 2 * ClassArchive.TURN;
+    now += 2 * ClassArchive.RECORD_TIME;
     live(Given.PAUSE);
     assertEquals(Given.RECORD, next());
     assertEquals(1, options().tries);
@@ -144,7 +143,7 @@ class ClassArchiveTest {
     process.began();
     process.finish(now);
     assertEquals("a.options", names());
-    now += 2 * ClassArchive.TURN;
+    now += 2 * ClassArchive.RECORD_TIME;
     live(Given.PAUSE);
     assertEquals(Given.PAUSE, next());
     process(Given.RECORD, file -> Files.write(file, new byte[100])).finish(now);
@@ -259,7 +258,7 @@ class ClassArchiveTest {
     age("f", 91);
     Files.write(folder.resolve("a.1.tmp"), CONTENT);
     Files.write(folder.resolve("a.2.tmp.temp"), CONTENT);
-    Files.setLastModifiedTime(folder.resolve("a.1.tmp"), FileTime.fromMillis(now - 2 * ClassArchive.LEFT));
+    Files.setLastModifiedTime(folder.resolve("a.1.tmp"), FileTime.fromMillis(now - 2 * ClassArchive.TEMPORARY_AGE));
     live(Given.RECORD);
     assertEquals("a.2.tmp.temp a.jsa a.options b.jsa b.options c.options d.jsa d.options", names());
   }

@@ -12,23 +12,25 @@ import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
-import knit.am.core.Event;
-import knit.am.core.Outcome;
+import knit.am.core.message.Call;
+import knit.am.core.message.Event;
+import knit.am.core.model.Outcome;
 import knit.am.gateway.ResourceManager;
+import knit.am.util.ManualClock;
 import org.junit.jupiter.api.Test;
 
 /** The owner thread, the heartbeat and the gateways together. */
 class EventLoopTest {
-  private static Event completed(Running running, long request, int exit) {
-    return new Event.Completed(running.clock.now(), Running.yarn(request), exit, "");
+  private static Event completed(EventLoopHarness running, long request, int exit) {
+    return new Event.Completed(running.clock.now(), EventLoopHarness.yarn(request), exit, "");
   }
 
   @Test
   void aWholeLife() throws Exception {
-    try (Running running = new Running(2)) {
+    try (EventLoopHarness running = new EventLoopHarness(2)) {
       running.awaitRunning(2);
       assertEquals("http://node01:" + running.api.port() + "/", running.manager.tracking);
-      Running.await("announced", () -> running.store.files.containsKey("master"));
+      EventLoopHarness.await("announced", () -> running.store.files.containsKey("master"));
       assertEquals("{\"address\":\"node01:" + running.api.port() + "\",\"attempt\":2}\n", running.store.files.get("master"));
       running.manager.news.add(completed(running, 1, 0));
       running.manager.news.add(completed(running, 2, 0));
@@ -40,9 +42,9 @@ class EventLoopTest {
 
   @Test
   void whatAContainerGets() throws Exception {
-    try (Running running = new Running(2)) {
+    try (EventLoopHarness running = new EventLoopHarness(2)) {
       running.awaitRunning(2);
-      Map<String, String> variables = running.nodes.started.get(Running.yarn(2));
+      Map<String, String> variables = running.nodes.started.get(EventLoopHarness.yarn(2));
       assertEquals("application_1_0001", variables.get("KNIT_APP_ID"));
       assertEquals("main", variables.get("KNIT_SERVICE"));
       assertEquals("1", variables.get("KNIT_INSTANCE"));
@@ -59,7 +61,7 @@ class EventLoopTest {
 
   @Test
   void faultsOfTheResourceManagerAndTheStoreAreSurvived() throws Exception {
-    try (Running running = new Running(1, prepared -> {
+    try (EventLoopHarness running = new EventLoopHarness(1, prepared -> {
       prepared.manager.faults = 1;
       prepared.store.faults = 2;
     })) {
@@ -72,11 +74,11 @@ class EventLoopTest {
 
   @Test
   void aNodeThatCannotStopIsLeftToTheResourceManager() throws Exception {
-    try (Running running = new Running(2)) {
+    try (EventLoopHarness running = new EventLoopHarness(2)) {
       running.awaitRunning(2);
       running.nodes.broken = true;
       running.manager.news.add(completed(running, 1, 5));
-      Running.await("released", () -> running.manager.released.contains(Running.yarn(2)));
+      EventLoopHarness.await("released", () -> running.manager.released.contains(EventLoopHarness.yarn(2)));
       running.manager.news.add(completed(running, 2, -100));
       assertEquals(0, running.end());
       assertEquals(5L, running.store.json("result.json").get("exitCode"));
@@ -85,44 +87,44 @@ class EventLoopTest {
 
   @Test
   void aNodeThatHangsDelaysNoOther() throws Exception {
-    try (Running running = new Running(102, prepared -> {
+    try (EventLoopHarness running = new EventLoopHarness(102, prepared -> {
       prepared.nodes.hanging.add("hung");
-      prepared.manager.place = request -> request < Running.FIRST + 100 ? "hung" : "node07";
+      prepared.manager.place = request -> request < EventLoopHarness.FIRST + 100 ? "hung" : "node07";
     })) {
       running.awaitRunning(2);
       // Nor do orders to stop, when what is on it is to be ended.
-      running.master.post(new Event.Kill(running.clock.now(), new CompletableFuture<>(), null, "main_101", null));
-      Running.await("stopped", () -> running.nodes.stopped.contains(Running.yarn(102)));
-      assertEquals(NodeCalls.WIDTH, running.nodes.hung.get());
+      running.master.post(new Call.Kill(running.clock.now(), new CompletableFuture<>(), null, "main_101", null));
+      EventLoopHarness.await("stopped", () -> running.nodes.stopped.contains(EventLoopHarness.yarn(102)));
+      assertEquals(NodeManagerCalls.WIDTH, running.nodes.hung.get());
     }
   }
 
   @Test
   void aNodeThatCannotBeReachedIsAvoidedAndAllItsContainersAreReplaced() throws Exception {
-    try (Running running = new Running(100, prepared -> {
+    try (EventLoopHarness running = new EventLoopHarness(100, prepared -> {
       prepared.nodes.hanging.add("hung");
       prepared.manager.news.add(new Event.ClusterSize(prepared.clock.now(), 3));
-      prepared.manager.place = request -> request < Running.FIRST + 100 ? "hung" : "node07";
+      prepared.manager.place = request -> request < EventLoopHarness.FIRST + 100 ? "hung" : "node07";
     })) {
-      Running.await("hanging", () -> running.nodes.hung.get() == NodeCalls.WIDTH);
+      EventLoopHarness.await("hanging", () -> running.nodes.hung.get() == NodeManagerCalls.WIDTH);
       running.nodes.giveUp.countDown();
       running.awaitRunning(100);
       assertEquals(Arrays.asList("+hung"), running.manager.avoided);
       assertEquals(100, running.manager.released.size());
       // Those that waited were not tried, except for what took a free place before the first had failed.
-      assertTrue(running.nodes.hung.get() < 3 * NodeCalls.WIDTH, running.nodes.hung + " tried");
+      assertTrue(running.nodes.hung.get() < 3 * NodeManagerCalls.WIDTH, running.nodes.hung + " tried");
     }
   }
 
   @Test
   void manyNodesThatHangTakeNotAllThreadsForEver() throws Exception {
-    try (Running running = new Running(101, prepared -> {
-      prepared.manager.place = request -> request < Running.FIRST + 100 ? "hung" + request : "node07";
-      for (long request = Running.FIRST; request < Running.FIRST + 100; request++) {
+    try (EventLoopHarness running = new EventLoopHarness(101, prepared -> {
+      prepared.manager.place = request -> request < EventLoopHarness.FIRST + 100 ? "hung" + request : "node07";
+      for (long request = EventLoopHarness.FIRST; request < EventLoopHarness.FIRST + 100; request++) {
         prepared.nodes.hanging.add("hung" + request);
       }
     })) {
-      Running.await("hanging", () -> running.nodes.hung.get() == NodeCalls.THREADS);
+      EventLoopHarness.await("hanging", () -> running.nodes.hung.get() == NodeManagerCalls.THREADS);
       running.manager.place = request -> "node07";
       running.nodes.giveUp.countDown();
       running.awaitRunning(101);
@@ -131,7 +133,7 @@ class EventLoopTest {
 
   @Test
   void aDisownedAttemptEndsWithoutAResult() throws Exception {
-    try (Running running = new Running(1)) {
+    try (EventLoopHarness running = new EventLoopHarness(1)) {
       running.awaitRunning(1);
       running.manager.gone = true;
       assertEquals(1, running.end());
@@ -140,7 +142,7 @@ class EventLoopTest {
     }
   }
 
-  private static void assertDied(Running running, String thread, String error) {
+  private static void assertDied(EventLoopHarness running, String thread, String error) {
     Exception end = assertThrows(Exception.class, running::end);
     assertTrue(end.getCause() instanceof EventLoop.Died, end.toString());
     assertEquals("the thread " + thread + " died: " + error, end.getCause().getMessage());
@@ -152,7 +154,7 @@ class EventLoopTest {
 
   @Test
   void anErrorInTheHeartbeatEndsTheAttempt() throws Exception {
-    try (Running running = new Running(1)) {
+    try (EventLoopHarness running = new EventLoopHarness(1)) {
       running.awaitRunning(1);
       running.manager.broken = true;
       assertDied(running, "knit-resourcemanager", "NoSuchMethodError AllocateResponse.getIt()");
@@ -189,11 +191,11 @@ class EventLoopTest {
 
   @Test
   void nodesThatCannotBeAskedForEndNothing() throws Exception {
-    try (Running running = new Running(1)) {
+    try (EventLoopHarness running = new EventLoopHarness(1)) {
       running.awaitRunning(1);
       running.manager.hostsFault = new java.io.IOException("no connection");
       running.post(new Event.Nodes(running.clock.now(), "no connection")); // asked for again from now on
-      Running.await("asked again", () -> {
+      EventLoopHarness.await("asked again", () -> {
         running.clock.advance(10_000);
         running.post(new Event.Tick(running.clock.now()));
         return running.manager.hostsAsked.get() > 2;
@@ -206,7 +208,7 @@ class EventLoopTest {
 
   @Test
   void anErrorInTheJournalEndsTheAttempt() throws Exception {
-    try (Running running = new Running(1)) {
+    try (EventLoopHarness running = new EventLoopHarness(1)) {
       running.awaitRunning(1);
       running.store.hdfs.erroneous = true;
       running.manager.news.add(completed(running, 1, -100));
@@ -216,14 +218,14 @@ class EventLoopTest {
 
   @Test
   void anErrorInATaskOfAPoolEndsTheAttempt() throws Exception {
-    try (Running running = new Running(1, prepared -> prepared.nodes.erroneous = true)) {
+    try (EventLoopHarness running = new EventLoopHarness(1, prepared -> prepared.nodes.erroneous = true)) {
       assertDied(running, "knit-node", "NoClassDefFoundError StartContainersRequest");
     }
   }
 
   @Test
   void terminationLeavesAResultAndDoesNotUnregister() throws Exception {
-    try (Running running = new Running(1)) {
+    try (EventLoopHarness running = new EventLoopHarness(1)) {
       running.awaitRunning(1);
       running.master.terminate(10_000);
       assertEquals("KILLED", running.store.json("result.json").get("outcome"));
@@ -233,7 +235,7 @@ class EventLoopTest {
 
   @Test
   void terminationDoesNotWaitForAStoreThatIsAway() throws Exception {
-    try (Running running = new Running(1)) {
+    try (EventLoopHarness running = new EventLoopHarness(1)) {
       running.awaitRunning(1);
       running.store.faults = 1000;
       long begin = System.nanoTime();
@@ -260,7 +262,7 @@ class EventLoopTest {
     manager.news.add(new Event.ClusterSize(clock.now(), 2));
     EventLoop.daemon(heartbeat, "test").start();
     assertEquals("ClusterSize", heard.poll(20, TimeUnit.SECONDS));
-    manager.news.add(new Event.Completed(clock.now(), Running.yarn(1), 0, ""));
+    manager.news.add(new Event.Completed(clock.now(), EventLoopHarness.yarn(1), 0, ""));
     assertEquals("Completed", heard.poll(20, TimeUnit.SECONDS));
     assertEquals("written down", heard.poll(20, TimeUnit.SECONDS));
     heartbeat.finish(Outcome.SUCCEEDED, "");
@@ -269,9 +271,9 @@ class EventLoopTest {
 
   @Test
   void shutdownEndsRunningContainers() throws Exception {
-    try (Running running = new Running(3)) {
+    try (EventLoopHarness running = new EventLoopHarness(3)) {
       running.awaitRunning(3);
-      running.master.post(new Event.Shutdown(running.clock.now(), new java.util.concurrent.CompletableFuture<>(),
+      running.master.post(new Call.Shutdown(running.clock.now(), new java.util.concurrent.CompletableFuture<>(),
           null, Outcome.KILLED, "enough"));
       assertEquals(0, running.end());
       assertEquals(3, running.nodes.stopped.size());

@@ -9,10 +9,10 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.TreeMap;
 import java.util.concurrent.atomic.AtomicInteger;
-import knit.am.gateway.Journals;
+import knit.am.gateway.JournalFiles;
 
 /**
- * A folder on HDFS as {@link Journals} needs it: names and files are two things, a flush on a deleted file succeeds, one on a
+ * A folder on HDFS as {@link JournalFiles} needs it: names and files are two things, a flush on a deleted file succeeds, one on a
  * file whose lease was recovered fails, and the recovery takes a while in which the writer may still go on.
  */
 final class FakeHdfs {
@@ -68,7 +68,7 @@ final class FakeHdfs {
   }
 
   /** What one process sees of it. */
-  class Process implements Journals.Folder {
+  class Process implements JournalFiles.Folder {
     /** Before each step that others can see. */
     void step() {
     }
@@ -81,7 +81,7 @@ final class FakeHdfs {
     }
 
     @Override
-    public Journals.Out create(String name) {
+    public JournalFiles.Out create(String name) {
       if (!isHidden(name)) {
         step();
       }
@@ -89,7 +89,7 @@ final class FakeHdfs {
       synchronized (FakeHdfs.this) {
         files.put(name, file);
       }
-      return new Journals.Out() {
+      return new JournalFiles.Out() {
         @Override
         public void append(byte[] bytes) throws IOException {
           if (!isHidden(name) || !names().contains(name)) {

@@ -9,15 +9,13 @@ import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicInteger;
-import knit.am.core.Container;
-import knit.am.core.Event;
-import knit.am.core.Spec;
+import knit.am.core.message.Event;
+import knit.am.core.model.Spec;
 import knit.am.gateway.NodeManagers;
 
 /** Starts what it is told to; what it stops is completed at the ResourceManager. */
 final class FakeNodes implements NodeManagers {
   final Map<String, Map<String, String>> started = new ConcurrentHashMap<>();
-  private final Map<String, String> hosts = new ConcurrentHashMap<>();
   final List<String> stopped = Collections.synchronizedList(new ArrayList<>());
   final List<String> signalled = Collections.synchronizedList(new ArrayList<>());
   volatile boolean broken;
@@ -46,21 +44,20 @@ final class FakeNodes implements NodeManagers {
   }
 
   @Override
-  public void start(Container container, Spec.Service service, Map<String, String> environment) throws IOException {
+  public void start(String yarn, Spec.Service service, Map<String, String> environment) throws IOException {
     if (erroneous) {
       throw new NoClassDefFoundError("StartContainersRequest");
     }
     if (broken) {
       throw new IOException("node07 is away");
     }
-    reach(container.host());
-    hosts.put(container.yarn(), container.host());
-    started.put(container.yarn(), environment);
+    reach(manager.hostOf(yarn));
+    started.put(yarn, environment);
   }
 
   @Override
   public void signal(String yarn) throws IOException {
-    reach(hosts.get(yarn));
+    reach(manager.hostOf(yarn));
     signalled.add(yarn);
   }
 
@@ -69,7 +66,7 @@ final class FakeNodes implements NodeManagers {
     if (broken) {
       throw new IOException("node07 is away");
     }
-    reach(hosts.get(yarn));
+    reach(manager.hostOf(yarn));
     stopped.add(yarn);
     manager.news.add(new Event.Completed(manager.clock.now(), yarn, 143, ""));
   }

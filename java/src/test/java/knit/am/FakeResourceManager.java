@@ -4,14 +4,17 @@ import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.LongFunction;
-import knit.am.core.Event;
-import knit.am.core.Outcome;
-import knit.am.core.Spec;
-import knit.am.gateway.Clock;
+import knit.am.core.message.Event;
+import knit.am.core.model.Grant;
+import knit.am.core.model.Outcome;
+import knit.am.core.model.Spec;
 import knit.am.gateway.ResourceManager;
+import knit.am.util.Clock;
 
 /** Gives every request a container at the next heartbeat, as long as {@link #generous}. */
 final class FakeResourceManager implements ResourceManager {
@@ -20,7 +23,7 @@ final class FakeResourceManager implements ResourceManager {
   final List<String> unregistered = Collections.synchronizedList(new ArrayList<>());
   final List<String> avoided = Collections.synchronizedList(new ArrayList<>());
   final List<String> administered = Collections.synchronizedList(new ArrayList<>());
-  final List<Event.Grant> previous = new ArrayList<>();
+  final List<Grant> previous = new ArrayList<>();
   volatile String host = "node07";
   /** The node for a request, where it is not {@link #host}. */
   volatile LongFunction<String> place = request -> host;
@@ -32,6 +35,7 @@ final class FakeResourceManager implements ResourceManager {
   /** As on another version of Hadoop that lacks a method. */
   volatile boolean broken;
   volatile String tracking;
+  private final Map<String, String> hosts = new ConcurrentHashMap<>();
   private final List<Long> requests = Collections.synchronizedList(new ArrayList<>());
   final Clock clock;
 
@@ -43,12 +47,17 @@ final class FakeResourceManager implements ResourceManager {
     return String.format("container_1_0001_01_%06d", request % 1_000_000_000 + 1);
   }
 
-  static Event.Grant grant(long request) {
-    return new Event.Grant(yarn(request), request, "node07:8041", "node07:8042");
+  static Grant grant(long request) {
+    return new Grant(yarn(request), request, "node07:8041", "node07:8042");
+  }
+
+  /** The host of a container that was granted. */
+  String hostOf(String yarn) {
+    return hosts.getOrDefault(yarn, "node07");
   }
 
   @Override
-  public List<Event.Grant> register(String host, int port, String trackingUrl) {
+  public List<Grant> register(String host, int port, String trackingUrl) {
     tracking = trackingUrl;
     return new ArrayList<>(previous);
   }
@@ -104,11 +113,12 @@ final class FakeResourceManager implements ResourceManager {
     }
     List<Event> events = new ArrayList<>();
     news.drainTo(events);
-    List<Event.Grant> grants = new ArrayList<>();
+    List<Grant> grants = new ArrayList<>();
     synchronized (requests) {
       while (generous && !requests.isEmpty()) {
         long request = requests.remove(0);
-        grants.add(new Event.Grant(yarn(request), request, place.apply(request) + ":8041",
+        hosts.put(yarn(request), place.apply(request));
+        grants.add(new Grant(yarn(request), request, place.apply(request) + ":8041",
             place.apply(request) + ":8042"));
       }
     }

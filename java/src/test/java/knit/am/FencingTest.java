@@ -16,7 +16,7 @@ import java.util.Random;
 import java.util.Set;
 import java.util.concurrent.Semaphore;
 import java.util.function.IntUnaryOperator;
-import knit.am.gateway.Journals;
+import knit.am.gateway.JournalFiles;
 import org.junit.jupiter.api.Test;
 
 /** Attempts that do not know of one another: whatever order their steps have, nothing that was acknowledged is lost. */
@@ -32,7 +32,7 @@ class FencingTest {
     private final Semaphore go = new Semaphore(0);
     private final Semaphore waits = new Semaphore(0);
     private final FakeHdfs hdfs;
-    private final Journals journals;
+    private final JournalFiles journals;
     private final Set<String> state = new LinkedHashSet<>();
     final Set<String> acknowledged = new LinkedHashSet<>();
     /** What it took over; null if it did not come so far. */
@@ -41,13 +41,13 @@ class FencingTest {
     volatile boolean crashed;
     volatile Throwable problem;
     volatile boolean over;
-    private Journals.Segment file;
+    private JournalFiles.Segment file;
     private int segment;
 
     Attempt(FakeHdfs hdfs, int number) {
       this.hdfs = hdfs;
       this.number = number;
-      journals = new Journals(hdfs.new Process() {
+      journals = new JournalFiles(hdfs.new Process() {
         @Override
         void step() {
           Attempt.this.pause();
@@ -77,7 +77,7 @@ class FencingTest {
     public void run() {
       try {
         live();
-      } catch (Journals.Superseded error) {
+      } catch (JournalFiles.Superseded error) {
         superseded = true;
       } catch (Crash error) {
         crashed = true;
@@ -120,7 +120,7 @@ class FencingTest {
           byte[] state = text.toString().getBytes(StandardCharsets.US_ASCII);
           file = journals.begin(++segment, out -> out.write(state));
           break;
-        } catch (Journals.Superseded error) {
+        } catch (JournalFiles.Superseded error) {
           throw error;
         } catch (IOException error) {
           assertTrue(trial < 3, "a begin that fails again and again");
@@ -134,7 +134,7 @@ class FencingTest {
       try {
         file.append((line + "\n").getBytes(StandardCharsets.US_ASCII));
         acknowledged.add(line);
-      } catch (Journals.Superseded error) {
+      } catch (JournalFiles.Superseded error) {
         throw error;
       } catch (IOException error) {
         begin();
@@ -248,7 +248,7 @@ class FencingTest {
     FakeHdfs hdfs = new FakeHdfs();
     attempts(hdfs, 1);
     hdfs.leasesAreStuck = true;
-    Journals second = new Journals(hdfs.new Process(), 2, 1_000);
+    JournalFiles second = new JournalFiles(hdfs.new Process(), 2, 1_000);
     IOException error = assertThrows(IOException.class, () -> second.takeOver(line -> {
       throw new AssertionError("was read");
     }));

@@ -35,7 +35,8 @@ class LimitsTest {
     // Java 8, on which clusters may run, keeps two bytes for each character.
     Process process = new ProcessBuilder(System.getProperty("java.home") + "/bin/java", "-Xmx" + heap + "m", "-Xmn4m",
         "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-CompactStrings", "-XX:+ExitOnOutOfMemoryError", "-cp", classes,
-        Full.class.getName(), Integer.toString(instances), folder.toString()).redirectErrorStream(true).redirectOutput(said).start();
+        FullStore.class.getName(), Integer.toString(instances), folder.toString())
+        .redirectErrorStream(true).redirectOutput(said).start();
     assertTrue(process.waitFor(200, TimeUnit.SECONDS), "not within 200 s");
     String text = new String(Files.readAllBytes(said.toPath()), StandardCharsets.UTF_8);
     assertEquals(0, process.exitValue(), text);

@@ -1,7 +1,7 @@
 package knit.am;
 
 import java.nio.charset.StandardCharsets;
-import knit.am.core.Spec;
+import knit.am.core.model.Spec;
 
 /** Applications to test with. */
 public final class Specs {

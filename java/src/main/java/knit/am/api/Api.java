@@ -1,6 +1,7 @@
 package knit.am.api;
 
 import com.sun.net.httpserver.HttpExchange;
+import com.sun.net.httpserver.HttpHandler;
 import com.sun.net.httpserver.HttpServer;
 import java.io.IOException;
 import java.io.OutputStream;
@@ -19,31 +20,23 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Consumer;
-import knit.am.KeyedExecutor;
-import knit.am.Log;
-import knit.am.core.Action;
-import knit.am.core.Event;
-import knit.am.core.Identity;
-import knit.am.gateway.Clock;
+import knit.am.core.message.Action;
+import knit.am.core.message.Event;
+import knit.am.core.model.Identity;
 import knit.am.json.Json;
+import knit.am.util.Clock;
+import knit.am.util.KeyedExecutor;
+import knit.am.util.Log;
 
-/** The HTTP side: bytes in and out, limits, the signed envelope. The Authenticator decides who may pass, Calls what is answered. */
+/**
+ * The HTTP server: {@link Authenticator} checks each request, {@link Router} makes a call of it, this class sends the signed reply.
+ * Its limits are in {@link HttpLimits}.
+ */
 public final class Api {
-  /** Each half-sent request holds one until it is given up, after 10 s or as soon as others wait for it; idle ones go. */
-  private static final int THREADS = 256;
-  /** Of these at most so many for pages, which are passed on from containers that may be slow. */
-  private static final int PAGES = 64;
-  /** Threads that send replies, to containers and to the client: who does not read holds one until it is given up. */
-  private static final int SENDERS = 64;
-  /** Of these at most so many for one container. */
-  private static final int EACH = 4;
-  /** Seconds for the owner thread. */
-  private static final int PATIENCE = 30;
-
   static {
-    // Read once, when the JDK's server is first used: without them a half-sent request holds a thread for ever, its
-    // headers much of the heap, and each reply waits for the delayed acknowledgement of its header.
-    for (String setting : new String[] {"maxReqTime=10", "maxRspTime=60", "maxReqHeaderSize=32768", "nodelay=true"}) {
+    // The JDK's server reads these once, at its first use. With "nodelay" no reply waits for the acknowledgement of its header.
+    for (String setting : new String[] {"maxReqTime=" + HttpLimits.REQUEST_SECONDS,
+        "maxRspTime=" + HttpLimits.REPLY_SECONDS, "maxReqHeaderSize=" + HttpLimits.HEADER_BYTES, "nodelay=true"}) {
       String name = "sun.net.httpserver." + setting.substring(0, setting.indexOf('='));
       if (System.getProperty(name) == null) {
         System.setProperty(name, setting.substring(setting.indexOf('=') + 1));
@@ -52,31 +45,32 @@ public final class Api {
   }
 
   private final HttpServer server;
-  private final Readers readers;
+  private final SlowRequestLimit readers;
   private final ScheduledThreadPoolExecutor timer;
-  private final KeyedExecutor toContainers = new KeyedExecutor(pool(SENDERS, "to-containers"), EACH);
-  private final ThreadPoolExecutor toClient = pool(SENDERS, "to-client");
-  private final Semaphore pages = new Semaphore(PAGES);
-  final OpenCalls open = new OpenCalls(Runtime.getRuntime().maxMemory());
+  private final KeyedExecutor toContainers = new KeyedExecutor(pool(HttpLimits.SENDERS, "to-containers"),
+      HttpLimits.SENDERS_EACH);
+  private final ThreadPoolExecutor toClient = pool(HttpLimits.SENDERS, "to-client");
+  private final Semaphore pages = new Semaphore(HttpLimits.PAGES);
+  final OpenCallLimit open = new OpenCallLimit(Runtime.getRuntime().maxMemory());
   private final AtomicInteger busy = new AtomicInteger();
-  final Bodies bodies = new Bodies();
-  private volatile Authenticator gate;
-  private volatile Calls calls;
-  private volatile Site site;
+  final BodyLimit bodies = new BodyLimit();
+  private volatile Authenticator authenticator;
+  private volatile Router router;
+  private volatile HttpHandler webUi;
 
   /**
    * Listen; requests are answered with 503 until {@link #open}.
    *
-   * @param host whose address to listen on
-   * @param first of the ports to try, 0 for any
-   * @param last of the ports to try
+   * @param host the name of the address to listen on
+   * @param first the first port to try, 0 for any
+   * @param last the last port to try
    * @throws IOException if none of the ports is free
    */
   public Api(String host, int first, int last) throws IOException {
     server = listen(address(host), first, last);
     timer = new ScheduledThreadPoolExecutor(1, task -> daemon(task, "api-timer"));
     timer.setRemoveOnCancelPolicy(true);
-    readers = new Readers(pool(THREADS, "api"), timer);
+    readers = new SlowRequestLimit(pool(HttpLimits.READERS, "api"), timer);
     server.setExecutor(readers);
     server.createContext("/", this::handle);
     server.start();
@@ -95,7 +89,7 @@ public final class Api {
     return thread;
   }
 
-  /** A name that means the loopback only to this machine itself is not what others use: listen everywhere then. */
+  /** If only this machine resolves the host to a loopback address, listen on all addresses, as others use another one. */
   private static InetAddress address(String host) throws IOException {
     InetAddress address = InetAddress.getByName(host);
     boolean meant = host.equals("localhost") || host.startsWith("127.") || host.contains(":");
@@ -119,15 +113,15 @@ public final class Api {
   }
 
   /**
-   * From now on, serve.
+   * Serve requests from now on.
    *
    * @param clock one that is never set back
-   * @param pages the pages for people, null for none
+   * @param pages serves the web pages, null for none
    */
-  public void open(Identity identity, byte[] secret, Consumer<Event> events, Clock clock, Site pages) {
-    calls = new Calls(events, clock);
-    site = pages;
-    gate = new Authenticator(secret, identity.attempt, clock);
+  public void open(Identity identity, byte[] secret, Consumer<Event> events, Clock clock, HttpHandler pages) {
+    router = new Router(events, clock);
+    webUi = pages;
+    authenticator = new Authenticator(secret, identity.attempt, clock);
   }
 
   /** Answer the call that an event came from. */
@@ -136,9 +130,9 @@ public final class Api {
     ((CompletableFuture<Reply>) answer.ticket).complete(new Reply(answer.status, answer.body));
   }
 
-  /** Let replies under way go out, for at most the given milliseconds. */
-  public void drain(long patience) throws InterruptedException {
-    long end = System.nanoTime() + patience * 1_000_000;
+  /** Wait until all replies are sent, for at most the given milliseconds. */
+  public void drain(long timeout) throws InterruptedException {
+    long end = System.nanoTime() + timeout * 1_000_000;
     while (busy.get() > 0 && System.nanoTime() < end) {
       Thread.sleep(5);
     }
@@ -149,14 +143,14 @@ public final class Api {
     server.stop(0);
   }
 
-  /** A request that is being answered; it ends once, whoever ends it. */
-  private final class Turn {
+  /** A request that is being answered. It ends once, from whichever thread. */
+  private final class Exchange {
     final HttpExchange exchange;
     private final AtomicBoolean over = new AtomicBoolean();
-    /** Whose open call this is, null if it is nobody's. */
+    /** The caller of an open call, null if it is none. */
     private volatile Authenticator.Signer signer;
 
-    Turn(HttpExchange exchange) {
+    Exchange(HttpExchange exchange) {
       this.exchange = exchange;
       busy.incrementAndGet();
     }
@@ -180,32 +174,32 @@ public final class Api {
   }
 
   private void handle(HttpExchange exchange) {
-    Turn turn = new Turn(exchange);
+    Exchange request = new Exchange(exchange);
     try {
-      serve(turn);
+      serve(request);
     } catch (IOException | RuntimeException error) {
-      Log.say("a request failed: " + Log.reason(error));
-      turn.end();
+      Log.line("a request failed: " + Log.reason(error));
+      request.end();
     } catch (Error error) {
       throw died(error);
     }
   }
 
-  /** The JDK's server and its futures swallow errors: whoever watches this thread is told. */
+  /** Give an error to the thread's handler: the JDK's server and its futures would drop it. */
   private static Error died(Error error) {
     Thread thread = Thread.currentThread();
     thread.getUncaughtExceptionHandler().uncaughtException(thread, error);
     return error;
   }
 
-  private void serve(Turn turn) throws IOException {
-    HttpExchange exchange = turn.exchange;
+  private void serve(Exchange request) throws IOException {
+    HttpExchange exchange = request.exchange;
     String path = exchange.getRequestURI().getRawPath();
     String method = exchange.getRequestMethod();
     if (path == null || !path.startsWith("/api/")) {
       readers.arrived();
       page(exchange);
-      turn.end();
+      request.end();
       return;
     }
     Authenticator.Signer signer = null;
@@ -213,32 +207,32 @@ public final class Api {
       if (!method.equals("GET") && !method.equals("PUT")) {
         throw Reply.error(405, "method-not-allowed", "only GET and PUT are possible");
       }
-      Authenticator present = gate;
+      Authenticator present = authenticator;
       if (present == null) {
         throw Reply.error(503, "starting", "the ApplicationMaster is starting");
       }
-      try (Bodies.Body body = bodies.read(exchange)) {
+      try (BodyLimit.Body body = bodies.read(exchange)) {
         readers.arrived();
         signer = present.identify(method, path, exchange.getRequestURI().getRawQuery(), body.bytes);
         if (signer.refusal != null) {
           throw signer.refusal;
         }
         Authenticator.Signer known = signer;
-        turn.open(signer);
-        answered(known, calls.start(method, path, signer.query, signer.container, body.bytes,
+        request.open(signer);
+        answered(known, router.start(method, path, signer.query, signer.container, body.bytes,
             open.longest(signer.container)),
-            reply -> reply(turn, reply, known));
+            reply -> reply(request, reply, known));
       }
     } catch (Reply refusal) {
-      reply(turn, refusal, signer);
+      reply(request, refusal, signer);
     }
   }
 
-  /** No thread waits for the answer; one that does not come is an answer, too. */
+  /** Send the reply when it is there. No thread waits for it. Without one in time the reply is 503. */
   private void answered(Authenticator.Signer signer, CompletableFuture<Reply> ticket, Consumer<Reply> send) {
     ScheduledFuture<?> late = timer.schedule(() -> ticket.complete(Reply.error(503, "busy",
-        "no answer from the ApplicationMaster's owner thread within " + PATIENCE + " s")),
-        PATIENCE + Calls.MAX_WAIT, TimeUnit.SECONDS);
+        "no answer from the ApplicationMaster's owner thread within " + HttpLimits.OWNER_SECONDS + " s")),
+        HttpLimits.OWNER_SECONDS + HttpLimits.MAX_WAIT, TimeUnit.SECONDS);
     Executor senders = signer.container == null ? toClient : task -> toContainers.add(signer.container, task);
     ticket.whenCompleteAsync((reply, error) -> {
       late.cancel(false);
@@ -250,25 +244,26 @@ public final class Api {
     }, senders);
   }
 
-  private void reply(Turn turn, Reply reply, Authenticator.Signer signer) {
+  private void reply(Exchange request, Reply reply, Authenticator.Signer signer) {
     try {
-      send(turn.exchange, reply.status, "application/json", envelope(reply, signer));
+      send(request.exchange, reply.status, "application/json", envelope(reply, signer));
     } catch (IOException error) {
-      Log.say("a reply could not be sent: " + Log.reason(error));
+      Log.line("a reply could not be sent: " + Log.reason(error));
     } finally {
-      turn.end();
+      request.end();
     }
   }
 
   private void page(HttpExchange exchange) throws IOException {
-    Site present = site;
+    HttpHandler present = webUi;
     if (present == null) {
-      send(exchange, 404, "text/plain", "There is no page here.\n".getBytes(StandardCharsets.US_ASCII));
+      send(exchange, 404, "text/plain", "There is no page at this path.\n".getBytes(StandardCharsets.US_ASCII));
     } else if (!pages.tryAcquire()) {
-      send(exchange, 503, "text/plain", "Too many pages are being looked at.\n".getBytes(StandardCharsets.US_ASCII));
+      send(exchange, 503, "text/plain",
+          ("More than " + HttpLimits.PAGES + " pages are requested at a time.\n").getBytes(StandardCharsets.US_ASCII));
     } else {
       try {
-        present.serve(exchange);
+        present.handle(exchange);
       } finally {
         pages.release();
       }

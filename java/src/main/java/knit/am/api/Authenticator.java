@@ -6,19 +6,20 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Set;
 import java.util.regex.Pattern;
-import knit.am.gateway.Clock;
 import knit.am.json.Json;
+import knit.am.util.Clock;
 
 /**
- * Decides whether a request may pass: its signature, then its time and attempt, then its nonce.
+ * Accepts or refuses a request: by its signature, then by its time and attempt, then by its nonce.
  *
- * <p>Times are compared with a clock of this process's own that is never set: it begins with the wall clock's time and passes at
- * the same speed. Callers follow the wall clock, and one that is off is told the right time and tries once more. So setting the
- * machine's clock, ahead or back, refuses nobody. No replay gets in by it: a request passes only within {@link #VALID} of its own
- * signed time by this clock, the clock passes each time once, and each nonce is remembered until its time is over. What was
- * signed for an earlier attempt, whose clock was another one, is refused by the attempt's number.
+ * <p>Times are compared with the process's own clock, which starts with the wall clock's time and is never set. Callers use the
+ * wall clock; a refused one gets the right time in the reply and tries again. So no caller stays refused when the machine's clock
+ * is set. It allows no replay either: a request is accepted only within {@link #VALID} of its signed time, this clock passes each
+ * time once, and each nonce is kept until its time is over. Requests for an earlier attempt, which had another clock, are refused
+ * by the number of the attempt.
  */
 final class Authenticator {
+  /** Milliseconds. */
   static final long VALID = 60_000;
   static final String CLIENT = "client";
   private static final Pattern SAFE = Pattern.compile("[A-Za-z0-9._~-]+");
@@ -28,7 +29,7 @@ final class Authenticator {
   private static final String[] OURS = {"kid", "kattempt", "ktime", "knonce", "ksig"};
 
   private final byte[] secret;
-  /** Hadoop's authentication parameters: for the ResourceManager's proxy, which passes them on; never read here. */
+  /** Hadoop's authentication parameters, which the ResourceManager's proxy passes on. They are ignored here. */
   static final Set<String> PROXYS_OWN = new HashSet<>(Arrays.asList("user.name", "doas", "delegation"));
 
   private final int attempt;
@@ -41,7 +42,7 @@ final class Authenticator {
     this.clock = clock;
   }
 
-  /** Somebody whose signature is right. */
+  /** The signer of a request with a valid signature. */
   static final class Signer {
     /** Null for the client. */
     final String container;
@@ -49,9 +50,9 @@ final class Authenticator {
     final String nonce;
     /** The call's own parameters. */
     final Map<String, String> query;
-    /** Whether this call ends something: there are reserves for these. */
+    /** Whether the call ends something: there are reserves for such calls. */
     final boolean ends;
-    /** Why the request is refused all the same, else null. */
+    /** Why the request is refused despite its signature, else null. */
     final Reply refusal;
 
     Signer(String container, byte[] key, String nonce, Map<String, String> query, boolean ends, Reply refusal) {
@@ -65,7 +66,7 @@ final class Authenticator {
   }
 
   /**
-   * @throws Reply if nobody we know has signed this: the reply must not be signed either
+   * @throws Reply if the signature is missing or wrong; the reply must not be signed then
    */
   Signer identify(String method, String path, String rawQuery, byte[] body) throws Reply {
     Map<String, String> query = query(rawQuery);
@@ -103,7 +104,7 @@ final class Authenticator {
     if (meant != attempt) {
       return stale("meant for another attempt", now);
     }
-    // Written so that no time is so far off that the difference overflows.
+    // This form does not overflow for any time.
     if (time < now - VALID || time > now + VALID) {
       return stale("its time is more than " + VALID / 1000 + " s off", now);
     }

@@ -1,8 +1,8 @@
 package knit.am.api;
 
-/** A set of hashes in an array, with a count for each if wanted: a twentieth of what objects would take. */
+/** A set of 64-bit hashes in an array, optionally with a count for each. It takes a twentieth of the memory of objects. */
 final class LongHashSet {
-  /** 0 where there is none. */
+  /** 0 for a free place. */
   private long[] keys = new long[64];
   private int[] counts;
   private int size;
@@ -61,7 +61,7 @@ final class LongHashSet {
     return hash == 0 ? 1 : hash;
   }
 
-  /** Where it is, or would be. */
+  /** The place of a hash, or a free one for it. */
   private int place(long hash) {
     long key = key(hash);
     int at = (int) key & keys.length - 1;

@@ -8,19 +8,12 @@ import java.util.Map;
 import java.util.TreeMap;
 
 /**
- * Remembers each nonce for as long as the request that carried it could be sent again, and bounds how many: the client has
- * a part of its own, and each container may have a share of what the others have left, so that one that asks without end
- * is refused and nobody else. A nonce is kept as 64 bits of a hash, 11 to 21 bytes each, 8.5 MB when all are used; what
- * signers have asked for takes 32 to 64 bytes for each that did so within two minutes.
+ * Keeps each nonce while its request could be replayed, and bounds the number of requests within that time. The client has a part
+ * for itself. Each container may have a share of what the others leave, so that only a container that sends too many is refused.
+ * A nonce is kept as 64 bits of a hash, in 11 to 21 bytes, 8.5 MB for all. The counts of requests take 32 to 64 bytes for each
+ * container with a request within two minutes.
  */
 public final class Nonces {
-  /** Of all containers together. */
-  static final int CONTAINERS = 300_000;
-  static final int CLIENT = 100_000;
-  /** Of the client's, only for calls that end something. */
-  static final int RESERVE = 1_000;
-  /** A container may have one part in so many of what is free. */
-  static final int SHARE = 16;
   private static final long SLOT = 5_000;
 
   private static final class Slot {
@@ -30,20 +23,20 @@ public final class Nonces {
 
   private final long valid;
   private final TreeMap<Long, Slot> slots = new TreeMap<>();
-  /** Slots up to here are forgotten. */
+  /** Slots up to this one are dropped. */
   private long forgotten = Long.MIN_VALUE;
   private int ofClient;
   private int ofContainers;
-  /** How many requests of each container passed in this period, which is as long as a time is valid, and the last. */
+  /** Requests of each container in this period, which is as long as a request is valid, and in the period before. */
   private LongHashSet counts = new LongHashSet(true);
   private LongHashSet before = new LongHashSet(true);
   private long period;
 
-  /** What became of a nonce. */
+  /** The result of a check. */
   public enum Answer {
     NEW,
     SEEN,
-    /** So old that it would have been forgotten; with a clock that is never set back, the Authenticator has refused it before. */
+    /** Older than the kept nonces. With a clock that is never set back, the Authenticator refuses such requests before. */
     STALE,
     FULL
   }
@@ -54,8 +47,10 @@ public final class Nonces {
   }
 
   /**
-   * @param container who signs, null for the client
-   * @param ends whether it is a call that ends something, for which the client has a reserve
+   * Check and keep a nonce.
+   *
+   * @param container the signer, null for the client
+   * @param ends whether the call ends something, for which the client has a reserve
    * @param time the request's own time
    */
   public synchronized Answer add(String container, String nonce, boolean ends, long time, long now) {
@@ -70,7 +65,8 @@ public final class Nonces {
         return Answer.SEEN;
       }
     }
-    if (container == null ? ofClient >= CLIENT - (ends ? 0 : RESERVE) : !mayAsk(hash(container), now)) {
+    int forClient = HttpLimits.CLIENT_REQUESTS - (ends ? 0 : HttpLimits.REQUEST_RESERVE);
+    if (container == null ? ofClient >= forClient : !hasShare(hash(container), now)) {
       return Answer.FULL;
     }
     Slot mine = slots.computeIfAbsent(slot, key -> new Slot());
@@ -94,8 +90,8 @@ public final class Nonces {
     }
   }
 
-  /** Whether a container has asked for less than its share within about as long as a time is valid. */
-  private boolean mayAsk(long container, long now) {
+  /** Whether a container has sent fewer requests than its share, within about the time for which a request is valid. */
+  private boolean hasShare(long container, long now) {
     if (Math.abs(now - period) >= valid) {
       before = Math.abs(now - period) < 2 * valid ? counts : new LongHashSet(true);
       counts = new LongHashSet(true);
@@ -103,10 +99,10 @@ public final class Nonces {
     }
     double rest = 1 - (double) Math.max(0, now - period) / valid;
     double asked = counts.count(container) + before.count(container) * Math.min(1, rest);
-    return asked < (double) (CONTAINERS - ofContainers) / SHARE;
+    return asked < (double) (HttpLimits.CONTAINER_REQUESTS - ofContainers) / HttpLimits.CONTAINER_SHARE;
   }
 
-  /** Of as many values as there are requests in a minute no two are the same by chance in a thousand years. */
+  /** 64 bits: among the requests of a minute no two are equal by chance within a thousand years. */
   private static long hash(String text) {
     try {
       byte[] digest = MessageDigest.getInstance("SHA-256").digest(text.getBytes(StandardCharsets.UTF_8));
@@ -116,7 +112,7 @@ public final class Nonces {
     }
   }
 
-  /** What all tables take of the heap. */
+  /** Memory of all tables. */
   synchronized long bytes() {
     long bytes = counts.bytes() + before.bytes();
     for (Slot slot : slots.values()) {

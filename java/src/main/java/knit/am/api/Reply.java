@@ -3,7 +3,7 @@ package knit.am.api;
 import java.util.Map;
 import knit.am.json.Json;
 
-/** A status and what goes with it. */
+/** The status and body of a reply. As an exception it ends the handling of a call. */
 public final class Reply extends Exception {
   private static final long serialVersionUID = 1L;
 

@@ -8,7 +8,7 @@ import java.util.TreeMap;
 import javax.crypto.Mac;
 import javax.crypto.spec.SecretKeySpec;
 
-/** The texts that are signed and their signatures (docs/protocol.md, section 4), without any policy. */
+/** Signed texts and their signatures: docs/protocol.md, section 4. */
 public final class Signatures {
   private Signatures() {}
 
@@ -42,7 +42,7 @@ public final class Signatures {
     return hmac(secret, "container:" + yarn);
   }
 
-  /** Compares in a time that does not depend on where the two differ. */
+  /** Compare in constant time. */
   public static boolean same(String one, String other) {
     return MessageDigest.isEqual(one.getBytes(StandardCharsets.UTF_8), other.getBytes(StandardCharsets.UTF_8));
   }

@@ -23,26 +23,26 @@ import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import java.util.regex.Pattern;
-import knit.am.core.Spec;
+import knit.am.core.model.Spec;
 
-/** Over the network, from this process to the containers' nodes: one thread for all connections, none is waited for. */
+/** Probes containers over the network. One thread serves all connections without blocking. */
 public final class NetworkProbes implements Probes {
-  /** Connections at a time; more wait, and their time counts from when they are begun. */
+  /** Connections at a time. Further probes wait; their time-outs begin when they connect. */
   static final int LIMIT = 1_024;
-  /** Threads that look names up, which blocks. */
+  /** Threads that resolve host names, which blocks. */
   private static final int RESOLVERS = 4;
-  /** Milliseconds for which a node's address is remembered. */
+  /** Milliseconds for which a node's address is used. */
   private static final long AGE = 300_000;
-  /** Milliseconds between two looks at the clock. */
+  /** Milliseconds between two checks for time-outs. */
   private static final long STEP = 50;
   private static final Pattern GOOD = Pattern.compile("HTTP/1\\.[0-9] [23][0-9][0-9]");
 
   private final Selector selector;
   private final ExecutorService resolvers;
   private final Map<String, Known> addresses = new ConcurrentHashMap<>();
-  /** Given to the thread, which alone uses what follows. */
-  private final Queue<Look> given = new ConcurrentLinkedQueue<>();
-  private final Deque<Look> waiting = new ArrayDeque<>();
+  /** New probes for the thread. The thread alone uses the following fields. */
+  private final Queue<Probe> added = new ConcurrentLinkedQueue<>();
+  private final Deque<Probe> waiting = new ArrayDeque<>();
 
   private static final class Known {
     final InetAddress address;
@@ -53,19 +53,19 @@ public final class NetworkProbes implements Probes {
     }
   }
 
-  private static final class Look {
+  private static final class Probe {
     final String host;
     final Spec.Readiness readiness;
     final Consumer<Boolean> answer;
     InetAddress address;
     SocketChannel channel;
     long deadline;
-    /** What is still to be sent, null for TCP. */
+    /** The unsent part of the request, null for TCP. */
     ByteBuffer request;
     /** The beginning of the reply. */
     final ByteBuffer reply = ByteBuffer.allocate("HTTP/1.1 200".length());
 
-    Look(String host, Spec.Readiness readiness, Consumer<Boolean> answer) {
+    Probe(String host, Spec.Readiness readiness, Consumer<Boolean> answer) {
       this.host = host;
       this.readiness = readiness;
       this.answer = answer;
@@ -92,29 +92,29 @@ public final class NetworkProbes implements Probes {
   }
 
   @Override
-  public void look(String host, Spec.Readiness readiness, Consumer<Boolean> answer) {
-    Look look = new Look(host, readiness, answer);
+  public void probe(String host, Spec.Readiness readiness, Consumer<Boolean> answer) {
+    Probe probe = new Probe(host, readiness, answer);
     Known known = addresses.get(host);
     if (known != null && known.until > now()) {
-      give(look, known.address);
+      add(probe, known.address);
     } else {
-      resolvers.execute(() -> resolve(look));
+      resolvers.execute(() -> resolve(probe));
     }
   }
 
-  private void resolve(Look look) {
+  private void resolve(Probe probe) {
     try {
-      Known known = new Known(InetAddress.getByName(look.host));
-      addresses.put(look.host, known);
-      give(look, known.address);
+      Known known = new Known(InetAddress.getByName(probe.host));
+      addresses.put(probe.host, known);
+      add(probe, known.address);
     } catch (UnknownHostException error) {
-      look.answer.accept(false);
+      probe.answer.accept(false);
     }
   }
 
-  private void give(Look look, InetAddress address) {
-    look.address = address;
-    given.add(look);
+  private void add(Probe probe, InetAddress address) {
+    probe.address = address;
+    added.add(probe);
     selector.wakeup();
   }
 
@@ -123,12 +123,12 @@ public final class NetworkProbes implements Probes {
       while (true) {
         selector.select(selector.keys().isEmpty() ? 0 : STEP);
         for (SelectionKey key : selector.selectedKeys()) {
-          proceed((Look) key.attachment(), key);
+          proceed((Probe) key.attachment(), key);
         }
         selector.selectedKeys().clear();
         expire();
-        for (Look look = given.poll(); look != null; look = given.poll()) {
-          waiting.add(look);
+        for (Probe probe = added.poll(); probe != null; probe = added.poll()) {
+          waiting.add(probe);
         }
         selector.selectNow(); // so that closed channels are no longer among the keys
         while (!waiting.isEmpty() && selector.keys().size() < LIMIT) {
@@ -143,68 +143,68 @@ public final class NetworkProbes implements Probes {
   private void expire() {
     long now = now();
     for (SelectionKey key : new ArrayList<>(selector.keys())) {
-      Look look = (Look) key.attachment();
-      if (key.isValid() && look.deadline <= now) {
-        end(look, false);
+      Probe probe = (Probe) key.attachment();
+      if (key.isValid() && probe.deadline <= now) {
+        end(probe, false);
       }
     }
   }
 
-  private void begin(Look look) {
-    look.deadline = now() + look.readiness.timeout;
+  private void begin(Probe probe) {
+    probe.deadline = now() + probe.readiness.timeout;
     try {
-      look.channel = SocketChannel.open();
-      look.channel.configureBlocking(false);
-      boolean connected = look.channel.connect(new InetSocketAddress(look.address, look.readiness.port));
-      SelectionKey key = look.channel.register(selector, SelectionKey.OP_CONNECT, look);
+      probe.channel = SocketChannel.open();
+      probe.channel.configureBlocking(false);
+      boolean connected = probe.channel.connect(new InetSocketAddress(probe.address, probe.readiness.port));
+      SelectionKey key = probe.channel.register(selector, SelectionKey.OP_CONNECT, probe);
       if (connected) {
-        proceed(look, key);
+        proceed(probe, key);
       }
     } catch (IOException | RuntimeException error) {
-      end(look, false);
+      end(probe, false);
     }
   }
 
-  /** The next step of a look whose connection is ready for it. */
-  private void proceed(Look look, SelectionKey key) {
+  /** The next step of a probe whose connection is ready. */
+  private void proceed(Probe probe, SelectionKey key) {
     try {
-      if (!key.isValid() || !look.channel.finishConnect()) {
+      if (!key.isValid() || !probe.channel.finishConnect()) {
         return;
       }
-      if (look.readiness.kind == Spec.Readiness.Kind.TCP) {
-        end(look, true);
+      if (probe.readiness.kind == Spec.Readiness.Kind.TCP) {
+        end(probe, true);
         return;
       }
-      if (look.request == null) {
-        look.request = request(look);
+      if (probe.request == null) {
+        probe.request = request(probe);
       }
-      look.channel.write(look.request);
-      key.interestOps(look.request.hasRemaining() ? SelectionKey.OP_WRITE : SelectionKey.OP_READ);
-      int count = look.channel.read(look.reply);
-      if (count < 0 || !look.reply.hasRemaining()) {
-        String beginning = new String(look.reply.array(), 0, look.reply.position(), StandardCharsets.ISO_8859_1);
-        end(look, GOOD.matcher(beginning).matches());
+      probe.channel.write(probe.request);
+      key.interestOps(probe.request.hasRemaining() ? SelectionKey.OP_WRITE : SelectionKey.OP_READ);
+      int count = probe.channel.read(probe.reply);
+      if (count < 0 || !probe.reply.hasRemaining()) {
+        String beginning = new String(probe.reply.array(), 0, probe.reply.position(), StandardCharsets.ISO_8859_1);
+        end(probe, GOOD.matcher(beginning).matches());
       }
     } catch (IOException | RuntimeException error) {
-      end(look, false);
+      end(probe, false);
     }
   }
 
-  private static ByteBuffer request(Look look) {
-    String host = look.host.contains(":") ? "[" + look.host + "]" : look.host;
-    String text = "GET " + look.readiness.path + " HTTP/1.1\r\nHost: " + host + ":" + look.readiness.port
+  private static ByteBuffer request(Probe probe) {
+    String host = probe.host.contains(":") ? "[" + probe.host + "]" : probe.host;
+    String text = "GET " + probe.readiness.path + " HTTP/1.1\r\nHost: " + host + ":" + probe.readiness.port
         + "\r\nUser-Agent: knit\r\nAccept: */*\r\nConnection: close\r\n\r\n";
     return ByteBuffer.wrap(text.getBytes(StandardCharsets.UTF_8));
   }
 
-  private static void end(Look look, boolean ready) {
+  private static void end(Probe probe, boolean ready) {
     try {
-      if (look.channel != null) {
-        look.channel.close();
+      if (probe.channel != null) {
+        probe.channel.close();
       }
     } catch (IOException error) {
-      // closed all the same
+      // it is closed
     }
-    look.answer.accept(ready);
+    probe.answer.accept(ready);
   }
 }

@@ -2,10 +2,9 @@ package knit.am.gateway;
 
 import java.io.IOException;
 import java.util.Map;
-import knit.am.core.Container;
-import knit.am.core.Spec;
+import knit.am.core.model.Spec;
 
-/** Starts and stops containers on their nodes. Calls block until the NodeManager has answered, or for a bounded time. */
+/** Starts and stops containers. Each call blocks until the NodeManager has answered, or for a limited time. */
 public interface NodeManagers {
   /** The NodeManager does not answer. */
   final class Unreachable extends IOException {
@@ -17,14 +16,15 @@ public interface NodeManagers {
   }
 
   /**
-   * Start a container; one that runs already is left as it is.
+   * Start a container, unless it runs already.
    *
-   * @param environment variables of the container besides the service's own
-   * @throws Unreachable if its node does not answer; the container may have been started all the same
+   * @param yarn YARN's id of the container
+   * @param environment variables of the container besides those of the service
+   * @throws Unreachable if the NodeManager does not answer; it may have started the container
    */
-  void start(Container container, Spec.Service service, Map<String, String> environment) throws IOException;
+  void start(String yarn, Spec.Service service, Map<String, String> environment) throws IOException;
 
-  /** Send it SIGTERM. */
+  /** Send a container SIGTERM. */
   void signal(String yarn) throws IOException;
 
   void stop(String yarn) throws IOException;

@@ -1,14 +1,14 @@
 package knit.am.gateway;
 
 import java.util.function.Consumer;
-import knit.am.core.Spec;
+import knit.am.core.model.Spec;
 
-/** Looks whether a container is ready. */
+/** Probes whether containers are ready. */
 public interface Probes {
   /**
-   * One look. The caller is not blocked.
+   * Make one probe. Does not block.
    *
-   * @param answer told whether it is ready, once, at most the readiness's time-out after the look began
+   * @param result gets whether the container is ready, at most the readiness check's time-out after the probe began
    */
-  void look(String host, Spec.Readiness readiness, Consumer<Boolean> answer);
+  void probe(String host, Spec.Readiness readiness, Consumer<Boolean> result);
 }

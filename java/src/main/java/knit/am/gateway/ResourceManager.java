@@ -2,21 +2,22 @@ package knit.am.gateway;
 
 import java.io.IOException;
 import java.util.List;
-import knit.am.core.Event;
-import knit.am.core.Outcome;
-import knit.am.core.Spec;
+import knit.am.core.message.Event;
+import knit.am.core.model.Grant;
+import knit.am.core.model.Outcome;
+import knit.am.core.model.Spec;
 
-/** What we need of the ResourceManager. Requests only note what is wanted; {@link #heartbeat} carries it over. */
+/** The ResourceManager. Requests are collected; {@link #heartbeat} sends them. */
 public interface ResourceManager {
   /**
-   * Make ourselves known.
+   * Register this attempt.
    *
-   * @return the containers an earlier attempt left
+   * @return the running containers of earlier attempts
    */
-  List<Event.Grant> register(String host, int port, String trackingUrl) throws IOException;
+  List<Grant> register(String host, int port, String trackingUrl) throws IOException;
 
   /**
-   * @param hosts the only ones that will do, null for what the service says
+   * @param hosts the only allowed hosts; null for those of the service
    */
   void request(long request, Spec.Service service, List<String> hosts);
 
@@ -24,7 +25,7 @@ public interface ResourceManager {
 
   void release(String yarn);
 
-  /** Want nothing on a host, or want it again. */
+  /** Allocate no containers on a host, or allow them again. */
   void avoid(String host, boolean avoid);
 
   /** The hosts of the nodes that run now. Blocks. */
@@ -34,11 +35,10 @@ public interface ResourceManager {
   void administer(boolean queue, String value) throws IOException;
 
   /**
-   * Tell what is wanted and hear what happened.
+   * Send the collected requests and get the news. Does not wait for news.
    *
-   * @return events, without blocking for them to happen
-   * @throws Gone if the ResourceManager does not want this attempt any more
-   * @throws Rejected if it answers that it will not have what it is told
+   * @throws Gone if the ResourceManager has ended this attempt
+   * @throws Rejected if it refuses the heartbeat
    */
   List<Event> heartbeat(double progress) throws IOException;
 
@@ -47,10 +47,10 @@ public interface ResourceManager {
 
   void unregister(Outcome outcome, String diagnostics) throws IOException;
 
-  /** The ResourceManager was reached, and refused. */
+  /** The ResourceManager has refused a heartbeat. */
   final class Rejected extends IOException {
     private static final long serialVersionUID = 1L;
-    /** Whether it knows this attempt; one that it does not let in may be over for it, and another one begun. */
+    /** Whether it knows this attempt. If not, another attempt may have begun. */
     public final boolean known;
 
     public Rejected(Throwable cause, boolean known) {
@@ -59,7 +59,7 @@ public interface ResourceManager {
     }
   }
 
-  /** This attempt is over for the ResourceManager: nothing is left to say to it. */
+  /** The ResourceManager has ended this attempt. */
   final class Gone extends IOException {
     private static final long serialVersionUID = 1L;
 

@@ -13,17 +13,17 @@ import org.apache.hadoop.yarn.api.records.Resource;
 import org.apache.hadoop.yarn.api.records.ResourceRequest;
 
 /**
- * What the ResourceManager is to be told. It is kept until the ResourceManager has taken it, and no longer: nothing here grows
- * with the containers that there ever were.
+ * Requests and releases that are to be sent to the ResourceManager. They are dropped when it has answered them, so that the memory
+ * does not grow with the number of past containers.
  */
 final class UnsentRequests {
   /** Releases that are repeated to a ResourceManager that has restarted. */
   private static final int MOST_RELEASED = 10_000;
 
-  /** One container that is asked for, or a request that is taken back. */
+  /** A request for one container, or its cancellation. */
   static final class Ask {
     final long request;
-    /** Asks of one kind are accepted or refused together: the service's index, -1 for what is taken back. */
+    /** Asks of one kind are accepted or refused together. The service's index; -1 for cancellations. */
     final int kind;
     final List<ResourceRequest> parts;
 
@@ -34,7 +34,7 @@ final class UnsentRequests {
     }
   }
 
-  /** What one call to the ResourceManager carries. */
+  /** The content of one heartbeat. */
   static final class Batch {
     final List<Ask> asks;
     final List<ContainerId> releases;
@@ -61,37 +61,37 @@ final class UnsentRequests {
     }
   }
 
-  /** Containers that are asked for and not given yet. */
+  /** Open requests. */
   private final Map<Long, Ask> wanted = new LinkedHashMap<>();
-  private final Map<Long, Ask> unsaid = new LinkedHashMap<>();
+  private final Map<Long, Ask> unsent = new LinkedHashMap<>();
   private final Set<ContainerId> releases = new LinkedHashSet<>();
-  /** Given back, and not known to have ended. */
+  /** Released containers whose end is not reported yet. */
   private final Set<ContainerId> released = new LinkedHashSet<>();
   private final Set<String> avoided = new LinkedHashSet<>();
-  /** Whether to avoid a host, as it is not said yet. */
+  /** Unsent changes: whether to avoid a host. */
   private final Map<String, Boolean> changes = new HashMap<>();
 
   synchronized void want(Ask ask) {
     wanted.put(ask.request, ask);
-    unsaid.put(ask.request, ask);
+    unsent.put(ask.request, ask);
   }
 
-  /** Take a request back. */
+  /** Cancel a request. */
   synchronized void cancel(long request) {
     Ask before = wanted.remove(request);
-    if (before != null && unsaid.remove(request) == null) {
-      unsaid.put(request, nothing(before));
+    if (before != null && unsent.remove(request) == null) {
+      unsent.put(request, cancellation(before));
     }
   }
 
-  /** A request was answered, or refused: it is over. */
+  /** A request was granted or refused. */
   synchronized void over(long request) {
     wanted.remove(request);
-    unsaid.remove(request);
+    unsent.remove(request);
   }
 
-  /** Takes a request back. It is small, so that it is never refused for the size that was asked for. */
-  private static Ask nothing(Ask ask) {
+  /** The cancellation of a request. Its size is small, so that it is never refused for the size of the request. */
+  private static Ask cancellation(Ask ask) {
     List<ResourceRequest> parts = new ArrayList<>();
     for (ResourceRequest part : ask.parts) {
       ResourceRequest none = ResourceRequest.newBuilder().priority(part.getPriority()).resourceName(part.getResourceName())
@@ -124,20 +124,20 @@ final class UnsentRequests {
     changes.put(host, avoid);
   }
 
-  /** What is to be said now. */
+  /** Remove and return all that is unsent. */
   Batch take() {
     return take(null);
   }
 
-  /** What is to be said now, of the asks those of one kind; null for all of them. */
+  /** The same with the asks of one kind; null for all kinds. */
   synchronized Batch take(Integer kind) {
     List<Ask> asks = new ArrayList<>();
-    for (Ask ask : unsaid.values()) {
+    for (Ask ask : unsent.values()) {
       if (kind == null || ask.kind == kind) {
         asks.add(ask);
       }
     }
-    asks.forEach(ask -> unsaid.remove(ask.request));
+    asks.forEach(ask -> unsent.remove(ask.request));
     List<String> avoid = new ArrayList<>();
     List<String> allow = new ArrayList<>();
     changes.forEach((host, bad) -> (bad ? avoid : allow).add(host));
@@ -147,11 +147,11 @@ final class UnsentRequests {
     return batch;
   }
 
-  /** It did not reach the ResourceManager: to be said again, unless it has changed meanwhile. */
+  /** A heartbeat failed: send its content again, unless it has changed meanwhile. */
   synchronized void putBack(Batch batch) {
     batch.asks.forEach(ask -> {
       if (ask.kind < 0 || wanted.containsKey(ask.request)) {
-        unsaid.putIfAbsent(ask.request, ask);
+        unsent.putIfAbsent(ask.request, ask);
       }
     });
     releases.addAll(batch.releases);
@@ -159,17 +159,17 @@ final class UnsentRequests {
     batch.allow.forEach(host -> changes.putIfAbsent(host, false));
   }
 
-  /** The ResourceManager has restarted and knows nothing: all is to be said again. */
-  synchronized void sayAllAgain() {
-    unsaid.clear();
-    unsaid.putAll(wanted);
+  /** The ResourceManager has restarted without its state: send everything again. */
+  synchronized void resendAll() {
+    unsent.clear();
+    unsent.putAll(wanted);
     releases.addAll(released);
     changes.clear();
     avoided.forEach(host -> changes.put(host, true));
   }
 
-  /** How much is kept. */
+  /** The number of entries. */
   synchronized int size() {
-    return wanted.size() + unsaid.size() + releases.size() + released.size() + avoided.size() + changes.size();
+    return wanted.size() + unsent.size() + releases.size() + released.size() + avoided.size() + changes.size();
   }
 }

@@ -10,7 +10,7 @@ import java.util.Collections;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.function.Function;
-import knit.am.core.Spec;
+import knit.am.core.model.Spec;
 import org.apache.hadoop.conf.Configuration;
 import org.apache.hadoop.fs.CommonConfigurationKeysPublic;
 import org.apache.hadoop.fs.Path;
@@ -44,15 +44,15 @@ import org.apache.hadoop.yarn.security.AMRMTokenIdentifier;
 
 /** The NodeManagers over Hadoop's client. */
 public final class YarnNodeManagers implements NodeManagers {
-  /** Milliseconds to connect to a NodeManager: it is given up then, and its container replaced. */
+  /** Milliseconds to connect to a NodeManager. After that the container is replaced. */
   public static final int CONNECT = 3_000;
-  /** Milliseconds for a NodeManager's answer. */
+  /** Milliseconds for a NodeManager's reply. */
   private static final int ANSWER = 20_000;
-  /** Seconds for a NodeManager that refuses connections, as one that is being restarted. */
+  /** Seconds for a NodeManager that refuses connections, as while it restarts. */
   private static final int REFUSED = 10;
   private static final Text CONTAINER_TOKEN = new Text("knit.token");
 
-  /** Hadoop's NMClient would keep every container that it ever started. */
+  /** Used instead of Hadoop's NMClient, which keeps every container that it has started. */
   private final ContainerManagementProtocolProxy proxies;
   private final Map<String, Container> containers;
   private final Credentials shared;
@@ -61,9 +61,9 @@ public final class YarnNodeManagers implements NodeManagers {
 
   /**
    * @param containers allocated containers by id
-   * @param own the ApplicationMaster's credentials; containers get its tokens except the one for the ResourceManager
+   * @param own the ApplicationMaster's credentials. Containers get its tokens except the one for the ResourceManager
    * @param tokens the secret of a container, by YARN's id
-   * @param acls who may see a container's logs, and who may end it
+   * @param acls the users that may see a container's logs, or end it
    */
   public YarnNodeManagers(Configuration cluster, Map<String, Container> containers, Credentials own,
       Function<String, byte[]> tokens, Map<ApplicationAccessType, String> acls) {
@@ -79,7 +79,7 @@ public final class YarnNodeManagers implements NodeManagers {
     proxies = new ContainerManagementProtocolProxy(quick(cluster));
   }
 
-  /** The settings with bounds for every call: Hadoop's own would try a node that is away for hours. */
+  /** The cluster's settings with time-outs for each call. With Hadoop's defaults a call to a dead node takes hours. */
   private static Configuration quick(Configuration cluster) {
     Configuration quick = new Configuration(cluster);
     quick.setInt(CommonConfigurationKeysPublic.IPC_CLIENT_CONNECT_TIMEOUT_KEY, CONNECT);
@@ -87,13 +87,13 @@ public final class YarnNodeManagers implements NodeManagers {
     quick.setInt(CommonConfigurationKeysPublic.IPC_CLIENT_CONNECT_MAX_RETRIES_KEY, REFUSED);
     quick.setInt(CommonConfigurationKeysPublic.IPC_CLIENT_CONNECT_RETRY_INTERVAL_KEY, 1_000);
     quick.setInt("yarn.rpc.nm-command-timeout", ANSWER);
-    // Tried so many times again, whatever each takes: not at all, as the connection's own settings say enough.
+    // No further retries: those of the connection are enough.
     quick.setLong(YarnConfiguration.CLIENT_NM_CONNECT_MAX_WAIT_MS, 1);
     quick.setLong(YarnConfiguration.CLIENT_NM_CONNECT_RETRY_INTERVAL_MS, 1_000);
     return quick;
   }
 
-  /** What a failed call is to its caller. */
+  /** The error of a failed call. */
   private static IOException failure(Exception error) {
     for (Throwable cause = error; cause != null; cause = cause.getCause()) {
       if (cause instanceof ConnectException || cause instanceof SocketTimeoutException
@@ -104,7 +104,7 @@ public final class YarnNodeManagers implements NodeManagers {
     return error instanceof IOException ? (IOException) error : new IOException(error);
   }
 
-  /** Load what the first start will need, while the ResourceManager is waited for anyway. */
+  /** Load the classes for the first start, while the ResourceManager allocates the first container. */
   public void warmUp(Spec.Service service) throws IOException {
     StartContainerRequest request = StartContainerRequest.newInstance(context(service, new HashMap<>(), "container_0"), null);
     StartContainersRequestPBImpl all =
@@ -118,13 +118,12 @@ public final class YarnNodeManagers implements NodeManagers {
   }
 
   @Override
-  public void start(knit.am.core.Container container, Spec.Service service, Map<String, String> environment)
-      throws IOException {
-    Container allocated = containers.get(container.yarn());
+  public void start(String yarn, Spec.Service service, Map<String, String> environment) throws IOException {
+    Container allocated = containers.get(yarn);
     if (allocated == null) {
       throw new IOException("its allocation is no longer valid");
     }
-    StartContainerRequest request = StartContainerRequest.newInstance(context(service, environment, container.yarn()),
+    StartContainerRequest request = StartContainerRequest.newInstance(context(service, environment, yarn),
         allocated.getContainerToken());
     call(allocated, node -> {
       SerializedException problem = node.startContainers(StartContainersRequest.newInstance(
@@ -135,7 +134,7 @@ public final class YarnNodeManagers implements NodeManagers {
     });
   }
 
-  /** An earlier attempt may have started it in its last moment: what a node calls that depends on its version. */
+  /** Whether an earlier attempt has started the container. The error of a second start depends on the node's version. */
   private static boolean isThere(ContainerManagementProtocol node, ContainerId id) throws YarnException, IOException {
     return !node.getContainerStatuses(GetContainerStatusesRequest.newInstance(Collections.singletonList(id)))
         .getContainerStatuses().isEmpty();
@@ -165,7 +164,7 @@ public final class YarnNodeManagers implements NodeManagers {
     });
   }
 
-  /** Something to do with a NodeManager. */
+  /** A call to a NodeManager. */
   private interface Call {
     void with(ContainerManagementProtocol node) throws YarnException, IOException;
   }
@@ -199,7 +198,7 @@ public final class YarnNodeManagers implements NodeManagers {
     return ByteBuffer.wrap(buffer.getData(), 0, buffer.getLength());
   }
 
-  /** Made anew for each container: Hadoop's records are not safe to share between threads. */
+  /** New for each container, because Hadoop's records are not thread-safe. */
   private static Map<String, LocalResource> localResources(Spec.Service service) {
     Map<String, LocalResource> files = new HashMap<>();
     for (Spec.File file : service.files) {

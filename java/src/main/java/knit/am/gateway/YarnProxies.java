@@ -6,16 +6,18 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
 import java.util.function.Predicate;
-import knit.am.Log;
-import knit.am.api.Website;
+import knit.am.api.WebUi;
+import knit.am.util.Clock;
+import knit.am.util.Log;
 import org.apache.hadoop.conf.Configuration;
 import org.apache.hadoop.security.UserGroupInformation;
 import org.apache.hadoop.security.authorize.AccessControlList;
 import org.apache.hadoop.yarn.conf.YarnConfiguration;
 import org.apache.hadoop.yarn.webapp.util.WebAppUtils;
 
-/** The ResourceManager's web proxies, and who may look through them, as the cluster's configuration says. */
-public final class YarnProxies implements Website.Proxies {
+/** The ResourceManager's web proxies and the users that may view the application, from the cluster's configuration. */
+public final class YarnProxies implements WebUi.Proxies {
+  /** Milliseconds for which the proxies' addresses are used. */
   private static final long AGE = 300_000;
 
   private final Configuration configuration;
@@ -48,7 +50,7 @@ public final class YarnProxies implements Website.Proxies {
           found.add(address);
         }
       } catch (UnknownHostException error) {
-        Log.say("the ResourceManager's proxy " + host + " has no address");
+        Log.line("the ResourceManager's proxy " + host + " has no address");
       }
     }
     return found;
@@ -61,7 +63,7 @@ public final class YarnProxies implements Website.Proxies {
     return scheme + (all.isEmpty() ? WebAppUtils.getProxyHostAndPort(configuration) : all.get(0)) + "/proxy/" + application;
   }
 
-  /** Everybody while the cluster has no ACLs; else the owner, the administrators and whom the owner has named. */
+  /** All users if the cluster has no ACLs; else the owner, the administrators and the users that the owner has named. */
   public static Predicate<String> viewers(Configuration configuration, String owner, String viewers) {
     if (!configuration.getBoolean(YarnConfiguration.YARN_ACL_ENABLE, YarnConfiguration.DEFAULT_YARN_ACL_ENABLE)) {
       return user -> true;

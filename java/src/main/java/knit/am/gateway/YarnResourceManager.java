@@ -9,10 +9,12 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import knit.am.Log;
-import knit.am.core.Event;
-import knit.am.core.Outcome;
-import knit.am.core.Spec;
+import knit.am.core.message.Event;
+import knit.am.core.model.Grant;
+import knit.am.core.model.Outcome;
+import knit.am.core.model.Spec;
+import knit.am.util.Clock;
+import knit.am.util.Log;
 import org.apache.hadoop.conf.Configuration;
 import org.apache.hadoop.io.Text;
 import org.apache.hadoop.ipc.RPC;
@@ -57,15 +59,15 @@ import org.apache.hadoop.yarn.security.AMRMTokenIdentifier;
 import org.apache.hadoop.yarn.util.RackResolver;
 
 /**
- * The ResourceManager over YARN's protocol for ApplicationMasters. Every request has an id of its own, so that an answer always
- * finds its instance and a container is never given twice for one request. Hadoop's client (AMRMClient) keeps a table for every
- * id that there ever was, and repeats a refused request for ever.
+ * The ResourceManager over YARN's protocol for ApplicationMasters. Every request has a unique id, so that each allocation belongs
+ * to one instance and no request gets two containers. Hadoop's client (AMRMClient) keeps a table for every past id, and repeats a
+ * refused request without end.
  */
 public final class YarnResourceManager implements ResourceManager {
   private static final long UNREGISTER_PAUSE = 100;
 
   private final ApplicationMasterProtocol protocol;
-  private final UnsentRequests wishes = new UnsentRequests();
+  private final UnsentRequests unsent = new UnsentRequests();
   private final Map<String, Container> containers;
   private final Clock clock;
   private final Configuration configuration;
@@ -73,8 +75,8 @@ public final class YarnResourceManager implements ResourceManager {
   private RegisterApplicationMasterRequest registration;
   private int responseId;
   private int clusterNodes = -1;
-  /** What was heard and not yet given to anybody: one call that fails after another one must not lose it. */
-  private List<Event> heard = new ArrayList<>();
+  /** News that is not returned yet. It is kept when a later call of the same heartbeat fails. */
+  private List<Event> news = new ArrayList<>();
 
   /**
    * @param containers allocated containers by id, shared with the NodeManagers' gateway, which needs their tokens
@@ -95,7 +97,7 @@ public final class YarnResourceManager implements ResourceManager {
   }
 
   @Override
-  public List<Event.Grant> register(String host, int port, String trackingUrl) throws IOException {
+  public List<Grant> register(String host, int port, String trackingUrl) throws IOException {
     registration = RegisterApplicationMasterRequest.newInstance(host, port, trackingUrl);
     try {
       return grants(register().getContainersFromPreviousAttempts());
@@ -117,12 +119,12 @@ public final class YarnResourceManager implements ResourceManager {
     }
   }
 
-  private List<Event.Grant> grants(List<Container> given) {
-    List<Event.Grant> grants = new ArrayList<>();
+  private List<Grant> grants(List<Container> given) {
+    List<Grant> grants = new ArrayList<>();
     for (Container container : given) {
       String id = container.getId().toString();
       containers.put(id, container);
-      grants.add(new Event.Grant(id, container.getAllocationRequestId(),
+      grants.add(new Grant(id, container.getAllocationRequestId(),
           container.getNodeId().getHost() + ":" + container.getNodeId().getPort(), container.getNodeHttpAddress()));
     }
     return grants;
@@ -142,7 +144,7 @@ public final class YarnResourceManager implements ResourceManager {
     }
     boolean relax = anywhere || hosts == null && service.relax;
     List<ResourceRequest> parts = new ArrayList<>();
-    // Each level down to the wanted one must be asked for: the schedulers look at nodes only where their rack is wanted, too.
+    // The schedulers consider a node only if its rack is requested too.
     nodes.forEach(node -> parts.add(part(request, service, size, node, true)));
     racks.forEach(rack -> parts.add(part(request, service, size, rack, true)));
     Set<String> above = new LinkedHashSet<>();
@@ -158,7 +160,7 @@ public final class YarnResourceManager implements ResourceManager {
       any.setNodeLabelExpression(service.label);
     }
     parts.add(any);
-    wishes.want(new UnsentRequests.Ask(request, service.index, parts));
+    unsent.want(new UnsentRequests.Ask(request, service.index, parts));
   }
 
   private static ResourceRequest part(long request, Spec.Service service, Resource size, String place, boolean relax) {
@@ -170,30 +172,30 @@ public final class YarnResourceManager implements ResourceManager {
 
   @Override
   public void avoid(String host, boolean avoid) {
-    wishes.avoid(host, avoid);
+    unsent.avoid(host, avoid);
   }
 
-  /** Something that only the protocol for clients offers. */
-  private interface Wish<T> {
-    T of(ApplicationClientProtocol whole) throws YarnException, IOException;
+  /** A call of the protocol for clients. */
+  private interface ClientCall<T> {
+    T of(ApplicationClientProtocol client) throws YarnException, IOException;
   }
 
-  private <T> T asClient(Wish<T> wish) throws IOException {
-    ApplicationClientProtocol whole = ClientRMProxy.createRMProxy(configuration, ApplicationClientProtocol.class);
+  private <T> T asClient(ClientCall<T> call) throws IOException {
+    ApplicationClientProtocol client = ClientRMProxy.createRMProxy(configuration, ApplicationClientProtocol.class);
     try {
-      return wish.of(whole);
+      return call.of(client);
     } catch (YarnException error) {
       throw new IOException(error);
     } finally {
-      RPC.stopProxy(whole);
+      RPC.stopProxy(client);
     }
   }
 
   @Override
   public List<String> hosts() throws IOException {
-    return asClient(whole -> {
+    return asClient(client -> {
       List<String> hosts = new ArrayList<>();
-      for (NodeReport node : whole.getClusterNodes(GetClusterNodesRequest.newInstance(EnumSet.of(NodeState.RUNNING)))
+      for (NodeReport node : client.getClusterNodes(GetClusterNodesRequest.newInstance(EnumSet.of(NodeState.RUNNING)))
           .getNodeReports()) {
         hosts.add(node.getNodeId().getHost());
       }
@@ -203,33 +205,33 @@ public final class YarnResourceManager implements ResourceManager {
 
   @Override
   public void administer(boolean queue, String value) throws IOException {
-    asClient(whole -> queue
-        ? whole.moveApplicationAcrossQueues(MoveApplicationAcrossQueuesRequest.newInstance(application, value))
-        : whole.updateApplicationPriority(UpdateApplicationPriorityRequest.newInstance(application,
+    asClient(client -> queue
+        ? client.moveApplicationAcrossQueues(MoveApplicationAcrossQueuesRequest.newInstance(application, value))
+        : client.updateApplicationPriority(UpdateApplicationPriorityRequest.newInstance(application,
             Priority.newInstance(Integer.parseInt(value)))));
   }
 
   @Override
   public void cancel(long request) {
-    wishes.cancel(request);
+    unsent.cancel(request);
   }
 
   @Override
   public void release(String yarn) {
     containers.remove(yarn);
-    wishes.release(ContainerId.fromString(yarn));
+    unsent.release(ContainerId.fromString(yarn));
   }
 
   @Override
   public List<Event> heartbeat(double progress) throws IOException {
     try {
       try {
-        tell(progress);
+        send(progress);
       } catch (ApplicationMasterNotRegisteredException error) {
-        Log.say("the ResourceManager has restarted: registering again");
+        Log.line("the ResourceManager has restarted: registering again");
         register();
-        wishes.sayAllAgain();
-        tell(progress);
+        unsent.resendAll();
+        send(progress);
       }
     } catch (ApplicationAttemptNotFoundException error) {
       throw new Gone("the ResourceManager has ended this attempt", error);
@@ -238,21 +240,21 @@ public final class YarnResourceManager implements ResourceManager {
     } catch (SecretManager.InvalidToken | AccessControlException error) {
       throw new Rejected(error, false);
     }
-    List<Event> events = heard;
-    heard = new ArrayList<>();
+    List<Event> events = news;
+    news = new ArrayList<>();
     return events;
   }
 
-  private void tell(double progress) throws YarnException, IOException {
-    UnsentRequests.Batch batch = wishes.take();
+  private void send(double progress) throws YarnException, IOException {
+    UnsentRequests.Batch batch = unsent.take();
     try {
-      hear(allocate(progress, batch));
+      receive(allocate(progress, batch));
     } catch (InvalidResourceRequestException error) {
-      // Nothing of it was done. Which kind of request is it?
+      // The whole batch was refused: send each kind alone to find the invalid one.
       for (int kind : batch.kinds()) {
-        UnsentRequests.Batch some = wishes.take(kind);
+        UnsentRequests.Batch some = unsent.take(kind);
         try {
-          hear(allocate(progress, some));
+          receive(allocate(progress, some));
         } catch (InvalidResourceRequestException refusal) {
           refused(some, refusal);
         }
@@ -267,7 +269,7 @@ public final class YarnResourceManager implements ResourceManager {
           ResourceBlacklistRequest.newInstance(batch.avoid, batch.allow)));
     } finally {
       if (response == null) {
-        wishes.putBack(batch);
+        unsent.putBack(batch);
       }
     }
     responseId = response.getResponseId();
@@ -278,40 +280,40 @@ public final class YarnResourceManager implements ResourceManager {
     List<Long> requests = new ArrayList<>();
     for (UnsentRequests.Ask ask : kind.asks) {
       requests.add(ask.request);
-      wishes.over(ask.request);
+      unsent.over(ask.request);
     }
     String message = String.valueOf(refusal.getMessage()).split("\n", 2)[0];
-    Log.say("the ResourceManager refuses " + requests.size() + " requests: " + message);
-    heard.add(new Event.RequestsRefused(clock.now(), requests, message));
+    Log.line("the ResourceManager refuses " + requests.size() + " requests: " + message);
+    news.add(new Event.RequestsRefused(clock.now(), requests, message));
   }
 
-  private void hear(AllocateResponse response) throws IOException {
+  private void receive(AllocateResponse response) throws IOException {
     keep(response.getNMTokens());
     if (response.getNumClusterNodes() != clusterNodes) {
       clusterNodes = response.getNumClusterNodes();
-      heard.add(new Event.ClusterSize(clock.now(), clusterNodes));
+      news.add(new Event.ClusterSize(clock.now(), clusterNodes));
     }
     if (!response.getContainersFromPreviousAttempts().isEmpty()) {
-      heard.add(new Event.Recovered(clock.now(), grants(response.getContainersFromPreviousAttempts())));
+      news.add(new Event.Recovered(clock.now(), grants(response.getContainersFromPreviousAttempts())));
     }
     if (!response.getAllocatedContainers().isEmpty()) {
-      response.getAllocatedContainers().forEach(container -> wishes.over(container.getAllocationRequestId()));
-      heard.add(new Event.Allocated(clock.now(), grants(response.getAllocatedContainers())));
+      response.getAllocatedContainers().forEach(container -> unsent.over(container.getAllocationRequestId()));
+      news.add(new Event.Allocated(clock.now(), grants(response.getAllocatedContainers())));
     }
     List<String> going = preempted(response.getPreemptionMessage());
     if (!going.isEmpty()) {
-      heard.add(new Event.Preempting(clock.now(), going));
+      news.add(new Event.Preempting(clock.now(), going));
     }
     for (ContainerStatus status : response.getCompletedContainersStatuses()) {
       String id = status.getContainerId().toString();
       containers.remove(id);
-      wishes.ended(status.getContainerId());
-      heard.add(new Event.Completed(clock.now(), id, status.getExitStatus(), status.getDiagnostics()));
+      unsent.ended(status.getContainerId());
+      news.add(new Event.Completed(clock.now(), id, status.getExitStatus(), status.getDiagnostics()));
     }
     renew(response.getAMRMToken());
   }
 
-  /** Containers that YARN is going to take away, and those that it will unless it gets as much otherwise. */
+  /** Containers that YARN is going to preempt, certainly or unless it gets the resources otherwise. */
   private static List<String> preempted(PreemptionMessage message) {
     List<String> going = new ArrayList<>();
     if (message != null && message.getStrictContract() != null) {
@@ -323,19 +325,19 @@ public final class YarnResourceManager implements ResourceManager {
     return going;
   }
 
-  /** How much is kept that the ResourceManager may have to be told. */
+  /** The number of entries that are kept for the ResourceManager. */
   int kept() {
-    return wishes.size();
+    return unsent.size();
   }
 
-  /** The ResourceManager changes the key of our token from time to time. */
+  /** The ResourceManager renews the attempt's token from time to time. */
   private void renew(Token given) throws IOException {
     if (given == null) {
       return;
     }
     org.apache.hadoop.security.token.Token<AMRMTokenIdentifier> token = new org.apache.hadoop.security.token.Token<>(
         given.getIdentifier().array(), given.getPassword().array(), new Text(given.getKind()), new Text(given.getService()));
-    // First under the service that it came with, in the place of the one before; then under the one that connections use.
+    // First under its own service, to replace the earlier token; then under the service that connections use.
     UserGroupInformation.getCurrentUser().addToken(token);
     token.setService(ClientRMProxy.getAMRMTokenService(configuration));
   }
@@ -367,7 +369,7 @@ public final class YarnResourceManager implements ResourceManager {
     try {
       return protocol.finishApplicationMaster(request).getIsUnregistered();
     } catch (ApplicationMasterNotRegisteredException error) {
-      Log.say("the ResourceManager has restarted: registering again");
+      Log.line("the ResourceManager has restarted: registering again");
       register();
       return false;
     }

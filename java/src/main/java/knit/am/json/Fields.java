@@ -7,7 +7,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.TreeSet;
 
-/** Reads the fields of one JSON object strictly: a wrong type, a missing field and a field nobody asked for are errors that name the place. */
+/** Reads the fields of one JSON object. A wrong type, a missing and an unknown field are errors that name the place. */
 public final class Fields {
   private final String place;
   private final Map<String, Object> left = new LinkedHashMap<>();
@@ -41,7 +41,7 @@ public final class Fields {
     return as(String.class, name, "a string");
   }
 
-  /** One of a few words. */
+  /** A string that is one of the words. */
   public String one(String name, String... words) {
     String value = text(name);
     if (!Arrays.asList(words).contains(value)) {

@@ -15,10 +15,11 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.function.BiConsumer;
+import java.util.function.Predicate;
 
 /**
- * JSON as maps, lists, strings, longs, booleans and null, over Jackson's streaming parser alone: its data binding would
- * cost more start time than everything else the ApplicationMaster reads and writes.
+ * JSON as maps, lists, strings, longs, booleans and null, with Jackson's streaming parser. Jackson's data binding would take
+ * longer to load than everything else that the ApplicationMaster reads and writes.
  */
 public final class Json {
   private static final JsonFactory FACTORY = new JsonFactory();
@@ -26,7 +27,7 @@ public final class Json {
 
   private Json() {}
 
-  /** A number kept as it was written, so that a value passes through without losing digits. */
+  /** A number kept as its text, so that no digits are lost. */
   public static final class Literal extends Number {
     private static final long serialVersionUID = 1L;
     private final String text;
@@ -71,7 +72,7 @@ public final class Json {
     }
   }
 
-  /** JSON text that is known to be good and is written as it is: results are kept like this, not as trees. */
+  /** Valid JSON text that is written unchanged. Values of callers are kept like this, because trees would take more memory. */
   public static final class Raw {
     public final String text;
 
@@ -84,7 +85,7 @@ public final class Json {
     }
   }
 
-  /** A value that is made when it is written: of very many, one at a time is there. */
+  /** A value that is made when it is written, so that of many values one exists at a time. */
   public interface Lazy {
     Object value();
   }
@@ -113,16 +114,17 @@ public final class Json {
   }
 
   /**
-   * Read one line of the journal, {@code ["key", record, "key", record, …]}. What callers gave us stays the text that it is.
+   * Read one line of the journal, {@code ["key", record, "key", record, …]}. The values of callers are kept as text.
    *
-   * @param records gets each key and its record, null for what is no more
+   * @param isText whether the record of a key is a caller's value as a whole
+   * @param records gets each key and its record, null for a deleted one
    */
-  public static void parseRecords(byte[] line, BiConsumer<String, Object> records) {
+  public static void parseRecords(byte[] line, Predicate<String> isText, BiConsumer<String, Object> records) {
     try (JsonParser parser = FACTORY.createParser(line)) {
       parser.nextToken();
       for (String key = parser.nextTextValue(); key != null; key = parser.nextTextValue()) {
         parser.nextToken();
-        records.accept(key, key.startsWith("r ") ? new Raw(raw(parser, line)) : record(parser, line)); // results stay
+        records.accept(key, isText.test(key) ? new Raw(raw(parser, line)) : record(parser, line));
       }
       if (parser.currentToken() != JsonToken.END_ARRAY) {
         throw new IllegalArgumentException("not a line of records");
@@ -151,7 +153,7 @@ public final class Json {
     }
     int from = (int) parser.getTokenLocation().getByteOffset();
     parser.skipChildren();
-    parser.getTextLength(); // the parser goes to the end of a text only when somebody wants it
+    parser.getTextLength(); // makes the parser read a string to its end
     return new Raw(line, from, (int) parser.getCurrentLocation().getByteOffset());
   }
 
@@ -192,7 +194,7 @@ public final class Json {
   }
 
   /** One line of ASCII JSON. */
-  @SuppressWarnings("deprecation") // its successor is not in every Jackson that clusters have
+  @SuppressWarnings("deprecation") // clusters have Jackson versions without its successor
   public static String write(Object value) {
     StringWriter out = new StringWriter(256);
     try (JsonGenerator generator = FACTORY.createGenerator(out)) {

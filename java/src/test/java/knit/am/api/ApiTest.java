@@ -13,7 +13,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CountDownLatch;
-import knit.am.Running;
+import knit.am.EventLoopHarness;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -21,11 +21,11 @@ import org.junit.jupiter.api.Test;
 /** The API over real HTTP: who may pass (docs/protocol.md, section 4) and what is answered (section 5). */
 class ApiTest {
   private static final String APPLICATION = "/api/v1/application";
-  private Running running;
+  private EventLoopHarness running;
 
   @BeforeEach
   void start() throws Exception {
-    running = new Running(2);
+    running = new EventLoopHarness(2);
     running.awaitRunning(2);
   }
 
@@ -39,7 +39,7 @@ class ApiTest {
   }
 
   private Caller container(long request) {
-    return new Caller(running).as(Running.yarn(request));
+    return new Caller(running).as(EventLoopHarness.yarn(request));
   }
 
   private String get(Caller caller) throws IOException {
@@ -82,8 +82,8 @@ class ApiTest {
   @Test
   void anUnknownSignerIsRefused() throws Exception {
     assertEquals("401 unknown-signer", get(client().with("kid", "somebody")));
-    assertEquals("401 bad-signature", get(client().with("kid", Running.yarn(1))));
-    assertEquals("401 bad-signature", get(container(1).with("kid", Running.yarn(2))));
+    assertEquals("401 bad-signature", get(client().with("kid", EventLoopHarness.yarn(1))));
+    assertEquals("401 bad-signature", get(container(1).with("kid", EventLoopHarness.yarn(2))));
   }
 
   @Test
@@ -249,7 +249,7 @@ class ApiTest {
           socket.getOutputStream().write(container(1).request("GET", "/api/v1/kv", "").getBytes(StandardCharsets.US_ASCII));
         }
       }
-      Running.await("replies that nobody reads", () -> running.api.open.count() > 256);
+      EventLoopHarness.await("replies that nobody reads", () -> running.api.open.count() > 256);
       long begin = System.nanoTime();
       for (Caller caller : Arrays.asList(client(), container(2))) {
         Caller got = caller.call("GET", "/api/v1/kv", null);
@@ -262,7 +262,7 @@ class ApiTest {
         socket.close();
       }
     }
-    Running.await("none is left", () -> running.api.open.count() == 0);
+    EventLoopHarness.await("none is left", () -> running.api.open.count() == 0);
     assertEquals("200 signed", get(container(1)));
   }
 
@@ -277,7 +277,7 @@ class ApiTest {
         String text = "PUT /api/v1/kv/YQ?kid=client HTTP/1.1\r\nHost: x\r\n" + size + "\r\n\r\n1";
         socket.getOutputStream().write(text.getBytes(StandardCharsets.US_ASCII));
       }
-      Running.await("they are being read", () -> running.api.bodies.taken() >= 2 << 20);
+      EventLoopHarness.await("they are being read", () -> running.api.bodies.counted() >= 2 << 20);
       char[] filling = new char[20_000];
       Arrays.fill(filling, 'x');
       try (Socket other = new Socket()) {
@@ -300,7 +300,7 @@ class ApiTest {
   @Test
   void pagesThatHangTakeNotAllThreads() throws Exception {
     CountDownLatch held = new CountDownLatch(1);
-    running.api.open(Running.IDENTITY, Running.SECRET, running::post, running.clock, exchange -> {
+    running.api.open(EventLoopHarness.IDENTITY, EventLoopHarness.SECRET, running::post, running.clock, exchange -> {
       try {
         held.await();
       } catch (InterruptedException error) {
@@ -367,7 +367,7 @@ class ApiTest {
     Caller caller = client().call("PUT", "/api/v1/containers/main_1/kill", "{}");
     assertEquals("{id=main_1, state=STOPPING}", caller.reply.toString());
     running.awaitRunning(1);
-    Running.await("ended", () -> client().call("PUT", "/api/v1/containers/main_1/kill", "{}").outcome()
+    EventLoopHarness.await("ended", () -> client().call("PUT", "/api/v1/containers/main_1/kill", "{}").outcome()
         .equals("409 ended signed"));
     assertEquals("404 unknown-container signed", client().call("PUT", "/api/v1/containers/x/kill", "{}").outcome());
   }

@@ -9,8 +9,8 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
-import knit.am.ManualClock;
-import knit.am.gateway.SteadyClock;
+import knit.am.util.ManualClock;
+import knit.am.util.SteadyClock;
 import org.junit.jupiter.api.Test;
 
 /** What one signer's requests do to the others'. */

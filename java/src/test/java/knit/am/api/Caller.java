@@ -10,23 +10,23 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.concurrent.atomic.AtomicLong;
-import knit.am.Running;
+import knit.am.EventLoopHarness;
 import knit.am.json.Json;
 
 /** Sends signed requests and checks the replies' signatures; every part of a request can be made wrong. */
 final class Caller {
   private static final AtomicLong NONCES = new AtomicLong();
 
-  final Running running;
+  final EventLoopHarness running;
   final Map<String, String> query = new TreeMap<>();
-  byte[] key = Running.SECRET;
+  byte[] key = EventLoopHarness.SECRET;
   String signature;
   /** Of the last reply. */
   int status;
   boolean signed;
   Map<?, ?> reply;
 
-  Caller(Running running) {
+  Caller(EventLoopHarness running) {
     this.running = running;
     query.put("kid", "client");
     query.put("kattempt", "2");
@@ -44,7 +44,7 @@ final class Caller {
   }
 
   Caller as(String container) {
-    key = Signatures.containerToken(Running.SECRET, container);
+    key = Signatures.containerToken(EventLoopHarness.SECRET, container);
     return with("kid", container);
   }
 

@@ -110,7 +110,7 @@ class NoncesTest {
   @Test
   void whoIsRefusedMayAskAgainLater() {
     while (ask("mad", BEGIN) == Nonces.Answer.NEW) {
-      assertTrue(number < Nonces.CONTAINERS);
+      assertTrue(number < HttpLimits.CONTAINER_REQUESTS);
     }
     assertEquals(Nonces.Answer.NEW, ask("mad", BEGIN + VALID / 2 * 3));
     assertEquals(Nonces.Answer.NEW, ask("mad", BEGIN + 10 * VALID));
@@ -118,7 +118,7 @@ class NoncesTest {
 
   @Test
   void theClientThatAsksWithoutEndCanStillEndWhatItBegan() {
-    for (int i = 0; i < Nonces.CLIENT - Nonces.RESERVE; i++) {
+    for (int i = 0; i < HttpLimits.CLIENT_REQUESTS - HttpLimits.REQUEST_RESERVE; i++) {
       assertEquals(Nonces.Answer.NEW, ask(null, BEGIN));
     }
     assertEquals(Nonces.Answer.FULL, ask(null, BEGIN));

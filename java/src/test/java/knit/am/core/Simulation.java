@@ -8,9 +8,14 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Random;
-import knit.am.ManualClock;
 import knit.am.Specs;
+import knit.am.core.message.Action;
+import knit.am.core.message.Call;
+import knit.am.core.message.Event;
+import knit.am.core.model.Grant;
+import knit.am.core.model.Identity;
 import knit.am.json.Json;
+import knit.am.util.ManualClock;
 
 /**
  * A whole application on a cluster that exists in memory only: each request is given a container, each container runs and
@@ -22,7 +27,7 @@ final class Simulation {
 
   private final ManualClock clock = new ManualClock();
   private final Random random = new Random(1);
-  private final Core core;
+  private final Reducer core;
   private final Deque<Long> asked = new ArrayDeque<>();
   private final Deque<String> running = new ArrayDeque<>();
   private final int share;
@@ -34,7 +39,7 @@ final class Simulation {
   /** @param oneIn of so many containers one fails */
   Simulation(int instances, int oneIn) {
     share = oneIn;
-    core = new Core(new Identity("application_1_0001", 1, "alice"),
+    core = new Reducer(new Identity("application_1_0001", 1, "alice"),
         Specs.of(Specs.service("main", instances, "restart", RESTART)));
     on(new Event.Started(clock.now()));
     on(new Event.Registered(clock.now(), Collections.emptyList()));
@@ -65,7 +70,7 @@ final class Simulation {
       String yarn = "container_" + request;
       String host = "node" + request % 200;
       on(new Event.Allocated(clock.now(), Collections.singletonList(
-          new Event.Grant(yarn, request, host + ":8041", host + ":8042"))));
+          new Grant(yarn, request, host + ":8041", host + ":8042"))));
       on(new Event.Launched(clock.now(), yarn));
       running.add(yarn);
       clock.advance(1);
@@ -75,7 +80,7 @@ final class Simulation {
   private void end(int most) {
     for (int i = 0; i < most && !running.isEmpty(); i++) {
       String yarn = running.poll();
-      on(new Event.Progress(clock.now(), this, yarn, 0.5, Collections.emptyMap()));
+      on(new Call.Progress(clock.now(), this, yarn, 0.5, Collections.emptyMap()));
       on(new Event.Completed(clock.now(), yarn, random.nextInt(share) == 0 ? 1 : 0, ""));
       clock.advance(1);
     }

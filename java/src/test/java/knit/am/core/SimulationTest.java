@@ -22,7 +22,7 @@ class SimulationTest {
   /** Ten instances that are restarted always. */
   @Test
   void nothingGrowsWithTheContainersThatThereEverWere() {
-    Bench bench = new Bench(Specs.of(Specs.service("main", 10, "restart",
+    ReducerHarness bench = new ReducerHarness(Specs.of(Specs.service("main", 10, "restart",
         "{\"policy\":\"always\",\"limit\":-1,\"window\":0,\"firstDelay\":0,\"longestDelay\":0}"))).registered();
     long[] used = new long[2];
     int[] records = new int[2];

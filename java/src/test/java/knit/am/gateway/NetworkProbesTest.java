@@ -16,7 +16,7 @@ import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import knit.am.Specs;
-import knit.am.core.Spec;
+import knit.am.core.model.Spec;
 import org.junit.jupiter.api.Test;
 
 /** Looks at real ports on the loopback. */
@@ -85,7 +85,7 @@ class NetworkProbesTest {
   }
 
   private Boolean look(String kind, int port, long timeout) throws Exception {
-    probes.look("127.0.0.1", readiness(kind, port, timeout), answers::add);
+    probes.probe("127.0.0.1", readiness(kind, port, timeout), answers::add);
     return answers.poll(20, TimeUnit.SECONDS);
   }
 
@@ -103,7 +103,7 @@ class NetworkProbesTest {
     }
     assertEquals(false, look("http", port, 5_000));
     assertEquals(false, look("tcp", port, 5_000));
-    probes.look("nowhere.invalid", readiness("tcp", port, 5_000), answers::add);
+    probes.probe("nowhere.invalid", readiness("tcp", port, 5_000), answers::add);
     assertEquals(false, answers.poll(60, TimeUnit.SECONDS));
   }
 
@@ -125,8 +125,8 @@ class NetworkProbesTest {
       Spec.Readiness good = readiness("http", slow.socket.getLocalPort(), 30_000);
       long begin = System.nanoTime();
       for (int i = 0; i < 500; i++) {
-        probes.look("127.0.0.1", hung, ready -> { });
-        probes.look("127.0.0.1", good, answers::add);
+        probes.probe("127.0.0.1", hung, ready -> { });
+        probes.probe("127.0.0.1", good, answers::add);
       }
       for (int i = 0; i < 500; i++) {
         assertEquals(true, answers.poll(20, TimeUnit.SECONDS), i + " were answered");

@@ -18,7 +18,6 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import knit.am.Specs;
-import knit.am.core.Containers;
 import org.apache.hadoop.conf.Configuration;
 import org.apache.hadoop.ipc.Server;
 import org.apache.hadoop.security.Credentials;
@@ -114,7 +113,7 @@ class YarnNodeManagersTest {
           Priority.newInstance(0), token));
       YarnNodeManagers nodes = new YarnNodeManagers(configuration, containers, new Credentials(), yarn -> new byte[32],
           Collections.emptyMap());
-      Attempt start = () -> nodes.start(Containers.on(YARN, address), Specs.of(1, 0).services.get("main"), new HashMap<>());
+      Attempt start = () -> nodes.start(YARN, Specs.of(1, 0).services.get("main"), new HashMap<>());
       if (there) {
         start.make();
       } else {

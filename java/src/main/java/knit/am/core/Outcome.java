@@ -1,8 +1,0 @@
-package knit.am.core;
-
-/** How an application ended. */
-public enum Outcome {
-  SUCCEEDED,
-  FAILED,
-  KILLED
-}

@@ -1,7 +1,0 @@
-package knit.am.gateway;
-
-/** The time, so that tests can set it. */
-public interface Clock {
-  /** Milliseconds since the epoch. */
-  long now();
-}

@@ -1,0 +1,7 @@
+package knit.am.util;
+
+/** The time. Tests replace it. */
+public interface Clock {
+  /** Milliseconds since the epoch. */
+  long now();
+}
