@@ -1,10 +1,6 @@
 package knit.am;
 
-import java.io.File;
 import java.io.IOException;
-import java.io.OutputStream;
-import java.io.PrintStream;
-import java.lang.management.ManagementFactory;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.DirectoryStream;
 import java.nio.file.FileAlreadyExistsException;
@@ -16,14 +12,12 @@ import java.nio.file.StandardCopyOption;
 import java.nio.file.attribute.FileTime;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.function.BooleanSupplier;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
-import javax.management.ObjectName;
 
 /**
  * The archive of the classes that ApplicationMasters load, on this node: whoever maps it needs half of the processor time until
@@ -38,6 +32,10 @@ import javax.management.ObjectName;
  * <p>The first ApplicationMaster on a node leaves options that have the next one record its classes. That one starts more slowly,
  * and at its end, when nobody waits for it any more, it writes the archive. The options of an archive are never removed, only
  * replaced: a JVM that finds no file of options does not start.
+ *
+ * <p>The command line makes {@code <name>.started} before it passes options, and passes none while the file exists. The
+ * ApplicationMaster removes it when it begins. If the JVM did not start, a later one finds it and removes the archive: one launch
+ * at most fails.
  */
 final class ClassArchive {
   /** What the command line gave to this process. */
@@ -56,6 +54,8 @@ final class ClassArchive {
   static final long PAUSE = 24 * 3_600_000L;
   /** Milliseconds after which a temporary file is one that was left. */
   static final long LEFT = 3_600_000;
+  /** Milliseconds from the command line to {@link #began}, at most. */
+  static final long BEGINNING = 60_000;
   /** Milliseconds after which options without an archive are removed. */
   static final long FORGOTTEN = 90 * PAUSE;
   private static final long ROOM = 200L << 20;
@@ -63,8 +63,6 @@ final class ClassArchive {
   /** What bash and the JVM leave as it is; the command line allows the same. */
   private static final Pattern LOCAL = Pattern.compile("(/[A-Za-z0-9/._@+-]*/usercache/[A-Za-z0-9/._@+-]*)/appcache/[A-Za-z0-9._@+-]*");
   private static final Pattern FIRST = Pattern.compile(".*_01_[0-9]+");
-  /** Options that do not go together with ours; a file of arguments may have such. The client looks at the Java command. */
-  private static final Pattern OPTIONS = Pattern.compile("Archive|Xshare|VMOptionsFile|@");
   private static final String FIRST_LINE = "-Dknit.archive.size=";
 
   private final Path folder;
@@ -86,12 +84,13 @@ final class ClassArchive {
     Path folder = folder(System.getenv("LOCAL_DIRS"));
     String given = System.getProperty("knit.archive.given", Given.NOTHING.name());
     if (name == null || container == null || folder == null
-        || !possible(System.getProperty("java.specification.version"), System.getProperty("java.vm.name"))) {
+        || !ClassSharing.possible(System.getProperty("java.specification.version"), System.getProperty("java.vm.name"))) {
       return null;
     }
     try {
       return new ClassArchive(folder, name, Given.valueOf(given), FIRST.matcher(container).matches(),
-          () -> separable(System.getProperty("java.class.path"), System.getProperty("knit.conf", "")) && recordable(), ClassArchive::dump);
+          () -> ClassSharing.separable(System.getProperty("java.class.path"), System.getProperty("knit.conf", ""))
+              && ClassSharing.recordable(), ClassSharing::dump);
     } catch (IOException | RuntimeException noUnix) {
       return null;
     }
@@ -113,45 +112,17 @@ final class ClassArchive {
     return found.matches() ? Paths.get(found.group(1), "knit") : null;
   }
 
-  /** Whether this JVM can write archives while it runs. */
-  static boolean possible(String version, String vm) {
-    return version.matches("[0-9]+") && Integer.parseInt(version) >= 17 && (vm.startsWith("OpenJDK ") || vm.startsWith("Java HotSpot"));
-  }
-
-  /**
-   * Whether the class path without the folders of configuration loads the same: those are folders, and no others are on it.
-   */
-  static boolean separable(String classpath, String conf) {
-    List<String> folders = Arrays.asList(conf.split(File.pathSeparator));
-    for (String folder : folders) {
-      if (folder.contains("*") || new File(folder).isFile()) {
-        return false;
-      }
-    }
-    for (String entry : classpath.split(File.pathSeparator)) {
-      if (!folders.contains(entry) && new File(entry).isDirectory()) {
-        return false;
-      }
-    }
-    return true;
-  }
-
-  /** Whether the JVM would start when it is told to record: it wants an archive of its own classes, and no other such option. */
-  private static boolean recordable() {
-    String more = System.getenv("JDK_JAVA_OPTIONS") + System.getenv("JAVA_TOOL_OPTIONS") + System.getenv("_JAVA_OPTIONS");
-    try {
-      return !OPTIONS.matcher(more).find() && mapped(".jsa");
-    } catch (IOException error) {
-      return false;
-    }
-  }
-
   /** This process has begun. One that is recorded may never come to write its archive, so it counts as a try now. */
   void began() {
+    if (given != Given.NOTHING) {
+      quietly(() -> Files.deleteIfExists(file(".started")));
+    }
     if (given == Given.RECORD) {
       quietly(() -> {
         Options options = Options.read(file(".options"));
-        write(new Options(Given.PAUSE, 0, options == null ? TRIES : options.tries + 1));
+        if (options == null || options.given == Given.RECORD) { // else another process records, too
+          write(new Options(Given.PAUSE, 0, options == null ? TRIES : options.tries + 1));
+        }
       });
     }
   }
@@ -159,11 +130,15 @@ final class ClassArchive {
   /** An earlier attempt ended before it left anything: it may have been the archive. */
   void distrust() {
     quietly(() -> {
-      Options options = mine(folder, 0700) ? Options.read(file(".options")) : null;
+      if (!mine(folder, 0700)) {
+        return;
+      }
+      Files.deleteIfExists(file(".started")); // else a later process would distrust the next archive, too
+      Options options = Options.read(file(".options"));
       if (options != null && options.given == Given.USE) {
         renew(options.tries);
       } else if (options != null && options.given == Given.RECORD) {
-        write(new Options(Given.PAUSE, 0, TRIES));
+        write(new Options(Given.PAUSE, 0, Math.max(options.tries + 1, TRIES)));
       }
     });
   }
@@ -176,6 +151,10 @@ final class ClassArchive {
   }
 
   private void end(long now) throws Exception {
+    if (given == Given.NOTHING && notStarted(now)) {
+      distrust();
+      return;
+    }
     boolean begins = given == Given.NOTHING || given == Given.PAUSE; // the others had what they need
     if (begins && !allowed.getAsBoolean()) {
       return;
@@ -194,34 +173,44 @@ final class ClassArchive {
     } else if (options == null) {
       renew(0);
     } else if (options.given == Given.PAUSE) {
-      if (options.written < now - (options.tries < TRIES ? TURN : PAUSE)) {
-        write(new Options(Given.RECORD, 0, Math.min(options.tries, TRIES - 1)));
+      if (past(options.written, pause(options.tries), now)) {
+        Files.deleteIfExists(file(".jsa")); // of a process that was killed before it wrote the options
+        write(new Options(Given.RECORD, 0, options.tries));
       }
     } else if (given == Given.USE && options.given == Given.USE) {
       used(options, now);
     } else if (options.given == Given.USE && !whole(options)) {
       renew(options.tries);
+    } else if (options.given == Given.RECORD) {
+      Files.deleteIfExists(file(".jsa")); // with an archive, the command line does not have classes recorded
     }
+  }
+
+  /** The milliseconds until the next try: it grows with those that failed. */
+  static long pause(int tries) {
+    return tries < TRIES ? TURN : PAUSE << Math.min(tries - TRIES, 5);
+  }
+
+  /** Whether so many milliseconds are between two times, or the first one is of a clock that was set back since. */
+  private static boolean past(long then, long milliseconds, long now) {
+    return Math.abs(now - then) > milliseconds;
+  }
+
+  /** Whether a JVM that was given options did not begin. */
+  private boolean notStarted(long now) {
+    Path mark = file(".started");
+    return mine(folder, 0700) && Files.exists(mark, LinkOption.NOFOLLOW_LINKS) && past(modified(mark), BEGINNING, now);
   }
 
   /** The JVM was told to use the archive, and has mapped it or not. */
   private void used(Options options, long now) throws IOException {
-    if (!mapped(folder.toRealPath().resolve(name + ".jsa").toString())) {
+    if (!ClassSharing.mapped(folder.toRealPath().resolve(name + ".jsa").toString())) {
       renew(options.tries);
     } else if (options.tries > 0) {
       write(new Options(Given.USE, options.size, 0));
-    } else if (options.written < now - PAUSE) {
+    } else if (past(options.written, PAUSE, now)) {
       Files.setLastModifiedTime(file(".options"), FileTime.fromMillis(now)); // archives that are in use are kept
     }
-  }
-
-  private static boolean mapped(String part) throws IOException {
-    for (String line : Files.readAllLines(Paths.get("/proc/self/maps"), StandardCharsets.ISO_8859_1)) {
-      if (line.contains(part)) {
-        return true;
-      }
-    }
-    return false;
   }
 
   private void renew(int tries) throws IOException {
@@ -232,6 +221,7 @@ final class ClassArchive {
   private void record(int tries, long now) throws Exception {
     Path temporary = temporary();
     try {
+      clean(now); // processes that were killed while they wrote
       if (folder.toFile().getUsableSpace() < ROOM) {
         throw new IOException("less than " + (ROOM >> 20) + " MiB of disk are free");
       }
@@ -248,7 +238,7 @@ final class ClassArchive {
     } catch (Exception | LinkageError error) {
       Files.deleteIfExists(temporary);
       Files.deleteIfExists(Paths.get(temporary + ".temp")); // the JVM's own
-      write(new Options(Given.PAUSE, 0, TRIES));
+      write(new Options(Given.PAUSE, 0, Math.max(tries, TRIES)));
       throw error;
     }
   }
@@ -259,12 +249,11 @@ final class ClassArchive {
     try (DirectoryStream<Path> files = Files.newDirectoryStream(folder)) {
       for (Path file : files) {
         String text = file.toString();
-        long age = now - modified(file);
-        boolean options = text.endsWith(".options");
+        boolean options = text.endsWith(".options") || text.endsWith(".started");
         if (text.endsWith(".jsa")) {
           archives.add(file);
-        } else if (age > (options ? FORGOTTEN : LEFT)) {
-          Files.deleteIfExists(file);
+        } else if (past(modified(file), options ? FORGOTTEN : LEFT, now)) {
+          file.toFile().delete();
         }
       }
     }
@@ -337,23 +326,6 @@ final class ClassArchive {
 
   private interface Work {
     void run() throws Exception;
-  }
-
-  /** As `jcmd VM.cds dynamic_dump` does; the JVM's own words about it are nobody's. */
-  private static void dump(Path file) throws Exception {
-    PrintStream out = System.out;
-    System.setOut(new PrintStream(new OutputStream() {
-      @Override
-      public void write(int single) {
-        // nowhere
-      }
-    }));
-    try {
-      ManagementFactory.getPlatformMBeanServer().invoke(new ObjectName("com.sun.management:type=DiagnosticCommand"), "vmCds",
-          new Object[] {new String[] {"dynamic_dump", file.toString()}}, new String[] {String[].class.getName()});
-    } finally {
-      System.setOut(out);
-    }
   }
 
   /** The file of options. */
