@@ -75,7 +75,7 @@ def sharing_options(name: str, jars: Sequence[str], folders: Sequence[str]) -> s
         f"case $1,$2,$3 in ({folder},{file}:*,|{folder},{file}:*,{file}:${{s##*=}})"
         # The ApplicationMaster removes it: while it is there, a JVM is about to start, or did not.
         f"set -C;>$f/{name}.started&&"
-        f"echo -XX:+IgnoreUnrecognizedVMOptions -XX:VMOptionsFile=$f/{name}.options "
+        f"echo -Dknit.conf.apart=true -XX:+IgnoreUnrecognizedVMOptions -XX:VMOptionsFile=$f/{name}.options "
         f"-cp {':'.join(jars)};;esac;;esac"
     )
     return f"-Dknit.archive={name} -Dknit.conf={':'.join(folders)} $({look})"

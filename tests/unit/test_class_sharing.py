@@ -86,6 +86,7 @@ def _plain(node: Node) -> list[str]:
 def _given(node: Node) -> list[str]:
     return [
         *_plain(node)[:-1],
+        "-Dknit.conf.apart=true",  # on the command line: Java 8 does not read the file of options
         "-XX:+IgnoreUnrecognizedVMOptions",
         f"-XX:VMOptionsFile={node.options}",
         "-cp",

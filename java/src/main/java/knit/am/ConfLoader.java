@@ -8,6 +8,7 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.Enumeration;
 import java.util.List;
+import java.util.Properties;
 
 /**
  * Finds what lies in Hadoop's configuration folders: resources before those of the class path, and classes that it lacks.
@@ -23,6 +24,16 @@ final class ConfLoader extends URLClassLoader {
   /** @param folders separated as in a class path; what is not there is passed over */
   ConfLoader(String folders, ClassLoader parent) {
     super(urls(folders), parent);
+  }
+
+  /**
+   * For this thread, and those that come of it, when the command line left the folders out of the class path. The JVM's file of
+   * options cannot tell it: Java 8 does not read that file.
+   */
+  static void install(Properties properties) {
+    if (Boolean.parseBoolean(properties.getProperty("knit.conf.apart"))) {
+      install(properties.getProperty("knit.conf", ""));
+    }
   }
 
   /** For this thread, and those that come of it. */

@@ -37,9 +37,7 @@ import org.apache.hadoop.yarn.conf.YarnConfiguration;
 /** The process: reads what YARN gives it, connects the parts and ends without fail. */
 public final class Main {
   static {
-    if (System.getProperty("knit.archive.given") != null) { // then the class path has no folders
-      ConfLoader.install(System.getProperty("knit.conf", "")); // before Hadoop's classes, which the next fields load
-    }
+    ConfLoader.install(System.getProperties()); // before Hadoop's classes, which the next fields load
   }
 
   private static final Text SECRET = new Text("knit.secret");
