@@ -18,7 +18,8 @@ from collections.abc import Sequence
 
 _FORMAT = 1
 _LEAST_MEMORY = 256  # MiB; an ApplicationMaster that writes an archive has up to 210 MiB
-_OWN_OPTIONS = re.compile("Archive|Xshare|VMOptionsFile|@")
+# Options that may be given once only, and agents: with one, a JVM that is to record its classes does not start.
+_OWN_OPTIONS = re.compile("Archive|Xshare|VMOptionsFile|@|-javaagent|-agentlib|-agentpath|-Xrun")
 
 
 def split_classpath(classpath: str) -> tuple[list[str], list[str]]:
@@ -77,6 +78,9 @@ def sharing_options(name: str, jars: Sequence[str], folders: Sequence[str]) -> s
         f"set -- $(stat -c %u:%f:%s $f $f/{name}.options $f/{name}.jsa)&&"
         # The first line of the options ends in the archive's size: a truncated archive crashes Java 17.
         f"case $1,$2,$3 in ({folder},{file}:*,|{folder},{file}:*,{file}:${{s##*=}})"
-        f"echo -XX:+IgnoreUnrecognizedVMOptions -XX:VMOptionsFile=$f/{name}.options -cp {':'.join(jars)};;esac;;esac"
+        # The ApplicationMaster removes it: while it is there, a JVM is about to start, or did not.
+        f"set -C;>$f/{name}.started&&"
+        f"echo -Dknit.conf.apart=true -XX:+IgnoreUnrecognizedVMOptions -XX:VMOptionsFile=$f/{name}.options "
+        f"-cp {':'.join(jars)};;esac;;esac"
     )
     return f"-Dknit.archive={name} -Dknit.conf={':'.join(folders)} $({test})"

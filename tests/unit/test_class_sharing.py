@@ -28,7 +28,7 @@ class Node:
 
     def __init__(self, root: Path) -> None:
         self.root, self.java = root, root / "java"
-        self.java.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+        self.java.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@"\nrm -f {root}/disk/usercache/alice/knit/*.started\n')
         self.java.chmod(0o755)
         self.local = root / "disk"
         self.facts = ClusterFacts(
@@ -86,6 +86,7 @@ def _plain(node: Node) -> list[str]:
 def _given(node: Node) -> list[str]:
     return [
         *_plain(node)[:-1],
+        "-Dknit.conf.apart=true",  # on the command line: Java 8 does not read the file of options
         "-XX:+IgnoreUnrecognizedVMOptions",
         f"-XX:VMOptionsFile={node.options}",
         "-cp",
@@ -183,12 +184,39 @@ def test_a_container_without_room_for_writing_one_has_none(node: Node) -> None:
     assert node.run(memory=255)[-3:] == [*_plain(node)[:2], "knit.am.Main"]
 
 
-@pytest.mark.parametrize("option", ["-XX:VMOptionsFile=x", "-Xshare:off", "-XX:SharedArchiveFile=x", "@file"])
+@pytest.mark.parametrize(
+    "option",
+    [
+        "-XX:VMOptionsFile=x",
+        "-Xshare:off",
+        "-XX:SharedArchiveFile=x",
+        "@file",
+        "-javaagent:a.jar",
+        "-agentlib:jdwp",
+        "-agentpath:/a.so",
+        "-Xrunhprof",
+    ],
+)
 def test_options_of_the_java_command_that_do_not_go_together_with_it(node: Node, option: str) -> None:
     node.facts = replace(node.facts, java=f"{node.java} {option}")
     arguments = node.run()
     assert arguments[0] == option
     assert arguments[-3:] == [*_plain(node)[:2], "knit.am.Main"]
+
+
+def test_after_a_jvm_that_did_not_start_the_next_is_given_nothing(node: Node) -> None:
+    starts = node.java.read_text()
+    node.java.write_text(starts.replace("rm -f", ": rm -f"))
+    assert node.run()[-len(_given(node)) :] == _given(node)
+    assert node.run()[-5:] == _plain(node)
+    (node.folder / f"{node.name}.started").unlink()  # as the ApplicationMaster does
+    assert node.run()[-len(_given(node)) :] == _given(node)
+
+
+def test_the_mark_of_a_start_is_no_way_out_of_the_folder(node: Node) -> None:
+    (node.folder / f"{node.name}.started").symlink_to(node.root / "made")
+    assert node.run()[-5:] == _plain(node)
+    assert not (node.root / "made").exists()
 
 
 def test_the_name_tells_everything_that_the_client_knows() -> None:

@@ -1,10 +1,6 @@
 package knit.am;
 
-import java.io.File;
 import java.io.IOException;
-import java.io.OutputStream;
-import java.io.PrintStream;
-import java.lang.management.ManagementFactory;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.DirectoryStream;
 import java.nio.file.FileAlreadyExistsException;
@@ -16,14 +12,12 @@ import java.nio.file.StandardCopyOption;
 import java.nio.file.attribute.FileTime;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.function.BooleanSupplier;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
-import javax.management.ObjectName;
 import knit.am.ClassArchiveOptions.Given;
 import knit.am.util.Log;
 
@@ -40,6 +34,10 @@ import knit.am.util.Log;
  * <p>The first ApplicationMaster on a node writes options that make the next one record its classes. That one starts more slowly,
  * and writes the archive after the application has ended. The options of an archive are replaced but never removed, because a JVM
  * does not start without the file of options that its command line names.
+ *
+ * <p>The command line makes {@code <name>.started} before it passes options, and passes none while the file exists. The
+ * ApplicationMaster removes it when it begins. A file older than a minute means that the JVM did not start: the next
+ * ApplicationMaster removes the archive, so one launch at most fails.
  */
 final class ClassArchive {
   /** Writes the archive. */
@@ -55,6 +53,8 @@ final class ClassArchive {
   static final long PAUSE = 24 * 3_600_000L;
   /** Milliseconds after which a temporary file is removed. */
   static final long TEMPORARY_AGE = 3_600_000;
+  /** Milliseconds from the command line to {@link #began}, at most. */
+  static final long START_TIME = 60_000;
   /** Milliseconds after which options without an archive are removed. */
   static final long OPTIONS_AGE = 90 * PAUSE;
   /** Bytes of disk that must be free. */
@@ -65,8 +65,6 @@ final class ClassArchive {
   private static final Pattern LOCAL = Pattern.compile(
       "(/[A-Za-z0-9/._@+-]*/usercache/[A-Za-z0-9/._@+-]*)/appcache/[A-Za-z0-9._@+-]*");
   private static final Pattern FIRST = Pattern.compile(".*_01_[0-9]+");
-  /** JVM options that conflict with those of the archive, or may contain such. The client checks the Java command. */
-  private static final Pattern OPTIONS = Pattern.compile("Archive|Xshare|VMOptionsFile|@");
 
   private final Path folder;
   private final String name;
@@ -87,13 +85,13 @@ final class ClassArchive {
     Path folder = folder(System.getenv("LOCAL_DIRS"));
     String given = System.getProperty("knit.archive.given", Given.NOTHING.name());
     if (name == null || container == null || folder == null
-        || !possible(System.getProperty("java.specification.version"), System.getProperty("java.vm.name"))) {
+        || !ClassSharing.possible(System.getProperty("java.specification.version"), System.getProperty("java.vm.name"))) {
       return null;
     }
     try {
       return new ClassArchive(folder, name, Given.valueOf(given), FIRST.matcher(container).matches(),
-          () -> separable(System.getProperty("java.class.path"), System.getProperty("knit.conf", "")) && recordable(),
-          ClassArchive::dump);
+          () -> ClassSharing.separable(System.getProperty("java.class.path"), System.getProperty("knit.conf", ""))
+              && ClassSharing.recordable(), ClassSharing::dump);
     } catch (IOException | RuntimeException noUnix) {
       return null;
     }
@@ -115,46 +113,17 @@ final class ClassArchive {
     return found.matches() ? Paths.get(found.group(1), "knit") : null;
   }
 
-  /** Whether this JVM can write archives while it runs. */
-  static boolean possible(String version, String vm) {
-    return version.matches("[0-9]+") && Integer.parseInt(version) >= 17
-        && (vm.startsWith("OpenJDK ") || vm.startsWith("Java HotSpot"));
-  }
-
-  /**
-   * Whether the class path without the folders of configuration loads the same classes: these are all folders on it.
-   */
-  static boolean separable(String classpath, String conf) {
-    List<String> folders = Arrays.asList(conf.split(File.pathSeparator));
-    for (String folder : folders) {
-      if (folder.contains("*") || new File(folder).isFile()) {
-        return false;
-      }
-    }
-    for (String entry : classpath.split(File.pathSeparator)) {
-      if (!folders.contains(entry) && new File(entry).isDirectory()) {
-        return false;
-      }
-    }
-    return true;
-  }
-
-  /** Whether the JVM would start with the option to record: it needs the archive of its own classes, and no conflicting option. */
-  private static boolean recordable() {
-    String more = System.getenv("JDK_JAVA_OPTIONS") + System.getenv("JAVA_TOOL_OPTIONS") + System.getenv("_JAVA_OPTIONS");
-    try {
-      return !OPTIONS.matcher(more).find() && mapped(".jsa");
-    } catch (IOException error) {
-      return false;
-    }
-  }
-
   /** The process has begun. A recording counts as a try now, because it may end before it writes the archive. */
   void began() {
+    if (given != Given.NOTHING) {
+      quietly(() -> Files.deleteIfExists(file(".started")));
+    }
     if (given == Given.RECORD) {
       quietly(() -> {
         ClassArchiveOptions options = ClassArchiveOptions.read(file(".options"));
-        write(new ClassArchiveOptions(Given.PAUSE, 0, options == null ? TRIES : options.tries + 1));
+        if (options == null || options.given == Given.RECORD) { // otherwise another process records, too
+          write(new ClassArchiveOptions(Given.PAUSE, 0, options == null ? TRIES : options.tries + 1));
+        }
       });
     }
   }
@@ -162,11 +131,15 @@ final class ClassArchive {
   /** An earlier attempt ended without a journal. The archive may be the cause. */
   void distrust() {
     quietly(() -> {
-      ClassArchiveOptions options = mine(folder, 0700) ? ClassArchiveOptions.read(file(".options")) : null;
+      if (!mine(folder, 0700)) {
+        return;
+      }
+      Files.deleteIfExists(file(".started")); // a later process would remove the next archive, too
+      ClassArchiveOptions options = ClassArchiveOptions.read(file(".options"));
       if (options != null && options.given == Given.USE) {
         renew(options.tries);
       } else if (options != null && options.given == Given.RECORD) {
-        write(new ClassArchiveOptions(Given.PAUSE, 0, TRIES));
+        write(new ClassArchiveOptions(Given.PAUSE, 0, Math.max(options.tries + 1, TRIES)));
       }
     });
   }
@@ -179,6 +152,10 @@ final class ClassArchive {
   }
 
   private void end(long now) throws Exception {
+    if (given == Given.NOTHING && notStarted(now)) {
+      distrust();
+      return;
+    }
     boolean begins = given == Given.NOTHING || given == Given.PAUSE; // the others were allowed before
     if (begins && !allowed.getAsBoolean()) {
       return;
@@ -197,34 +174,44 @@ final class ClassArchive {
     } else if (options == null) {
       renew(0);
     } else if (options.given == Given.PAUSE) {
-      if (options.written < now - (options.tries < TRIES ? RECORD_TIME : PAUSE)) {
-        write(new ClassArchiveOptions(Given.RECORD, 0, Math.min(options.tries, TRIES - 1)));
+      if (past(options.written, pause(options.tries), now)) {
+        Files.deleteIfExists(file(".jsa")); // of a process that was killed before it wrote the options
+        write(new ClassArchiveOptions(Given.RECORD, 0, options.tries));
       }
     } else if (given == Given.USE && options.given == Given.USE) {
       used(options, now);
     } else if (options.given == Given.USE && !whole(options)) {
       renew(options.tries);
+    } else if (options.given == Given.RECORD) {
+      Files.deleteIfExists(file(".jsa")); // with an archive, the command line does not have classes recorded
     }
+  }
+
+  /** Milliseconds until the next try; it grows with the number of failed ones. */
+  static long pause(int tries) {
+    return tries < TRIES ? RECORD_TIME : PAUSE << Math.min(tries - TRIES, 5);
+  }
+
+  /** Whether the times are further apart than so many milliseconds. The first one is in the future if the clock was set back. */
+  private static boolean past(long then, long milliseconds, long now) {
+    return Math.abs(now - then) > milliseconds;
+  }
+
+  /** Whether a JVM that got options did not begin. */
+  private boolean notStarted(long now) {
+    Path mark = file(".started");
+    return mine(folder, 0700) && Files.exists(mark, LinkOption.NOFOLLOW_LINKS) && past(modified(mark), START_TIME, now);
   }
 
   /** The JVM had the option to use the archive. Check whether it did. */
   private void used(ClassArchiveOptions options, long now) throws IOException {
-    if (!mapped(folder.toRealPath().resolve(name + ".jsa").toString())) {
+    if (!ClassSharing.mapped(folder.toRealPath().resolve(name + ".jsa").toString())) {
       renew(options.tries);
     } else if (options.tries > 0) {
       write(new ClassArchiveOptions(Given.USE, options.size, 0));
-    } else if (options.written < now - PAUSE) {
+    } else if (past(options.written, PAUSE, now)) {
       Files.setLastModifiedTime(file(".options"), FileTime.fromMillis(now)); // archives that are in use are kept
     }
-  }
-
-  private static boolean mapped(String part) throws IOException {
-    for (String line : Files.readAllLines(Paths.get("/proc/self/maps"), StandardCharsets.ISO_8859_1)) {
-      if (line.contains(part)) {
-        return true;
-      }
-    }
-    return false;
   }
 
   private void renew(int tries) throws IOException {
@@ -235,6 +222,7 @@ final class ClassArchive {
   private void record(int tries, long now) throws Exception {
     Path temporary = temporary();
     try {
+      clean(now); // files of processes that were killed while they wrote
       if (folder.toFile().getUsableSpace() < LEAST_FREE) {
         throw new IOException("less than " + (LEAST_FREE >> 20) + " MiB of disk are free");
       }
@@ -251,7 +239,7 @@ final class ClassArchive {
     } catch (Exception | LinkageError error) {
       Files.deleteIfExists(temporary);
       Files.deleteIfExists(Paths.get(temporary + ".temp")); // the JVM's own
-      write(new ClassArchiveOptions(Given.PAUSE, 0, TRIES));
+      write(new ClassArchiveOptions(Given.PAUSE, 0, Math.max(tries, TRIES)));
       throw error;
     }
   }
@@ -262,11 +250,10 @@ final class ClassArchive {
     try (DirectoryStream<Path> files = Files.newDirectoryStream(folder)) {
       for (Path file : files) {
         String text = file.toString();
-        long age = now - modified(file);
-        boolean options = text.endsWith(".options");
+        boolean options = text.endsWith(".options") || text.endsWith(".started");
         if (text.endsWith(".jsa")) {
           archives.add(file);
-        } else if (age > (options ? OPTIONS_AGE : TEMPORARY_AGE)) {
+        } else if (past(modified(file), options ? OPTIONS_AGE : TEMPORARY_AGE, now)) {
           Files.deleteIfExists(file);
         }
       }
@@ -341,22 +328,5 @@ final class ClassArchive {
 
   private interface Work {
     void run() throws Exception;
-  }
-
-  /** As `jcmd VM.cds dynamic_dump`, without its output. */
-  private static void dump(Path file) throws Exception {
-    PrintStream out = System.out;
-    System.setOut(new PrintStream(new OutputStream() {
-      @Override
-      public void write(int single) {
-        // dropped
-      }
-    }));
-    try {
-      ManagementFactory.getPlatformMBeanServer().invoke(new ObjectName("com.sun.management:type=DiagnosticCommand"), "vmCds",
-          new Object[] {new String[] {"dynamic_dump", file.toString()}}, new String[] {String[].class.getName()});
-    } finally {
-      System.setOut(out);
-    }
   }
 }

@@ -8,6 +8,7 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.Enumeration;
 import java.util.List;
+import java.util.Properties;
 import knit.am.util.Log;
 
 /**
@@ -24,6 +25,16 @@ final class ConfLoader extends URLClassLoader {
   /** @param folders separated as in a class path; missing ones are ignored */
   ConfLoader(String folders, ClassLoader parent) {
     super(urls(folders), parent);
+  }
+
+  /**
+   * Use it for this thread and the threads that it starts, if the command line left the folders out of the class path. The JVM's
+   * file of options cannot state that: Java 8 does not read that file.
+   */
+  static void install(Properties properties) {
+    if (Boolean.parseBoolean(properties.getProperty("knit.conf.apart"))) {
+      install(properties.getProperty("knit.conf", ""));
+    }
   }
 
   /** Use it for this thread and the threads that it starts. */

@@ -38,9 +38,7 @@ import org.apache.hadoop.yarn.conf.YarnConfiguration;
 /** The process: reads its settings from YARN, connects the parts, and ends even if a thread hangs. */
 public final class Main {
   static {
-    if (System.getProperty("knit.archive.given") != null) { // set when the class path has no folders
-      ConfLoader.install(System.getProperty("knit.conf", "")); // before Hadoop's classes, which the next fields load
-    }
+    ConfLoader.install(System.getProperties()); // before Hadoop's classes, which the next fields load
   }
 
   private static final Text SECRET = new Text("knit.secret");

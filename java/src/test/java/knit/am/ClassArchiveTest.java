@@ -14,6 +14,7 @@ import java.nio.file.Path;
 import java.nio.file.Paths;
 import java.nio.file.attribute.FileTime;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.util.Arrays;
 import java.util.stream.Stream;
 import knit.am.ClassArchiveOptions.Given;
 import org.junit.jupiter.api.BeforeEach;
@@ -132,6 +133,106 @@ class ClassArchiveTest {
     assertEquals(1, options().tries);
   }
 
+  /** With an archive, the command line does not have classes recorded. */
+  @Test
+  void anArchiveWhoseOptionsWereNotWrittenIsRemoved() throws Exception {
+    live(Given.NOTHING);
+    process(Given.RECORD).began();
+    Files.write(folder.resolve("a.jsa"), CONTENT); // and is killed
+    now += 2 * ClassArchive.RECORD_TIME;
+    live(Given.NOTHING);
+    assertEquals(Given.RECORD, next());
+    assertEquals("a.options", names());
+    Files.write(folder.resolve("a.jsa"), CONTENT);
+    live(Given.NOTHING);
+    assertEquals("a.options", names());
+    live(Given.RECORD);
+    assertEquals(Given.USE, next());
+  }
+
+  @Test
+  void aClockThatIsSetBackDoesNotStopTheTries() throws Exception {
+    live(Given.NOTHING);
+    process(Given.RECORD).began();
+    now -= 1000 * ClassArchive.PAUSE;
+    live(Given.PAUSE);
+    assertEquals(Given.RECORD, next());
+  }
+
+  @Test
+  void eachFailedTryIsFollowedByALongerPause() {
+    assertEquals(ClassArchive.RECORD_TIME, ClassArchive.pause(ClassArchive.TRIES - 1));
+    assertEquals(ClassArchive.PAUSE, ClassArchive.pause(ClassArchive.TRIES));
+    assertEquals(4 * ClassArchive.PAUSE, ClassArchive.pause(ClassArchive.TRIES + 2));
+    assertEquals(32 * ClassArchive.PAUSE, ClassArchive.pause(1000));
+  }
+
+  @Test
+  void filesOfProcessesThatWereKilledAreRemovedBeforeAnotherArchiveIsWritten() throws Exception {
+    live(Given.NOTHING);
+    Files.write(folder.resolve("a.1.tmp"), CONTENT);
+    Files.setLastModifiedTime(folder.resolve("a.1.tmp"), FileTime.fromMillis(now - 2 * ClassArchive.TEMPORARY_AGE));
+    process(Given.RECORD, file -> {
+      throw new IOException("killed here, too");
+    }).finish(now);
+    assertEquals("a.options", names());
+  }
+
+  @Test
+  void oneThatBeginsLaterLeavesTheArchiveOfAnother() throws Exception {
+    live(Given.NOTHING);
+    ClassArchive later = process(Given.RECORD);
+    live(Given.RECORD);
+    later.began();
+    assertEquals(Given.USE, next());
+  }
+
+  @Test
+  void anArchiveWithWhichAJvmDidNotStartIsRemoved() throws Exception {
+    live(Given.NOTHING);
+    live(Given.RECORD);
+    Path mark = folder.resolve("a.started");
+    Files.write(mark, new byte[0]);
+    live(Given.NOTHING);
+    assertEquals("a.jsa a.options a.started", names()); // it may be about to start
+    Files.setLastModifiedTime(mark, FileTime.fromMillis(now - 2 * ClassArchive.START_TIME));
+    new ClassArchive(folder, "a", Given.NOTHING, true, () -> false, file -> { }).finish(now);
+    assertEquals(Given.RECORD, next());
+    assertEquals("a.options", names());
+    Files.write(mark, new byte[0]);
+    Files.setLastModifiedTime(mark, FileTime.fromMillis(now - 2 * ClassArchive.START_TIME));
+    live(Given.NOTHING);
+    assertEquals(Given.PAUSE, next());
+    assertEquals(ClassArchive.TRIES, options().tries);
+    assertEquals("a.options", names());
+  }
+
+  @Test
+  void aProcessThatBeganRemovesItsMark() throws Exception {
+    live(Given.NOTHING);
+    for (Given given : new Given[] {Given.RECORD, Given.USE, Given.PAUSE}) {
+      Files.write(folder.resolve("a.started"), new byte[0]);
+      process(Given.NOTHING).began();
+      assertTrue(Files.exists(folder.resolve("a.started")));
+      process(given).began();
+      assertFalse(Files.exists(folder.resolve("a.started")));
+    }
+  }
+
+  @Test
+  void noClassesAreRecordedWithAnAgent() {
+    assertFalse(ClassSharing.agents(Arrays.asList("-Xmx128m", "-Dx=-javaagent:a.jar")));
+    for (String agent : new String[] {"-javaagent:/a.jar=b", "-agentlib:jdwp=x", "-agentpath:/a.so", "-Xrunjdwp:x"}) {
+      assertTrue(ClassSharing.agents(Arrays.asList("-Xmx128m", agent)), agent);
+    }
+  }
+
+  @Test
+  void noArchiveIsWrittenWhenTheHeapHasGrown() {
+    assertTrue(ClassSharing.spare(128 << 20, 16 << 20));
+    assertFalse(ClassSharing.spare(128 << 20, 100 << 20));
+  }
+
   @Test
   void whatCannotBeWrittenIsTriedAgainADayLater() throws Exception {
     live(Given.NOTHING);
@@ -193,6 +294,7 @@ class ClassArchiveTest {
     ClassArchive second = new ClassArchive(folder, "a", Given.NOTHING, false, () -> true, file -> { });
     second.finish(now);
     assertEquals(Given.USE, next());
+    Files.write(folder.resolve("a.started"), new byte[0]);
     second.distrust();
     assertEquals("a.options", names());
     assertEquals(Given.RECORD, next());
@@ -289,12 +391,12 @@ class ClassArchiveTest {
 
   @Test
   void onlyJvmsThatCanDoIt() {
-    assertTrue(ClassArchive.possible("17", "OpenJDK 64-Bit Server VM"));
-    assertTrue(ClassArchive.possible("21", "Java HotSpot(TM) 64-Bit Server VM"));
+    assertTrue(ClassSharing.possible("17", "OpenJDK 64-Bit Server VM"));
+    assertTrue(ClassSharing.possible("21", "Java HotSpot(TM) 64-Bit Server VM"));
     for (String version : new String[] {"1.8", "9", "11", "16"}) {
-      assertFalse(ClassArchive.possible(version, "OpenJDK 64-Bit Server VM"), version);
+      assertFalse(ClassSharing.possible(version, "OpenJDK 64-Bit Server VM"), version);
     }
-    assertFalse(ClassArchive.possible("17", "Eclipse OpenJ9 VM"));
+    assertFalse(ClassSharing.possible("17", "Eclipse OpenJ9 VM"));
   }
 
   @Test
@@ -302,11 +404,11 @@ class ClassArchiveTest {
     Path conf = Files.createDirectory(user.resolve("conf"));
     Path jar = Files.createFile(user.resolve("x.jar"));
     String both = String.join(File.pathSeparator, jar.toString(), conf.toString(), jar.toString());
-    assertTrue(ClassArchive.separable(both, conf.toString()));
-    assertTrue(ClassArchive.separable(jar.toString(), ""));
-    assertTrue(ClassArchive.separable(jar.toString(), "/not/there"));
-    assertFalse(ClassArchive.separable(both, ""));
-    assertFalse(ClassArchive.separable(both, conf + File.pathSeparator + jar));
-    assertFalse(ClassArchive.separable(both, conf + File.pathSeparator + user + "/*"));
+    assertTrue(ClassSharing.separable(both, conf.toString()));
+    assertTrue(ClassSharing.separable(jar.toString(), ""));
+    assertTrue(ClassSharing.separable(jar.toString(), "/not/there"));
+    assertFalse(ClassSharing.separable(both, ""));
+    assertFalse(ClassSharing.separable(both, conf + File.pathSeparator + jar));
+    assertFalse(ClassSharing.separable(both, conf + File.pathSeparator + user + "/*"));
   }
 }

@@ -9,6 +9,7 @@ import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Collections;
+import java.util.Properties;
 import java.util.concurrent.Callable;
 import java.util.concurrent.FutureTask;
 import org.apache.hadoop.conf.Configuration;
@@ -37,6 +38,23 @@ class ConfLoaderTest {
         "<configuration><property><name>a.b</name><value>c</value></property></configuration>".getBytes());
     assertEquals("c", inside(() -> new Configuration().get("a.b")));
     assertEquals("file:///", inside(() -> new Configuration().get("fs.defaultFS"))); // of core-default.xml in a jar
+  }
+
+  @Test
+  void itIsInstalledWhenTheCommandLineLeftTheFoldersOut() throws Exception {
+    FutureTask<Object> task = new FutureTask<>(() -> {
+      Properties properties = new Properties();
+      properties.setProperty("knit.conf", folder.toString());
+      ClassLoader before = Thread.currentThread().getContextClassLoader();
+      ConfLoader.install(properties);
+      assertSame(before, Thread.currentThread().getContextClassLoader());
+      properties.setProperty("knit.conf.apart", "true");
+      ConfLoader.install(properties);
+      Files.write(folder.resolve("a.txt"), new byte[0]);
+      return Thread.currentThread().getContextClassLoader().getResource("a.txt");
+    });
+    new Thread(task).start();
+    assertEquals(folder.resolve("a.txt").toUri().toURL(), task.get());
   }
 
   @Test

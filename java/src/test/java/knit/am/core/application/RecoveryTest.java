@@ -218,11 +218,11 @@ class RecoveryTest {
 
   @Test
   void anAttemptThatIsTerminatedAndLivesOnRecordsNoEnd() {
-    Bench bench = Bench.running(1);
+    ReducerHarness bench = ReducerHarness.running(1);
     bench.on(new Event.Terminated(bench.clock.now()));
     bench.tick(60_000);
     bench.journal.putAll(bench.core.dump()); // a journal that is begun anew holds the whole state
-    Bench next = bench.next().registered(Bench.on(1, "node07"));
+    ReducerHarness next = bench.next().registered(ReducerHarness.on(1, "node07"));
     assertEquals("RUNNING", next.state());
     assertEquals(Collections.emptyList(), next.all(Action.WriteResult.class));
   }
