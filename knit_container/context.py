@@ -92,7 +92,7 @@ def _wait_for_barrier(name: str, parties: int | None, timeout: float | None, clo
             return
         if deadline is not None and clock.monotonic() >= deadline:
             raise TimeoutError(
-                f"{found['arrived']} of {found['parties']} reached the barrier {name!r} within {timeout} s"
+                f"{found['arrived']} of {found['parties']} reached the barrier {name!r} within {timeout:g} s"
             )
 
 

@@ -139,7 +139,7 @@ def _follow(follower: Follower, until: float) -> None:
     while follower._clock.monotonic() < until:
         node = follower._next()
         assert node is not None
-        follower._ask(node)
+        follower._poll_node(node)
         node.busy = False
 
 
@@ -176,10 +176,10 @@ def test_what_was_uploaded_is_looked_at_no_more_often_than_need_be() -> None:
         looks += 1
         return Listing({}, {}, frozenset())
 
-    logs: Any = SimpleNamespace(enabled=True, rolling=True, look=look, of_log=lambda *_some: None)
+    logs: Any = SimpleNamespace(enabled=True, rolling=True, list_files=look, of_log=lambda *_some: None)
     uploads = RunningUploads(logs, clock)
     for _ in range(100_000):
-        uploads._look(0.5)
+        uploads._listing(0.5)
         clock.sleep(0.1)
     assert looks <= 100_000 / 5 + 1
 
@@ -213,7 +213,7 @@ def test_what_is_not_on_hdfs_is_waited_for_as_long_as_was_said() -> None:
         return Listing({}, {}, frozenset())
 
     app.report = lambda: app.told  # type: ignore[method-assign]
-    logs: Any = SimpleNamespace(look=look, problems=[], packed=False)
+    logs: Any = SimpleNamespace(list_files=look, problems=[], packed=False)
     with pytest.raises(LogsUnavailable) as told:
         list(EndedLogs(_of(app), logs, Expected(result, {}, Selection.of()), HOUR).found())
     assert told.value.reason == "incomplete"
@@ -248,7 +248,7 @@ def test_a_scheduler_is_waited_for() -> None:
 
     app.kv = SimpleNamespace(entry=entry)  # type: ignore[attr-defined]
     app.wait_until_ready = lambda *_names, timeout: {}  # type: ignore[attr-defined]
-    with pytest.raises(WaitTimeout, match="no Dask scheduler said"):
+    with pytest.raises(WaitTimeout, match="did not publish its address"):
         wait_for_scheduler(_of(app), WEEK)
     assert WEEK <= app.passed < WEEK + 10
 
@@ -286,10 +286,10 @@ def test_a_barrier_is_waited_at_in_long_polls(monkeypatch: pytest.MonkeyPatch) -
         return {"open": clock.now - begun >= everybody, "arrived": 1, "parties": 2}
 
     monkeypatch.setattr(context, "_call", call)
-    with pytest.raises(TimeoutError, match="1 of 2 came"):
-        context._wait_at("epoch", None, WEEK, clock)
+    with pytest.raises(TimeoutError, match="1 of 2 reached the barrier"):
+        context._wait_for_barrier("epoch", None, WEEK, clock)
     assert WEEK <= clock.now - begun < WEEK + 2
-    context._wait_at("epoch", None, None, clock)
+    context._wait_for_barrier("epoch", None, None, clock)
     assert everybody <= clock.now - begun < everybody + 60
     assert polls < 2 * WEEK / 30
 
