@@ -8,6 +8,8 @@
 
 `direction` is "request" (from the one that connected), "reply" (to it) or "both". `paused(pid)` stops a process instead.
 Linux only: `Unreachable` and `Refuse` count on how its kernel treats a full backlog and a bound port.
+
+More than 400 lines: a fault is meant for the proxy that carries it out, and one class keeps the state of its connections.
 """
 
 from __future__ import annotations

@@ -42,25 +42,19 @@ SCENARIOS = {
 
 
 @pytest.fixture(scope="module")
-def knit(cluster: LocalCluster) -> Iterator[Knit]:
-    with Knit(cluster.resourcemanager_url, user="alice") as client:
-        yield client
+def knit(alice: Knit) -> Knit:
+    return alice
 
 
 @pytest.fixture(scope="module")
-def started(
-    airflow: AirflowProcesses, knit: Knit, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, Scenario]]:
-    folder = tmp_path_factory.mktemp("flags")
-    folder.chmod(0o755)
+def started(airflow: AirflowProcesses, knit: Knit, flags: Path) -> Iterator[dict[str, Scenario]]:
     airflow.client.wait_parsed("sensors")
-    scenarios = {key: Scenario(airflow, knit, folder, dag, code) for key, (dag, code) in SCENARIOS.items()}
+    scenarios = {key: Scenario(airflow, knit, flags, dag, code) for key, (dag, code) in SCENARIOS.items()}
     for scenario in scenarios.values():
         scenario.start()
     yield scenarios
     for scenario in scenarios.values():
-        for report in scenario.applications():
-            knit.attach(report.id).kill(reason="end of the tests", grace=0)
+        scenario.clean()
 
 
 @pytest.mark.parametrize(("key", "number"), [("triggerer-term", signal.SIGTERM), ("triggerer-kill", signal.SIGKILL)])

@@ -7,7 +7,7 @@ import re
 import signal
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -17,9 +17,6 @@ from knit_core import Knit
 from tests.airflow.bench import SOON, Scenario
 from tools.airflow_client import wait_for
 from tools.airflow_processes import AirflowProcesses
-
-if TYPE_CHECKING:
-    from knit_core.local import LocalCluster
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(300)]
 
@@ -43,27 +40,21 @@ SCENARIOS = {
 
 
 @pytest.fixture(scope="module")
-def knit(cluster: LocalCluster) -> Iterator[Knit]:
-    with Knit(cluster.resourcemanager_url, user="alice") as client:
-        yield client
+def knit(alice: Knit) -> Knit:
+    return alice
 
 
 @pytest.fixture(scope="module")
-def started(
-    airflow: AirflowProcesses, knit: Knit, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, Scenario]]:
-    folder = tmp_path_factory.mktemp("flags")
-    folder.chmod(0o755)
+def started(airflow: AirflowProcesses, knit: Knit, flags: Path) -> Iterator[dict[str, Scenario]]:
     airflow.client.wait_parsed("logs_deferred")
-    scenarios = {key: Scenario(airflow, knit, folder, dag, code) for key, (dag, code, _) in SCENARIOS.items()}
+    scenarios = {key: Scenario(airflow, knit, flags, dag, code) for key, (dag, code, _) in SCENARIOS.items()}
     for key, each in scenarios.items():
         each.start(command=SCENARIOS[key][2].format(flag=each.flag, code=each.exit_code, count=FLOOD))
     second(scenarios["retry"])
     scenarios["retry"].let_go()
     yield scenarios
     for each in scenarios.values():
-        for report in each.applications():
-            knit.attach(report.id).kill(reason="end of the tests", grace=0)
+        each.clean()
 
 
 def second(scenario: Scenario) -> None:

@@ -1,4 +1,7 @@
-"""The cache on HDFS: pushed once, pruned but never under a running application, never half, shared by who trusts whom."""
+"""The cache on HDFS: pushed once, pruned but never under a running application, never half, shared by who trusts whom.
+
+More than 400 lines: all tests use the same cache of one user and the helpers below.
+"""
 
 from __future__ import annotations
 

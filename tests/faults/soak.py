@@ -13,11 +13,9 @@ import argparse
 import contextlib
 import faulthandler
 import gc
-import os
 import random
 import re
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
@@ -31,16 +29,14 @@ from typing import Any
 
 import psutil
 
-from knit_core import Application, Knit, Outcome
+from knit_core import Application, Knit
 from knit_core.errors import ApplicationEnded, KnitError
 from knit_core.local import LocalCluster, LocalClusterError
-from knit_core.model.states import State
 from tests.cluster_harness import kill_application, living_applications, rm_get
 from tests.fault_proxy import paused
 from tests.faults.evidence import about
+from tests.faults.soak_applications import ATTEMPTS, DRAIN, KINDS, SMALL
 
-# While the NameNode is away, YARN starts attempts that cannot fetch their files, several a second.
-ATTEMPTS = 100  # the most that a specification may ask for
 SETTINGS = {
     "yarn.nm.liveness-monitor.expiry-interval-ms": "6000",
     "yarn.resourcemanager.nm.liveness-monitor.interval-ms": "500",
@@ -48,31 +44,14 @@ SETTINGS = {
     "yarn.resourcemanager.am.max-attempts": str(ATTEMPTS),
     "yarn.resourcemanager.max-completed-applications": "20000",  # the check at the end asks for old ones
 }
-SMALL = {"memory": 128, "vcores": 1}
 WORKERS = 3  # applications side by side
-DRAIN = 150.0  # seconds after the last fault within which everything that runs has ended
 DESCRIPTORS = 24  # growth allowed for connections that are kept open
 MEMORY = 48 << 20  # bytes of growth allowed per 1,000 launches, on top of as many for what is loaded late
 
-# what an ApplicationMaster writes before it renames it (HdfsStore, Journals)
+# what an ApplicationMaster writes before it renames it (ApplicationFolder, JournalFiles)
 _OF_ATTEMPT = re.compile(
     r"/(?P<id>application_\d+_\d+)/\.(?:journal-|(?:master|result\.json)\.)(?P<attempt>\d+)(?:-\d+)?$"
 )
-_KV = """
-import knit_container as k
-attempt = int(__import__("os").environ["KNIT_ATTEMPT"])
-for i in range(20):
-    k.kv.append("log/", [attempt, i])
-rows = [value for _, value in sorted(k.kv.prefix("log/").items())]
-k.result([i for tried, i in rows if tried == attempt])
-"""
-_CALLER = """
-import sys
-from knit_core import Knit
-address, key, attempts = sys.argv[1:]
-with Knit(address, user="alice") as knit:
-    knit.submit("sleep 1", key=key, tags=["soak-" + key], memory=128, attempts=int(attempts))
-"""
 
 
 @dataclass
@@ -305,111 +284,6 @@ class Soak:
                 yield from self._files(entry.path)
             else:
                 yield entry.path
-
-
-# -- kinds of applications: what is wrong with this one, or None ---------------
-
-
-def run(soak: Soak, rng: random.Random) -> str | None:
-    app = soak.submit(f"sleep {rng.uniform(0, 3):.1f}; exit 0", instances=rng.randint(1, 3))
-    outcome = soak.again(app.wait).outcome
-    return None if outcome is Outcome.SUCCEEDED else f"{app.id} ended {outcome}"
-
-
-def failing(soak: Soak, rng: random.Random) -> str | None:
-    app = soak.submit("sleep 1; exit 7")
-    result = soak.again(lambda: app.wait(check=False))
-    return None if (result.outcome, result.exit_code) == (Outcome.FAILED, 7) else f"{app.id} ended {result}"
-
-
-def restarts(soak: Soak, rng: random.Random) -> str | None:
-    main = {
-        "command": "sleep 1; [ $KNIT_ATTEMPT -ge 3 ]",
-        "restart": {"policy": "on-failure", "first_delay": 0.1},
-        **SMALL,
-    }
-    after = {"command": "true", "depends_on": {"main": "succeeded"}, **SMALL}
-    spec, key = {"services": {"main": main, "after": after}, "attempts": ATTEMPTS}, uuid.uuid4().hex
-    app = soak.again(lambda: soak.knit.submit(spec, key=key))
-    outcome = soak.again(app.wait).outcome
-    return None if outcome is Outcome.SUCCEEDED else f"{app.id} ended {outcome}"
-
-
-def store(soak: Soak, rng: random.Random) -> str | None:
-    app = soak.submit(["python3", "-c", _KV])
-    value = soak.again(app.wait).value
-    return None if value == list(range(20)) else f"{app.id}: appended 0 … 19, found {value}"
-
-
-def mapped(soak: Soak, rng: random.Random) -> str | None:
-    values = soak.again(
-        lambda: list(soak.knit.map(lambda x: x * x, range(12), workers=2, attempts=ATTEMPTS, timeout=DRAIN, **SMALL))
-    )
-    return None if values == [x * x for x in range(12)] else f"map gave {values}"
-
-
-def two_callers(soak: Soak, rng: random.Random) -> str | None:
-    """One of them is killed at any moment; both mean the same application."""
-    key = uuid.uuid4().hex
-    caller = subprocess.Popen(
-        [sys.executable, "-c", _CALLER, soak.cluster.resourcemanager_url, key, str(ATTEMPTS)],
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    try:
-        time.sleep(rng.uniform(0.3, 2.5))
-        if rng.random() < 0.5:
-            caller.kill()
-        app = soak.again(
-            lambda: soak.knit.submit("sleep 1", key=key, tags=[f"soak-{key}"], memory=128, attempts=ATTEMPTS)
-        )
-        outcome = soak.again(app.wait).outcome
-    finally:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            caller.wait(60)
-        caller.kill()
-        caller.wait()
-    found = soak.again(lambda: [report.id for report in soak.knit.list(states=list(State), tags=[f"soak-{key}"])])
-    return (
-        None
-        if outcome is Outcome.SUCCEEDED and found == [app.id]
-        else f"{app.id} ended {outcome}; under its key: {found}"
-    )
-
-
-def killed(soak: Soak, rng: random.Random) -> str | None:
-    app = soak.submit("sleep 4242")
-    time.sleep(rng.uniform(0, 4))
-    soak.again(lambda: app.kill("soak"))
-    outcome = soak.again(app.report).outcome
-    return None if outcome is Outcome.KILLED else f"{app.id} was killed and ended {outcome}"
-
-
-def scaled(soak: Soak, rng: random.Random) -> str | None:
-    app = soak.submit("sleep 4242")
-    soak.again(lambda: app.wait_for_containers(1))
-    count = rng.randint(2, 4)
-    soak.again(lambda: app.scale(count))
-    soak.again(lambda: app.wait_for_containers(count))
-    soak.again(lambda: app.scale(1))
-    instances = soak.again(app.services)["main"].instances
-    soak.again(lambda: app.shutdown("SUCCEEDED"))
-    outcome = soak.again(app.wait).outcome
-    return (
-        None if (instances, outcome) == (1, Outcome.SUCCEEDED) else f"{app.id}: {instances} instances, ended {outcome}"
-    )
-
-
-KINDS: dict[str, Callable[[Soak, random.Random], str | None]] = {
-    "run": run,
-    "failing": failing,
-    "restarts": restarts,
-    "store": store,
-    "map": mapped,
-    "two-callers": two_callers,
-    "killed": killed,
-    "scaled": scaled,
-}
 
 
 def _cause(lines: list[str]) -> str:

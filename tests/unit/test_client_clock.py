@@ -3,6 +3,8 @@
 What lasts as long as it should, costs the same each time and remembers nothing more. The wait for an end is in
 test_waiting, `map` and `run` in test_function_waits, the ways to an ApplicationMaster in test_master, the budget of
 retries in test_http, a refused configuration in test_config, returning nodes in test_restarted_resourcemanager.
+
+More than 400 lines: the list of files with a clock of their own belongs to the tests of the others.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Following containers on NodeManagers of this process: order, faults, slow and dead nodes, cursors, uploads."""
+"""Following containers on NodeManagers of this process: order, faults, slow and dead nodes, cursors, uploads.
+
+More than 400 lines: all tests use the followers and nodes below.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""HttpService against real servers on the loopback: retries, failover, and what each reply means."""
+"""HttpService against real servers on the loopback: retries, failover, and what each reply means.
+
+More than 400 lines: all tests use the servers below.
+"""
 
 from __future__ import annotations
 
