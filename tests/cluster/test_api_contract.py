@@ -231,16 +231,16 @@ def test_a_clock_that_is_wrong_is_corrected(running: Application) -> None:
 
 def test_the_proxy_is_the_way_when_the_direct_one_is_closed(running: Application) -> None:
     master = running.cluster.application_master(running.id)
-    master._find([])
+    master._update_routes([])
     master._routes = ["http://127.0.0.1:1", master._routes[-1]]
-    master._find = lambda stages: None  # type: ignore[method-assign]
+    master._update_routes = lambda stages: None  # type: ignore[method-assign]
     assert master.get("/application")["id"] == running.id
 
 
 def test_no_way_says_which_stage_failed(running: Application) -> None:
     master = running.cluster.application_master(running.id)
-    master._find([])
+    master._update_routes([])
     master._routes = ["http://127.0.0.1:1"]
-    master._find = lambda stages: None  # type: ignore[method-assign]
+    master._update_routes = lambda stages: None  # type: ignore[method-assign]
     with pytest.raises(MasterUnreachable, match=r"directly at 127.0.0.1:1: connection refused"):
         master.get("/application")

@@ -299,7 +299,7 @@ def test_a_full_quota_is_said_and_leaves_nothing(
         staging.put([upload])
     assert not caught.value.transient
     assert staging.folder in str(caught.value)
-    assert "larger quota, or make room" in str(caught.value)
+    assert "larger quota, or delete files" in str(caught.value)
     assert knit.hdfs.list(f"{staging.folder}/cache/{upload.sha256}") == []
 
 

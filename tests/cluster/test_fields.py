@@ -213,7 +213,7 @@ def test_the_lifetime_survives_a_crash_and_a_refusal(knit: Knit, monkeypatch: py
         monkeypatch.setattr(knit.resourcemanager, "set_lifetime", refuse)
         lines: list[str] = []
         with running(knit, "sleep 600", lifetime=900, progress=lines.append, **SMALL) as other:
-            assert [line for line in lines if line.startswith("warning: YARN was not told the lifetime")]
+            assert [line for line in lines if line.startswith("warning: the lifetime is not set at YARN")]
             until_runs(other, 1)
     finally:
         app.kill()

@@ -36,7 +36,7 @@ def app(request: pytest.FixtureRequest, running: Application) -> Application:
     master = one.master
     master._routes = [route for route in master._routes if ("/proxy/" in route) is (request.param == "proxy")]
     assert master._routes
-    master._find = lambda stages: None  # type: ignore[method-assign]
+    master._update_routes = lambda stages: None  # type: ignore[method-assign]
     return one
 
 
