@@ -282,7 +282,9 @@ def test_a_full_disk_costs_the_archive_only(own: LocalCluster, launch: Callable[
     folder.touch()
     try:
         run.end()
-        assert "no archive of classes, which has no effect but time" in run.text("stderr") or "archive" not in run.text("stderr")
+        assert "no archive of classes, which has no effect but time" in run.text("stderr") or "archive" not in run.text(
+            "stderr"
+        )
     finally:
         folder.unlink()
         folder.with_name("away").rename(folder)
