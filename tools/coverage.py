@@ -1,6 +1,6 @@
 """Print how much of each package the tests executed: Python from `.coverage`, Java from JaCoCo's table.
 
-    python tools/coverage.py        (make coverage; the end of CI's run)
+    python tools/coverage.py        (make coverage; make test COVERAGE=yes)
 
 Only what runs in the test processes and in Java's unit tests is measured: not commands, Airflow processes and containers that a
 test starts, nor ApplicationMasters on the embedded cluster. So the numbers show where no test goes at all; they are no goal.
