@@ -73,8 +73,8 @@ def discard(setup: Setup, java: Java) -> None:
 
 
 def prepare(setup: Setup, java: Java) -> None:
-    """Make the folders for the lists of classes and for archives, if there is no archive yet."""
-    if major(java.version) >= OLDEST and find(setup, java) is None:
+    """Make the folders for the lists of classes and for archives, if there is no archive yet and Java can write one."""
+    if major(java.version) >= OLDEST and find(setup, java) is None and not _failed(setup, java).exists():
         with contextlib.suppress(OSError):  # a cache that cannot be written
             folder().mkdir(mode=0o700, parents=True, exist_ok=True)
             _lists(setup).mkdir(parents=True, exist_ok=True)
@@ -83,7 +83,7 @@ def prepare(setup: Setup, java: Java) -> None:
 def write_in_background(record: Record) -> None:
     """Start the process that writes the archive, unless there is one or no classes were listed."""
     setup = record.setup
-    if find(setup, record.java) is not None or not _lists(setup).is_dir():
+    if find(setup, record.java) is not None or _failed(setup, record.java).exists() or not _lists(setup).is_dir():
         return
     env = {**daemons.environment(setup, record.java, os.environ), "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-m", _SCRIPT, str(setup.state), f"{daemons.MARK}{setup.state}"]
@@ -116,7 +116,9 @@ def write(record: Record) -> Path | None:
              f"-XX:SharedArchiveFile={part}", "-cp", jars],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False,
         )  # fmt: skip
-        if done.returncode:
+        if done.returncode > 0:
+            _failed(setup, java).touch()  # each start of a cluster would try again, for a minute
+        if done.returncode:  # negative: ended by a signal, as `down` does
             part.unlink(missing_ok=True)
             return None
         with part.open("rb") as file:
@@ -142,6 +144,11 @@ def merged(files: Iterable[Path]) -> list[str]:
 
 def _lists(setup: Setup) -> Path:
     return setup.state / "run" / "classes"
+
+
+def _failed(setup: Setup, java: Java) -> Path:
+    """Exists when this Java could not write an archive for these jars."""
+    return folder() / f"{_prefix(setup, java)}.failed"
 
 
 def _prefix(setup: Setup, java: Java) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from knit_core.local import class_archive
-from knit_core.local.class_archive import discard, find, merged, options, prepare, write
+from knit_core.local.class_archive import discard, find, merged, options, prepare, write, write_in_background
 from knit_core.local.configuration_files import Setup
 from knit_core.local.java import Java
 from knit_core.local.ports import WELL_KNOWN
@@ -83,10 +84,15 @@ def test_a_daemon_that_did_not_start_takes_the_archive_with_it(record: Record) -
     discard(record.setup, record.java)
 
 
-def test_a_java_that_cannot_write_one_leaves_nothing(record: Record) -> None:
+def test_a_java_that_cannot_write_one_is_not_tried_again(record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
     listed(record, "java/lang/Bad")
     assert write(record) is None
-    assert [path.suffix for path in class_archive.folder().iterdir()] == [".lock"]
+    assert sorted(path.suffix for path in class_archive.folder().iterdir()) == [".failed", ".lock"]
+    monkeypatch.setattr(class_archive, "spawn", lambda *_: pytest.fail("it is tried again"))
+    write_in_background(record)
+    setup = replace(record.setup, state=record.setup.state / "another")
+    prepare(setup, record.java)
+    assert options("namenode", setup, record.java) == []
 
 
 def test_one_process_writes_at_a_time(record: Record) -> None:
