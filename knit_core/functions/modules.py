@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import site
 import sys
 import sysconfig
@@ -38,13 +39,20 @@ def is_own(name: str, module: ModuleType) -> bool:
     file = getattr(module, "__file__", None)
     if not file or name.partition(".")[0] in _NOT_PICKLED or getattr(module, "__name__", None) != name:
         return False
+    return not _is_installed(file)
+
+
+# Both are asked for every loaded module before each pickle of a job, thousands of times: without a cache that took seconds.
+@functools.lru_cache(maxsize=16_384)
+def _is_installed(file: str) -> bool:
     path = Path(file).resolve()
     if {"site-packages", "dist-packages"} & set(path.parts):
-        return False
-    return not any(path.is_relative_to(folder) for folder in _installed())
+        return True
+    return any(path.is_relative_to(folder) for folder in _installation_folders())
 
 
-def _installed() -> list[Path]:
-    names = ("stdlib", "platstdlib", "purelib", "platlib")
-    places = [sysconfig.get_paths()[name] for name in names] + [*site.getsitepackages(), site.getusersitepackages()]
-    return [Path(place).resolve() for place in places]
+@functools.cache
+def _installation_folders() -> tuple[Path, ...]:
+    paths = sysconfig.get_paths()
+    places = [paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    return tuple(Path(place).resolve() for place in (*places, *site.getsitepackages(), site.getusersitepackages()))

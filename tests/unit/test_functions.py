@@ -142,6 +142,19 @@ def test_own_modules_are_told_from_installed_ones() -> None:
     assert not is_own("made", ModuleType("made"))
 
 
+def test_where_modules_come_from_is_found_out_once_and_not_per_chunk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With 2,000 modules loaded and 12 chunks it took ten seconds before a map was submitted."""
+    resolved: list[Path] = []
+    resolve = Path.resolve
+    monkeypatch.setattr(Path, "resolve", lambda self, strict=False: resolved.append(self) or resolve(self, strict))
+    FunctionJob.of_map(str, range(50), 3, 1).write(tmp_path)
+    resolved.clear()
+    FunctionJob.of_map(str, range(50), 3, 1).write(tmp_path)
+    assert len(resolved) < 10
+
+
 def test_a_remote_exception_keeps_its_traceback() -> None:
     error = exception_of((ValueError("x"), "ValueError: x", "Traceback …\n  in f\n"))
     assert isinstance(error, ValueError)
