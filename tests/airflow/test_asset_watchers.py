@@ -76,6 +76,7 @@ def full(airflow: AirflowProcesses, knit: Knit) -> Iterator[Application]:
         pause(airflow, dag)
 
 
+@pytest.mark.slow
 def test_each_end_is_told_once_whatever_happens_to_the_triggerer(airflow: AirflowProcesses, knit: Knit) -> None:
     def run(name: str, command: str, tags: tuple[str, ...] = ("watched-bed",)) -> str:
         return knit.submit(command, memory=64, name=name, tags=tags).id
@@ -103,6 +104,7 @@ def test_each_end_is_told_once_whatever_happens_to_the_triggerer(airflow: Airflo
     assert seen[second]["name"] == "second" and seen[second]["connection"] == "knit_default"
 
 
+@pytest.mark.slow
 def test_room_is_told_when_a_full_queue_gets_it(
     airflow: AirflowProcesses, full: Application, observers: Observers
 ) -> None:

@@ -64,7 +64,8 @@ def test_cleared_while_it_runs(started: dict[str, Scenario], key: str) -> None:
     assert scenario.xcom("application_id") == second.id
 
 
-@pytest.mark.parametrize("key", [pytest.param("failed-blocking", marks=pytest.mark.slow), "failed-deferred"])
+@pytest.mark.slow
+@pytest.mark.parametrize("key", ["failed-blocking", "failed-deferred"])
 def test_cleared_when_it_has_failed(started: dict[str, Scenario], key: str) -> None:
     scenario = started[key]
     first = scenario.wait_running()
@@ -77,6 +78,7 @@ def test_cleared_when_it_has_failed(started: dict[str, Scenario], key: str) -> N
     assert ids(scenario)[0] == first.id
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["succeeded"])
 def test_cleared_when_it_has_succeeded_deferred(started: dict[str, Scenario], key: str) -> None:
     """(Blocking: tests/airflow/test_faults.py.)"""
@@ -91,9 +93,10 @@ def test_cleared_when_it_has_succeeded_deferred(started: dict[str, Scenario], ke
     assert scenario.xcom("application_id") == ids(scenario)[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("key", "state"),
-    [pytest.param("success-blocking", "running", marks=pytest.mark.slow), ("success-deferred", "deferred")],
+    [("success-blocking", "running"), ("success-deferred", "deferred")],
 )
 def test_marked_success_ends_the_application(started: dict[str, Scenario], key: str, state: str) -> None:
     scenario = started[key]
@@ -105,7 +108,10 @@ def test_marked_success_ends_the_application(started: dict[str, Scenario], key: 
     assert ids(scenario) == [app.id]
 
 
-@pytest.mark.parametrize(("key", "state"), [("delete-blocking", "running"), ("delete-deferred", "deferred")])
+@pytest.mark.parametrize(
+    ("key", "state"),
+    [pytest.param("delete-blocking", "running", marks=pytest.mark.slow), ("delete-deferred", "deferred")],
+)
 def test_run_deleted_and_made_again_under_its_id(started: dict[str, Scenario], key: str, state: str) -> None:
     """Deleted while the application runs: that ends. Deleted after success: the same id gets no old result."""
     scenario = started[key]
@@ -153,7 +159,8 @@ def test_retries_edited_before_a_clear(started: dict[str, Scenario], airflow: Ai
     assert scenario.xcom("application_id") == ids(scenario)[1]
 
 
-@pytest.mark.parametrize("mode", ["blocking", pytest.param("deferred", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["blocking", "deferred"])
 def test_neighbours_of_a_cleared_mapped_task_go_on(
     airflow: AirflowProcesses, alice: Knit, flags: Path, mode: str
 ) -> None:

@@ -75,6 +75,7 @@ def closed(scenario: Scenario, app_id: str) -> None:
     wait_for("the run failed", lambda: scenario.client.run_state(scenario.dag_id, scenario.run_id) == "failed", SOON)
 
 
+@pytest.mark.slow
 def test_a_setup_that_was_killed_is_tried_again_and_finds_its_cluster(started: dict[str, Scenario]) -> None:
     scenario = started["blocking"]
     app = scenario.wait_running()

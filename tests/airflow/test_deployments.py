@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # those of Airflow's own server, which runs in this process
-@pytest.mark.parametrize("mode", ["blocking", pytest.param("deferred", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("mode", ["blocking", "deferred"])
 def test_the_result_of_another_deployments_task_is_not_ours(
     airflow: AirflowProcesses, alice: Knit, flags: Path, dag_test: Callable[..., Any], mode: str
 ) -> None:

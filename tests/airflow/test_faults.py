@@ -57,7 +57,13 @@ def started(airflow: AirflowProcesses, knit: Knit, flags: Path) -> Iterator[dict
         scenario.clean()
 
 
-@pytest.mark.parametrize(("key", "number"), [("triggerer-term", signal.SIGTERM), ("triggerer-kill", signal.SIGKILL)])
+@pytest.mark.parametrize(
+    ("key", "number"),
+    [
+        pytest.param("triggerer-term", signal.SIGTERM, marks=pytest.mark.slow),
+        ("triggerer-kill", signal.SIGKILL),
+    ],
+)
 def test_a_dead_triggerer_leaves_the_application_alone(
     started: dict[str, Scenario], airflow: AirflowProcesses, key: str, number: signal.Signals
 ) -> None:
@@ -115,7 +121,7 @@ def test_marked_failed_ends_the_application(started: dict[str, Scenario], key: s
     assert len(scenario.applications()) == 1
 
 
-@pytest.mark.parametrize("key", ["failing-blocking", "failing-deferred"])
+@pytest.mark.parametrize("key", ["failing-blocking", pytest.param("failing-deferred", marks=pytest.mark.slow)])
 def test_failure_names_exit_code_container_host_and_stderr(started: dict[str, Scenario], key: str) -> None:
     scenario = started[key]
     app = scenario.wait_running()
@@ -166,7 +172,7 @@ def test_execution_timeout_ends_the_application(airflow: AirflowProcesses, knit:
         assert "execution_timeout" in scenario.log()
 
 
-@pytest.mark.parametrize("key", ["retry-blocking", "retry-deferred"])
+@pytest.mark.parametrize("key", [pytest.param("retry-blocking", marks=pytest.mark.slow), "retry-deferred"])
 def test_retry_after_a_failed_application_launches_anew(started: dict[str, Scenario], key: str) -> None:
     scenario = started[key]
     scenario.let_go()
@@ -182,7 +188,7 @@ def test_an_unknown_queue_fails_without_retries(airflow: AirflowProcesses, knit:
     assert scenario.applications() == []
 
 
-@pytest.mark.parametrize("mode", ["poke", "deferred"])
+@pytest.mark.parametrize("mode", [pytest.param("poke", marks=pytest.mark.slow), "deferred"])
 def test_sensor_is_red_at_once_on_a_failed_application(
     airflow: AirflowProcesses, knit: Knit, tmp_path: Path, mode: str
 ) -> None:

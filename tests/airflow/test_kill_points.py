@@ -15,9 +15,9 @@ pytestmark = [pytest.mark.airflow, pytest.mark.race, pytest.mark.timeout(600)]
 #: Steps of the operator and of the launcher (tests/airflow/dags/faults.py); the latter are killed before.
 LAUNCHING = ["key", "submission", "claim", "submit", "accepted", "settle", "xcom"]
 POINTS = {"blocking": [*LAUNCHING, "waiting", "end"], "deferred": [*LAUNCHING, "deferring", "resuming", "end"]}
-#: Up to a deferral both modes are the same code: some in one of them in `make test`. (A process that dies while it waits:
+#: Up to a deferral both modes are the same code: one in each of them in `make test`. (A process that dies while it waits:
 #: tests/airflow/test_faults.py; each step of the launcher, without Airflow: tests/cluster/test_exactly_once.py.)
-QUICK = {"blocking": {"submit", "xcom"}, "deferred": {"deferring", "end"}}
+QUICK = {"blocking": {"submit"}, "deferred": {"end"}}
 #: These are reached only when the program has ended.
 AFTER_THE_PROGRAM = {"resuming", "end"}
 CASES = [

@@ -102,6 +102,7 @@ def test_a_deferred_task_shows_lines_while_it_is_deferred_and_each_once(started:
     assert SECRET not in scenario.log()
 
 
+@pytest.mark.slow
 def test_a_flood_is_bounded_while_other_tasks_go_on(started: dict[str, Scenario]) -> None:
     scenario = started["flood"]
     scenario.wait_running()
@@ -157,6 +158,7 @@ def test_a_retry_that_attaches_goes_on_where_the_log_of_the_first_try_ends(start
     assert "earlier try" in scenario.log(2)
 
 
+@pytest.mark.slow
 def test_a_killed_triggerer_repeats_nothing_that_was_noted(
     started: dict[str, Scenario], airflow: AirflowProcesses
 ) -> None:

@@ -103,6 +103,7 @@ def test_scale_and_end_a_container(clean: Browser, work: Scenario) -> None:
     knit.locator("#containers tr", has_text="main_0").get_by_text("running").wait_for()
 
 
+@pytest.mark.slow
 def test_the_list_filters_and_leads_to_application_and_task(clean: Browser, work: Scenario) -> None:
     page = clean.page
     page.goto(work.airflow.url)
@@ -127,6 +128,7 @@ def test_the_list_filters_and_leads_to_application_and_task(clean: Browser, work
     page.wait_for_url(f"**/dags/{DAG}/runs/*/tasks/run")
 
 
+@pytest.mark.slow
 def test_it_asks_for_nothing_while_its_tab_is_hidden_and_an_inline_script_does_not_run(
     browser: Browser, work: Scenario
 ) -> None:

@@ -89,6 +89,7 @@ def test_a_dead_worker_whose_task_has_no_retry_ends_the_application(
     assert [each.id for each in scenario.applications()] == [app_id]
 
 
+@pytest.mark.slow
 def test_api_server_and_dag_processor_killed_and_the_database_locked(
     started: dict[str, Scenario], airflow: AirflowProcesses
 ) -> None:
@@ -112,6 +113,7 @@ def test_api_server_and_dag_processor_killed_and_the_database_locked(
         assert scenario.xcom("application_id") == app_id
 
 
+@pytest.mark.slow
 def test_a_stopped_scheduler_that_comes_back(airflow: AirflowProcesses, alice: Knit, flags: Path) -> None:
     """At SIGTERM Airflow waits for the tasks that its workers run. Deferred ones go on when there is a scheduler again."""
     blocking, deferred = (Scenario(airflow, alice, flags, f"{mode}_once").start() for mode in ("blocking", "deferred"))

@@ -19,6 +19,8 @@ from tests.cluster_harness import eventually
 
 pytestmark = [pytest.mark.cluster, pytest.mark.race]
 STEPS = ["preflight", "stage", "claim", "document", "submit", "accepted", "settle", "after"]
+#: Before and after these nothing of the launch lasts, or all of it.
+PLAIN = {"preflight", "stage", "after"}
 COMMAND = "sleep 120"
 
 LAUNCH = textwrap.dedent(
@@ -68,7 +70,9 @@ def key() -> str:
     return uuid.uuid4().hex
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize(
+    "step", [pytest.param(step, marks=pytest.mark.slow) if step in PLAIN else step for step in STEPS]
+)
 def test_killed_before(step: str, knit: Knit, clean_cluster: LocalCluster, key: str) -> None:
     first = launch(clean_cluster, key, die_at=step)
     first.communicate(timeout=60)
@@ -122,7 +126,9 @@ def test_a_sleeper_that_was_superseded_leaves_nothing(knit: Knit, clean_cluster:
     assert applications(knit, key) == []
 
 
-@pytest.mark.parametrize("step", ["submit", "accepted", "after"])
+@pytest.mark.parametrize(
+    "step", [pytest.param("submit", marks=pytest.mark.slow), "accepted", pytest.param("after", marks=pytest.mark.slow)]
+)
 def test_the_resourcemanager_forgot(step: str, knit: Knit, clean_cluster: LocalCluster, key: str) -> None:
     """Restarted without recovery it knows no application: what was accepted is lost, what was not is submitted."""
     first = launch(clean_cluster, key, die_at=step, command="sleep 300")

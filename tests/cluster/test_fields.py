@@ -24,7 +24,7 @@ from knit_core.launch import launcher, submission
 from knit_core.local import LocalCluster
 from knit_core.logs.aggregated.log_files import AggregatedLogs
 from knit_core.spec import application_spec
-from tests.cluster_harness import QUEUES, USERS, eventually
+from tests.cluster_harness import QUEUES, USERS, eventually, no_class_archives
 from tests.fields_harness import (
     LICENSE,
     NODE_1,
@@ -48,7 +48,7 @@ SMALL = {"memory": 64}
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[LocalCluster]:
     """Takes the place of the shared cluster in this module."""
-    with tempfile.TemporaryDirectory(prefix="knit-fields-") as folder:
+    with tempfile.TemporaryDirectory(prefix="knit-fields-") as folder, no_class_archives():
         own = LocalCluster(Path(folder) / "state")
         try:
             own.up(nodes=2, queues=QUEUES, settings=settings(Path(folder)))
@@ -176,12 +176,12 @@ def test_lifetime_ends_it_in_good_order(knit: Knit) -> None:
 
 def test_yarn_ends_it_when_its_master_does_not(knit: Knit, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(submission, "_LIFETIME_MARGIN", 3.0)
-    app = knit.submit("sleep 600", lifetime=4, attempts=1, **SMALL)
+    app = knit.submit("sleep 600", lifetime=20, attempts=1, **SMALL)  # enough to start in on a busy machine
     process = master_process(app, 1)
     process.send_signal(signal.SIGSTOP)
     try:
         with pytest.raises(ApplicationKilled, match=r"(?i)lifetime|timeout"):
-            app.wait(timeout=60)
+            app.wait(timeout=120)
     finally:
         if process.is_running():
             process.send_signal(signal.SIGCONT)

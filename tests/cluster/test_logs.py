@@ -24,7 +24,7 @@ from knit_core.errors import LogsUnavailable
 from knit_core.local import LocalCluster
 from knit_core.local.configuration_files import node_dir
 from knit_core.logs import LogCursor, LogLine
-from tests.cluster_harness import eventually
+from tests.cluster_harness import eventually, no_class_archives
 
 pytestmark = pytest.mark.cluster
 
@@ -61,7 +61,7 @@ def many() -> Iterator[LocalCluster]:
     if given:
         yield LocalCluster(given)
         return
-    with tempfile.TemporaryDirectory(prefix="knit-logs-") as folder:
+    with tempfile.TemporaryDirectory(prefix="knit-logs-") as folder, no_class_archives():
         own = LocalCluster(Path(folder) / "state")
         try:
             own.up(nodes=4, recovery=True, settings=_settings())

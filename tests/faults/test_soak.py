@@ -20,7 +20,7 @@ def test_two_minutes_of_faults() -> None:
     print(tally.table())
     assert not tally.wrong, tally.table()
     assert tally.faults.total() >= 3
-    assert tally.applications.total() >= 12
+    assert tally.applications.total() >= 6  # 20 and more on two processors that do nothing else
 
 
 @pytest.mark.slow
