@@ -59,6 +59,7 @@ def check_undisturbed(tasks: list[tuple[Scenario, str]]) -> None:
         assert scenario.xcom("application_id") == app_id
 
 
+@pytest.mark.slow
 def test_the_resourcemanager_is_killed_and_started_again(
     own: LocalCluster, there: Knit, airflow: AirflowProcesses, flags: Path
 ) -> None:

@@ -123,6 +123,7 @@ def test_no_secret_is_in_xcom_or_logs(started: dict[str, Scenario]) -> None:
         assert "-----BEGIN" not in json.dumps([found, logs])
 
 
+@pytest.mark.slow
 def test_the_example(airflow: AirflowProcesses) -> None:
     """Two tasks share a cluster in an environment that was built, and it is closed; a script had one of its own."""
     airflow.client.wait_parsed("knit_dask")

@@ -153,6 +153,7 @@ def test_the_keys_are_nowhere_but_in_their_file(dask: DaskYARNCluster) -> None:
     assert [place for place, text in found.items() if key in text] == []
 
 
+@pytest.mark.slow
 def test_adaptive_goes_up_asks_once_and_comes_down_to_nothing_and_back(dask: DaskYARNCluster) -> None:
     assert dask.app is not None
     before = [event.number for event in dask.app.events()][-1]
@@ -287,7 +288,8 @@ def test_a_script_is_the_client_in_the_application(clean_cluster: LocalCluster, 
     assert result.values["script"] == {0: {"total": 285, "words": ["--it's", "10"]}}
 
 
-@pytest.mark.parametrize("part", ["quickstart", pytest.param("whole page", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("part", ["quickstart", "whole page"])
 def test_the_manuals_page(
     clean_cluster: LocalCluster, dask_channel: str, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:

@@ -94,6 +94,7 @@ def test_the_scheduler_dies(dask: DaskYARNCluster) -> None:
     assert "its state is lost" in dask.get_logs(scheduler=False, workers=False)["Cluster"]
 
 
+@pytest.mark.slow
 def test_the_client_is_gone_and_the_cluster_ends_itself(cluster: LocalCluster, dask_knit: Knit) -> None:
     """Not while the client is there, though idle; nor while it works for a client that has gone."""
     program = (

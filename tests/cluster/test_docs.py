@@ -11,20 +11,8 @@ from knit_core.local import LocalCluster
 
 pytestmark = pytest.mark.cluster
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [
-    "quickstart",
-    "usage",
-    "examples",
-    "configuration",
-    "specs",
-    "stability",
-    "services",
-    "inside",
-    "recovery",
-    "functions",
-    "logs",
-    "migration",
-]
+PAGES = ["quickstart", "usage", "configuration", "specs", "services", "functions", "logs"]
+LONG_PAGES = ["examples", "stability", "inside", "recovery", "migration"]  # with `make test-all`
 
 
 def blocks(name: str) -> list[str]:
@@ -36,7 +24,7 @@ def files(name: str) -> list[tuple[str, str]]:
     return re.findall(r"```\w+\n# ([\w.-]+\.\w+)\n(.*?)```", (ROOT / name).read_text(), re.DOTALL)
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [*PAGES, *(pytest.param(page, marks=pytest.mark.slow) for page in LONG_PAGES)])
 def test_a_page_of_the_manual_from_first_to_last(
     clean_cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, page: str
 ) -> None:

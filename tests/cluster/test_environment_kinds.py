@@ -59,6 +59,7 @@ def kinds(channel: str, wheels: Path, index: Path, tmp_path: Path) -> dict[str, 
     }
 
 
+@pytest.mark.slow
 def test_each_kind_runs_its_python(knit: Knit, kinds: dict[str, dict[str, object]], tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(PROGRAM)
     environments: dict[str, Environment] = {}

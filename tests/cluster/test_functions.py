@@ -118,6 +118,7 @@ def test_a_worker_that_dies_is_replaced_and_its_share_done_again(knit: Knit, tmp
     assert len(list(tmp_path.iterdir())) == 2
 
 
+@pytest.mark.slow
 def test_a_function_that_kills_every_worker_fails(knit: Knit) -> None:
     def fatal(_: int) -> None:
         import os

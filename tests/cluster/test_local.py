@@ -237,6 +237,7 @@ sleep 600
     assert knit_local(own.state_dir, "status").returncode == 3
 
 
+@pytest.mark.slow
 def test_content_survives_down_and_applications_survive_a_restart_with_recovery(
     own: LocalCluster, monkeypatch: pytest.MonkeyPatch
 ):

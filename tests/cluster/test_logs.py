@@ -251,6 +251,7 @@ class _Following:
         return self.lines
 
 
+@pytest.mark.slow
 def test_rolled_logs_in_both_formats(
     alice: Knit, many: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -285,6 +285,7 @@ def test_preempted_containers_are_replaced_and_count_for_nothing(knit: Knit, own
     greedy.kill()
 
 
+@pytest.mark.slow
 def test_what_the_queue_refuses_waits_for_a_better_one(knit: Knit) -> None:
     """Moved to a queue that gives no such containers: the others go on, `why` says it, and moving back mends it."""
     big, small = {"command": "sleep 300", "memory": "4 GiB", "instances": 1}, {"command": "sleep 300", **SMALL}
@@ -305,6 +306,7 @@ def test_what_the_queue_refuses_waits_for_a_better_one(knit: Knit) -> None:
     app.kill()
 
 
+@pytest.mark.slow
 def test_priority(knit: Knit) -> None:
     app = knit.submit("sleep 300", priority=3, **SMALL)
     app.wait_for_containers(1)
