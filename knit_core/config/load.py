@@ -152,11 +152,13 @@ def _take_hadoop(config: Config, environ: Mapping[str, str], *, use_address: boo
 
 
 def _take_local(config: Config, environ: Mapping[str, str]) -> None:
-    from knit_core.local import running_cluster
+    from knit_core.local import LocalCluster, running_cluster
 
     cluster = running_cluster()
     if cluster is None:
-        config.places.append("an embedded cluster (none is running; knit local up starts one)")
+        dead = LocalCluster().dead
+        state = f"its {' and '.join(dead)} ended or was killed; knit local up starts it again" if dead else ""
+        config.places.append(f"an embedded cluster ({state or 'none is running; knit local up starts one'})")
         return
     conf = read_folder(Path(cluster.conf_dir), "embedded cluster", environ)
     if conf is not None:

@@ -64,6 +64,14 @@ class LocalCluster:
             self._alive(name) for name in (daemons.NAMENODE, daemons.RESOURCEMANAGER)
         )
 
+    @property
+    def dead(self) -> list[str]:
+        """Daemons that ended by themselves or were killed. Reads only the process table."""
+        if Record.read(self.state_dir) is None:
+            return []
+        found = [(name, ProcessRecord.read(daemons.pid_file(self.state_dir, name))) for name in self._names()]
+        return [name for name, process in found if process and not process.alive]
+
     # -- operations --------------------------------------------------------------------------------------------------
 
     def up(

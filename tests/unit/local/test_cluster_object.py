@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from knit_core import Knit
 from knit_core.cli.cluster.local import local
+from knit_core.errors import NoClusterFound
 from knit_core.local import LocalCluster, LocalClusterError, NotRunning, paths, running_cluster
 from knit_core.local.configuration_files import Setup
 from knit_core.local.daemons import daemon_names, node_number, tail
@@ -52,8 +55,6 @@ def test_running_means_that_the_recorded_processes_live(tmp_path: Path, monkeypa
     monkeypatch.setenv(paths.STATE_VARIABLE, str(tmp_path))
     a_record(tmp_path).write()
     (tmp_path / "run").mkdir()
-    import os
-
     mine = ProcessRecord(os.getpid(), start_mark(os.getpid()) or "")
     mine.write(tmp_path / "run" / "namenode.json")
     assert running_cluster() is None
@@ -63,6 +64,22 @@ def test_running_means_that_the_recorded_processes_live(tmp_path: Path, monkeypa
     assert found.namenode_url == "http://127.0.0.1:9870"
     ProcessRecord(mine.pid, "before").write(tmp_path / "run" / "resourcemanager.json")
     assert running_cluster() is None
+
+
+def test_who_finds_no_cluster_is_told_which_daemon_of_the_embedded_one_has_died(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv(paths.STATE_VARIABLE, str(tmp_path))
+    for name in [name for name in os.environ if name.startswith(("KNIT_RESOURCE", "HADOOP_", "YARN_"))]:
+        monkeypatch.delenv(name)
+    assert LocalCluster().dead == []
+    a_record(tmp_path).write()
+    (tmp_path / "run").mkdir()
+    ProcessRecord(os.getpid(), start_mark(os.getpid()) or "").write(tmp_path / "run" / "namenode.json")
+    ProcessRecord(os.getpid(), "another process's start").write(tmp_path / "run" / "resourcemanager.json")
+    assert LocalCluster().dead == ["resourcemanager"]
+    with pytest.raises(NoClusterFound, match="its resourcemanager ended or was killed; knit local up starts it again"):
+        Knit()
 
 
 def test_importing_is_cheap():
