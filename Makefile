@@ -1,4 +1,4 @@
-# make demo: see the whole idea working. make test: everything. make bench, make bench-running: docs/bench.md's tables.
+# make demo: see the whole idea working. make check: what is quick. make test: what a change must pass. make bench, make bench-running: docs/bench.md's tables.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadscope --durations=10
 DASK_OLD ?= 2025.9.1
 OLD := .venv-dask-$(DASK_OLD)
 
-.PHONY: install demo demo-stop release test test-all soak lint java-test coverage bench bench-running bench-environments bench-airflow bench-airflow-resume bench-airflow-spark bench-dask test-dask-old clean
+.PHONY: install demo demo-stop release check test test-all soak lint java-test coverage bench bench-running bench-environments bench-airflow bench-airflow-resume bench-airflow-spark bench-dask test-dask-old clean
 
 install: $(VENV)/.installed
 
@@ -31,6 +31,10 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Before each commit, in less than 90 seconds: style, types, layers, and the unit tests that build no environment.
+check: lint
+	$(BIN)/python -m pytest -n 2 -q -m "not slow" tests/unit --ignore tests/unit/environments $(PYTEST_FLAGS)
 
 # The wheel and the sdist of a release, checked; nothing is uploaded.
 release: install

@@ -9,12 +9,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from knit_core import ApplicationReport, Knit, State
 from tools.airflow_client import AirflowClient, wait_for
 from tools.airflow_processes import AirflowProcesses
 
 #: Seconds for one step of a scenario on a busy two-core machine.
 SOON = 180.0
+
+
+def wanted(request: pytest.FixtureRequest, parameter: str = "key") -> set[Any]:
+    """The values that a parameter has in the tests of this file that this run has chosen."""
+    return {
+        item.callspec.params.get(parameter)
+        for item in request.session.items
+        if item.path == request.path and isinstance(item, pytest.Function) and hasattr(item, "callspec")
+    }
 
 
 @dataclass

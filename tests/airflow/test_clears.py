@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from knit_core import ApplicationReport, Knit, State
-from tests.airflow.bench import SOON, Scenario
+from tests.airflow.bench import SOON, Scenario, wanted
 from tools.airflow_client import wait_for
 from tools.airflow_processes import AirflowProcesses
 
@@ -34,7 +34,7 @@ def started(
 ) -> Iterator[dict[str, Scenario]]:
     """Those that this run's tests want, by their parameter `key`."""
     airflow.client.wait_parsed("edited")
-    chosen = {getattr(item, "callspec", None) and item.callspec.params.get("key") for item in request.session.items}
+    chosen = wanted(request)
     scenarios = {
         key: Scenario(airflow, alice, flags, dag, code) for key, (dag, code) in SCENARIOS.items() if key in chosen
     }
@@ -108,9 +108,10 @@ def test_marked_success_ends_the_application(started: dict[str, Scenario], key: 
     assert ids(scenario) == [app.id]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("key", "state"),
-    [pytest.param("delete-blocking", "running", marks=pytest.mark.slow), ("delete-deferred", "deferred")],
+    [("delete-blocking", "running"), ("delete-deferred", "deferred")],
 )
 def test_run_deleted_and_made_again_under_its_id(started: dict[str, Scenario], key: str, state: str) -> None:
     """Deleted while the application runs: that ends. Deleted after success: the same id gets no old result."""

@@ -25,15 +25,19 @@ pytestmark = [pytest.mark.airflow, pytest.mark.timeout(300)]
 
 @pytest.fixture(scope="module")
 def started(
-    airflow: AirflowProcesses, cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory
+    airflow: AirflowProcesses,
+    cluster: LocalCluster,
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
 ) -> Iterator[dict[str, Scenario]]:
-    """Both runs at once; the blocking one's scheduler is held back until its setup was killed."""
+    """The runs that this run's tests want, at once; the blocking one's scheduler is held back until its setup was killed."""
+    blocking = any(item.name.startswith("test_a_setup_that_was_killed") for item in request.session.items)
     folder = tmp_path_factory.mktemp("flags")
     folder.chmod(0o755)
     airflow.client.wait_parsed("dask_deferred")
     with Knit(cluster.resourcemanager_url, user="alice") as knit:
         found = {}
-        for mode, code in (("blocking", "0"), ("deferred", "1")):
+        for mode, code in (("blocking", "0"), ("deferred", "1")) if blocking else (("deferred", "1"),):
             scenario = Scenario(airflow, knit, folder, f"dask_{mode}", task_id="open_dask")
             hold = folder / f"{scenario.name}.hold"
             if mode == "deferred":
@@ -105,6 +109,7 @@ def test_it_is_closed_when_a_task_between_fails(started: dict[str, Scenario]) ->
     of(scenario, "close_dask", "success", tries=2)  # once more does no harm
 
 
+@pytest.mark.slow
 def test_it_is_closed_when_the_run_is_marked_failed(started: dict[str, Scenario]) -> None:
     scenario = started["blocking"]
     app = scenario.wait_running()

@@ -134,6 +134,7 @@ def test_values_of_ranks_come_back_in_both_modes(yarn: Knit) -> None:
     assert values == [{"rank": rank, "of": 2, "value": 1} for rank in (0, 1)]
 
 
+@pytest.mark.slow
 @pytest.mark.cluster
 def test_an_exception_fails_the_task_with_its_traceback(yarn: Knit) -> None:
     def broken(count: int) -> None:

@@ -27,7 +27,7 @@ def _run(**said: Any) -> dict[str, Any]:
     return KnitEnvironmentOperator(task_id="env", **said).execute({})
 
 
-@pytest.mark.parametrize("kind", ["pip", "file"])
+@pytest.mark.parametrize("kind", ["pip", pytest.param("file", marks=pytest.mark.slow)])
 def test_a_worker_without_the_archive_builds_the_same(
     kind: str, knit: FakeKnit, worker: EnvironmentBuilder, index: Path, tmp_path: Path
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.observability_harness import ask, pause
@@ -12,23 +14,38 @@ pytestmark = [pytest.mark.airflow, pytest.mark.timeout(300)]
 DAY = "2026-03-01T00:00:00Z"
 
 
+#: Examples by their tests' names, with what their runs are given. Two are one test's.
+RUNS: dict[str, dict[str, Any]] = {
+    "quickstart": {},
+    "retries": {},
+    "deferrable": {},
+    "files_and_templating": {"logical_date": DAY},
+    "functions": {},
+    "specification": {"logical_date": DAY},
+    "waiting": {},
+    "mapped": {},
+    "after_export": {"run_id": "the-same"},
+    "export": {"run_id": "the-same"},
+}
+
+
 @pytest.fixture(scope="module")
-def runs(airflow: AirflowProcesses) -> dict[str, str]:
+def runs(airflow: AirflowProcesses, request: pytest.FixtureRequest) -> dict[str, str]:
+    """Those that this run's tests want, started together."""
     for dag in ("knit_quickstart", "knit_after_export", "knit_waiting", "knit_after_nightly_load"):
         airflow.client.wait_parsed(dag)
-    client = airflow.client
-    pause(airflow, "knit_after_nightly_load", False)
+    names = {item.name for item in request.session.items if item.path == request.path}
+    others = {
+        "test_waiting_without_a_worker": ["waiting"],
+        "test_sensor_on_another_dags_application": ["after_export", "export"],
+    }
+    chosen = [each for name in names for each in others.get(name, [name.removeprefix("test_")])]
+    if "watchers" in chosen:
+        pause(airflow, "knit_after_nightly_load", False)
     return {
-        "knit_quickstart": client.trigger("knit_quickstart"),
-        "knit_retries": client.trigger("knit_retries"),
-        "knit_deferrable": client.trigger("knit_deferrable"),
-        "knit_files_and_templating": client.trigger("knit_files_and_templating", logical_date=DAY),
-        "knit_functions": client.trigger("knit_functions"),
-        "knit_specification": client.trigger("knit_specification", logical_date=DAY),
-        "knit_waiting": client.trigger("knit_waiting"),
-        "knit_mapped": client.trigger("knit_mapped"),
-        "knit_after_export": client.trigger("knit_after_export", run_id="the-same"),
-        "knit_export": client.trigger("knit_export", run_id="the-same"),
+        f"knit_{each}": airflow.client.trigger(f"knit_{each}", **given)
+        for each, given in RUNS.items()
+        if each in chosen
     }
 
 
@@ -77,12 +94,14 @@ def test_deferrable(airflow: AirflowProcesses, runs: dict[str, str]) -> None:
     assert written(airflow, "knit_deferrable", runs["knit_deferrable"], "train").count("epoch 3") == 2
 
 
+@pytest.mark.slow
 def test_files_and_templating(airflow: AirflowProcesses, runs: dict[str, str]) -> None:
     finished(airflow, runs, "knit_files_and_templating")
     log = airflow.client.log("knit_files_and_templating", runs["knit_files_and_templating"], "count", 1)
     assert "2026-03-01: 2 lines with knit" in log
 
 
+@pytest.mark.slow
 def test_retries(airflow: AirflowProcesses, runs: dict[str, str]) -> None:
     finished(airflow, runs, "knit_retries")
     assert airflow.client.task("knit_retries", runs["knit_retries"], "flaky")["try_number"] == 2
@@ -105,6 +124,7 @@ def test_functions(airflow: AirflowProcesses, runs: dict[str, str]) -> None:
     assert [row["state"] for row in rows] == ["success", "success"]
 
 
+@pytest.mark.slow
 def test_specification(airflow: AirflowProcesses, runs: dict[str, str]) -> None:
     finished(airflow, runs, "knit_specification")
     run, client = runs["knit_specification"], airflow.client
@@ -113,6 +133,7 @@ def test_specification(airflow: AirflowProcesses, runs: dict[str, str]) -> None:
     assert client.task("knit_specification", run, "upload")["state"] == "skipped"
 
 
+@pytest.mark.slow
 def test_waiting_without_a_worker(airflow: AirflowProcesses, runs: dict[str, str]) -> None:
     finished(airflow, runs, "knit_waiting")
     run, client = runs["knit_waiting"], airflow.client
@@ -125,6 +146,7 @@ def test_waiting_without_a_worker(airflow: AirflowProcesses, runs: dict[str, str
         assert not client.task("knit_waiting", run, sensor)["pid"], "no worker ever ran it"
 
 
+@pytest.mark.slow
 def test_mapped(airflow: AirflowProcesses, runs: dict[str, str]) -> None:
     finished(airflow, runs, "knit_mapped")
     rows = airflow.client.call("GET", f"/dags/knit_mapped/dagRuns/{runs['knit_mapped']}/taskInstances?task_id=load")

@@ -16,7 +16,7 @@ import pytest
 
 from knit_airflow.tags import tag_of
 from knit_core import Knit, State
-from tests.airflow.bench import SOON, Scenario
+from tests.airflow.bench import SOON, Scenario, wanted
 from tools.airflow_client import wait_for
 from tools.airflow_processes import AirflowProcesses
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]
 
-#: All are started before the first test, so that their launches overlap; the tests then take them up one by one.
+#: Those that this run wants are started before its first test, so that their launches overlap.
 SCENARIOS = {
     "triggerer-term": ("deferred", 0),
     "triggerer-kill": ("deferred", 0),
@@ -47,9 +47,14 @@ def knit(alice: Knit) -> Knit:
 
 
 @pytest.fixture(scope="module")
-def started(airflow: AirflowProcesses, knit: Knit, flags: Path) -> Iterator[dict[str, Scenario]]:
+def started(
+    airflow: AirflowProcesses, knit: Knit, flags: Path, request: pytest.FixtureRequest
+) -> Iterator[dict[str, Scenario]]:
     airflow.client.wait_parsed("sensors")
-    scenarios = {key: Scenario(airflow, knit, flags, dag, code) for key, (dag, code) in SCENARIOS.items()}
+    chosen = wanted(request)
+    scenarios = {
+        key: Scenario(airflow, knit, flags, dag, code) for key, (dag, code) in SCENARIOS.items() if key in chosen
+    }
     for scenario in scenarios.values():
         scenario.start()
     yield scenarios
@@ -90,8 +95,9 @@ def test_a_dead_triggerer_leaves_the_application_alone(
         assert sensor.xcom()["application_id"] == app.id and sensor.xcom()["outcome"] == "SUCCEEDED"
 
 
-def test_retry_after_the_workers_death_attaches(started: dict[str, Scenario]) -> None:
-    scenario = started["worker-kill"]
+@pytest.mark.parametrize("key", ["worker-kill"])
+def test_retry_after_the_workers_death_attaches(started: dict[str, Scenario], key: str) -> None:
+    scenario = started[key]
     app = scenario.wait_running()
     os.kill(scenario.task_process(), signal.SIGKILL)
     scenario.wait("running", tries=2)
@@ -104,7 +110,9 @@ def test_retry_after_the_workers_death_attaches(started: dict[str, Scenario]) ->
     )
 
 
-@pytest.mark.parametrize(("key", "state"), [("mark-blocking", "running"), ("mark-deferred", "deferred")])
+@pytest.mark.parametrize(
+    ("key", "state"), [pytest.param("mark-blocking", "running", marks=pytest.mark.slow), ("mark-deferred", "deferred")]
+)
 def test_marked_failed_ends_the_application(started: dict[str, Scenario], key: str, state: str) -> None:
     scenario = started[key]
     app = scenario.wait_running()
@@ -133,8 +141,10 @@ def test_failure_names_exit_code_container_host_and_stderr(started: dict[str, Sc
         assert expected in log, f"{expected!r} not in:\n{log}"
 
 
-def test_clear_after_success_launches_anew(started: dict[str, Scenario]) -> None:
-    scenario = started["clear-success"]
+@pytest.mark.slow
+@pytest.mark.parametrize("key", ["clear-success"])
+def test_clear_after_success_launches_anew(started: dict[str, Scenario], key: str) -> None:
+    scenario = started[key]
     first = scenario.wait_running()
     scenario.let_go()
     scenario.wait("success")
@@ -147,8 +157,9 @@ def test_clear_after_success_launches_anew(started: dict[str, Scenario]) -> None
     assert scenario.xcom("application_id") == second.id
 
 
-def test_clear_while_deferred_replaces_the_application(started: dict[str, Scenario]) -> None:
-    scenario = started["clear-deferred"]
+@pytest.mark.parametrize("key", ["clear-deferred"])
+def test_clear_while_deferred_replaces_the_application(started: dict[str, Scenario], key: str) -> None:
+    scenario = started[key]
     first = scenario.wait_running()
     scenario.wait("deferred")
     scenario.wait_workers(1)
@@ -161,6 +172,7 @@ def test_clear_while_deferred_replaces_the_application(started: dict[str, Scenar
     assert str(scenario.applications()[1].outcome) == "SUCCEEDED"
 
 
+@pytest.mark.slow
 def test_execution_timeout_ends_the_application(airflow: AirflowProcesses, knit: Knit, tmp_path: Path) -> None:
     """Started when nothing else is: in a crowd the time could be over before anything was launched."""
     modes = ("blocking", "deferred")
@@ -172,7 +184,8 @@ def test_execution_timeout_ends_the_application(airflow: AirflowProcesses, knit:
         assert "execution_timeout" in scenario.log()
 
 
-@pytest.mark.parametrize("key", [pytest.param("retry-blocking", marks=pytest.mark.slow), "retry-deferred"])
+@pytest.mark.slow
+@pytest.mark.parametrize("key", ["retry-blocking", "retry-deferred"])
 def test_retry_after_a_failed_application_launches_anew(started: dict[str, Scenario], key: str) -> None:
     scenario = started[key]
     scenario.let_go()
@@ -207,6 +220,7 @@ def reaped(airflow: AirflowProcesses) -> set[str]:
     return {each["id"] for each in json.loads(done.stdout)}
 
 
+@pytest.mark.slow
 def test_the_reaper_ends_what_belongs_to_no_task_and_nothing_else(
     airflow: AirflowProcesses, knit: Knit, flags: Path
 ) -> None:

@@ -17,7 +17,7 @@ LAUNCHING = ["key", "submission", "claim", "submit", "accepted", "settle", "xcom
 POINTS = {"blocking": [*LAUNCHING, "waiting", "end"], "deferred": [*LAUNCHING, "deferring", "resuming", "end"]}
 #: Up to a deferral both modes are the same code: one in each of them in `make test`. (A process that dies while it waits:
 #: tests/airflow/test_faults.py; each step of the launcher, without Airflow: tests/cluster/test_exactly_once.py.)
-QUICK = {"blocking": {"submit"}, "deferred": {"end"}}
+QUICK = {"blocking": {"submit"}, "deferred": {"deferring"}}
 #: These are reached only when the program has ended.
 AFTER_THE_PROGRAM = {"resuming", "end"}
 CASES = [

@@ -14,7 +14,7 @@ import pytest
 
 from knit_airflow.logs.worker import NOTE
 from knit_core import Knit
-from tests.airflow.bench import SOON, Scenario
+from tests.airflow.bench import SOON, Scenario, wanted
 from tools.airflow_client import wait_for
 from tools.airflow_processes import AirflowProcesses
 
@@ -29,7 +29,7 @@ STEPS = (
 )
 FLOODING = "seq -f 'flood %.0f' 1 {count}; until [ -e {flag} ]; do sleep 0.2; done; echo the end"
 
-#: All are started before the first test, so that their launches overlap.
+#: Those that this run wants are started before its first test, so that their launches overlap.
 SCENARIOS = {
     "deferred": ("logs_deferred", 0, STEPS),
     "flood": ("logs_deferred", 0, FLOODING),
@@ -45,13 +45,19 @@ def knit(alice: Knit) -> Knit:
 
 
 @pytest.fixture(scope="module")
-def started(airflow: AirflowProcesses, knit: Knit, flags: Path) -> Iterator[dict[str, Scenario]]:
+def started(
+    airflow: AirflowProcesses, knit: Knit, flags: Path, request: pytest.FixtureRequest
+) -> Iterator[dict[str, Scenario]]:
     airflow.client.wait_parsed("logs_deferred")
-    scenarios = {key: Scenario(airflow, knit, flags, dag, code) for key, (dag, code, _) in SCENARIOS.items()}
+    chosen = wanted(request)
+    scenarios = {
+        key: Scenario(airflow, knit, flags, dag, code) for key, (dag, code, _) in SCENARIOS.items() if key in chosen
+    }
     for key, each in scenarios.items():
         each.start(command=SCENARIOS[key][2].format(flag=each.flag, code=each.exit_code, count=FLOOD))
-    second(scenarios["retry"])
-    scenarios["retry"].let_go()
+    if "retry" in scenarios:
+        second(scenarios["retry"])
+        scenarios["retry"].let_go()
     yield scenarios
     for each in scenarios.values():
         each.clean()
@@ -83,8 +89,9 @@ def links(scenario: Scenario, attempt: int) -> dict[str, str | None]:
 EACH_ONCE = Counter({"one of it": 1, "password ***": 1, "two": 1, "three": 1})
 
 
-def test_a_deferred_task_shows_lines_while_it_is_deferred_and_each_once(started: dict[str, Scenario]) -> None:
-    scenario = started["deferred"]
+@pytest.mark.parametrize("key", ["deferred"])
+def test_a_deferred_task_shows_lines_while_it_is_deferred_and_each_once(started: dict[str, Scenario], key: str) -> None:
+    scenario = started[key]
     app = scenario.wait_running()
     wait_line(scenario, "one of it")
     wait_line(scenario, "password ***")
@@ -103,8 +110,9 @@ def test_a_deferred_task_shows_lines_while_it_is_deferred_and_each_once(started:
 
 
 @pytest.mark.slow
-def test_a_flood_is_bounded_while_other_tasks_go_on(started: dict[str, Scenario]) -> None:
-    scenario = started["flood"]
+@pytest.mark.parametrize("key", ["flood"])
+def test_a_flood_is_bounded_while_other_tasks_go_on(started: dict[str, Scenario], key: str) -> None:
+    scenario = started[key]
     scenario.wait_running()
     wait_line(scenario, "flood 1")
     assert started["deferred"].wait("success"), "it was waited for and resumed beside the flood"
@@ -124,8 +132,10 @@ def test_a_flood_is_bounded_while_other_tasks_go_on(started: dict[str, Scenario]
     assert hole == 1, "a beginning and an end, each without a hole"
 
 
-def test_links_and_lines_of_each_try_stay(started: dict[str, Scenario]) -> None:
-    scenario = started["retry"]
+@pytest.mark.slow
+@pytest.mark.parametrize("key", ["retry"])
+def test_links_and_lines_of_each_try_stay(started: dict[str, Scenario], key: str) -> None:
+    scenario = started[key]
     scenario.wait("failed", tries=2)
     apps = [each.id for each in scenario.applications()]
     assert len(apps) == 2
@@ -141,8 +151,11 @@ def test_links_and_lines_of_each_try_stay(started: dict[str, Scenario]) -> None:
     assert [str(links(scenario, attempt)["YARN application"])[-len(third.id) :] for attempt in (1, 2)] == apps
 
 
-def test_a_retry_that_attaches_goes_on_where_the_log_of_the_first_try_ends(started: dict[str, Scenario]) -> None:
-    scenario = started["blocking"]
+@pytest.mark.parametrize("key", ["blocking"])
+def test_a_retry_that_attaches_goes_on_where_the_log_of_the_first_try_ends(
+    started: dict[str, Scenario], key: str
+) -> None:
+    scenario = started[key]
     app = scenario.wait_running()
     wait_line(scenario, "one of it")
     wait_line(scenario, "password ***")
@@ -159,10 +172,11 @@ def test_a_retry_that_attaches_goes_on_where_the_log_of_the_first_try_ends(start
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("key", ["kill"])
 def test_a_killed_triggerer_repeats_nothing_that_was_noted(
-    started: dict[str, Scenario], airflow: AirflowProcesses
+    started: dict[str, Scenario], airflow: AirflowProcesses, key: str
 ) -> None:
-    scenario = started["kill"]
+    scenario = started[key]
     app = scenario.wait_running()
     wait_line(scenario, "one of it")
     wait_noted(scenario, app.id, 2)

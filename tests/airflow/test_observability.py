@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.airflow.bench import wanted
 from tests.observability_harness import Observers
 from tools.airflow_client import wait_for
 from tools.airflow_processes import AirflowProcesses
@@ -14,21 +15,21 @@ SOON = 180
 
 
 @pytest.fixture(scope="module")
-def runs(airflow: AirflowProcesses) -> dict[str, tuple[str, str]]:
-    """DAG and run of a success in each mode and of a failure, side by side."""
+def runs(airflow: AirflowProcesses, request: pytest.FixtureRequest) -> dict[str, tuple[str, str]]:
+    """DAG and run of a success in each mode that this run wants, and of a failure, side by side."""
 
     def start(dag: str, command: str, queue: str = "") -> tuple[str, str]:
         airflow.client.wait_parsed(dag)
         return dag, airflow.client.trigger(dag, {"command": command, "name": f"observed-{dag}", "queue": queue})
 
+    modes = sorted({"blocking", "deferred"} & wanted(request, "mode"))
     return {
-        "blocking": start("blocking_once", "sleep 2", "science"),
-        "deferred": start("deferred_once", "sleep 2", "science"),
+        **{mode: start(f"{mode}_once", "sleep 2", "science") for mode in modes},
         "failure": start("blocking_once", "exit 3"),
     }
 
 
-@pytest.mark.parametrize("mode", ["blocking", "deferred"])
+@pytest.mark.parametrize("mode", [pytest.param("blocking", marks=pytest.mark.slow), "deferred"])
 def test_a_tasks_application_in_metrics_and_spans(
     airflow: AirflowProcesses, observers: Observers, runs: dict[str, tuple[str, str]], mode: str
 ) -> None:

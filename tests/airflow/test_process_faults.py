@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from knit_core import Knit, State
-from tests.airflow.bench import SOON, Scenario
+from tests.airflow.bench import SOON, Scenario, wanted
 from tools.airflow_client import wait_for
 from tools.airflow_processes import AirflowProcesses
 
@@ -31,14 +31,16 @@ SCENARIOS = {
     "drained": "blocking",
     "drained-last": "blocking_once",
     "servers-blocking": "patient_blocking",
-    "servers-deferred": "patient_deferred",
 }
 
 
 @pytest.fixture(scope="module")
-def started(airflow: AirflowProcesses, alice: Knit, flags: Path) -> Iterator[dict[str, Scenario]]:
+def started(
+    airflow: AirflowProcesses, alice: Knit, flags: Path, request: pytest.FixtureRequest
+) -> Iterator[dict[str, Scenario]]:
     airflow.client.wait_parsed("patient_deferred")
-    scenarios = {key: Scenario(airflow, alice, flags, dag) for key, dag in SCENARIOS.items()}
+    chosen = wanted(request)
+    scenarios = {key: Scenario(airflow, alice, flags, dag) for key, dag in SCENARIOS.items() if key in chosen}
     for scenario in scenarios.values():
         scenario.start()
     yield scenarios
@@ -48,26 +50,26 @@ def started(airflow: AirflowProcesses, alice: Knit, flags: Path) -> Iterator[dic
 
 @pytest.fixture(scope="module")
 def struck(started: dict[str, Scenario], airflow: AirflowProcesses) -> dict[str, tuple[str, psutil.Process]]:
-    """The supervisors of four tasks were sent a signal, all at once; the application and the process of each task."""
+    """The supervisors of up to four tasks were sent a signal, all at once; the application and the process of each task."""
     found = {}
-    for key in ("killed", "killed-last", "drained", "drained-last"):
+    for key in sorted({"killed", "killed-last", "drained", "drained-last"} & set(started)):
         app = started[key].wait_running()
         started[key].wait("running")
         wait_for(f"{key}: its id in Airflow", lambda key=key: started[key].xcom("application_id"), SOON)
         found[key] = app.id, psutil.Process(started[key].task_process())
     for key, (_, process) in found.items():
         os.kill(process.ppid(), signal.SIGKILL if key.startswith("killed") else signal.SIGTERM)
-    for key in ("killed", "killed-last"):
+    for key in sorted({"killed", "killed-last"} & set(started)):
         airflow.age_task(started[key].dag_id, started[key].run_id, "run")
     return found
 
 
-@pytest.mark.parametrize("fault", ["drained", "killed"])
+@pytest.mark.parametrize("key", [pytest.param("drained", marks=pytest.mark.slow), "killed"])
 def test_a_dead_worker_leaves_the_application_to_the_next_try(
-    started: dict[str, Scenario], struck: dict[str, tuple[str, psutil.Process]], fault: str
+    started: dict[str, Scenario], struck: dict[str, tuple[str, psutil.Process]], key: str
 ) -> None:
     """SIGKILL leaves the task's process alive: it has to notice by itself that it is nobody's."""
-    scenario, (app_id, process) = started[fault], struck[fault]
+    scenario, (app_id, process) = started[key], struck[key]
     wait_for("the end of the first try's process", lambda: gone(process), SOON)
     scenario.wait("running", tries=2)
     wait_for("the second try to attach", lambda: app_id in scenario.log(2), SOON)
@@ -78,11 +80,11 @@ def test_a_dead_worker_leaves_the_application_to_the_next_try(
     assert str(scenario.applications()[0].outcome) == "SUCCEEDED"
 
 
-@pytest.mark.parametrize("fault", ["drained-last", "killed-last"])
+@pytest.mark.parametrize("key", [pytest.param("drained-last", marks=pytest.mark.slow), "killed-last"])
 def test_a_dead_worker_whose_task_has_no_retry_ends_the_application(
-    started: dict[str, Scenario], struck: dict[str, tuple[str, psutil.Process]], fault: str
+    started: dict[str, Scenario], struck: dict[str, tuple[str, psutil.Process]], key: str
 ) -> None:
-    scenario, (app_id, process) = started[fault], struck[fault]
+    scenario, (app_id, process) = started[key], struck[key]
     scenario.wait_outcome(app_id, "KILLED")
     wait_for("the end of the task's process", lambda: gone(process), SOON)
     scenario.wait("failed")
@@ -90,11 +92,12 @@ def test_a_dead_worker_whose_task_has_no_retry_ends_the_application(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("key", ["servers-blocking"])
 def test_api_server_and_dag_processor_killed_and_the_database_locked(
-    started: dict[str, Scenario], airflow: AirflowProcesses
+    started: dict[str, Scenario], airflow: AirflowProcesses, alice: Knit, flags: Path, key: str
 ) -> None:
     """Running tasks and deferred ones go on over it, in the same try or the next: with the same application."""
-    scenarios = [started["servers-blocking"], started["servers-deferred"]]
+    scenarios = [started[key], Scenario(airflow, alice, flags, "patient_deferred").start()]
     apps = [scenario.wait_running().id for scenario in scenarios]
     scenarios[0].wait("running")
     scenarios[1].wait("deferred")
@@ -130,6 +133,7 @@ def test_a_stopped_scheduler_that_comes_back(airflow: AirflowProcesses, alice: K
         assert [(each.id, str(each.outcome)) for each in scenario.applications()] == [(app_id, "SUCCEEDED")]
 
 
+@pytest.mark.slow
 def test_a_killed_scheduler_that_comes_back(airflow: AirflowProcesses, alice: Knit, flags: Path) -> None:
     """It gives a running task to another worker although the first still works on it: that must leave it alone."""
     # Last in this file, and with tasks of its own: it does so to all that run.

@@ -83,6 +83,7 @@ def test_every_call(wire: Wire, running: Application) -> None:
     assert wire.call("GET", "/api/v1/result")[1]["results"]["main"][str(row["instance"])] == {"text": "€ \n \\ %20 ;x"}
 
 
+@pytest.mark.slow
 def test_shutdown_over_each_way(clean_cluster: LocalCluster) -> None:
     for way in ("direct", "proxy"):
         with Knit(clean_cluster.resourcemanager_url, user="alice") as knit:

@@ -342,6 +342,7 @@ def test_a_broken_archive_is_said_by_the_container(knit: Knit, tmp_path: Path) -
         app.wait(timeout=60)
 
 
+@pytest.mark.slow
 def test_an_environment_of_another_platform_is_said_by_the_container(knit: Knit, tmp_path: Path) -> None:
     wrong = Environment.from_archive(_archive(tmp_path), platform="linux-ppc64le")
     app = knit.submit("python -V", memory=128, env=wrong)

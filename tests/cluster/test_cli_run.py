@@ -60,6 +60,7 @@ def test_it_ends_with_the_programs_own_code_and_nothing_waits_for_input(knit: Kn
     assert "✗ ApplicationFailed: application_" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_ends_the_application(knit: Knit) -> None:
     process, application = started(knit, "--", TALKS)
     assert process.stdout is not None and process.stderr is not None
@@ -136,6 +137,7 @@ def test_the_reason_of_a_kill_is_kept_though_no_master_hears_it(knit: Knit) -> N
     assert 'wrong "input" €' in str(app.why())
 
 
+@pytest.mark.slow
 def test_kv_watch_shows_changes_until_the_application_ends(knit: Knit) -> None:
     app = knit.submit("sleep 300", memory=128)
     app.wait_until(lambda report: bool(report.master))

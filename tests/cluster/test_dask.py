@@ -202,6 +202,7 @@ def test_what_the_cluster_cannot_give_is_refused_before_anything_runs(knit: Knit
         DaskYARNCluster(here(), n_workers=1, memry="64 GiB", knit=knit)
 
 
+@pytest.mark.slow
 def test_several_groups_and_a_scheduler_that_is_here(knit: Knit) -> None:
     groups = {
         "small": WorkerGroup(memory=384, nanny=False),

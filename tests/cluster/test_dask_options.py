@@ -51,6 +51,7 @@ def two(dask_knit: Knit, tmp_path_factory: pytest.TempPathFactory) -> Iterator[D
         yield cluster
 
 
+@pytest.mark.slow
 def test_one_group_follows_the_work_and_the_other_stays(two: DaskYARNCluster) -> None:
     """From nothing, for tasks that no worker can run; its options have their effect; and back to nothing."""
 

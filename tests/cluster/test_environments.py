@@ -56,12 +56,14 @@ def test_the_seeds_way(knit: Knit, channel: str) -> None:
     assert [line.text for line in app.logs()] == ["numpy"]
 
 
+@pytest.mark.slow
 def test_a_path_on_the_nodes_that_is_not_there(knit: Knit) -> None:
     app = knit.submit("python -V", memory=128, env=Environment.from_path("/no/such/conda"))
     with pytest.raises(ApplicationFailed, match="no python in the environment"):
         app.wait(timeout=60)
 
 
+@pytest.mark.slow
 def test_the_archive_on_hdfs_is_used_in_place(knit: Knit, channel: str) -> None:
     built = EnvironmentBuilder().create("place", ["python", "numpy", "cloudpickle"], [channel])
     place = f"/user/alice/environments/{built.key}.tar.gz"

@@ -100,6 +100,7 @@ def test_success_counts_failure_does_not(knit: Knit, clean_cluster: LocalCluster
     assert finish(launch(clean_cluster, key, command="true")) == good
 
 
+@pytest.mark.slow
 def test_superseded_is_ended_and_launched_anew(knit: Knit, clean_cluster: LocalCluster, key: str) -> None:
     old = finish(launch(clean_cluster, key))
     assert knit.launched(key) is not None

@@ -174,6 +174,7 @@ def test_lifetime_ends_it_in_good_order(knit: Knit) -> None:
     assert result.complete
 
 
+@pytest.mark.slow
 def test_yarn_ends_it_when_its_master_does_not(knit: Knit, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(submission, "_LIFETIME_MARGIN", 3.0)
     app = knit.submit("sleep 600", lifetime=20, attempts=1, **SMALL)  # enough to start in on a busy machine
@@ -187,6 +188,7 @@ def test_yarn_ends_it_when_its_master_does_not(knit: Knit, monkeypatch: pytest.M
             process.send_signal(signal.SIGCONT)
 
 
+@pytest.mark.slow
 def test_the_lifetime_survives_a_crash_and_a_refusal(knit: Knit, monkeypatch: pytest.MonkeyPatch) -> None:
     """A launcher that dies before it told YARN: the next launch with the key does. YARN refuses: a line, no failure."""
     spec = application_spec("sleep 600", lifetime=900, **SMALL)
@@ -219,6 +221,7 @@ def test_the_lifetime_survives_a_crash_and_a_refusal(knit: Knit, monkeypatch: py
         app.kill()
 
 
+@pytest.mark.slow
 def test_attempts_and_their_window(knit: Knit) -> None:
     """Two failures of the ApplicationMaster: too many within an hour, not too many within half a second."""
     kinds: list[dict[str, Any]] = [
@@ -309,6 +312,7 @@ def test_anti_affinity(knit: Knit) -> None:
         assert placed(app, "main") == sorted([NODE_1, NODE_2])
 
 
+@pytest.mark.slow
 def test_node_labels(knit: Knit, cluster: LocalCluster) -> None:
     """Node 2 belongs to the label: only who names it gets there, and who names it gets only there."""
 

@@ -132,6 +132,7 @@ def test_a_function_that_kills_every_worker_fails(knit: Knit) -> None:
     assert caught.value.exit_code == 11
 
 
+@pytest.mark.slow
 def test_results_larger_than_the_master_could_hold(knit: Knit) -> None:
     """80 MB of values; the ApplicationMaster has a heap of 64."""
     before = _results(knit)  # a task of Airflow leaves its values to later tries

@@ -222,6 +222,7 @@ def test_follow_hands_out_every_line_once(knit: Knit) -> None:
     assert sorted(seen) == sorted(expected)
 
 
+@pytest.mark.slow
 def test_a_cursor_goes_on_in_another_process(knit: Knit) -> None:
     app = knit.submit("echo one; sleep 3; echo two; echo three", **SMALL)
     app.wait_for_containers(1)
@@ -240,6 +241,7 @@ def test_an_application_master_that_cannot_start_shows_its_log(clean_cluster: Lo
         assert any("/nowhere/java" in line.text for line in app.logs())
 
 
+@pytest.mark.slow
 def test_several_services_have_names(knit: Knit) -> None:
     spec = ApplicationSpec(
         name="two",

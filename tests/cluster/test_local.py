@@ -300,6 +300,7 @@ def test_down_after_up_was_killed_leaves_nothing_running(tmp_path: Path):
     assert leftovers(state) == []
 
 
+@pytest.mark.slow
 def test_an_ordinary_user_can_do_it(tmp_path: Path):
     """As root: with the system's Python as user `nobody`. Otherwise the whole module is an ordinary user's already."""
     if os.geteuid() != 0:

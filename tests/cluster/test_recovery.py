@@ -196,6 +196,7 @@ def test_dependencies_and_restarts_go_on_where_they_stood(knit: Knit, tmp_path: 
     assert (rows["first_0", 1], rows["first_0", 2], rows["second_0", 1]) == (1, 3, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.race
 def test_an_end_that_was_begun_is_finished_by_the_next_attempt(knit: Knit) -> None:
     command = [
@@ -263,6 +264,7 @@ def test_waiting_goes_on_over_a_restart_of_the_resourcemanager(knit: Knit, own: 
         restart.join()
 
 
+@pytest.mark.slow
 def test_preempted_containers_are_replaced_and_count_for_nothing(knit: Knit, own: LocalCluster) -> None:
     """alice has all of it; bob's queue is entitled to a half and takes it back."""
     greedy = knit.submit(
@@ -342,6 +344,7 @@ def test_a_lost_node(knit: Knit, own: LocalCluster) -> None:
     app.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.race
 def test_the_node_of_the_master_is_lost(knit: Knit, own: LocalCluster) -> None:
     """The next attempt runs on the other node and finds the containers there."""

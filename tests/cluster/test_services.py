@@ -54,7 +54,7 @@ def test_a_service_starts_after_the_other(knit: Knit, way: str) -> None:
         assert when(app, done, other) < when(app, "container-requested", "second_0")
 
 
-@pytest.mark.parametrize("way", ["http", "tcp", "command", "report"])
+@pytest.mark.parametrize("way", ["http", pytest.param("tcp", marks=pytest.mark.slow), "command", "report"])
 def test_a_service_starts_when_the_other_is_ready(knit: Knit, tmp_path: Path, way: str) -> None:
     """Not before a moment that the test chooses."""
     port, flag = free_port(), tmp_path / "go"
@@ -120,6 +120,7 @@ def test_failed_instances_are_restarted_within_a_limit(knit: Knit) -> None:
     assert [c.attempt for c in caught.value.result.containers] == [1, 2, 3]
 
 
+@pytest.mark.slow
 def test_exit_codes_of_success_and_of_final_failure(knit: Knit) -> None:
     again = {"policy": "on-failure", "limit": 9, "first_delay": 0.1}
     app = submit(knit, {"main": {"command": "exit 42", "success_codes": [0, 42], "restart": again}})
@@ -169,6 +170,7 @@ def test_a_gang_starts_with_all_or_none(knit: Knit) -> None:
     assert max(starts) - min(starts) < 5000
 
 
+@pytest.mark.slow
 def test_a_gang_that_is_not_given_in_time_fails_and_holds_nothing(knit: Knit) -> None:
     filler = knit.submit("sleep 300", memory="7 GiB", name="filler")
     filler.wait_for_containers(1)
@@ -203,6 +205,7 @@ def test_a_stop_that_is_not_heard_ends_all_the_same(knit: Knit) -> None:
     assert time.monotonic() - began > 1
 
 
+@pytest.mark.slow
 def test_a_node_where_containers_keep_failing_is_avoided(knit: Knit) -> None:
     restart = {"policy": "on-failure", "limit": 20, "first_delay": 0.1, "longest_delay": 0.2}
     command = '[ "$NM_HOST" = 127.0.0.2 ] && exit 1; sleep 3'
@@ -233,6 +236,7 @@ def test_scale_by_a_difference(knit: Knit) -> None:
     app.kill()
 
 
+@pytest.mark.slow
 def test_a_service_that_manages_scales_another_from_inside(knit: Knit) -> None:
     program = (
         "import knit_container as k, time\n"
@@ -295,6 +299,7 @@ def test_why_it_waits_and_why_it_ended(knit: Knit) -> None:
     assert "lacks 'nothing_like_it'" in str(failed.why())
 
 
+@pytest.mark.slow
 def test_the_commands_for_a_running_application(knit: Knit, clean_cluster: LocalCluster) -> None:
     base = [sys.executable, "-m", "knit_core", "--cluster", clean_cluster.resourcemanager_url, "--user", "alice"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

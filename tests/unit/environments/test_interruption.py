@@ -61,7 +61,10 @@ def assert_good(cache: Path, channel: str, expected: Environment) -> None:
     assert list((cache / "work").iterdir()) == []
 
 
-@pytest.mark.parametrize("stage", ["solve", "link", "pack", "done"])
+@pytest.mark.parametrize(
+    "stage",
+    ["solve", pytest.param("link", marks=pytest.mark.slow), "pack", pytest.param("done", marks=pytest.mark.slow)],
+)
 def test_killed_at_a_stage(
     stage: str, start: Start, built: Environment, difficult_channel: str, tmp_path: Path
 ) -> None:
@@ -79,6 +82,7 @@ def test_killed_at_a_stage(
 
 
 @pytest.mark.race
+@pytest.mark.slow
 def test_killed_at_any_moment(start: Start, built: Environment, difficult_channel: str, tmp_path: Path) -> None:
     """With the same cache, a dozen builds are killed at times spread over a build."""
     moments = random.Random(7)
@@ -94,7 +98,9 @@ def test_killed_at_any_moment(start: Start, built: Environment, difficult_channe
     assert_good(tmp_path, difficult_channel, built)
 
 
-@pytest.mark.parametrize("stage", ["solve", "link", "pack"])
+@pytest.mark.parametrize(
+    "stage", [pytest.param("solve", marks=pytest.mark.slow), "link", pytest.param("pack", marks=pytest.mark.slow)]
+)
 def test_interrupted_by_the_user(
     stage: str, start: Start, built: Environment, difficult_channel: str, tmp_path: Path
 ) -> None:
