@@ -34,7 +34,7 @@ lint: install
 
 # Before each commit, in less than 90 seconds: style, types, layers, and the unit tests that build no environment.
 check: lint
-	$(BIN)/python -m pytest -n 2 -q -m "not slow" tests/unit --ignore tests/unit/environments $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest -n 2 -q -m "not slow and not long" tests/unit --ignore tests/unit/environments $(PYTEST_FLAGS)
 
 # The wheel and the sdist of a release, checked; nothing is uploaded.
 release: install

@@ -37,6 +37,7 @@ def _becomes(most: int) -> bool:
     return _open() <= most
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("launches", [100, pytest.param(1000, marks=pytest.mark.slow)])
 def test_launches_leave_no_descriptor_open(cluster: FakeCluster, launches: int) -> None:
     before = _open()

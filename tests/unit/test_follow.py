@@ -134,6 +134,7 @@ def test_a_node_that_comes_back_goes_on_where_it_stood(bed: Bed) -> None:
     bed.until(lambda: bed.texts() == ["one", "two"])
 
 
+@pytest.mark.long
 def test_idle_containers_are_asked_more_and_more_rarely(bed: Bed) -> None:
     node = bed.node()
     row = node.row(0)
@@ -375,6 +376,7 @@ class _Growing(dict):  # type: ignore[type-arg]
             yield value
 
 
+@pytest.mark.long
 def test_a_container_that_begins_while_its_node_is_away_ends_no_stream(bed: Bed) -> None:
     node = bed.node()
     first, second = node.row(0), node.row(1)

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests import guard
 from tests.cluster_harness import eventually
@@ -25,6 +26,7 @@ time.sleep(4242)
 """
 
 
+@pytest.mark.long
 def test_what_a_killed_run_has_started_is_killed() -> None:
     root = Path(__file__).resolve().parents[2]
     run = subprocess.Popen(

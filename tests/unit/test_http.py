@@ -420,6 +420,7 @@ def test_the_direct_way_follows_no_redirect(serve: Callable[..., Server]) -> Non
     assert len(server.asked) == 1
 
 
+@pytest.mark.long
 def test_what_went_wrong_on_the_direct_way(serve: Callable[..., Server], talk: Callable[..., HttpService]) -> None:
     with pytest.raises(MasterUnreachable, match="connection refused"):
         _master(talk, _nobody()).get("/application")

@@ -137,6 +137,7 @@ def test_a_folder_as_a_zip(tmp_path: Path) -> None:
         zip_path("nowhere")
 
 
+@pytest.mark.long
 def test_no_resourcemanager_there() -> None:
     with pytest.raises(YARNException, match=r"127\.0\.0\.1:1\b.*gateway_path"):
         Knit(rm="127.0.0.1", rm_port=1, nn="127.0.0.1", user="alice").start("true")

@@ -253,6 +253,7 @@ def _orders(limit: int, interesting: Callable[[str], bool]) -> Iterator[list[str
     raise AssertionError(f"more than {limit} orders")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["whole", "cut", "kill"])
 def test_in_no_order_a_launch_loses_what_it_relied_on(kind: str) -> None:
     """`whole`: every order of all requests. `cut`: one request is lost or late. `kill`: the pruning is killed."""
@@ -263,6 +264,7 @@ def test_in_no_order_a_launch_loses_what_it_relied_on(kind: str) -> None:
     assert count > 100
 
 
+@pytest.mark.long
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_two_prunings_a_launch_and_everything_that_may_happen(data: st.DataObject) -> None:

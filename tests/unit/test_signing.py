@@ -147,6 +147,7 @@ def _reply(content: Any, status: int) -> bytes:
     return b'{"signature":"' + signature + b'","reply":' + body + b"}"
 
 
+@pytest.mark.long
 @given(st.recursive(st.none() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)),
        st.data())  # fmt: skip
 def test_a_reply_that_was_changed_anywhere_is_refused(content: Any, data: st.DataObject) -> None:

@@ -274,6 +274,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
         load("a\0b")
 
 
+@pytest.mark.long
 def test_five_megabytes_work(tmp_path: Path) -> None:
     block = "".join(f"      V{number}: {'x' * 60}\n" for number in range(70))
     text = "services:\n" + "".join(
@@ -289,6 +290,7 @@ def test_five_megabytes_work(tmp_path: Path) -> None:
     assert time.monotonic() - began < 60
 
 
+@pytest.mark.long
 def test_a_file_that_is_too_large(tmp_path: Path) -> None:
     with (tmp_path / "huge.yaml").open("wb") as stream:
         stream.truncate(1 << 40)  # sparse: only what is looked at is read

@@ -138,6 +138,7 @@ def as_yaml(data: Any) -> str:
     return yaml.safe_dump(data, allow_unicode=True)
 
 
+@pytest.mark.long
 @SETTINGS
 @given(data=specs())
 def test_the_complete_form_reads_back_equal(data: dict[str, Any]) -> None:
@@ -147,6 +148,7 @@ def test_the_complete_form_reads_back_equal(data: dict[str, Any]) -> None:
     assert application_spec(json.loads(spec.model_dump_json())) == spec
 
 
+@pytest.mark.long
 @SETTINGS
 @given(data=specs())
 def test_the_schema_takes_what_the_loader_takes(data: dict[str, Any]) -> None:
@@ -156,6 +158,7 @@ def test_the_schema_takes_what_the_loader_takes(data: dict[str, Any]) -> None:
     VALIDATOR.validate(json.loads(dumps(spec, "json")))
 
 
+@pytest.mark.long
 @SETTINGS
 @given(data=specs(), indent=st.sampled_from([None, 2, "\t"]))
 def test_yaml_and_json_say_the_same(data: dict[str, Any], indent: Any) -> None:
@@ -167,6 +170,7 @@ def test_yaml_and_json_say_the_same(data: dict[str, Any], indent: Any) -> None:
         assert read_json(json.dumps(escaped, indent=indent, ensure_ascii=ascii_only)).values > 1
 
 
+@pytest.mark.long
 @SETTINGS
 @given(data=specs(), field=st.sampled_from(["memroy", "comand", "zzz"]), number=st.integers(0, 2))
 def test_an_unknown_key_is_found_by_both(data: dict[str, Any], field: str, number: int) -> None:
