@@ -127,6 +127,8 @@ def pause(airflow: AirflowProcesses, dag_id: str, paused: bool = True) -> None:
         return bool(reply.get("is_paused") is paused)
 
     wait_for(f"{dag_id}: paused={paused}", changed, 120, poll=1)
+    for file in airflow.dags.rglob("watchers.py"):
+        file.touch()  # watchers of a DAG that is unpaused begin when its file is parsed again
 
 
 def _spans(body: bytes, encoding: str) -> Iterator[Span]:

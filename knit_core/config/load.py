@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from knit_core.config import addresses, identity
+from knit_core.config.certificates import problem_with_certificates, problem_with_client_certificate
 from knit_core.config.environment_variables import check_variables
 from knit_core.config.hadoop_conf import folders, read_folder
 from knit_core.config.proxies import proxies_of
@@ -58,6 +59,9 @@ def load_config(
     config.places.append("the environment variable KNIT_RESOURCEMANAGER")
     _take_file(config, environ)
     _take_credentials(config)
+    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):  # as requests does
+        if environ.get(variable):
+            _take(config, {"ca": environ[variable]}, lambda _name, variable=variable: variable)  # type: ignore[misc]
     named = "resourcemanager" in config.settings
     _take_hadoop(config, environ, use_address=not named)
     if "resourcemanager" not in config.settings and local:
@@ -67,6 +71,7 @@ def load_config(
     if "user" not in config.settings:
         config.settings["user"] = _process_user(environ)
     _normalise(config)
+    _check_certificates(config)
     config.proxies = proxies_of(config.get("proxy"), config.get("no_proxy"), environ)
     return config
 
@@ -199,6 +204,22 @@ def _normalise(config: Config) -> None:
     sharing = config.get("class_sharing")
     if sharing and sharing.lower() not in {"true", "false"}:
         raise ConfigError(f"class_sharing {sharing!r} ({config.settings['class_sharing'].source}) is not true or false")
+
+
+def _check_certificates(config: Config) -> None:
+    names = ("ca", "client_certificate", "client_key")
+    for name in names:
+        if (given := config.settings.get(name)) and given.value.startswith("~"):
+            config.settings[name] = Value(str(Path(given.value).expanduser()), given.source)
+    ca, certificate, key = (config.settings.get(name) for name in names)
+    if ca is not None and ca.value.lower() != "false" and (problem := problem_with_certificates(ca.value)):
+        raise ConfigError(f"ca {ca.value!r} ({ca.source}) {problem}")
+    if key is not None and certificate is None:
+        raise ConfigError(f"client_key ({key.source}) needs client_certificate")
+    if certificate is not None:
+        problem = problem_with_client_certificate(certificate.value, key.value if key else "")
+        if problem:
+            raise ConfigError(f"client_certificate ({certificate.source}): {problem}")
 
 
 def _gateway(config: Config) -> bool:

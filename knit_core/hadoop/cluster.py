@@ -18,6 +18,7 @@ from knit_core.hadoop.http import (
     HttpService,
     RetryPolicy,
     SimpleAuth,
+    Tls,
 )
 from knit_core.hadoop.ownership import check_staging
 from knit_core.hadoop.resource_manager import ResourceManager
@@ -142,10 +143,10 @@ class Cluster:
         return SimpleAuth(self.config.user)
 
     def _service(self, name: str, addresses: Iterable[str]) -> HttpService:
-        ca = self.config.get("ca")
-        verify: bool | str = True if ca is None else (False if ca.lower() == "false" else ca)
-        endpoint, retry = Endpoint(name, tuple(addresses), self._auth, verify), RetryPolicy(clock=self.clock)
-        endpoint = replace(endpoint, proxies=self.config.proxies)
+        get = self.config.get
+        tls = Tls(get("ca") or "", get("client_certificate") or "", get("client_key") or "")
+        endpoint = Endpoint(name, tuple(addresses), self._auth, tls, proxies=self.config.proxies)
+        retry = RetryPolicy(clock=self.clock)
         if self.retry_timeout is not None:
             endpoint = replace(endpoint, timeout=(min(endpoint.timeout[0], self.retry_timeout), self.retry_timeout))
             retry = replace(retry, budget=0)

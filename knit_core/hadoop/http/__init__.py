@@ -4,5 +4,15 @@ from knit_core.hadoop.http.auth import AuthStrategy, BasicAuth, SimpleAuth
 from knit_core.hadoop.http.direct_transport import DirectTransport
 from knit_core.hadoop.http.retry import RetryPolicy
 from knit_core.hadoop.http.service import Endpoint, HttpService
+from knit_core.hadoop.http.tls import Tls
 
-__all__ = ["AuthStrategy", "BasicAuth", "DirectTransport", "Endpoint", "HttpService", "RetryPolicy", "SimpleAuth"]
+__all__ = [
+    "AuthStrategy",
+    "BasicAuth",
+    "DirectTransport",
+    "Endpoint",
+    "HttpService",
+    "RetryPolicy",
+    "SimpleAuth",
+    "Tls",
+]

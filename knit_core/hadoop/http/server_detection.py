@@ -10,6 +10,8 @@ from typing import Any
 import requests
 import urllib3
 
+from knit_core.hadoop.http.tls import Tls
+
 RPC_PORT = "the RPC port of a Hadoop server, not its web port"
 _TIMEOUT = 2.0  # seconds
 _MAX_BODY = 1 << 16  # bytes
@@ -31,16 +33,17 @@ _NAMES = {
 }
 
 
-def detect_server(base: str, verify: bool | str = True, proxies: Mapping[str, str] | None = None) -> str:
+def detect_server(base: str, tls: Tls | None = None, proxies: Mapping[str, str] | None = None) -> str:
     """The server at an address ("a NameNode"); empty when it cannot be detected.
 
     Args:
         base: `http://host:port`.
-        verify, proxies: as requests takes them.
+        tls: settings of https connections; None: the defaults.
+        proxies: as requests takes them.
     """
     with contextlib.suppress(requests.RequestException), requests.Session() as session:
         session.trust_env = False
-        session.verify = verify
+        (tls or Tls()).configure(session)
         session.proxies = dict(proxies or {})
         metrics = _get_start(session, f"{base}{_METRICS}")
         found = _SERVICE.search(metrics)

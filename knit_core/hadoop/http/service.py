@@ -27,16 +27,15 @@ from knit_core.errors import (
     ServiceUnavailable,
     UnexpectedReply,
 )
-from knit_core.hadoop.http.adapter import CompleteHeadersAdapter
 from knit_core.hadoop.http.auth import AuthStrategy
 from knit_core.hadoop.http.retry import RetryPolicy
 from knit_core.hadoop.http.server_detection import RPC_PORT, detect_server, is_rpc_port
+from knit_core.hadoop.http.tls import SPEAKS_TLS, Tls, speaks_tls, tls_fault
 from knit_core.model.representation import shown
 
 log = logging.getLogger(__name__)
 _WEB_PORTS = {"ResourceManager": "8088 (https: 8090)", "NameNode": "9870 (https: 9871)"}
 _FIRST_CONTACT = 2.0  # seconds
-_KEPT = 32  # maximum of connections kept open to one address
 _REDIRECTS = (301, 302, 303, 307, 308)
 _NOT_SERVING = {"StandbyException", "RetriableException", "SafeModeException"}
 _FAULTS = {"", "IOException", "WebApplicationException", "YarnException", "ConnectException"}
@@ -52,7 +51,7 @@ class Endpoint:
         name: the name in messages ("ResourceManager").
         addresses: base URLs; the next one is tried after a connection failure or the reply of a standby.
         auth: identity.
-        verify: True, or the path of a CA bundle, or False.
+        tls: settings of https connections.
         timeout: (connect, read) seconds.
         proxies: the configured proxies.
         unknown: the hint in messages when a host name cannot be resolved, instead of the general one.
@@ -61,7 +60,7 @@ class Endpoint:
     name: str
     addresses: tuple[str, ...]
     auth: AuthStrategy
-    verify: bool | str = True
+    tls: Tls = field(default_factory=Tls)
     timeout: tuple[float, float] = (5.0, 30.0)
     proxies: Proxies = field(default_factory=Proxies)
     unknown: str = ""
@@ -132,10 +131,8 @@ class HttpService:
     def new_session(self) -> requests.Session:
         """A new configured session; the caller closes it."""
         session = _Session(self.endpoint.proxies)
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, CompleteHeadersAdapter(pool_maxsize=_KEPT))
         session.trust_env = False
-        session.verify = self.endpoint.verify
+        self.endpoint.tls.configure(session)
         session.hooks["response"].append(_refuse_rpc_port)
         session.headers.update({"X-XSRF-Header": "knit", "Accept": "application/json", "User-Agent": "knit"})
         self.endpoint.auth.configure(session)
@@ -264,16 +261,24 @@ class HttpService:
             return UnexpectedReply(f"{action}: {base} is {RPC_PORT}{hint}", address=base, action=action)
         reason, before = reason_of(error)
         where = f"the {name or self.endpoint.name} at {self._route(base)}"
-        hint = {
+        words = tls_fault(error)
+        if not words and self._closed_without_a_word(error, base) and speaks_tls(base):
+            words = SPEAKS_TLS
+        hint = words or {
             "connection refused": "is it running there, and is this its web port?",
             "name not known": self.endpoint.unknown or "check the host name, or whether a VPN or gateway is needed.",
             "not HTTP": "another service listens there: give the web (HTTP) port.",
             "the proxy does not connect": "is it running, does it allow that address and port, does it need a password?",
-            "TLS failed": "check http/https, and the CA bundle (KNIT_CA).",
+            "TLS failed": "check http/https, and the trusted certificates (ca, KNIT_CA).",
         }.get(reason, "is there a firewall, a proxy or a gateway between?")
         return ConnectionFailed(
             f"{action}: no answer from {where} ({reason}); {hint}", address=base, action=action, before_sending=before
         )
+
+    def _closed_without_a_word(self, error: requests.RequestException, base: str) -> bool:
+        """Whether a server that has never answered closed the connection of a plain request, as those of https do."""
+        first = not self._has_answered and base.startswith("http:") and not self.endpoint.proxies.of(base)
+        return first and any(name in repr(error) for name in ("without response", "ConnectionResetError"))
 
     def _route(self, base: str) -> str:
         """An address for messages, with its proxy."""
@@ -283,7 +288,7 @@ class HttpService:
     def instead(self, base: str) -> str:
         """A sentence that names the server at an address when it is not the expected one; empty when it is not detected."""
         usual = _WEB_PORTS.get(self.endpoint.name)
-        found = detect_server(base, self.endpoint.verify, self.endpoint.proxies.by_scheme(base)) if usual else ""
+        found = detect_server(base, self.endpoint.tls, self.endpoint.proxies.by_scheme(base)) if usual else ""
         if not found or found.endswith(f" {self.endpoint.name}"):
             return ""
         return f" This is {found}: the {self.endpoint.name}'s web port is {usual} unless the cluster sets another."
