@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from knit_container.secret import Hidden
 from knit_core.config import addresses
@@ -158,6 +159,32 @@ class Config:
     def resourcemanagers(self) -> list[str]:
         """Base URLs of the ResourceManagers, the gateway's path included."""
         return [url + self.gateway_path for url in split_addresses(self.settings["resourcemanager"].value)]
+
+    def other_resourcemanagers(self, answers: bool) -> list[str]:
+        """All ResourceManagers that the configuration of the given one names: it may be one of two, and a standby.
+
+        Args:
+            answers: whether it answers (a standby returns its configuration, too); else only what is known is used.
+        """
+        conf = self.learn() if answers else self.remote
+        return [] if conf is None or self._behind_gateway("resourcemanager") else addresses.resourcemanagers(conf)[0]
+
+    def other_namenodes(self, answers: bool) -> list[str]:
+        """All NameNodes that the cluster's configuration names, if the given one is among them.
+
+        Args:
+            answers: see `other_resourcemanagers`.
+        """
+        conf = self.learn() if answers else self.remote
+        if conf is None or self._behind_gateway("namenode"):
+            return []
+        found = addresses.namenodes(conf)[0]
+        return found if set(found) & set(split_addresses(self.namenodes.value)) else []
+
+    def _behind_gateway(self, name: str) -> bool:
+        given = split_addresses(self.settings[name].value) if name in self.settings else []
+        path = any(urlsplit(url).path.strip("/") for url in given)
+        return bool(self.gateway_path or path or self.get("auth") == "basic")
 
     @property
     def gateway_path(self) -> str:

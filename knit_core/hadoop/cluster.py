@@ -72,7 +72,9 @@ class Cluster:
     @cached_property
     def resourcemanager(self) -> ResourceManager:
         """The ResourceManager's API."""
-        return ResourceManager(self._service("ResourceManager", self.config.resourcemanagers))
+        service = self._service("ResourceManager", self.config.resourcemanagers)
+        service.endpoint = replace(service.endpoint, others=self.config.other_resourcemanagers)
+        return ResourceManager(service)
 
     @cached_property
     def hdfs(self) -> WebHdfs:
@@ -80,6 +82,7 @@ class Cluster:
         service, name = self._service("NameNode", self.config.namenodes.value.split(",")), self.config.nameservice
         if name:
             service.endpoint = replace(service.endpoint, unknown=_NAMESERVICE_HINT.format(name=name))
+        service.endpoint = replace(service.endpoint, others=self.config.other_namenodes)
         return WebHdfs(service)
 
     @cached_property

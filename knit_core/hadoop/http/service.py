@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -54,6 +54,8 @@ class Endpoint:
         tls: settings of https connections.
         timeout: (connect, read) seconds.
         proxies: the configured proxies.
+        others: returns further addresses of the service, when none of `addresses` serves; called with whether the last of
+            them answered, as a standby. None: there are no others.
         unknown: the hint in messages when a host name cannot be resolved, instead of the general one.
     """
 
@@ -63,6 +65,7 @@ class Endpoint:
     tls: Tls = field(default_factory=Tls)
     timeout: tuple[float, float] = (5.0, 30.0)
     proxies: Proxies = field(default_factory=Proxies)
+    others: Callable[[bool], Iterable[str]] | None = field(default=None, compare=False)
     unknown: str = ""
 
 
@@ -114,6 +117,7 @@ class HttpService:
         self._has_answered = False
         self._session: requests.Session | None = None
         self._lock = threading.Lock()
+        self._adding = threading.local()
 
     @property
     def address(self) -> str:
@@ -210,8 +214,9 @@ class HttpService:
 
     def _over_addresses(self, call: _Call) -> requests.Response:
         """Send a request to each address once, beginning with the one that answered last."""
-        count = len(self.endpoint.addresses)
-        for remaining in range(count, 0, -1):
+        remaining = len(self.endpoint.addresses)
+        while True:
+            remaining -= 1
             base = self.address
             try:
                 response = self._send(base, call)
@@ -219,12 +224,31 @@ class HttpService:
                     return response
                 raise self.error_of(response, call.action)
             except (ConnectionFailed, ServiceUnavailable) as error:
-                self._current = (self._current + 1) % count
                 not_done = getattr(error, "before_sending", False) or getattr(error, "not_carried_out", False)
-                if remaining == 1 or not (call.idempotent or not_done):
+                repeatable = call.idempotent or not_done
+                remaining = remaining or (self._add_addresses(error) if repeatable else 0)
+                self._current = (self._current + 1) % len(self.endpoint.addresses)
+                if not remaining or not repeatable:
                     raise
                 log.info("%s: %s; the next address is %s", call.action, error, self.address)
-        raise AssertionError("an endpoint has at least one address")
+
+    def _add_addresses(self, error: KnitError) -> int:
+        """Add the service's further addresses behind the present one; their number."""
+        if self.endpoint.others is None or getattr(self._adding, "now", False):
+            return 0  # a request of `others` itself
+        self._adding.now = True
+        try:
+            found = list(self.endpoint.others(isinstance(error, ServiceUnavailable)))
+        except KnitError:  # it needs the service that does not answer
+            return 0
+        finally:
+            self._adding.now = False
+        with self._lock:
+            known = self.endpoint.addresses
+            new = [each for each in dict.fromkeys(found) if each not in known]
+            at = self._current % len(known) + 1
+            self.endpoint = replace(self.endpoint, addresses=(*known[:at], *new, *known[at:]))
+        return len(new)
 
     def _send(self, base: str, call: _Call) -> requests.Response:
         try:
