@@ -24,7 +24,7 @@ from knit_core.launch import launcher, submission
 from knit_core.local import LocalCluster
 from knit_core.logs.aggregated.log_files import AggregatedLogs
 from knit_core.spec import application_spec
-from tests.cluster_harness import QUEUES, USERS, eventually, no_class_archives
+from tests.cluster_harness import QUEUES, USERS, eventually
 from tests.fields_harness import (
     LICENSE,
     NODE_1,
@@ -48,7 +48,7 @@ SMALL = {"memory": 64}
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[LocalCluster]:
     """Takes the place of the shared cluster in this module."""
-    with tempfile.TemporaryDirectory(prefix="knit-fields-") as folder, no_class_archives():
+    with tempfile.TemporaryDirectory(prefix="knit-fields-") as folder:
         own = LocalCluster(Path(folder) / "state")
         try:
             own.up(nodes=2, queues=QUEUES, settings=settings(Path(folder)))

@@ -31,7 +31,6 @@ from knit_core.local.jars import obtain
 from knit_core.local.paths import jars_root
 from knit_core.local.ports import is_free
 from knit_core.local.records import Record
-from tests.cluster_harness import no_class_archives
 from tests.fault_proxy import Address, Fault, FaultProxy
 
 LOCALHOST_OF_MASTER = "127.0.0.77"
@@ -187,7 +186,7 @@ class FaultyCluster:
 @contextmanager
 def faulty_cluster(**up: Any) -> Iterator[FaultyCluster]:
     """Start one; everything is gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix="knit-faults-") as name, no_class_archives(), ExitStack() as stack:
+    with tempfile.TemporaryDirectory(prefix="knit-faults-") as name, ExitStack() as stack:
         folder = Path(name)
         folder.chmod(0o755)
         state, master = folder / "state", folder / "master"
