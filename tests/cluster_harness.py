@@ -7,7 +7,6 @@ down at its end.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import tempfile
@@ -109,7 +108,7 @@ def _add_users(cluster: LocalCluster) -> None:
 
 @contextmanager
 def no_class_archives() -> Iterator[None]:
-    """ApplicationMasters write no archive of their classes: it takes 6 s of a processor per node, and pays after 5 launches."""
+    """ApplicationMasters write no archive of their classes: 6 s of a processor per node, which pay after 5 launches."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KNIT_CLASS_SHARING", "false")
         yield
@@ -121,17 +120,14 @@ def own_cluster(
     settings: Mapping[str, str] | Callable[[Path], Mapping[str, str]],
     queues: tuple[str, ...] = QUEUES,
     nodes: int = 2,
-    class_archives: bool = False,
 ) -> Iterator[LocalCluster]:
     """A cluster for one file of tests: two nodes by default, a ResourceManager that keeps its state, homes of alice and bob.
 
     Args:
         purpose: part of its folder's name.
         settings: Hadoop's, by property; or what makes them, given a folder that lives as long as the cluster.
-        class_archives: whether ApplicationMasters write archives of their classes.
     """
-    archives = contextlib.nullcontext() if class_archives else no_class_archives()
-    with tempfile.TemporaryDirectory(prefix=f"knit-{purpose}-") as folder, archives:
+    with tempfile.TemporaryDirectory(prefix=f"knit-{purpose}-") as folder:
         cluster = LocalCluster(Path(folder) / "state")
         try:
             chosen = settings(Path(folder)) if callable(settings) else settings

@@ -98,9 +98,7 @@ def test_launches_come_to_use_an_archive(clean_cluster: LocalCluster, tmp_path: 
 @pytest.fixture(scope="module")
 def own() -> Iterator[LocalCluster]:
     """One node whose containers' logs stay."""
-    with own_cluster(
-        "archive", {"yarn.nodemanager.delete.debug-delay-sec": "3600"}, nodes=1, class_archives=True
-    ) as cluster:
+    with own_cluster("archive", {"yarn.nodemanager.delete.debug-delay-sec": "3600"}, nodes=1) as cluster:
         yield cluster
 
 
