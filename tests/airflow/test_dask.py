@@ -45,6 +45,7 @@ def started(
             found[mode] = scenario.start(hold=str(hold), flag=str(scenario.flag), code=code)
         yield found
         for scenario in found.values():
+            scenario.let_go()  # a task that waits for it would keep the scheduler from ending
             for report in scenario.applications():
                 knit.attach(report.id).kill(reason="end of the tests", grace=0)
 
