@@ -28,6 +28,7 @@ from knit_core.errors import (
     UnexpectedReply,
 )
 from knit_core.hadoop.http.auth import AuthStrategy
+from knit_core.hadoop.http.fault_reasons import reason_of
 from knit_core.hadoop.http.retry import RetryPolicy
 from knit_core.hadoop.http.server_detection import RPC_PORT, detect_server, is_rpc_port
 from knit_core.hadoop.http.tls import SPEAKS_TLS, Tls, speaks_tls, tls_fault
@@ -379,27 +380,3 @@ def remote_exception(response: requests.Response) -> tuple[str, str]:
     if "html" in kind:
         return "", ""
     return "", response.text.strip().split("\n")[0][:300]
-
-
-def reason_of(error: requests.RequestException) -> tuple[str, bool]:
-    """The fault in words, and whether it is certain that nothing was sent."""
-    text = repr(error)
-    if isinstance(error, requests.exceptions.ProxyError):
-        return "the proxy does not connect", True
-    if isinstance(error, requests.exceptions.SSLError):
-        return "TLS failed", True
-    if isinstance(error, requests.exceptions.ConnectTimeout):
-        return "connecting took too long", True
-    if isinstance(error, requests.exceptions.ReadTimeout):
-        return "no reply in time", False
-    if "NameResolutionError" in text or "gaierror" in text:
-        return "name not known", True
-    if "Connection refused" in text:
-        return "connection refused", True
-    if "NewConnectionError" in text:
-        return "no route", True
-    if "BadStatusLine" in text or "InvalidHeader" in text:
-        return "not HTTP", False
-    if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)):
-        return "not an http:// or https:// address", True
-    return "the connection broke", False

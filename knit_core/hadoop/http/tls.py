@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import requests
 
 from knit_core.hadoop.http.adapter import CompleteHeadersAdapter
+from knit_core.model.representation import shown
 
 log = logging.getLogger(__name__)
 _KEPT = 32  # maximum of connections kept open to one address
@@ -36,6 +37,7 @@ _PROBE_TIMEOUT = 2.0  # seconds
 _TLS_ALERT = "\\x15\\x03"  # the first bytes of a TLS server's reply to a request without TLS, as Python quotes them
 
 
+@shown
 @dataclass(frozen=True)
 class Tls:
     """Settings of https connections.
