@@ -14,7 +14,8 @@ import requests
 from hdfs.util import HdfsError
 
 from knit_core.hadoop.http import HttpService
-from knit_core.hadoop.http.service import base_of, reason_of, remote_exception
+from knit_core.hadoop.http.fault_reasons import reason_of
+from knit_core.hadoop.http.service import base_of, remote_exception
 
 log = logging.getLogger(__name__)
 #: The server has not carried out the request and will not: another NameNode may.
