@@ -167,23 +167,10 @@ class Config:
             answers: whether it answers (a standby returns its configuration, too); else only what is known is used.
         """
         conf = self.learn() if answers else self.remote
-        return [] if conf is None or self._behind_gateway("resourcemanager") else addresses.resourcemanagers(conf)[0]
+        return [] if conf is None or self._behind_gateway() else addresses.resourcemanagers(conf)[0]
 
-    def other_namenodes(self, answers: bool) -> list[str]:
-        """All NameNodes that the cluster's configuration names, if the given one is among them.
-
-        Args:
-            answers: see `other_resourcemanagers`.
-        """
-        conf = self.learn() if answers else self.remote
-        if conf is None or self._behind_gateway("namenode"):
-            return []
-        found = addresses.namenodes(conf)[0]
-        return found if set(found) & set(split_addresses(self.namenodes.value)) else []
-
-    def _behind_gateway(self, name: str) -> bool:
-        given = split_addresses(self.settings[name].value) if name in self.settings else []
-        path = any(urlsplit(url).path.strip("/") for url in given)
+    def _behind_gateway(self) -> bool:
+        path = any(urlsplit(url).path.strip("/") for url in self.resourcemanagers)
         return bool(self.gateway_path or path or self.get("auth") == "basic")
 
     @property

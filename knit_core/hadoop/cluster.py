@@ -82,7 +82,6 @@ class Cluster:
         service, name = self._service("NameNode", self.config.namenodes.value.split(",")), self.config.nameservice
         if name:
             service.endpoint = replace(service.endpoint, unknown=_NAMESERVICE_HINT.format(name=name))
-        service.endpoint = replace(service.endpoint, others=self.config.other_namenodes)
         return WebHdfs(service)
 
     @cached_property

@@ -93,8 +93,9 @@ class HdfsSession(requests.Session):
             HdfsError, requests.RequestException: as `request`; of the last NameNode that was tried.
         """
         addresses = self._http.endpoint.addresses
-        for left in range(len(addresses) - 1, -1, -1):
-            base = addresses[self._current % len(addresses)].rstrip("/")
+        first = self._current  # other threads may change it
+        for at in range(first, first + len(addresses)):
+            base = addresses[at % len(addresses)].rstrip("/")
             headers = {"Content-Type": "application/octet-stream"}  # HttpFS refuses PUT without it
             try:
                 response = self.request(
@@ -107,8 +108,8 @@ class HdfsSession(requests.Session):
                 standby = isinstance(error, Refusal) and error.exception in STANDBY
                 if isinstance(error, Refusal) and not standby:
                     raise
-                self._current += 1
-                if not left or (once and not standby and not _never_sent(error)):
+                self._current = at + 1
+                if at + 1 == first + len(addresses) or (once and not standby and not _never_sent(error)):
                     raise
         raise AssertionError("an endpoint has at least one address")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
@@ -11,6 +12,7 @@ import pytest
 
 from knit_core import Knit
 from knit_core.errors import ConnectionFailed, ServiceUnavailable
+from knit_core.hadoop.http import Endpoint, HttpService, SimpleAuth
 
 
 class Server:
@@ -150,3 +152,21 @@ def test_behind_a_gateway_the_clusters_own_addresses_are_not_used(
     with pytest.raises(ServiceUnavailable):
         knit.resourcemanager.new_application()
     assert other.asked == []
+
+
+def test_two_threads_meet_the_standby_at_once(two: tuple[Server, Server], client: Callable[..., Knit]) -> None:
+    two[0].active = False
+    knit = client()
+    knit.cluster.retry_timeout = 5.0
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: knit.resourcemanager.new_application(), range(8)))
+    assert len(found) == 8
+
+
+def test_https_is_not_left_for_http(two: tuple[Server, Server]) -> None:
+    endpoint = Endpoint(
+        "ResourceManager", ("https://rm1:8090",), SimpleAuth("alice"), others=lambda _: ["http://rm2:8088"]
+    )
+    service = HttpService(endpoint)
+    service._add_addresses(ServiceUnavailable("a standby"), "https://rm1:8090")
+    assert service.endpoint.addresses == ("https://rm1:8090",)

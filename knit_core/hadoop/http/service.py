@@ -188,6 +188,8 @@ class HttpService:
         An address that has never answered is more likely wrong than that of a restarting server.
         """
         chosen = retry or self.retry
+        if getattr(self._adding, "now", False):  # the request that led here is repeated itself
+            return replace(chosen, budget=0)
         return chosen if self._has_answered else replace(chosen, budget=min(chosen.budget, _FIRST_CONTACT), tries=1)
 
     def get_json(self, path: str, *, action: str, params: Mapping[str, str] | None = None, **options: Any) -> Any:
@@ -215,41 +217,55 @@ class HttpService:
 
     def _over_addresses(self, call: _Call) -> requests.Response:
         """Send a request to each address once, beginning with the one that answered last."""
-        remaining = len(self.endpoint.addresses)
+        tried: list[str] = []
         while True:
-            remaining -= 1
-            base = self.address
+            base = self._untried(tried) or self.address
             try:
                 response = self._send(base, call)
                 if response.status_code in call.expect:
                     return response
                 raise self.error_of(response, call.action)
             except (ConnectionFailed, ServiceUnavailable) as error:
+                tried.append(base)
                 not_done = getattr(error, "before_sending", False) or getattr(error, "not_carried_out", False)
                 repeatable = call.idempotent or not_done
-                remaining = remaining or (self._add_addresses(error) if repeatable else 0)
-                self._current = (self._current + 1) % len(self.endpoint.addresses)
-                if not remaining or not repeatable:
+                if repeatable and not self._untried(tried):
+                    self._add_addresses(error, base)
+                self._leave(base)
+                if not repeatable or not self._untried(tried):
                     raise
-                log.info("%s: %s; the next address is %s", call.action, error, self.address)
+                log.info("%s: %s; the next address is %s", call.action, error, self._untried(tried))
 
-    def _add_addresses(self, error: KnitError) -> int:
-        """Add the service's further addresses behind the present one; their number."""
+    def _untried(self, tried: Sequence[str]) -> str:
+        """The first address, from the one that answered last on, that is not among `tried`; empty when all are."""
+        known = self.endpoint.addresses
+        at = self._current % len(known)
+        return next((each for each in (*known[at:], *known[:at]) if each not in tried), "")
+
+    def _leave(self, base: str) -> None:
+        """Begin with the next address from now on, unless another thread has left this one already."""
+        with self._lock:
+            if self.address == base:
+                self._current = (self._current + 1) % len(self.endpoint.addresses)
+
+    def _add_addresses(self, error: KnitError, base: str) -> None:
+        """Add the service's further addresses behind the one that failed. None of http to one of https: that was not asked for."""
         if self.endpoint.others is None or getattr(self._adding, "now", False):
-            return 0  # a request of `others` itself
+            return  # a request of `others` itself
         self._adding.now = True
         try:
             found = list(self.endpoint.others(isinstance(error, ServiceUnavailable)))
         except KnitError:  # it needs the service that does not answer
-            return 0
+            return
         finally:
             self._adding.now = False
         with self._lock:
             known = self.endpoint.addresses
-            new = [each for each in dict.fromkeys(found) if each not in known]
-            at = self._current % len(known) + 1
+            secure = known[0].startswith("https:")
+            allowed = [each for each in dict.fromkeys(found) if each.startswith("https:") or not secure]
+            new = [each for each in allowed if each not in known]
+            at = known.index(base) + 1
             self.endpoint = replace(self.endpoint, addresses=(*known[:at], *new, *known[at:]))
-        return len(new)
 
     def _send(self, base: str, call: _Call) -> requests.Response:
         try:
