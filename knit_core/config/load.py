@@ -19,6 +19,9 @@ from knit_core.config.proxies import proxies_of
 from knit_core.config.settings import SECRET, SETTINGS, Config, Value, is_secret, split_addresses
 from knit_core.errors import ConfigError, NoClusterFound
 
+_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")  # as requests reads them
+_ADDRESSES = ("resourcemanager", "namenode")
+
 
 def load_config(
     address: str | None = None,
@@ -59,7 +62,7 @@ def load_config(
     config.places.append("the environment variable KNIT_RESOURCEMANAGER")
     _take_file(config, environ)
     _take_credentials(config)
-    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):  # as requests does
+    for variable in _BUNDLES:
         if environ.get(variable):
             _take(config, {"ca": environ[variable]}, lambda _name, variable=variable: variable)  # type: ignore[misc]
     named = "resourcemanager" in config.settings
@@ -162,7 +165,7 @@ def _take_local(config: Config, environ: Mapping[str, str]) -> None:
     cluster = running_cluster()
     if cluster is None:
         dead = LocalCluster().dead
-        state = f"its {' and '.join(dead)} ended or was killed; knit local up starts it again" if dead else ""
+        state = f"daemons that ended or were killed: {', '.join(dead)}; knit local up starts them again" if dead else ""
         config.places.append(f"an embedded cluster ({state or 'none is running; knit local up starts one'})")
         return
     conf = read_folder(Path(cluster.conf_dir), "embedded cluster", environ)
@@ -212,6 +215,10 @@ def _check_certificates(config: Config) -> None:
         if (given := config.settings.get(name)) and given.value.startswith("~"):
             config.settings[name] = Value(str(Path(given.value).expanduser()), given.source)
     ca, certificate, key = (config.settings.get(name) for name in names)
+    only_http = not any("https:" in (config.get(name) or "") for name in _ADDRESSES)
+    if ca is not None and ca.source in _BUNDLES and only_http and problem_with_certificates(ca.value):
+        del config.settings["ca"]  # a variable for other programs is no reason to refuse a cluster of http
+        ca = None
     if ca is not None and ca.value.lower() != "false" and (problem := problem_with_certificates(ca.value)):
         raise ConfigError(f"ca {ca.value!r} ({ca.source}) {problem}")
     if key is not None and certificate is None:

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import trustme
 
 from knit_core import Knit
 from knit_core.config import load_config
 from knit_core.errors import ConfigError, ConnectionFailed
 from knit_core.hadoop.http import Endpoint, HttpService, RetryPolicy, SimpleAuth, Tls, tls
+from knit_core.hadoop.http.fault_reasons import reason_of
 
 Start = Callable[..., str]
 
@@ -174,7 +176,6 @@ def test_certificates_that_cannot_be_used_are_named(ca: str, tmp_path: Path) -> 
     for variables, problem in (
         ({"KNIT_CA": "/no/ca.pem"}, r"ca '/no/ca.pem' \(KNIT_CA\) does not exist"),
         ({"KNIT_CA": words}, r"words.pem' \(KNIT_CA\) contains no certificates"),
-        ({"REQUESTS_CA_BUNDLE": "/no/ca.pem"}, r"ca '/no/ca.pem' \(REQUESTS_CA_BUNDLE\) does not exist"),
         ({"KNIT_CLIENT_KEY": mine}, "client_key .* needs client_certificate"),
         ({"KNIT_CLIENT_CERTIFICATE": "/no/me.pem"}, "/no/me.pem does not exist"),
         ({"KNIT_CLIENT_CERTIFICATE": ca}, "are not a certificate and its private key"),
@@ -200,6 +201,17 @@ def test_the_bundle_of_requests_is_used_unless_knit_has_its_own(ca: str) -> None
     found = config(REQUESTS_CA_BUNDLE=ca)
     assert (found.settings["ca"].value, found.settings["ca"].source) == (ca, "REQUESTS_CA_BUNDLE")
     assert config(REQUESTS_CA_BUNDLE=ca, KNIT_CA="false").get("ca") == "false"
+    assert config(REQUESTS_CA_BUNDLE="/no/ca.pem").get("ca") is None, "nobody needs it for http"
+    with pytest.raises(ConfigError, match=r"ca '/no/ca.pem' \(REQUESTS_CA_BUNDLE\) does not exist"):
+        config(REQUESTS_CA_BUNDLE="/no/ca.pem", KNIT_NAMENODE="https://nn:9871")
+
+
+def test_only_a_refused_certificate_is_certain_to_have_sent_nothing() -> None:
+    """A POST whose TLS connection ends is not repeated: it may have been carried out."""
+    refused = ssl.SSLCertVerificationError(1, "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed")
+    assert reason_of(requests.exceptions.SSLError(refused)) == ("TLS failed", True)
+    ended = ssl.SSLEOFError(8, "EOF occurred in violation of protocol")
+    assert reason_of(requests.exceptions.SSLError(ended)) == ("TLS failed", False)
 
 
 def test_a_client_has_its_settings(start: Start, authority: trustme.CA, ca: str) -> None:

@@ -11,7 +11,8 @@ def reason_of(error: requests.RequestException) -> tuple[str, bool]:
     if isinstance(error, requests.exceptions.ProxyError):
         return "the proxy does not connect", True
     if isinstance(error, requests.exceptions.SSLError):
-        return "TLS failed", True
+        # Any other TLS fault may come when the request was sent: in TLS 1.3 a server refuses clients after the handshake.
+        return "TLS failed", any(part in text for part in ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER"))
     if isinstance(error, requests.exceptions.ConnectTimeout):
         return "connecting took too long", True
     if isinstance(error, requests.exceptions.ReadTimeout):

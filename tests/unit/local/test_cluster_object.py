@@ -78,7 +78,7 @@ def test_who_finds_no_cluster_is_told_which_daemon_of_the_embedded_one_has_died(
     ProcessRecord(os.getpid(), start_mark(os.getpid()) or "").write(tmp_path / "run" / "namenode.json")
     ProcessRecord(os.getpid(), "another process's start").write(tmp_path / "run" / "resourcemanager.json")
     assert LocalCluster().dead == ["resourcemanager"]
-    with pytest.raises(NoClusterFound, match="its resourcemanager ended or was killed; knit local up starts it again"):
+    with pytest.raises(NoClusterFound, match="ended or were killed: resourcemanager; knit local up starts them again"):
         Knit()
 
 
