@@ -163,11 +163,15 @@ class Config:
     def other_resourcemanagers(self, answers: bool) -> list[str]:
         """All ResourceManagers that the configuration of the given one names: it may be one of two, and a standby.
 
+        Of a cluster with one there are none: where the given address differs from the configured one, it is a tunnel or a
+        proxy, and the way past it was not asked for.
+
         Args:
             answers: whether it answers (a standby returns its configuration, too); else only what is known is used.
         """
         conf = self.learn() if answers else self.remote
-        return [] if conf is None or self._behind_gateway() else addresses.resourcemanagers(conf)[0]
+        found = [] if conf is None or self._behind_gateway() else addresses.resourcemanagers(conf)[0]
+        return found if len(found) > 1 else []
 
     def _behind_gateway(self) -> bool:
         path = any(urlsplit(url).path.strip("/") for url in self.resourcemanagers)

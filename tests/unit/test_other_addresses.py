@@ -154,6 +154,20 @@ def test_behind_a_gateway_the_clusters_own_addresses_are_not_used(
     assert other.asked == []
 
 
+def test_the_only_one_is_not_asked_past_the_address_that_is_given(
+    two: tuple[Server, Server], client: Callable[..., Knit]
+) -> None:
+    """The given address is a tunnel or a proxy, and the configuration names the server itself."""
+    given, other = two
+    given.active = False
+    given.properties = {"yarn.resourcemanager.webapp.address": other.address.removeprefix("http://")}
+    knit = client()
+    knit.cluster.retry_timeout = 1.0
+    with pytest.raises(ServiceUnavailable):
+        knit.resourcemanager.new_application()
+    assert other.asked == []
+
+
 def test_two_threads_meet_the_standby_at_once(two: tuple[Server, Server], client: Callable[..., Knit]) -> None:
     two[0].active = False
     knit = client()
