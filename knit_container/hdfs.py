@@ -13,9 +13,11 @@ import secrets
 import ssl
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
+from knit_container.credentials import BadCredentials, tokens_in
 from knit_container.tls import connect
 
 _TIMEOUT = 60.0  # seconds for one reply
@@ -28,6 +30,7 @@ _TRANSIENT = {
     "InterruptedIOException", "ClosedChannelException", "NotReplicatedYetException", "RecoveryInProgressException",
     "LeaseExpiredException",
 }  # fmt: skip
+_TOKEN_KINDS = {"HDFS_DELEGATION_TOKEN", "WEBHDFS delegation", "SWEBHDFS delegation"}
 
 
 class HdfsFault(Exception):
@@ -158,8 +161,7 @@ def _any_namenode(name: str, send: Callable[[str], object]) -> None:
 
 def _request(method: str, url: str, query: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
     place = urlsplit(url)
-    user = os.environ.get("HADOOP_USER_NAME", "")
-    full = urlencode({**query, **({"user.name": user} if user else {})})
+    full = urlencode({**query, **_identity()})
     connection = connect(place.scheme, place.netloc, _TIMEOUT)
     try:
         connection.request(method, f"{place.path}?{full}", headers={"X-XSRF-Header": "knit"})
@@ -167,6 +169,21 @@ def _request(method: str, url: str, query: dict[str, str]) -> tuple[int, dict[st
         return reply.status, dict(reply.getheaders()), reply.read()
     finally:
         connection.close()
+
+
+def _identity() -> dict[str, str]:
+    """The parameter that says who asks: the delegation token for HDFS of this container, else the user's name."""
+    location = os.environ.get("HADOOP_TOKEN_FILE_LOCATION", "")
+    if location:
+        try:
+            tokens = tokens_in(Path(location).read_bytes()).values()
+        except (OSError, BadCredentials) as error:
+            raise HdfsFault(f"the tokens of this container cannot be read from {location}: {error}") from None
+        for token in tokens:
+            if token.kind in _TOKEN_KINDS:
+                return {"delegation": token.encode()}
+    user = os.environ.get("HADOOP_USER_NAME", "")
+    return {"user.name": user} if user else {}
 
 
 def _fault(status: int, body: bytes) -> Exception:

@@ -1,12 +1,25 @@
-"""Secret keys in Hadoop's credentials file, and files that are none."""
+"""Secret keys and tokens in Hadoop's credentials file, files that are none, and tokens as text."""
 
 from __future__ import annotations
 
+import base64
 import struct
 
 import pytest
 
-from knit_container.credentials import BadCredentials, secrets_in
+from knit_container.credentials import BadCredentials, Token, secrets_in, tokens_in
+
+#: Written by Hadoop 3.4.2: the tokens `one` and `two`, and the secret key `knit.token` (9, 9).
+FILE = base64.b64decode(
+    "SERUUwACA29uZY4BLAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4fICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9"
+    "Pj9AQUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVpbXF1eX2BhYmNkZWZnaGlqa2xtbm9wcXJzdHV2d3h5ent8fX5/gIGCg4SFhoeI"
+    "iYqLjI2Oj5CRkpOUlZaXmJmam5ydnp+goaKjpKWmp6ipqqusra6vsLGys7S1tre4ubq7vL2+v8DBwsPExcbHyMnKy8zNzs/Q0dLT"
+    "1NXW19jZ2tvc3d7f4OHi4+Tl5ufo6err7O3u7/Dx8vP09fb3+Pn6+/z9/v8AAQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0e"
+    "HyAhIiMkJSYnKCkqKxQHBwcHBwcHBwcHBwcHBwcHBwcHBxJXRUJIREZTIGRlbGVnYXRpb24OMTI3LjAuMC4xOjgwMjADdHdvAgEC"
+    "FAcHBwcHBwcHBwcHBwcHBwcHBwcHFUhERlNfREVMRUdBVElPTl9UT0tFTgpoYS1oZGZzOm5zAQprbml0LnRva2VuAgkJ"
+)
+#: The token `two`, as `Token.encodeToUrlString` gives it.
+TWO = "AgECFAcHBwcHBwcHBwcHBwcHBwcHBwcHFUhERlNfREVMRUdBVElPTl9UT0tFTgpoYS1oZGZzOm5z"
 
 
 def _number(n: int) -> bytes:
@@ -48,3 +61,28 @@ def test_another_version_is_refused() -> None:
         secrets_in(b"HDTS\1rest")
     with pytest.raises(BadCredentials, match="not a Hadoop credentials file"):
         secrets_in(b"PK\3\4")
+
+
+def test_tokens_as_hadoop_writes_them() -> None:
+    assert secrets_in(FILE) == {"knit.token": b"\x09\x09"}
+    found = tokens_in(FILE)
+    assert found["two"].encode() == TWO
+    one = found["one"]
+    assert (one.identifier, one.kind, one.service) == (
+        bytes(i % 256 for i in range(300)), "WEBHDFS delegation", "127.0.0.1:8020",
+    )  # fmt: skip
+    again = Token.decode(one.renamed("HDFS_DELEGATION_TOKEN", "ha-hdfs:ns").encode())
+    assert (again.identifier, again.kind, again.service) == (one.identifier, "HDFS_DELEGATION_TOKEN", "ha-hdfs:ns")
+    assert again.renamed(one.kind, one.service).encode() == one.encode()
+
+
+def test_no_repr_shows_a_token() -> None:
+    token = Token.decode(TWO)
+    assert repr(token) == "Token('HDFS_DELEGATION_TOKEN', 'ha-hdfs:ns')"
+    assert "\\x07" not in repr(token) + repr(getattr(token, "_password", None))
+
+
+@pytest.mark.parametrize("text", ["", "AgEC", "not base64!", TWO[:-8]])
+def test_what_is_no_token(text: str) -> None:
+    with pytest.raises(BadCredentials):
+        Token.decode(text)
