@@ -80,7 +80,7 @@ class Knit:
         self.upload_progress: Progress | None = None
 
     def __repr__(self) -> str:
-        return one_line("Knit", [("", self.config.settings["resourcemanager"].value), ("user", self.config.user)])
+        return one_line("Knit", [("", self.config.settings["resourcemanager"].value), ("user", self.config.known_user)])
 
     def _repr_html_(self) -> str:
         return html_facts(

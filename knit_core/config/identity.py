@@ -33,7 +33,7 @@ def contradictions(auth: str, auth_source: str, password_source: str) -> Iterato
     """Contradictions between the settings `auth` and `password`: sentences with the remedies.
 
     Args:
-        auth: "simple", "basic" or empty for the default.
+        auth: "simple", "basic", "kerberos", or empty for the default.
         auth_source: where auth was set.
         password_source: where a password was set; empty: it is not set.
     """
@@ -46,6 +46,11 @@ def contradictions(auth: str, auth_source: str, password_source: str) -> Iterato
         yield (
             f"auth is simple ({auth_source}), which sends no password, but a password is set ({password_source}): set auth to "
             "basic (KNIT_AUTH=basic) to log in at a gateway such as Knox, or remove the password"
+        )
+    if password_source and auth == "kerberos":
+        yield (
+            f"auth is kerberos ({auth_source}), where tickets prove who the user is, but a password is set "
+            f"({password_source}): remove it (kinit asks for the password of a principal)"
         )
     if auth == "basic" and not password_source:
         yield (

@@ -15,8 +15,18 @@ from knit_core.config import addresses, identity
 from knit_core.config.certificates import problem_with_certificates, problem_with_client_certificate
 from knit_core.config.environment_variables import check_variables
 from knit_core.config.hadoop_conf import folders, read_folder
+from knit_core.config.kerberos_settings import check_kerberos
 from knit_core.config.proxies import proxies_of
-from knit_core.config.settings import SECRET, SETTINGS, Config, Value, is_secret, split_addresses
+from knit_core.config.settings import (
+    HADOOP_USER,
+    SECRET,
+    SETTINGS,
+    SYSTEM_USER,
+    Config,
+    Value,
+    is_secret,
+    split_addresses,
+)
 from knit_core.errors import ConfigError, NoClusterFound
 
 _BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")  # as requests reads them
@@ -176,9 +186,9 @@ def _take_local(config: Config, environ: Mapping[str, str]) -> None:
 
 def _process_user(environ: Mapping[str, str]) -> Value:
     if environ.get("HADOOP_USER_NAME"):
-        return Value(environ["HADOOP_USER_NAME"], "HADOOP_USER_NAME")
+        return Value(environ["HADOOP_USER_NAME"], HADOOP_USER)
     try:
-        return Value(getpass.getuser(), "the operating system's user")
+        return Value(getpass.getuser(), SYSTEM_USER)
     except (KeyError, OSError):
         raise ConfigError("The operating system has no name for the user of this process: set KNIT_USER") from None
 
@@ -194,9 +204,10 @@ def _normalise(config: Config) -> None:
     # shells and paths are refused.
     if not re.fullmatch(r"[\w.@/\\+-]{1,256}\$?", user.value) or ".." in user.value:
         raise ConfigError(f"{user.value!r} ({user.source}) is not a user name")
+    check_kerberos(config.settings, config.hadoop, gateway=_gateway(config))
     auth = config.settings.get("auth", Value("", ""))
-    if auth.value not in {"", "simple", "basic"}:
-        raise ConfigError(f"auth {auth.value!r} ({auth.source}) is not supported: set simple or basic")
+    if auth.value not in {"", "simple", "basic", "kerberos"}:
+        raise ConfigError(f"auth {auth.value!r} ({auth.source}) is not supported: set simple, basic or kerberos")
     for problem in identity.contradictions(
         auth.value, auth.source, config.settings.get("password", Value("", "")).source
     ):

@@ -11,7 +11,9 @@ from urllib.parse import urlsplit
 
 from knit_container.secret import Hidden
 from knit_core.config import addresses
+from knit_core.config.auth_to_local import short_name
 from knit_core.config.hadoop_conf import HadoopConf
+from knit_core.config.identity import same_user
 from knit_core.config.proxies import Proxies, without_user
 from knit_core.errors import ConfigError
 from knit_core.model.clock import Clock
@@ -21,8 +23,11 @@ SETTINGS: Mapping[str, str] = {
     "resourcemanager": "ResourceManager web address, several separated by commas (http://rm.example.org:8088)",
     "namenode": "WebHDFS address of the NameNode, several separated by commas (http://nn.example.org:9870)",
     "filesystem": "Hadoop URL of the filesystem that holds the staging folder (hdfs://nn.example.org:8020)",
-    "user": "user name under simple authentication",
-    "auth": "simple or basic",
+    "user": "user name under simple authentication; under Kerberos it comes from the ticket",
+    "auth": "simple, basic or kerberos; default: what the cluster asks for, simple or kerberos",
+    "keytab": "file of Kerberos keys, from which tickets are got and renewed; needs `principal` unless its first one is meant",
+    "principal": "Kerberos principal in the keytab or ticket cache (etl@EXAMPLE.ORG)",
+    "ticket_cache": "Kerberos ticket cache, as in KRB5CCNAME; default: that one, else krb5.conf's",
     "password": "for basic authentication through a gateway; needs `auth` basic",
     "gateway_path": "path prefix of a gateway such as Knox (/gateway/default)",
     "ca": "file or folder of trusted certificates for https (default: the system's, or REQUESTS_CA_BUNDLE); false checks nothing",
@@ -43,6 +48,9 @@ SETTINGS: Mapping[str, str] = {
 _FILESYSTEM = "fs.defaultFS"
 SECRET = frozenset({"password"})
 _REFUSAL_LIFETIME = 60.0  # seconds
+#: Sources of `user`. What the system or Hadoop's variable says is a default, which a Kerberos ticket overrides.
+IMPLICIT_USERS = SYSTEM_USER, HADOOP_USER = "the operating system's user", "HADOOP_USER_NAME"
+FROM_TICKET = "the Kerberos ticket"
 
 
 class Value:
@@ -78,6 +86,9 @@ class Value:
         return hash((self.value, self.source))
 
 
+_NOBODY = Value("", "")
+
+
 @dataclass(repr=False)
 class Config:
     """What is known about the cluster: settings, Hadoop's XML, the ResourceManager's configuration. Thread-safe.
@@ -89,6 +100,7 @@ class Config:
         places: where a ResourceManager was looked for, for messages.
         fetch: fetches the ResourceManager's configuration; it returns None when reading it is not allowed.
         fetch_home: fetches the user's home folder from HDFS; it returns an empty text when HDFS does not support that.
+        fetch_principal: under Kerberos, returns the principal of the user's ticket, from which `user` comes.
         home: the fetched home folder.
         proxies: the proxy for each host.
         clock: for the age of a refusal.
@@ -100,6 +112,7 @@ class Config:
     places: list[str] = field(default_factory=list)
     fetch: Callable[[], HadoopConf | None] | None = field(default=None, repr=False)
     fetch_home: Callable[[], str] | None = field(default=None, repr=False)
+    fetch_principal: Callable[[], str] | None = field(default=None, repr=False)
     home: str | None = field(default=None, repr=False)
     proxies: Proxies = field(default_factory=Proxies)
     clock: Clock = field(default=time, repr=False, compare=False)
@@ -152,8 +165,37 @@ class Config:
 
     @property
     def user(self) -> str:
-        """The user whose identity requests carry."""
+        """The user whose identity requests carry: under Kerberos the ticket's.
+
+        Raises:
+            KnitError: under Kerberos there is no valid ticket.
+            ConfigError: the ticket is not that of the user that is set.
+        """
+        if self.fetch_principal is not None and self.settings.get("user", _NOBODY).source != FROM_TICKET:
+            self.use_principal(self.fetch_principal())
         return self.settings["user"].value
+
+    @property
+    def known_user(self) -> str:
+        """The user, or a placeholder under Kerberos as long as no ticket was needed; raises nothing."""
+        known = self.fetch_principal is None or self.settings.get("user", _NOBODY).source == FROM_TICKET
+        return self.settings["user"].value if known else "(that of the Kerberos ticket)"
+
+    def use_principal(self, principal: str) -> None:
+        """Take the user from a Kerberos principal.
+
+        Raises:
+            ConfigError: another user is set.
+        """
+        rules = self.hadoop.get("hadoop.security.auth_to_local") if self.hadoop is not None else None
+        short, given = short_name(principal, rules or ""), self.settings.get("user")
+        explicit = given is not None and given.source not in (*IMPLICIT_USERS, FROM_TICKET)
+        if given is not None and explicit and not (same_user(given.value, short) or given.value == principal):
+            raise ConfigError(
+                f"user is {given.value} ({given.source}), but the Kerberos ticket is that of {principal}, and the cluster's "
+                f"services go by the ticket: get a ticket of {given.value} (kinit {given.value}), or remove the setting"
+            )
+        self.settings["user"] = Value(short, FROM_TICKET)
 
     @property
     def resourcemanagers(self) -> list[str]:
@@ -281,4 +323,6 @@ def split_addresses(value: str) -> list[str]:
     return [text for text in re.split(r"[,;\s]+", value) if text]
 
 
-__all__ = ["SECRET", "SETTINGS", "Config", "Value", "is_secret", "split_addresses"]
+__all__ = [
+    "FROM_TICKET", "HADOOP_USER", "SECRET", "SETTINGS", "SYSTEM_USER", "Config", "Value", "is_secret", "split_addresses",
+]  # fmt: skip

@@ -13,11 +13,14 @@ from knit_core.hadoop.application_master import ApplicationMasterClient
 from knit_core.hadoop.http import (
     AuthStrategy,
     BasicAuth,
+    DetectedAuth,
     DirectTransport,
     Endpoint,
     HttpService,
+    KerberosAuth,
     RetryPolicy,
     SimpleAuth,
+    Tickets,
     Tls,
 )
 from knit_core.hadoop.ownership import check_staging
@@ -54,12 +57,16 @@ class Cluster:
         self.clock: Clock = time
         self.retry_timeout: float | None = None
         config.fetch, config.fetch_home = self._fetch_configuration, self._home_folder
+        if config.get("auth") == "kerberos":
+            config.fetch_principal = self._principal
         self._services: list[HttpService] = []
         self.direct = DirectTransport(config.proxies)
         self._staging_checked = False
 
     def __repr__(self) -> str:
-        return one_line("Cluster", [("", self.config.settings["resourcemanager"].value), ("user", self.config.user)])
+        return one_line(
+            "Cluster", [("", self.config.settings["resourcemanager"].value), ("user", self.config.known_user)]
+        )
 
     def close(self) -> None:
         """Close its connections; applications go on."""
@@ -140,9 +147,26 @@ class Cluster:
 
     @cached_property
     def _auth(self) -> AuthStrategy:
-        if self.config.get("auth") == "basic":
-            return BasicAuth(self.config.user, self.config.get("password") or "")
-        return SimpleAuth(self.config.user)
+        config, auth = self.config, self.config.get("auth")
+        if auth == "basic":
+            return BasicAuth(config.user, config.get("password") or "")
+        if auth == "simple":
+            return SimpleAuth(config.user)
+        kerberos = KerberosAuth(self._tickets, lambda: config.user)
+        return kerberos if auth == "kerberos" else DetectedAuth(SimpleAuth(config.user), kerberos, self._use_kerberos)
+
+    @cached_property
+    def _tickets(self) -> Tickets:
+        cache, keytab, principal = (self.config.get(name) or "" for name in ("ticket_cache", "keytab", "principal"))
+        return Tickets(cache, keytab, principal)
+
+    def _principal(self) -> str:
+        return self._tickets.principal(self.config.resourcemanagers[0])
+
+    def _use_kerberos(self) -> None:
+        """A server has asked for Kerberos: the user is the ticket's from now on."""
+        self.config.use_principal(self._principal())
+        self.config.fetch_principal = self._principal
 
     def _service(self, name: str, addresses: Iterable[str]) -> HttpService:
         get = self.config.get

@@ -18,6 +18,7 @@ from typing import Any
 from knit_core.errors import ApplicationNotFound, KnitError, LedgerError
 from knit_core.hadoop import lifecycle
 from knit_core.hadoop.cluster import Cluster
+from knit_core.hadoop.delegation_tokens import tokens_for
 from knit_core.hdfs_cache.staging import Progress, container_zip, master_jar
 from knit_core.launch.build_environments import build_environments, without_described
 from knit_core.launch.check_launch import check_launch
@@ -198,13 +199,16 @@ def take_claim(it: Launch, earlier: Claim | None, app_id: str) -> Claim | None:
 def complete(it: Launch, plan: LaunchPlan, staged: Mapping[str, FileStatus]) -> dict[str, Any]:
     """Upload the ApplicationMaster's document; returns the body of the submission."""
     it.before("document")
-    document = Upload.of(DOCUMENT_LINK, plan.document(staged))
+    document, cluster = Upload.of(DOCUMENT_LINK, plan.document(staged)), it.cluster
     with ThreadPoolExecutor(2) as pool:
-        secret = pool.submit(it.cluster.user_key.application_secret, plan.app_id, create=True)
+        tokens = None
+        if not plan.facts.simple:
+            tokens = pool.submit(tokens_for, cluster.config, cluster.hdfs, cluster.resourcemanager)
+        secret = pool.submit(cluster.user_key.application_secret, plan.app_id, create=True)
         it.storage.staging.reserve(plan.app_id, [document])
         there, missing = it.storage.staging.find([document], [])
         staged = {**staged, **(there if not missing else it.storage.staging.put(missing))}
-        return plan.submission(staged, document, secret.result())
+        return plan.submission(staged, document, secret.result(), tokens.result() if tokens else None)
 
 
 def submit_claimed(it: Launch, body: Mapping[str, Any], claim: Claim | None) -> None:

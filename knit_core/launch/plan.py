@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from knit_container.credentials import Token
 from knit_container.secret import Hidden
 from knit_core.launch import container_script as script
 from knit_core.launch.class_sharing import archive_name, can_share, sharing_options, split_classpath
@@ -138,7 +139,13 @@ class LaunchPlan:
             "visibility": resource.visibility,
         }
 
-    def submission(self, staged: Mapping[str, FileStatus], document: Upload, secret: bytes) -> dict[str, Any]:
+    def submission(
+        self,
+        staged: Mapping[str, FileStatus],
+        document: Upload,
+        secret: bytes,
+        tokens: Mapping[str, Token] | None = None,
+    ) -> dict[str, Any]:
         """The body of the submission.
 
         Args:
@@ -146,6 +153,7 @@ class LaunchPlan:
             document: the uploaded `knit-app.json`.
             secret: the application's secret. It is only in `credentials`, wrapped in `Hidden`, so that no repr
                 shows it.
+            tokens: delegation tokens by alias, where the cluster uses Kerberos; they are kept as the secret is.
         """
         local = [
             Resource(JAR_LINK, FileType.FILE, self.jar),
@@ -157,9 +165,11 @@ class LaunchPlan:
             value = {key: found[key] for key in ("type", "visibility", "size", "timestamp")}
             entries.append({"key": found["link"], "value": {"resource": found["url"], **value}})
         body = self._description(entries)
-        body["am-container-spec"]["credentials"] = {
-            "secrets": {"entry": [{"key": SECRET, "value": Hidden(base64.b64encode(secret).decode())}]}
-        }
+        credentials = {"secrets": {"entry": [{"key": SECRET, "value": Hidden(base64.b64encode(secret).decode())}]}}
+        if tokens:
+            entries = [{"key": alias, "value": Hidden(token.encode())} for alias, token in sorted(tokens.items())]
+            credentials["tokens"] = {"entry": entries}
+        body["am-container-spec"]["credentials"] = credentials
         return body
 
     def _description(self, local_resources: list[dict[str, Any]]) -> dict[str, Any]:

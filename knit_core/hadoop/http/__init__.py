@@ -2,17 +2,22 @@
 
 from knit_core.hadoop.http.auth import AuthStrategy, BasicAuth, SimpleAuth
 from knit_core.hadoop.http.direct_transport import DirectTransport
+from knit_core.hadoop.http.kerberos import DetectedAuth, KerberosAuth
 from knit_core.hadoop.http.retry import RetryPolicy
 from knit_core.hadoop.http.service import Endpoint, HttpService
+from knit_core.hadoop.http.tickets import Tickets
 from knit_core.hadoop.http.tls import Tls
 
 __all__ = [
     "AuthStrategy",
     "BasicAuth",
+    "DetectedAuth",
     "DirectTransport",
     "Endpoint",
     "HttpService",
+    "KerberosAuth",
     "RetryPolicy",
     "SimpleAuth",
+    "Tickets",
     "Tls",
 ]

@@ -13,7 +13,9 @@ from knit_container.secret import Hidden
 class AuthStrategy(Protocol):
     """Adds a user's identity to a session."""
 
-    user: str
+    @property
+    def user(self) -> str:
+        """The name in messages."""
 
     def configure(self, session: requests.Session) -> None:
         """Set what all requests of the session share (an `auth` handler, a certificate)."""

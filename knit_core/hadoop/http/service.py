@@ -29,6 +29,7 @@ from knit_core.errors import (
 )
 from knit_core.hadoop.http.auth import AuthStrategy
 from knit_core.hadoop.http.fault_reasons import reason_of
+from knit_core.hadoop.http.kerberos import login_hint
 from knit_core.hadoop.http.retry import RetryPolicy
 from knit_core.hadoop.http.server_detection import RPC_PORT, detect_server, is_rpc_port
 from knit_core.hadoop.http.tls import SPEAKS_TLS, Tls, speaks_tls, tls_fault
@@ -350,7 +351,10 @@ class HttpService:
             return ServiceUnavailable(text, address=base, action=action)
         kind = RequestRefused  # a named Java exception is a refusal, even with status 500
         if status in {401, 403} or exception in {"AccessControlException", "SecurityException"}:
-            kind, text = NotAuthorized, f"{text} (as {self.endpoint.auth.user})"
+            kind, text = (
+                NotAuthorized,
+                f"{text} (as {self.endpoint.auth.user}){login_hint(response, self.endpoint.auth, message)}",
+            )
         elif status == 404:
             kind, text = NotFound, text + ("" if exception else self.instead(base))
         return kind(text, status=status, exception=exception, address=base, action=action)

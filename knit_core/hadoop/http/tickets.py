@@ -1,0 +1,111 @@
+"""Tickets: the user's Kerberos credentials, from a ticket cache or a keytab. Needs the extra `kerberos`."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any
+from urllib.parse import urlsplit
+
+from knit_core.errors import ConfigError, KnitError
+from knit_core.hadoop.http.kerberos_faults import MISSING_PACKAGE, ticket_fault
+
+
+class Tickets:
+    """Where the credentials come from; they are read anew for each handshake, so that renewed ones are used. Thread-safe.
+
+    With a keytab, Kerberos' library gets a ticket when the first one is needed and again before it expires. It stays in the
+    memory of this process.
+
+    Args:
+        cache: ticket cache, as in KRB5CCNAME; empty: the default one.
+        keytab: file of keys; empty: a ticket cache is used.
+        principal: of the keytab or the cache; empty: its first.
+    """
+
+    def __init__(self, cache: str = "", keytab: str = "", principal: str = "") -> None:
+        self._cache, self._keytab, self._wanted = cache, keytab, principal
+        self._principal = principal if "@" in principal else ""
+        self._worked = False
+        self._lock = threading.Lock()
+
+    @property
+    def source(self) -> str:
+        """For messages."""
+        if self._keytab:
+            return f"the keytab {self._keytab}"
+        name = self._cache or os.environ.get("KRB5CCNAME", "")
+        return f"the ticket cache {name}" if name else "the default ticket cache (see klist)"
+
+    def principal(self, address: str) -> str:
+        """The principal, with its realm. Raises as `credentials`."""
+        if not self._principal:
+            self.credentials(address)
+        return self._principal
+
+    def credentials(self, address: str) -> Any:
+        """gssapi.Credentials for one handshake.
+
+        Args:
+            address: base URL of the server that asks, for messages.
+
+        Raises:
+            ConfigError: the package requests-gssapi is not installed.
+            NotAuthorized: there is no valid ticket.
+            ConnectionFailed: no KDC answers, or a ticket that was good has expired.
+        """
+        gssapi = import_gssapi(address)
+        name = gssapi.Name(self._wanted, gssapi.NameType.kerberos_principal) if self._wanted else None
+        store: dict[str, str] = {}
+        if self._keytab:
+            store = {"client_keytab": self._keytab, "ccache": f"MEMORY:knit-{os.getpid()}-{id(self)}"}
+        elif self._cache:
+            store = {"ccache": self._cache}
+        try:
+            with self._lock:  # two threads would both ask the KDC for the keytab's first ticket
+                found = gssapi.Credentials(name=name, usage="initiate", **({"store": store} if store else {}))
+                self._principal = str(found.name)
+                if found.lifetime == 0:
+                    raise gssapi.exceptions.ExpiredCredentialsError(gssapi.raw.GSS_S_CREDENTIALS_EXPIRED, 0)
+        except gssapi.exceptions.GSSError as error:
+            raise self.fault(error, address) from None
+        self._worked = True
+        return found
+
+    def fault(self, error: Any, address: str) -> KnitError:
+        """The error for one of gssapi's."""
+        kinds = import_gssapi(address).exceptions
+        return ticket_fault(
+            error.min_code,
+            _one_line(error),
+            missing=isinstance(error, (kinds.MissingCredentialsError, kinds.InvalidCredentialsError)),
+            expired=isinstance(error, kinds.ExpiredCredentialsError),
+            address=address,
+            host=urlsplit(address).hostname or address,
+            source=self.source,
+            principal=self._principal or self._wanted,
+            keytab=bool(self._keytab),
+            worked=self._worked,
+        )
+
+    def __repr__(self) -> str:
+        return f"Tickets({self.source!r})"
+
+
+def import_gssapi(address: str) -> Any:
+    """The module gssapi. Raises ConfigError, with the packages, when it is not installed."""
+    try:
+        import gssapi  # type: ignore[import-not-found,import-untyped,unused-ignore]
+        import requests_gssapi  # type: ignore[import-not-found,import-untyped,unused-ignore]  # noqa: F401
+    except (ImportError, OSError):  # gssapi raises OSError when the system has no Kerberos library
+        raise ConfigError(MISSING_PACKAGE.format(address=address)) from None
+    return gssapi
+
+
+def _one_line(error: Any) -> str:
+    """The library's message for the minor code, which is the more specific one."""
+    text = " ".join(str(error.gen_message()).split())
+    return text.rpartition("Minor (")[2].partition("): ")[2] or text
+
+
+__all__ = ["Tickets", "import_gssapi"]
