@@ -181,7 +181,9 @@ def _take_local(config: Config, environ: Mapping[str, str]) -> None:
     conf = read_folder(Path(cluster.conf_dir), "embedded cluster", environ)
     if conf is not None:
         config.hadoop = conf
-        _take(config, {"resourcemanager": cluster.resourcemanager_url}, lambda name: "the running embedded cluster")
+        variables = cluster.environment
+        found = {"resourcemanager": cluster.resourcemanager_url, "ca": variables.get("KNIT_CA")}
+        _take(config, {k: v for k, v in found.items() if v}, lambda name: "the running embedded cluster")
 
 
 def _process_user(environ: Mapping[str, str]) -> Value:

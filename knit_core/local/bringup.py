@@ -12,9 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from knit_core.local import class_archive, configuration_files, daemons, rest
+from knit_core.local.configuration_files import Setup
 from knit_core.local.errors import DaemonFailed, LocalClusterError
+from knit_core.local.java import Java
+from knit_core.local.ports import node_address
 from knit_core.local.processes import ProcessRecord, end, exit_code, spawn, sweep, write_text
 from knit_core.local.records import Record
+from knit_core.local.secure import certificates
+from knit_core.local.secure.classes import compile_classes
+from knit_core.local.secure.kerberos_files import CLASSES_DIR
 
 POLL = 0.15  # seconds
 FORMATTED = "formatted"
@@ -49,8 +55,11 @@ class BringUp:
         """
         try:
             formatting = daemons.NAMENODE in self.names and not self._formatted()
+            if daemons.KDC in self.names:  # the others log in when they start
+                self._spawn(daemons.KDC)
+                self.wait([daemons.KDC], deadline)
             for name in self.names:
-                if not (formatting and name == daemons.NAMENODE):
+                if not (formatting and name == daemons.NAMENODE) and name != daemons.KDC:
                     self._spawn(name)
             if formatting:
                 self._format(deadline)
@@ -66,7 +75,7 @@ class BringUp:
         """End the started daemons, including one whose start was interrupted before it was recorded."""
         setup = self.record.setup
         end(self.started.values(), grace=3.0)
-        marks = {f"{daemons.PROCESS_MARK}{name}" for name in self.names}
+        marks = {f"{daemons.PROCESS_MARK}{name}" for name in self.names}  # the KDC is recorded as it is started
         mark = f"{daemons.MARK}{setup.state}"
         sweep(lambda seen: [each for each in seen if mark in each.command and marks & set(each.command)], grace=3.0)
         for name in self.names:
@@ -133,7 +142,8 @@ def prepare(record: Record) -> None:
     setup.state.chmod(0o700)
     for name in ("run", "logs", "tmp", "hdfs", "conf", "nodes"):
         (setup.state / name).mkdir(exist_ok=True)
-    for name, text in configuration_files.configuration(setup).items():
+    password = prepare_security(setup, record.java)
+    for name, text in configuration_files.configuration(setup, password).items():
         path = setup.conf_dir / name
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, text)
@@ -147,17 +157,33 @@ def prepare(record: Record) -> None:
     record.write()
 
 
+def prepare_security(setup: Setup, java: Java) -> str:
+    """Make the realm and the certificates, where the cluster has them; the password of the stores of certificates.
+
+    Raises:
+        LocalClusterError: a program or package is missing.
+    """
+    if setup.kerberos:
+        daemons.kdc_of(setup).prepare([setup.user, *setup.users])
+        compile_classes(setup.kerberos_dir / CLASSES_DIR, setup.jars, java)
+    if not setup.tls:
+        return ""
+    certificates.make(setup.tls_dir, [node_address(node) for node in range(1, 10)])
+    return (setup.tls_dir / certificates.PASSWORD).read_text()
+
+
 def make_folders(record: Record) -> None:
     """Make the folders that every HDFS has: shared ones with mode 1777, and the home folder of the user."""
     setup = record.setup
-    port = setup.ports["namenode-http"]
-    if rest.get(port, f"/webhdfs/v1/user/{setup.user}?op=GETFILESTATUS&user.name={setup.user}"):
+    identity = "" if setup.kerberos else f"&user.name={setup.superuser}"
+    if rest.get(setup, "namenode-http", f"/webhdfs/v1/user/{setup.user}?op=GETFILESTATUS{identity}"):
         return
     try:
         for path, mode in (("/tmp", "1777"), ("/tmp/logs", "1777"), ("/user", "755")):
-            rest.webhdfs(port, "MKDIRS", path, setup.user, permission=mode)
-            rest.webhdfs(port, "SETPERMISSION", path, setup.user, permission=mode)
-        make_home(record, setup.user)
+            rest.webhdfs(setup, "MKDIRS", path, permission=mode)
+            rest.webhdfs(setup, "SETPERMISSION", path, permission=mode)
+        for name in dict.fromkeys((setup.user, *setup.users)):
+            make_home(record, name)
     except OSError as error:
         raise LocalClusterError(f"The first folders on HDFS could not be made: {error}") from error
 
@@ -165,9 +191,11 @@ def make_folders(record: Record) -> None:
 def make_home(record: Record, name: str) -> None:
     """Make `/user/<name>`, owned by `name`, mode 755. Raises OSError as `rest.webhdfs` does."""
     setup = record.setup
-    port, path = setup.ports["namenode-http"], f"/user/{name}"
-    rest.webhdfs(port, "MKDIRS", path, setup.user, permission="755")
-    rest.webhdfs(port, "SETOWNER", path, setup.user, owner=name, group=name)
+    path = f"/user/{name}"
+    if setup.kerberos:
+        daemons.kdc_of(setup).add_users([name])
+    rest.webhdfs(setup, "MKDIRS", path, permission="755")
+    rest.webhdfs(setup, "SETOWNER", path, owner=name, group=name)
 
 
 def remove(path: Path) -> None:

@@ -14,9 +14,11 @@ from knit_core.local.configuration_files import Setup
 from knit_core.local.errors import DaemonFailed, LocalClusterError, NotRunning
 from knit_core.local.locks import locked
 from knit_core.local.paths import HADOOP_VERSION, default_state_dir
-from knit_core.local.plan import check_arguments, plan, ports_of
+from knit_core.local.plan import Asked, check_arguments, plan, ports_of
 from knit_core.local.processes import ProcessRecord
 from knit_core.local.records import ClusterStatus, DaemonStatus, Record, Step
+from knit_core.local.secure import certificates
+from knit_core.local.secure.kerberos_files import KRB5_CONF, keytab_of
 
 Progress = Callable[[Step], None]
 GRACE = 6.0  # seconds between SIGTERM and SIGKILL: a NodeManager ends its containers first
@@ -46,12 +48,12 @@ class LocalCluster:
     @property
     def resourcemanager_url(self) -> str:
         """The ResourceManager's web address. Raises NotRunning when the cluster was never brought up."""
-        return f"http://{self._record().setup.at('resourcemanager-http')}"
+        return self._record().setup.url("resourcemanager-http")
 
     @property
     def namenode_url(self) -> str:
         """The address of WebHDFS. Raises NotRunning when the cluster was never brought up."""
-        return f"http://{self._record().setup.at('namenode-http')}"
+        return self._record().setup.url("namenode-http")
 
     def nodemanager_url(self, node: int = 1) -> str:
         """The page of NodeManager `node` (from 1). Raises NotRunning when there is no such node."""
@@ -72,6 +74,29 @@ class LocalCluster:
         found = [(name, ProcessRecord.read(daemons.pid_file(self.state_dir, name))) for name in self._names()]
         return [name for name, process in found if process and not process.alive]
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables with which programs find the cluster: Hadoop's configuration, the realm, the trusted certificates.
+
+        Raises NotRunning when the cluster was never brought up.
+        """
+        setup = self._record().setup
+        found = {"HADOOP_CONF_DIR": str(setup.conf_dir)}
+        if setup.kerberos:
+            found["KRB5_CONFIG"] = str(setup.kerberos_dir / KRB5_CONF)
+        if setup.tls:
+            found["KNIT_CA"] = str(setup.tls_dir / certificates.CA)
+        return found
+
+    def keytab(self, user: str) -> Path:
+        """The keytab of a user of a cluster with Kerberos. Raises NotRunning when there is none."""
+        path = keytab_of(self._record().setup.kerberos_dir, user)
+        if not path.exists():
+            raise NotRunning(
+                f"There is no keytab of {user!r} in {path.parent}; add the user: knit local up --users {user}"
+            )
+        return path
+
     # -- operations --------------------------------------------------------------------------------------------------
 
     def up(
@@ -82,6 +107,10 @@ class LocalCluster:
         queues: Sequence[str] | None = None,
         progress: Progress | None = None,
         timeout: float = 120.0,
+        *,
+        kerberos: bool | None = None,
+        tls: bool | None = None,
+        users: Sequence[str] | None = None,
     ) -> ClusterStatus:
         """Start the daemons that are not running and wait until all serve. Calling it again is harmless.
 
@@ -93,6 +122,10 @@ class LocalCluster:
             queues: leaf queues (default: `default`).
             progress: called with each step.
             timeout: seconds for the start, not counting the download.
+            kerberos: all services authenticate by Kerberos, with a KDC of the cluster's own (default False). HDFS's
+                superuser is `hdfs` then.
+            tls: the web servers speak https only, with certificates of the cluster's own authority (default False).
+            users: users with a home folder and, with Kerberos, a keytab (see `keytab`), beside the one who runs the cluster.
 
         Raises:
             NoJava, JarsUnavailable: what the daemons need is missing and cannot be fetched.
@@ -100,10 +133,12 @@ class LocalCluster:
             LocalClusterError: the cluster runs with other settings, or an argument is invalid.
         """
         report = progress or (lambda step: None)
-        check_arguments(nodes, queues)
+        check_arguments(nodes, queues, users)
+        asked = Asked(nodes, recovery, settings, queues, kerberos, tls, users)
         with self._locked(report):
-            record = plan(self.state_dir, self._living(), nodes, recovery, settings, queues, report)
-            missing = [name for name in daemons.daemon_names(record.setup.nodes) if not self._alive(name)]
+            record = plan(self.state_dir, self._living(), asked, report)
+            names = daemons.daemon_names(record.setup.nodes, record.setup.kerberos)
+            missing = [name for name in names if not self._alive(name)]
             fresh = not self._living()
             begun = time.monotonic()
             try:
@@ -161,7 +196,8 @@ class LocalCluster:
             if not self._living():
                 raise NotRunning(f"No cluster is running in {self.state_dir}. Start it: knit local up")
             record = self._record()
-            names = [self._checked_name(name) for name in only] or daemons.daemon_names(record.setup.nodes)
+            setup = record.setup
+            names = [self._checked_name(name) for name in only] or daemons.daemon_names(setup.nodes, setup.kerberos)
             begun = time.monotonic()
             self._stop(names, report)
             try:
@@ -190,7 +226,8 @@ class LocalCluster:
                 "stopped", str(self.state_dir), str(self.conf_dir), "", "", 0, False, (), hadoop=HADOOP_VERSION
             )
         setup = record.setup
-        seen = tuple(self._daemon_status(setup, name) for name in daemons.daemon_names(setup.nodes))
+        names = daemons.daemon_names(setup.nodes, setup.kerberos)
+        seen = tuple(self._daemon_status(setup, name) for name in names)
         states = {daemon.state for daemon in seen}
         state = (
             next(iter(states)) if len(states) == 1 else "starting" if states == {"running", "starting"} else "broken"
@@ -205,6 +242,9 @@ class LocalCluster:
             recovery=setup.recovery,
             queues=tuple(setup.queues),
             settings=dict(setup.settings),
+            kerberos=setup.kerberos,
+            tls=setup.tls,
+            users=tuple(setup.users),
             java=record.java.version,
             java_home=str(record.java.home),
             hadoop=HADOOP_VERSION,
@@ -300,7 +340,7 @@ class LocalCluster:
     def _names(self) -> list[str]:
         """Names of all daemons: those in the record and those with a pid file."""
         record = Record.read(self.state_dir)
-        names = daemons.daemon_names(record.setup.nodes if record else 1)
+        names = daemons.daemon_names(record.setup.nodes, record.setup.kerberos) if record else daemons.daemon_names(1)
         unrecorded = sorted(path.stem for path in (self.state_dir / "run").glob("*.json"))
         return [*names, *(name for name in unrecorded if name not in names)]
 
@@ -320,10 +360,12 @@ class LocalCluster:
     def _url(self, setup: Setup, name: str) -> str:
         node = daemons.node_number(name)
         role, suffix = daemons.kind(name), f"-{node}" if node > 1 else ""
+        if role == daemons.KDC:
+            return ""
         port = setup.ports.get(f"{role}-http{suffix}")
         if port is None:
             raise NotRunning(f"There is no daemon {name!r} in {self.state_dir}.")
-        return f"http://{ports.node_address(node or 1)}:{port}"
+        return f"{setup.scheme}://{setup.node_host(node or 1)}:{port}"
 
     def _daemon_status(self, setup: Setup, name: str) -> DaemonStatus:
         process = ProcessRecord.read(daemons.pid_file(self.state_dir, name))

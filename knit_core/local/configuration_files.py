@@ -12,6 +12,14 @@ from xml.sax.saxutils import escape
 
 from knit_core.local.paths import HADOOP_VERSION
 from knit_core.local.ports import node_address
+from knit_core.local.secure.kerberos_files import DAEMONS_KEYTAB, KRB5_CONF, SIGNATURE_SECRET
+from knit_core.local.secure.properties import (
+    kerberos_properties,
+    ssl_client,
+    ssl_server,
+    tls_properties,
+    with_https_addresses,
+)
 
 NODE_MEMORY = 8192  # MiB
 NODE_VCORES = 16
@@ -55,6 +63,9 @@ class Setup:
         recovery: the ResourceManager keeps its state over a restart.
         queues: leaf queues below root with equal shares; each may grow to the whole cluster.
         settings: Hadoop properties that override all others; `nodemanager-2:<property>` applies to that NodeManager only.
+        kerberos: all services authenticate by Kerberos, with a KDC of the cluster's own.
+        tls: the web servers speak https only.
+        users: with Kerberos, users that have keytabs.
     """
 
     state: Path
@@ -65,13 +76,45 @@ class Setup:
     recovery: bool = False
     queues: Sequence[str] = ("default",)
     settings: Mapping[str, str] = field(default_factory=dict)
+    kerberos: bool = False
+    tls: bool = False
+    users: Sequence[str] = ()
 
     @property
     def conf_dir(self) -> Path:
         return self.state / "conf"
 
+    @property
+    def kerberos_dir(self) -> Path:
+        return self.state / "kerberos"
+
+    @property
+    def tls_dir(self) -> Path:
+        return self.state / "tls"
+
+    @property
+    def host(self) -> str:
+        """The name of this machine in addresses: Kerberos and certificates need a name."""
+        return "localhost" if self.kerberos or self.tls else HOST
+
+    @property
+    def scheme(self) -> str:
+        return "https" if self.tls else "http"
+
+    @property
+    def superuser(self) -> str:
+        """HDFS's superuser: the one that the NameNode runs as."""
+        return "hdfs" if self.kerberos else self.user
+
+    def node_host(self, node: int) -> str:
+        """The address of NodeManager `node` (from 1)."""
+        return self.host if node == 1 else node_address(node)
+
     def at(self, port_name: str) -> str:
-        return f"{HOST}:{self.ports[port_name]}"
+        return f"{self.host}:{self.ports[port_name]}"
+
+    def url(self, port_name: str) -> str:
+        return f"{self.scheme}://{self.at(port_name)}"
 
 
 def core_site(setup: Setup) -> dict[str, str]:
@@ -98,7 +141,7 @@ def hdfs_site(setup: Setup) -> dict[str, str]:
         "dfs.datanode.ipc.address": setup.at("datanode-ipc"),
         "dfs.datanode.http.address": setup.at("datanode-http"),
         # WebHDFS redirects to this name: the machine's host name need not resolve to the loopback address.
-        "dfs.datanode.hostname": HOST,
+        "dfs.datanode.hostname": setup.host,
         "dfs.namenode.datanode.registration.ip-hostname-check": "false",
         "dfs.namenode.safemode.extension": "0",
         "dfs.heartbeat.interval": "1",
@@ -110,7 +153,7 @@ def hdfs_site(setup: Setup) -> dict[str, str]:
 
 def yarn_site(setup: Setup) -> dict[str, str]:
     site = {
-        "yarn.resourcemanager.hostname": HOST,
+        "yarn.resourcemanager.hostname": setup.host,
         "yarn.resourcemanager.address": setup.at("resourcemanager"),
         "yarn.resourcemanager.webapp.address": setup.at("resourcemanager-http"),
         "yarn.resourcemanager.scheduler.address": setup.at("resourcemanager-scheduler"),
@@ -131,7 +174,7 @@ def yarn_site(setup: Setup) -> dict[str, str]:
         "yarn.scheduler.maximum-allocation-vcores": str(NODE_VCORES),
         "yarn.webapp.ui2.enable": "false",
         "yarn.application.classpath": f"{setup.conf_dir},{setup.jars}/*",
-        "yarn.nodemanager.hostname": HOST,
+        "yarn.nodemanager.hostname": setup.host,
         "yarn.nodemanager.resource.memory-mb": str(NODE_MEMORY),
         "yarn.nodemanager.resource.cpu-vcores": str(NODE_VCORES),
         "yarn.nodemanager.vmem-check-enabled": "false",
@@ -181,9 +224,9 @@ def capacity_scheduler(setup: Setup) -> dict[str, str]:
 
 def node_properties(setup: Setup, node: int) -> dict[str, str]:
     """Properties of NodeManager `node` only, for its command line: all share one configuration folder."""
-    suffix, host = ("" if node == 1 else f"-{node}"), node_address(node)
+    suffix, host = ("" if node == 1 else f"-{node}"), setup.node_host(node)
     folder, own = node_dir(setup.state, node), f"nodemanager{suffix}:"
-    return {
+    found = {
         "yarn.nodemanager.hostname": host,
         "yarn.nodemanager.address": f"{host}:{setup.ports['nodemanager' + suffix]}",
         "yarn.nodemanager.localizer.address": f"{host}:{setup.ports['nodemanager-localizer' + suffix]}",
@@ -192,6 +235,7 @@ def node_properties(setup: Setup, node: int) -> dict[str, str]:
         "yarn.nodemanager.log-dirs": str(folder / "logs"),
         **{key[len(own) :]: value for key, value in setup.settings.items() if key.startswith(own)},
     }
+    return with_https_addresses(found) if setup.tls else found
 
 
 def node_dir(state: Path, node: int) -> Path:
@@ -223,17 +267,32 @@ def hosts_file(setup: Setup, hostname: str) -> str:
     return "\n".join(rows) + "\n"
 
 
-def configuration(setup: Setup) -> dict[str, str]:
-    """All files of the configuration folder, from relative name to text."""
+def configuration(setup: Setup, tls_password: str = "") -> dict[str, str]:
+    """All files of the configuration folder, from relative name to text.
+
+    Args:
+        setup: the cluster.
+        tls_password: of the stores of certificates.
+    """
     sites = {
         "core-site.xml": core_site(setup),
         "hdfs-site.xml": hdfs_site(setup),
         "yarn-site.xml": yarn_site(setup),
         "capacity-scheduler.xml": capacity_scheduler(setup),
     }
-    for key, value in setup.settings.items():
+    secure = tls_properties() if setup.tls else {}
+    if setup.kerberos:
+        folder = setup.kerberos_dir
+        secure |= kerberos_properties(
+            folder / DAEMONS_KEYTAB, folder / SIGNATURE_SECRET, folder / KRB5_CONF, tls=setup.tls
+        )
+    for key, value in {**secure, **setup.settings}.items():
         if ":" not in key:  # see node_properties
             sites[file_of(key)][key] = value
+    if setup.tls:
+        sites = {name: with_https_addresses(properties) for name, properties in sites.items()}
+        sites["ssl-server.xml"] = ssl_server(setup.tls_dir, tls_password)
+        sites["ssl-client.xml"] = ssl_client(setup.tls_dir, tls_password)
     files = {name: to_xml(properties) for name, properties in sites.items()}
     files["log4j.properties"] = CLIENT_LOG4J
     files["daemon-log4j.properties"] = DAEMON_LOG4J

@@ -10,11 +10,14 @@ from pathlib import Path
 from knit_core.local import configuration_files, rest
 from knit_core.local.configuration_files import Setup
 from knit_core.local.java import Java
+from knit_core.local.secure.kdc import Kdc
+from knit_core.local.secure.kerberos_files import CLASSES_DIR, KRB5_CONF
 
 NAMENODE = "namenode"
 DATANODE = "datanode"
 RESOURCEMANAGER = "resourcemanager"
 NODEMANAGER = "nodemanager"
+KDC = "kdc"
 
 CLASSES = {
     NAMENODE: "org.apache.hadoop.hdfs.server.namenode.NameNode",
@@ -41,9 +44,10 @@ MARK = "-Dknit.local="
 PROCESS_MARK = "-Dproc_"
 
 
-def daemon_names(nodes: int) -> list[str]:
+def daemon_names(nodes: int, kerberos: bool = False) -> list[str]:
     """Names of all daemons of a cluster with `nodes` NodeManagers, in the order of display."""
-    return [NAMENODE, DATANODE, RESOURCEMANAGER, *(nodemanager(node) for node in range(1, nodes + 1))]
+    first = [KDC] if kerberos else []
+    return [*first, NAMENODE, DATANODE, RESOURCEMANAGER, *(nodemanager(node) for node in range(1, nodes + 1))]
 
 
 def nodemanager(node: int) -> str:
@@ -73,7 +77,8 @@ class Command:
 def classpath(setup: Setup) -> str:
     """The jars one by one, sorted (a wildcard has the order of the file system), then the configuration folder."""
     jars = sorted(str(entry) for entry in setup.jars.glob("*.jar"))
-    return os.pathsep.join([*jars, str(setup.conf_dir)])
+    first = [str(setup.kerberos_dir / CLASSES_DIR)] if setup.kerberos else []
+    return os.pathsep.join([*first, *jars, str(setup.conf_dir)])
 
 
 def environment(setup: Setup, java: Java, outer: Mapping[str, str]) -> dict[str, str]:
@@ -83,7 +88,7 @@ def environment(setup: Setup, java: Java, outer: Mapping[str, str]) -> dict[str,
         **kept,
         "USER": setup.user,
         "LOGNAME": setup.user,
-        "HADOOP_USER_NAME": setup.user,
+        **({} if setup.kerberos else {"HADOOP_USER_NAME": setup.user}),
         "JAVA_HOME": str(java.home),
         "HADOOP_CONF_DIR": str(setup.conf_dir),
         "CLASSPATH": classpath(setup),
@@ -100,6 +105,9 @@ def command(
 ) -> Command:
     """The command that starts daemon `name`."""
     role = kind(name)
+    if role == KDC:
+        kdc = kdc_of(setup)
+        return Command(kdc.command(), kdc.environment(environment(setup, java, outer)))
     properties = dict(EAGER)
     if role == NODEMANAGER:
         properties.update(configuration_files.node_properties(setup, node_number(name)))
@@ -110,6 +118,7 @@ def command(
         f"-Xmx{HEAP[role]}m",
         *JVM_OPTIONS,
         *jvm_options,
+        *([f"-Djava.security.krb5.conf={setup.kerberos_dir / KRB5_CONF}"] if setup.kerberos else []),
         f"-Djava.io.tmpdir={setup.state / 'tmp'}",
         f"-Djdk.net.hosts.file={setup.state / 'run' / 'hosts'}",
         f"-Dlog4j.configuration=file:{setup.conf_dir / 'daemon-log4j.properties'}",
@@ -159,22 +168,29 @@ def tail(path: Path, count: int, block: int = 65536) -> list[str]:
     return data.decode(errors="replace").splitlines()[-count:] if count > 0 else []
 
 
+def kdc_of(setup: Setup) -> Kdc:
+    """The cluster's realm."""
+    return Kdc(setup.kerberos_dir, setup.ports[KDC], log_file(setup.state, KDC))
+
+
 def unready(name: str, setup: Setup) -> str | None:
     """Why daemon `name` does not serve yet, in a few words; None when it serves."""
     role = kind(name)
+    if role == KDC:
+        return None if kdc_of(setup).answers else "does not listen"
     if role == NAMENODE:
         return _namenode_unready(setup)
     if role == DATANODE:
-        state = rest.jmx(setup.ports["namenode-http"], "Hadoop:service=NameNode,name=FSNamesystemState")
+        state = rest.jmx(setup, "namenode-http", "Hadoop:service=NameNode,name=FSNamesystemState")
         return None if state.get("NumLiveDataNodes", 0) >= 1 else "has not registered with the NameNode"
     if role == RESOURCEMANAGER:
-        info = rest.get(setup.ports["resourcemanager-http"], "/ws/v1/cluster/info") or {}
+        info = rest.get(setup, "resourcemanager-http", "/ws/v1/cluster/info") or {}
         return None if info.get("clusterInfo", {}).get("state") == "STARTED" else "does not answer HTTP requests"
     return _node_unready(setup, node_number(name))
 
 
 def _namenode_unready(setup: Setup) -> str | None:
-    bean = rest.jmx(setup.ports["namenode-http"], "Hadoop:service=NameNode,name=NameNodeInfo")
+    bean = rest.jmx(setup, "namenode-http", "Hadoop:service=NameNode,name=NameNodeInfo")
     if not bean:
         return "does not answer HTTP requests"
     return "is in safe mode" if bean.get("Safemode") else None
@@ -183,7 +199,7 @@ def _namenode_unready(setup: Setup) -> str | None:
 def _node_unready(setup: Setup, node: int) -> str | None:
     suffix = "" if node == 1 else f"-{node}"
     page = f":{setup.ports['nodemanager-http' + suffix]}"
-    nodes = (rest.get(setup.ports["resourcemanager-http"], "/ws/v1/cluster/nodes") or {}).get("nodes") or {}
+    nodes = (rest.get(setup, "resourcemanager-http", "/ws/v1/cluster/nodes") or {}).get("nodes") or {}
     states = {entry.get("state") for entry in nodes.get("node", []) if entry.get("nodeHTTPAddress", "").endswith(page)}
     if "RUNNING" in states:
         return None

@@ -5,9 +5,11 @@ from __future__ import annotations
 import getpass
 import os
 import pwd
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from knit_core.local import daemons, jars, ports
 from knit_core.local.configuration_files import Setup
@@ -19,21 +21,37 @@ from knit_core.local.records import Record, Step
 _MOST_NODES = 64
 
 
-def plan(
-    state_dir: Path,
-    living: Sequence[str],
-    nodes: int | None,
-    recovery: bool | None,
-    settings: Mapping[str, str] | None,
-    queues: Sequence[str] | None,
-    report: Callable[[Step], None],
-) -> Record:
+@dataclass(frozen=True)
+class Asked:
+    """Arguments of `LocalCluster.up`; None: as the running cluster, or the default."""
+
+    nodes: int | None = None
+    recovery: bool | None = None
+    settings: Mapping[str, str] | None = None
+    queues: Sequence[str] | None = None
+    kerberos: bool | None = None
+    tls: bool | None = None
+    users: Sequence[str] | None = None
+
+    def given(self) -> dict[str, Any]:
+        """Those that are given, but for the number of nodes, as `Setup` has them."""
+        found: dict[str, Any] = {
+            "recovery": self.recovery,
+            "settings": None if self.settings is None else dict(self.settings),
+            "queues": None if self.queues is None else tuple(self.queues),
+            "kerberos": self.kerberos,
+            "tls": self.tls,
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+
+def plan(state_dir: Path, living: Sequence[str], asked: Asked, report: Callable[[Step], None]) -> Record:
     """The cluster to bring up: the arguments; for those not given, the values of the running cluster or the defaults.
 
     Args:
         state_dir: the cluster's folder.
         living: names of the daemons that run.
-        nodes, recovery, settings, queues: as of `LocalCluster.up`.
+        asked: the arguments.
         report: called with each step.
 
     Raises:
@@ -43,17 +61,13 @@ def plan(
     previous = Record.read(state_dir)
     if previous and living:
         old = previous.setup
-        asked = replace(
-            old,
-            nodes=max(nodes or 1, old.nodes),
-            recovery=old.recovery if recovery is None else recovery,
-            settings=old.settings if settings is None else dict(settings),
-            queues=old.queues if queues is None else tuple(queues),
-        )
-        if replace(asked, nodes=old.nodes) != old:
+        users = tuple(dict.fromkeys((*old.users, *(asked.users or ()))))
+        setup = replace(old, nodes=max(asked.nodes or 1, old.nodes), users=users, **asked.given())
+        if replace(setup, nodes=old.nodes, users=old.users) != old:
             raise LocalClusterError(
                 f"The cluster in {state_dir} runs with other settings (recovery {old.recovery}, queues "
-                f"{','.join(old.queues)}, {dict(old.settings) or 'no properties of its own'}). "
+                f"{','.join(old.queues)}, Kerberos {old.kerberos}, TLS {old.tls}, "
+                f"{dict(old.settings) or 'no properties of its own'}). "
                 "Stop it first (knit local down), or use another folder (--state)."
             )
         java, found = previous.java, jars.Jars(old.jars, 0, 0)
@@ -63,20 +77,23 @@ def plan(
         found = jars.obtain(jars_root(), lambda text: report(Step("hadoop", f"{HADOOP_VERSION}, {text}")))
         once = "downloaded now" if found.fresh else "downloaded once"
         report(Step("hadoop", f"{HADOOP_VERSION}, {found.count} jars, {found.size / 1e6:.0f} MB ({once})", done=True))
-        asked = Setup(
-            state=state_dir,
-            jars=found.folder,
-            ports={},
-            user=running_user(),
-            nodes=nodes or 1,
-            recovery=bool(recovery),
-            settings=dict(settings or {}),
-            queues=tuple(queues or ("default",)),
-        )
+        base = Setup(state_dir, found.folder, {}, running_user(), asked.nodes or 1)
+        setup = replace(base, users=tuple(dict.fromkeys(asked.users or ())), **asked.given())
+        _check_same_security(previous, setup)
     keep = [port for name in living for port in ports_of(name)]
     known = cache_root() in state_dir.parents
-    chosen = ports.choose(asked.nodes, previous.setup.ports if previous else {}, keep, prefer_well_known=known)
-    return Record(replace(asked, ports=chosen), java)
+    chosen = ports.choose(setup.nodes, previous.setup.ports if previous else {}, keep, prefer_well_known=known)
+    return Record(replace(setup, ports=chosen), java)
+
+
+def _check_same_security(previous: Record | None, setup: Setup) -> None:
+    """Refuse to bring HDFS's content up with another kind of authentication: its folders belong to other users then."""
+    if previous is not None and previous.setup.kerberos != setup.kerberos:
+        was = "with" if previous.setup.kerberos else "without"
+        raise LocalClusterError(
+            f"The cluster in {setup.state} was made {was} Kerberos, and its files belong to the users of then. Delete it "
+            "first (knit local down --delete), or use another folder (--state)."
+        )
 
 
 def running_user() -> str:
@@ -95,7 +112,7 @@ def ports_of(name: str) -> list[str]:
     return [port for port in ports.WELL_KNOWN if port == name or port.startswith(f"{name}-")]
 
 
-def check_arguments(nodes: int | None, queues: Sequence[str] | None) -> None:
+def check_arguments(nodes: int | None, queues: Sequence[str] | None, users: Sequence[str] | None = None) -> None:
     """Check arguments of `LocalCluster.up`.
 
     Raises:
@@ -106,5 +123,8 @@ def check_arguments(nodes: int | None, queues: Sequence[str] | None) -> None:
     for queue in queues or ():
         if not queue or not all(character.isalnum() or character in "_-" for character in queue):
             raise LocalClusterError(f"queue {queue!r}: the name of a queue has only letters, digits, _ and -.")
+    for user in users or ():
+        if not re.fullmatch(r"[a-z_][a-z0-9_-]{0,30}", user):
+            raise LocalClusterError(f"user {user!r}: a name has small letters, digits, _ and -.")
     if queues is not None and (not queues or len(set(queues)) != len(queues)):
         raise LocalClusterError("queues: give at least one, each once.")

@@ -23,6 +23,7 @@ WELL_KNOWN: dict[str, int] = {
     "nodemanager": 8041,
     "nodemanager-localizer": 8040,
     "nodemanager-http": 8042,
+    "kdc": 10088,
 }
 # Below Linux's ephemeral range (32768 and up): outgoing connections of other programs cannot take them.
 RANGE = range(12000, 32000)

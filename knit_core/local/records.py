@@ -35,6 +35,9 @@ class Record:
             "recovery": setup.recovery,
             "queues": list(setup.queues),
             "settings": dict(setup.settings),
+            "kerberos": setup.kerberos,
+            "tls": setup.tls,
+            "users": list(setup.users),
             "java": {"home": str(self.java.home), "version": self.java.version, "source": self.java.source},
         }
         write_text(setup.state / "cluster.json", json.dumps(data, indent=1) + "\n")
@@ -57,6 +60,9 @@ class Record:
                     recovery=bool(data["recovery"]),
                     queues=tuple(data["queues"]),
                     settings=dict(data["settings"]),
+                    kerberos=bool(data.get("kerberos")),
+                    tls=bool(data.get("tls")),
+                    users=tuple(data.get("users", ())),
                 ),
                 Java(Path(java["home"]), java["version"], java["source"]),
             )
@@ -100,6 +106,9 @@ class ClusterStatus:
     recovery: bool
     queues: tuple[str, ...]
     settings: Mapping[str, str] = field(default_factory=dict)
+    kerberos: bool = False
+    tls: bool = False
+    users: tuple[str, ...] = ()
     java: str = ""
     java_home: str = ""
     hadoop: str = ""

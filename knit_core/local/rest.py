@@ -1,28 +1,59 @@
-"""HTTP calls of bring-up with http.client: it imports fast and ignores proxy variables."""
+"""HTTP calls of bring-up with http.client: it imports fast and ignores proxy variables.
+
+On a cluster with Kerberos each call carries a ticket of HDFS's superuser; with TLS it trusts the cluster's own authority only.
+"""
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import http.client
 import json
+import os
+import ssl
+import threading
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from knit_core.local.configuration_files import Setup
+from knit_core.local.errors import LocalClusterError
+from knit_core.local.secure.certificates import CA
+from knit_core.local.secure.kerberos_files import DAEMONS_KEYTAB, KRB5_CONF, REALM
 
-def call(method: str, port: int, path: str, timeout: float = 5.0, host: str = "127.0.0.1") -> tuple[int, Any]:
-    """One call to a loopback port.
+_environment = threading.Lock()
 
-    Returns the status and the JSON of the reply (None when the reply is not JSON).
+
+def call(setup: Setup, method: str, port_name: str, path: str, timeout: float = 5.0) -> tuple[int, Any]:
+    """One call to a daemon.
+
+    Args:
+        setup: the cluster.
+        method: HTTP verb.
+        port_name: of the daemon's web server (`namenode-http`).
+        path: with its query.
+        timeout: seconds.
+
+    Returns:
+        The status and the JSON of the reply (None when the reply is not JSON).
 
     Raises:
         OSError: no reply.
+        LocalClusterError: a package is missing that Kerberos needs.
     """
-    connection = http.client.HTTPConnection(host, port, timeout=timeout)
+    port = setup.ports[port_name]
+    connection: http.client.HTTPConnection
+    if setup.tls:
+        context = ssl.create_default_context(cafile=str(setup.tls_dir / CA))
+        connection = http.client.HTTPSConnection(setup.host, port, timeout=timeout, context=context)
+    else:
+        connection = http.client.HTTPConnection(setup.host, port, timeout=timeout)
     try:
-        connection.request(method, path, headers={"Accept": "application/json"})
+        connection.request(method, path, headers={"Accept": "application/json", **_identity(setup)})
         reply = connection.getresponse()
         body = reply.read()
     except http.client.HTTPException as error:
-        raise OSError(f"{method} http://{host}:{port}{path}: {error!r}") from error
+        raise OSError(f"{method} {setup.url(port_name)}{path}: {error!r}") from error
     finally:
         connection.close()
     try:
@@ -31,29 +62,71 @@ def call(method: str, port: int, path: str, timeout: float = 5.0, host: str = "1
         return reply.status, None
 
 
-def get(port: int, path: str, timeout: float = 5.0) -> Any:
+def _identity(setup: Setup) -> dict[str, str]:
+    """SPNEGO as HDFS's superuser; nothing under simple authentication."""
+    if not setup.kerberos:
+        return {}
+    try:
+        import gssapi  # type: ignore[import-not-found,import-untyped,unused-ignore]
+    except (ImportError, OSError):
+        raise LocalClusterError(
+            "A cluster with Kerberos needs the package gssapi: pip install 'knit-yarn[kerberos]' (Debian: first apt-get "
+            "install gcc libkrb5-dev python3-dev)"
+        ) from None
+    folder = setup.kerberos_dir
+    with _krb5_config(str(folder / KRB5_CONF)):
+        try:
+            principal = gssapi.Name(f"hdfs/localhost@{REALM}", gssapi.NameType.kerberos_principal)
+            store = {"client_keytab": str(folder / DAEMONS_KEYTAB), "ccache": f"MEMORY:{setup.state}"}
+            credentials = gssapi.Credentials(name=principal, usage="initiate", store=store)
+            target = gssapi.Name("HTTP@localhost", gssapi.NameType.hostbased_service)
+            mechanism = gssapi.OID.from_int_seq("1.3.6.1.5.5.2")
+            token = gssapi.SecurityContext(name=target, creds=credentials, mech=mechanism, usage="initiate").step()
+        except gssapi.exceptions.GSSError as error:
+            raise OSError(f"no ticket for hdfs: {' '.join(error.gen_message().split())}") from None
+    return {"Authorization": f"Negotiate {base64.b64encode(token).decode()}"}
+
+
+@contextlib.contextmanager
+def _krb5_config(path: str) -> Iterator[None]:
+    """The library reads the variable at each use; the caller's own realm is back afterwards."""
+    with _environment:
+        before = os.environ.get("KRB5_CONFIG")
+        os.environ["KRB5_CONFIG"] = path
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ["KRB5_CONFIG"]
+            else:
+                os.environ["KRB5_CONFIG"] = before
+
+
+def get(setup: Setup, port_name: str, path: str, timeout: float = 5.0) -> Any:
     """The JSON at a path; None without a successful reply."""
     try:
-        status, body = call("GET", port, path, timeout)
+        status, body = call(setup, "GET", port_name, path, timeout)
     except OSError:
         return None
     return body if status == 200 else None
 
 
-def jmx(port: int, bean: str) -> dict[str, Any]:
+def jmx(setup: Setup, port_name: str, bean: str) -> dict[str, Any]:
     """A daemon's JMX bean; empty without a reply."""
-    beans = (get(port, f"/jmx?qry={quote(bean, safe=':=,')}") or {}).get("beans") or [{}]
+    beans = (get(setup, port_name, f"/jmx?qry={quote(bean, safe=':=,')}") or {}).get("beans") or [{}]
     return dict(beans[0])
 
 
-def webhdfs(port: int, operation: str, path: str, user: str, **parameters: str) -> None:
-    """A WebHDFS call that changes the namespace, as `user`.
+def webhdfs(setup: Setup, operation: str, path: str, **parameters: str) -> None:
+    """A WebHDFS call that changes the namespace, as HDFS's superuser.
 
     Raises:
         OSError: no reply, or the NameNode refuses; the message is the NameNode's.
     """
-    query = urlencode({"op": operation, "user.name": user, **parameters})
-    status, body = call("PUT", port, f"/webhdfs/v1{quote(path)}?{query}", timeout=30)
+    identity = {} if setup.kerberos else {"user.name": setup.superuser}
+    query = urlencode({"op": operation, **identity, **parameters})
+    status, body = call(setup, "PUT", "namenode-http", f"/webhdfs/v1{quote(path)}?{query}", timeout=30)
     if status != 200:
         message = ((body or {}).get("RemoteException") or {}).get("message", "no explanation")
-        raise OSError(f"{operation} {path} at the NameNode 127.0.0.1:{port} as {user}: status {status}, {message}")
+        where = setup.at("namenode-http")
+        raise OSError(f"{operation} {path} at the NameNode {where} as {setup.superuser}: status {status}, {message}")

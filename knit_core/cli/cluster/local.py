@@ -20,6 +20,8 @@ from rich.text import Text
 from knit_core.cli.shared import NearestGroup
 from knit_core.errors import KnitError
 from knit_core.local import ClusterStatus, LocalCluster, Step
+from knit_core.local.plan import running_user
+from knit_core.local.secure.kerberos_files import REALM
 
 EXIT = {"running": 0, "stopped": 3, "broken": 4, "starting": 4}
 INTERRUPTED, TERMINATED = 130, 143
@@ -103,8 +105,8 @@ def _settings(_ctx: click.Context, _parameter: click.Parameter, values: tuple[st
     return pairs or None
 
 
-def _queues(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> list[str] | None:
-    return None if value is None else [queue.strip() for queue in value.split(",") if queue.strip()]
+def _names(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> list[str] | None:
+    return None if value is None else [name.strip() for name in value.split(",") if name.strip()]
 
 
 _state = click.option(
@@ -130,8 +132,13 @@ def local() -> None:
 )
 @click.option("--recovery/--no-recovery", default=None, help="Keep applications when the ResourceManager is restarted.")
 @click.option(
-    "--queues", callback=_queues, metavar="A,B", help="Leaf queues that share the cluster.  [default: default]"
+    "--queues", callback=_names, metavar="A,B", help="Leaf queues that share the cluster.  [default: default]"
 )
+@click.option(
+    "--kerberos/--no-kerberos", default=None, help="Kerberos on all services, with a KDC of the cluster's own."
+)
+@click.option("--tls/--no-tls", default=None, help="The web servers speak https only.")
+@click.option("--users", callback=_names, metavar="A,B", help="Users with a home folder and, with Kerberos, a keytab.")
 @click.option("--set", "settings", callback=_settings, multiple=True, metavar="KEY=VALUE", help="A Hadoop property.")
 @click.option(
     "--timeout", type=click.FloatRange(1), default=120.0, show_default=True, help="Maximum seconds for the start."
@@ -143,6 +150,9 @@ def up(
     nodes: int | None,
     recovery: bool | None,
     queues: list[str] | None,
+    kerberos: bool | None,
+    tls: bool | None,
+    users: list[str] | None,
     settings: dict[str, str] | None,
     timeout: float,
     state: str | None,
@@ -151,15 +161,40 @@ def up(
     """Start the cluster, or those daemons that do not run. No effect on a cluster that runs."""
     cluster = LocalCluster(state)
     with _StepDisplay(as_json) as show:
-        status = cluster.up(nodes, recovery, settings, queues, progress=show, timeout=timeout)
+        status = cluster.up(
+            nodes, recovery, settings, queues, show, timeout, kerberos=kerberos, tls=tls, users=users
+        )  # fmt: skip
     if as_json:
         click.echo(json.dumps(status.as_dict(), indent=1))
         return
     stop = f"knit local down --state {shlex.quote(state)}" if state else "knit local down"
-    click.echo(
-        f"  export HADOOP_CONF_DIR={shlex.quote(status.conf_dir)}      pages: {status.resourcemanager_url}"
-        f"      stop: {stop}"
-    )
+    variables = cluster.environment
+    if len(variables) == 1:
+        shown = f"export HADOOP_CONF_DIR={shlex.quote(status.conf_dir)}"
+    else:
+        shown = f'eval "$(knit local env{f" --state {shlex.quote(state)}" if state else ""})"'
+    click.echo(f"  {shown}      pages: {status.resourcemanager_url}      stop: {stop}")
+
+
+@local.command()
+@click.option("--user", metavar="NAME", help="With Kerberos: use this user's keytab.  [default: the user who runs it]")
+@_state
+@_json
+@_with_exit_code
+def env(user: str | None, state: str | None, as_json: bool) -> None:
+    """Print the variables with which a shell's programs find the cluster: eval "$(knit local env)"."""
+    cluster = LocalCluster(state)
+    variables = cluster.environment
+    if "KRB5_CONFIG" in variables:
+        user = user or running_user()
+        variables |= {"KNIT_KEYTAB": str(cluster.keytab(user)), "KNIT_PRINCIPAL": f"{user}@{REALM}"}
+    elif user:
+        variables["HADOOP_USER_NAME"] = user
+    if as_json:
+        click.echo(json.dumps(variables, indent=1))
+        return
+    for name, value in variables.items():
+        click.echo(f"export {name}={shlex.quote(value)}")
 
 
 @local.command()

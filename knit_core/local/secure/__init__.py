@@ -1,0 +1,1 @@
+"""Kerberos and TLS of the embedded cluster: `knit local up --kerberos --tls`."""
