@@ -19,6 +19,7 @@ pytest_plugins = [
     "tests.observability_harness",
     "tests.dask_harness",
     "tests.browser_harness",
+    "tests.kerberos_harness",
 ]
 
 # A busy machine is not a fault of the code that is tested.

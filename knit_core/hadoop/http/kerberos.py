@@ -7,6 +7,7 @@ A server that wants Kerberos answers 401 with `WWW-Authenticate: Negotiate`; the
 from __future__ import annotations
 
 import base64
+import logging
 import threading
 from collections.abc import Callable
 from functools import cache
@@ -171,6 +172,8 @@ def _make_class() -> Any:
     from requests_gssapi import OPTIONAL, HTTPSPNEGOAuth
     from requests_gssapi.exceptions import MutualAuthenticationError
 
+    logging.getLogger("requests_gssapi").setLevel(logging.WARNING)  # below that, it logs the tickets that it sends
+
     class Handshake(HTTPSPNEGOAuth):  # type: ignore[misc]
         """requests-gssapi's, with errors in words; that one logs tracebacks and returns the reply 401."""
 
@@ -188,7 +191,7 @@ def _make_class() -> Any:
                 )  # fmt: skip
                 return f"Negotiate {base64.b64encode(context.step()).decode()}"
             except gssapi.exceptions.GSSError as error:
-                raise self._tickets.fault(error, self._address) from None
+                raise self._tickets.handshake_fault(error, self._address, name) from None
 
         def handle_other(self, response: Any) -> Any:
             if not response.ok or not self.context:

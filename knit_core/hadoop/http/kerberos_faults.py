@@ -6,12 +6,13 @@ from knit_core.errors import ConnectionFailed, KnitError, NotAuthorized
 
 _BASE = -1765328384 + (1 << 32)  # KRB5KDC_ERR_NONE as an unsigned number (krb5.h: ERROR_TABLE_BASE_krb5)
 _UNKNOWN_CLIENT, _UNKNOWN_SERVER = _BASE + 6, _BASE + 7
-_REVOKED, _PASSWORD_EXPIRED, _WRONG_KEY = _BASE + 18, _BASE + 23, _BASE + 24
+_LOCKED = {_BASE + 1, _BASE + 18, _BASE + 23}  # the account has expired or is locked, or its password has expired
+_WRONG_KEY = {_BASE + 24, _BASE + 31}
 _TICKET_EXPIRED, _SKEW = _BASE + 32, _BASE + 37
 _NO_ENTRY, _NO_REALM, _NO_KDC, _REALM_UNRESOLVED = _BASE + 181, _BASE + 154, _BASE + 156, _BASE + 220
 _NO_CACHE, _NO_CACHE_FILE, _NO_CONFIGURATION, _NO_DEFAULT_REALM = _BASE + 141, _BASE + 195, _BASE + 134, _BASE + 224
 _MECHANISM = 39756032  # KG error table; + 12: "Credential cache is empty"
-_EMPTY_CACHE = _MECHANISM + 12
+_NOT_THERE = {_NO_CACHE, _NO_CACHE_FILE, _MECHANISM + 12}
 
 
 def ticket_fault(
@@ -52,7 +53,8 @@ def ticket_fault(
             address=address, before_sending=True,
         )  # fmt: skip
     if expired or minor == _TICKET_EXPIRED:
-        words = f"the Kerberos ticket of {who} in {source} has expired: {again}"
+        whose = f" of {principal}" if principal else ""
+        words = f"the Kerberos ticket{whose} in {source} has expired: {again}"
         if worked:
             return ConnectionFailed(words, address=address, before_sending=True)
     elif minor == _UNKNOWN_SERVER:
@@ -65,17 +67,15 @@ def ticket_fault(
         words = "the clocks of this machine and of the KDC differ by more than five minutes: set this machine's clock"
     elif minor == _UNKNOWN_CLIENT:
         words = f"the KDC does not know {who} ({source}): check its spelling and realm, and krb5.conf's default_realm"
-    elif minor == _WRONG_KEY:
+    elif minor in _WRONG_KEY:
         words = f"{source} has an old or wrong key of {who}: was its password changed? Get a new keytab"
-    elif minor in (_REVOKED, _PASSWORD_EXPIRED):
-        words = (
-            f"the account of {who} is locked or its password has expired ({text}): ask the administrator of the realm"
-        )
-    elif minor == _NO_ENTRY:
+    elif minor in _LOCKED:
+        words = f"the account of {who} is locked or has expired ({text}): ask the administrator of the realm"
+    elif minor == _NO_ENTRY or (keytab and minor in _NOT_THERE):
         words = f"{source} has no key of {who}: list what it has with klist -k"
     elif minor in (_NO_REALM, _NO_DEFAULT_REALM, _NO_CONFIGURATION):
         words = f"krb5.conf does not say where the KDC is ({text}): /etc/krb5.conf, or the file in KRB5_CONFIG"
-    elif missing or minor in (_NO_CACHE, _NO_CACHE_FILE, _EMPTY_CACHE):
+    elif missing or minor in _NOT_THERE:
         words = f"there is no Kerberos ticket in {source}: run kinit, or set keytab and principal (KNIT_KEYTAB, KNIT_PRINCIPAL)"
     else:
         words = f"Kerberos refuses ({text}; tickets from {source})"

@@ -55,15 +55,9 @@ class Tickets:
             ConnectionFailed: no KDC answers, or a ticket that was good has expired.
         """
         gssapi = import_gssapi(address)
-        name = gssapi.Name(self._wanted, gssapi.NameType.kerberos_principal) if self._wanted else None
-        store: dict[str, str] = {}
-        if self._keytab:
-            store = {"client_keytab": self._keytab, "ccache": f"MEMORY:knit-{os.getpid()}-{id(self)}"}
-        elif self._cache:
-            store = {"ccache": self._cache}
         try:
             with self._lock:  # two threads would both ask the KDC for the keytab's first ticket
-                found = gssapi.Credentials(name=name, usage="initiate", **({"store": store} if store else {}))
+                found = self._acquire(gssapi)
                 self._principal = str(found.name)
                 if found.lifetime == 0:
                     raise gssapi.exceptions.ExpiredCredentialsError(gssapi.raw.GSS_S_CREDENTIALS_EXPIRED, 0)
@@ -71,6 +65,35 @@ class Tickets:
             raise self.fault(error, address) from None
         self._worked = True
         return found
+
+    def _acquire(self, gssapi: Any, mechanisms: Any = None) -> Any:
+        name = gssapi.Name(self._wanted, gssapi.NameType.kerberos_principal) if self._wanted else None
+        store: dict[str, str] = {}
+        if self._keytab:
+            store = {"client_keytab": self._keytab, "ccache": f"MEMORY:knit-{os.getpid()}-{id(self)}"}
+        elif self._cache:
+            store = {"ccache": self._cache}
+        options = {"store": store} if store else {}
+        return gssapi.Credentials(name=name, usage="initiate", mechs=mechanisms, **options)
+
+    def handshake_fault(self, error: Any, address: str, server: Any) -> KnitError:
+        """The error for one of gssapi's in a handshake.
+
+        SPNEGO hides the cause, so the ticket for the server is asked for once more without it.
+
+        Args:
+            error: of the handshake.
+            address: base URL of the server.
+            server: its name (gssapi.Name).
+        """
+        gssapi = import_gssapi(address)
+        try:
+            kerberos = gssapi.MechType.kerberos
+            credentials = self._acquire(gssapi, [kerberos])
+            gssapi.SecurityContext(name=server, creds=credentials, mech=kerberos, usage="initiate").step()
+        except gssapi.exceptions.GSSError as cause:
+            error = cause
+        return self.fault(error, address)
 
     def fault(self, error: Any, address: str) -> KnitError:
         """The error for one of gssapi's."""

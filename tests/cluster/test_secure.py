@@ -1,0 +1,109 @@
+"""A cluster with Kerberos and TLS: the main job as a user with a keytab, and what another user may not do."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("requests_gssapi")
+
+from knit_core import Knit, Outcome
+from knit_core.errors import KnitError, NotAuthorized
+from knit_core.local import LocalCluster
+from knit_core.local.secure.kerberos_files import REALM
+from tests.cluster_harness import eventually
+
+pytestmark = pytest.mark.cluster
+SMALL = {"memory": 256, "vcores": 1}
+
+
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
+    folder = tmp_path_factory.mktemp("secure")
+    folder.chmod(0o755)
+    cluster = LocalCluster(folder / "state")
+    cluster.up(kerberos=True, tls=True, users=["alice", "bob"])
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in cluster.environment.items():
+            patch.setenv(name, value)
+        yield cluster
+    cluster.down(delete=True)
+
+
+@pytest.fixture
+def clients(secure: LocalCluster) -> Iterator[dict[str, Knit]]:
+    """One for each user; with the address alone, and the cluster's authority."""
+    made = {
+        name: Knit(
+            secure.resourcemanager_url,
+            options={
+                "keytab": str(secure.keytab(name)),
+                "principal": f"{name}@{REALM}",
+                "ca": secure.environment["KNIT_CA"],
+            },
+        )
+        for name in ("alice", "bob")
+    }
+    yield made
+    for knit in made.values():
+        knit.close()
+
+
+def test_a_program_runs_and_its_logs_come(clients: dict[str, Knit]) -> None:
+    alice = clients["alice"]
+    app = alice.submit("echo hello from $USER; sleep 2", **SMALL)
+    result = app.wait(timeout=120)
+    assert result.outcome is Outcome.SUCCEEDED, result
+    assert app.report().user == "alice"
+    lines = eventually(lambda: [line.text for line in app.logs(streams=["stdout"])], 60, "its logs")
+    assert any(line.startswith("hello from") for line in lines)
+
+
+def test_functions_return_their_values_over_https_with_the_token(clients: dict[str, Knit]) -> None:
+    assert clients["alice"].map(lambda x: x * x, range(4), workers=2, timeout=120, **SMALL) == [0, 1, 4, 9]
+
+
+def test_another_user_may_not_end_it_nor_read_its_logs(clients: dict[str, Knit]) -> None:
+    app = clients["alice"].submit("echo secret; sleep 300", **SMALL)
+    app.wait_for_containers(1)
+    bob = clients["bob"].attach(app.id)
+    with pytest.raises(KnitError) as caught:
+        bob.kill("not mine")
+    assert isinstance(caught.value, NotAuthorized) or "bob" in str(caught.value)
+    assert not app.report().ended
+    with pytest.raises(KnitError):
+        assert not [line.text for line in bob.logs() if "secret" in line.text]
+        bob.kv.put("x", 1)
+    app.kill("enough")
+    assert app.wait(timeout=60).outcome is Outcome.KILLED
+
+
+def test_the_command_line_in_the_environment_that_knit_local_env_prints(secure: LocalCluster, tmp_path: Path) -> None:
+    script = f"""
+eval "$({sys.executable} -m knit_core local env --state {secure.state_dir} --user alice)"
+exec {sys.executable} -m knit_core run --memory 256 --key {tmp_path.name} -- echo hello
+"""
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("KNIT_", "KRB5", "HADOOP"))
+    }
+    environment["PYTHONPATH"] = os.pathsep.join(sys.path)
+    done = subprocess.run(
+        ["bash", "-c", script], env=environment, capture_output=True, text=True, timeout=180, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "hello" in done.stdout
+
+
+def test_no_secret_is_on_a_command_line_or_in_a_log(secure: LocalCluster, clients: dict[str, Knit]) -> None:
+    app = clients["alice"].submit("sleep 300", **SMALL)
+    app.wait_for_containers(1)
+    commands = subprocess.run(["ps", "axww", "-o", "args"], capture_output=True, text=True, check=True).stdout
+    password = (secure.state_dir / "tls" / "password").read_text()
+    texts = [commands, *(path.read_text(errors="replace") for path in (secure.state_dir / "logs").iterdir())]
+    app.kill("enough")
+    assert not [text for text in texts if password in text]
