@@ -30,7 +30,7 @@ from knit_core.config.settings import (
 from knit_core.errors import ConfigError, NoClusterFound
 
 _BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")  # as requests reads them
-_ADDRESSES = ("resourcemanager", "namenode")
+_ADDRESSES = ("resourcemanager", "namenode", "container_namenode")
 
 
 def load_config(
@@ -131,10 +131,15 @@ def _take_file(config: Config, environ: Mapping[str, str]) -> None:
 
 def _take_credentials(config: Config) -> None:
     """Take user and password out of an address such as `https://user:password@gateway`."""
-    for name in ("resourcemanager", "namenode"):
+    for name in _ADDRESSES:
         if name not in config.settings or "@" not in config.settings[name].value:
             continue
         given = config.settings[name]
+        if name == "container_namenode":
+            raise ConfigError(
+                f"container_namenode ({given.source}) has a user before the @, but containers log in nowhere: give the "
+                "NameNode's own address (http://nn.example.org:9870)"
+            )
         urls, found = identity.without_credentials(split_addresses(given.value))
         config.settings[name] = Value(",".join(urls), given.source)
         if found is None:
@@ -196,10 +201,12 @@ def _process_user(environ: Mapping[str, str]) -> Value:
 
 
 def _normalise(config: Config) -> None:
-    for name, ports in (("resourcemanager", (8088, 8090)), ("namenode", (9870, 9871))):
+    for name in _ADDRESSES:
         if name in config.settings:
             found = config.settings[name]
-            urls = [_url(text, ports, name, found.source, _gateway(config)) for text in split_addresses(found.value)]
+            ports = (8088, 8090) if name == "resourcemanager" else (9870, 9871)
+            gateway = _gateway(config) and name != "container_namenode"
+            urls = [_url(text, ports, name, found.source, gateway) for text in split_addresses(found.value)]
             config.settings[name] = Value(",".join(urls), found.source)
     user = config.settings["user"]
     # User names of directory services: letters of all languages, `DOMAIN\\alice`, `alice@REALM`. Characters with a meaning in

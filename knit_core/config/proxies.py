@@ -49,7 +49,7 @@ class Proxies:
         except ValueError:
             return ""
         proxy = self.https if parts.scheme == "https" else self.http
-        return "" if not proxy or _loopback(host) or any(_matches(host, rule) for rule in self.without) else proxy
+        return "" if not proxy or is_loopback(host) or any(_matches(host, rule) for rule in self.without) else proxy
 
     def by_scheme(self, url: str) -> dict[str, str]:
         """The proxy for a URL in the form that `requests` takes."""
@@ -112,9 +112,10 @@ def _split(hosts: str | None) -> tuple[str, ...]:
     return tuple(host.strip().lower() for host in (hosts or "").split(",") if host.strip())
 
 
-def _loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address always means the machine that uses it."""
     try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+        return host in {"localhost", "localhost.localdomain"} or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
 
@@ -128,4 +129,4 @@ def _matches(host: str, rule: str) -> bool:
         return host.endswith(f".{rule.lstrip('*.')}") and bool(rule.strip("*."))
 
 
-__all__ = ["ENVIRONMENT", "Proxies", "proxies_of", "without_user"]
+__all__ = ["ENVIRONMENT", "Proxies", "is_loopback", "proxies_of", "without_user"]

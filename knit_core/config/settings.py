@@ -10,18 +10,20 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from knit_container.secret import Hidden
-from knit_core.config import addresses
+from knit_core.config import addresses, namenodes
 from knit_core.config.auth_to_local import short_name
 from knit_core.config.hadoop_conf import HadoopConf
 from knit_core.config.identity import same_user
 from knit_core.config.proxies import Proxies, without_user
-from knit_core.errors import ConfigError
+from knit_core.errors import ConfigError, KnitError
 from knit_core.model.clock import Clock
 from knit_core.model.representation import html_rows, one_line
 
 SETTINGS: Mapping[str, str] = {
     "resourcemanager": "ResourceManager web address, several separated by commas (http://rm.example.org:8088)",
     "namenode": "WebHDFS address of the NameNode, several separated by commas (http://nn.example.org:9870)",
+    "container_namenode": "WebHDFS address of the NameNode for containers, several separated by commas; by default the one "
+    "that the cluster's configuration names",
     "filesystem": "Hadoop URL of the filesystem that holds the staging folder (hdfs://nn.example.org:8020)",
     "user": "user name under simple authentication; under Kerberos it comes from the ticket",
     "auth": "simple, basic or kerberos; default: what the cluster asks for, simple or kerberos",
@@ -247,6 +249,46 @@ class Config:
             "Set KNIT_NAMENODE to the NameNode's web address (http://nn.example.org:9870)."
         )
 
+    @property
+    def container_namenodes(self) -> Value:
+        """WebHDFS base URLs for containers, comma separated: the client's may be a gateway's, or a tunnel's.
+
+        Raises:
+            ConfigError: no configuration names a NameNode.
+        """
+        if "container_namenode" in self.settings:
+            return self.settings["container_namenode"]
+        client = self.namenodes
+        urls = client.value.split(",")
+        confs = [conf for conf in (self.learn(), self.hadoop) if conf is not None] or [HadoopConf()]
+        try:
+            filesystem = self.filesystem.value
+        except ConfigError:  # the client's addresses serve without it
+            filesystem = ""
+        found = namenodes.for_containers(urls, self._is_hdfs_gateway(urls), filesystem, confs)
+        return client if found is None else Value(",".join(found[0]), found[1])
+
+    def other_namenodes(self, standby: bool) -> list[str]:
+        """All NameNodes of the nameservice that the known ones belong to: one of two may be given, or the XML may be old.
+
+        Args:
+            standby: whether one of the known ones answered as a standby.
+        """
+        urls = self.namenodes.value.split(",")
+        if self._is_hdfs_gateway(urls):
+            return []
+        try:
+            remote = self.learn()
+        except KnitError:  # the ResourceManager does not answer, either
+            remote = None
+        confs = [conf for conf in (remote, self.hadoop) if conf is not None]
+        filesystem = self.get("filesystem") or ""
+        found = [url for conf in confs for url in namenodes.partners(conf, urls, filesystem, standby)]
+        return list(dict.fromkeys(found))
+
+    def _is_hdfs_gateway(self, urls: list[str]) -> bool:
+        return namenodes.is_gateway(urls, self.get("auth") == "basic")
+
     def _hadoop_confs(self) -> Iterator[HadoopConf]:
         """The XML, then the ResourceManager's configuration, which is fetched only when the XML is not sufficient."""
         if self.hadoop is not None:
@@ -292,10 +334,12 @@ class Config:
         return (self.home or f"/user/{self.user}").rstrip("/")
 
     def describe(self) -> dict[str, dict[str, str]]:
-        """Every setting that is set, with its source; secrets masked."""
+        """Every setting that is set, with its source; secrets masked. No user of the system's where tickets name the user."""
+        hidden = {"user"} if self.get("auth") == "kerberos" and self.settings["user"].source in IMPLICIT_USERS else set()
         return {
             name: {"value": _shown(name, found.value), "source": found.source}
             for name, found in sorted(self.settings.items())
+            if name not in hidden
         }
 
 

@@ -79,17 +79,15 @@ class Cluster:
     @cached_property
     def resourcemanager(self) -> ResourceManager:
         """The ResourceManager's API."""
-        service = self._service("ResourceManager", self.config.resourcemanagers)
-        service.endpoint = replace(service.endpoint, others=self.config.other_resourcemanagers)
-        return ResourceManager(service)
+        others = self.config.other_resourcemanagers
+        return ResourceManager(self._service("ResourceManager", self.config.resourcemanagers, others=others))
 
     @cached_property
     def hdfs(self) -> WebHdfs:
         """HDFS."""
-        service, name = self._service("NameNode", self.config.namenodes.value.split(",")), self.config.nameservice
-        if name:
-            service.endpoint = replace(service.endpoint, unknown=_NAMESERVICE_HINT.format(name=name))
-        return WebHdfs(service)
+        urls, name = self.config.namenodes.value.split(","), self.config.nameservice
+        hint = _NAMESERVICE_HINT.format(name=name) if name else ""
+        return WebHdfs(self._service("NameNode", urls, others=self.config.other_namenodes, unknown=hint))
 
     @cached_property
     def nodes(self) -> HttpService:
@@ -168,10 +166,19 @@ class Cluster:
         self.config.use_principal(self._principal())
         self.config.fetch_principal = self._principal
 
-    def _service(self, name: str, addresses: Iterable[str]) -> HttpService:
+    def _service(
+        self,
+        name: str,
+        addresses: Iterable[str],
+        *,
+        others: Callable[[bool], Iterable[str]] | None = None,
+        unknown: str = "",
+    ) -> HttpService:
         get = self.config.get
         tls = Tls(get("ca") or "", get("client_certificate") or "", get("client_key") or "")
-        endpoint = Endpoint(name, tuple(addresses), self._auth, tls, proxies=self.config.proxies)
+        endpoint = Endpoint(
+            name, tuple(addresses), self._auth, tls, proxies=self.config.proxies, others=others, unknown=unknown
+        )
         retry = RetryPolicy(clock=self.clock)
         if self.retry_timeout is not None:
             endpoint = replace(endpoint, timeout=(min(endpoint.timeout[0], self.retry_timeout), self.retry_timeout))

@@ -25,6 +25,7 @@ def check_connection(cluster: Cluster) -> list[str]:
     proxies = config.proxies
     for proxy in dict.fromkeys(without_user(each) for each in (proxies.http, proxies.https) if each):
         lines.append(f"proxy {proxy}; reached without it: {', '.join(('this machine itself', *proxies.without))}")
+    cluster.hdfs.status("/")  # a standby answers the request for the home folder, too, but not this one
     home = cluster.hdfs.home()
     user = home.rpartition("/")[2]
     if not same_user(config.user, user):
@@ -33,6 +34,9 @@ def check_connection(cluster: Cluster) -> list[str]:
             f"({config.settings['user'].source}), and so will the other services: {_remedy(config)}"
         )
     lines.append(f"HDFS {cluster.hdfs.address}, home {home} ({config.namenodes.source})")
+    for_containers = config.container_namenodes
+    if for_containers.value != config.namenodes.value:
+        lines.append(f"HDFS for containers {for_containers.value} ({for_containers.source})")
     return lines
 
 

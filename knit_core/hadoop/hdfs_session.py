@@ -14,6 +14,7 @@ import requests
 from hdfs.util import HdfsError
 
 from knit_core.hadoop.http import HttpService
+from knit_core.hadoop.http.failover import Failure
 from knit_core.hadoop.http.fault_reasons import reason_of
 from knit_core.hadoop.http.service import base_of, remote_exception
 
@@ -21,6 +22,8 @@ log = logging.getLogger(__name__)
 #: The server has not carried out the request and will not: another NameNode may.
 STANDBY = {"StandbyException", "RetriableException"}
 BUSY = {408, 429, 502, 503, 504}
+#: The library's URL of HDFS. Not http://…: an address that a reply names never looks like it, also where HttpFS names itself.
+ANY_NAMENODE = "namenode:"
 _PREFIX = "/webhdfs/v1"
 
 
@@ -33,14 +36,15 @@ class Refusal(HdfsError):  # type: ignore[misc]  # the library has no types
 
 
 class NotServing(requests.ConnectionError):
-    """A status of `BUSY` without an exception of Hadoop's: the server is starting, stopping or overloaded.
-
-    A kind of ConnectionError, because the library tries the next NameNode after those.
-    """
+    """A status of `BUSY` without an exception of Hadoop's: the server is starting, stopping or overloaded."""
 
 
 class HdfsSession(requests.Session):
     """Adds identity, time-outs and headers of an `HttpService` to each request, and raises refusals as errors.
+
+    Requests to `ANY_NAMENODE` go to the addresses of the service in turn, beginning with the one that served last: the library
+    gets no other address, so its calls and those of `operate` know the same one. Requests to other URLs, to which a reply has
+    led, go there and nowhere else.
 
     Args:
         http: the NameNodes.
@@ -49,7 +53,6 @@ class HdfsSession(requests.Session):
     def __init__(self, http: HttpService) -> None:
         super().__init__()
         self._http = http
-        self._current = 0  # the address that served last
 
     def request(  # type: ignore[override]
         self, method: str, url: str, params: dict[str, Any] | None = None, **options: Any
@@ -57,28 +60,13 @@ class HdfsSession(requests.Session):
         """Send a request of the library.
 
         Raises:
-            Refusal: a status of 400 or above, except for a standby's, which is returned: the library tries the next NameNode.
+            Refusal: a status of 400 or above; of a standby, when no NameNode serves.
             NotServing: the server is starting, stopping or overloaded.
             HdfsError: the server has not made a folder. The library does not read that reply.
         """
-        sent = {**(params or {}), **self._http.endpoint.auth.parameters()}
-        operation = sent.get("op", method)
-        if operation == "DELETE":
-            sent["skiptrash"] = "true"  # Hadoop with HDFS-15982 moves to the trash otherwise; others ignore it
-        options["timeout"] = self._http.endpoint.timeout
-        response = self._http.session.request(method, url, params=sent, **options)
-        place = urlsplit(url)
-        log.debug("%s %s %s%s: %d", operation, method, place.netloc, place.path, response.status_code)
-        if response.status_code < 400:
-            if operation == "MKDIRS" and not flag(response):
-                raise HdfsError(f"{place.path.removeprefix(_PREFIX)} was not made")
-            return response
-        exception, message = remote_exception(response)
-        if exception in STANDBY:
-            return response
-        if response.status_code in BUSY and not exception:
-            raise NotServing(f"status {response.status_code}", request=response.request, response=response)
-        raise Refusal(response, exception, message or f"status {response.status_code}")
+        if url.startswith(ANY_NAMENODE):
+            return self._to_namenodes(method, url.removeprefix(ANY_NAMENODE), params, False, options)
+        return self._send(method, url, params, options)
 
     def operate(self, method: str, path: str, *, once: bool = False, **params: str) -> requests.Response:
         """Send an operation that the library has no method for. The next NameNode is tried after a standby or a fault.
@@ -86,37 +74,68 @@ class HdfsSession(requests.Session):
         Args:
             method: HTTP verb.
             path: absolute path on HDFS.
-            once: never send it again after it may have been carried out, as the library does after a lost reply.
+            once: never send it again after it may have been carried out, as is done with requests of the library.
             params: `op` and its parameters.
 
         Raises:
             HdfsError, requests.RequestException: as `request`; of the last NameNode that was tried.
         """
-        addresses = self._http.endpoint.addresses
-        first = self._current  # other threads may change it
-        for at in range(first, first + len(addresses)):
-            base = addresses[at % len(addresses)].rstrip("/")
-            headers = {"Content-Type": "application/octet-stream"}  # HttpFS refuses PUT without it
-            try:
-                response = self.request(
-                    method, f"{base}{_PREFIX}{quote(posixpath.normpath(path))}", params, headers=headers
-                )
-                if response.status_code < 400:
-                    return response
-                raise Refusal(response, *remote_exception(response))
-            except (requests.ConnectionError, requests.Timeout, Refusal) as error:
-                standby = isinstance(error, Refusal) and error.exception in STANDBY
-                if isinstance(error, Refusal) and not standby:
-                    raise
-                self._current = at + 1
-                if at + 1 == first + len(addresses) or (once and not standby and not _never_sent(error)):
-                    raise
-        raise AssertionError("an endpoint has at least one address")
+        headers = {"Content-Type": "application/octet-stream"}  # HttpFS refuses PUT without it
+        below = _PREFIX + quote(posixpath.normpath(path))
+        return self._to_namenodes(method, below, params, once, {"headers": headers})
+
+    def _to_namenodes(
+        self, method: str, path: str, params: dict[str, Any] | None, once: bool, options: dict[str, Any]
+    ) -> requests.Response:
+        def failure_of(error: Exception, base: str) -> Failure | None:
+            return _failure(error, base, once)
+
+        action = f"{(params or {}).get('op', method)} {path.removeprefix(_PREFIX)}"
+        return self._http.failover.call(
+            lambda base: self._send(method, base.rstrip("/") + path, params, options), failure_of, action
+        )
+
+    def _send(self, method: str, url: str, params: dict[str, Any] | None, options: dict[str, Any]) -> requests.Response:
+        """Send one request to one server, and to where it leads."""
+        sent = {**(params or {}), **self._http.endpoint.auth.parameters()}
+        operation = sent.get("op", method)
+        if operation == "DELETE":
+            sent["skiptrash"] = "true"  # Hadoop with HDFS-15982 moves to the trash otherwise; others ignore it
+        timeout = self._http.endpoint.timeout
+        response = self._http.session.request(method, url, params=sent, **{**options, "timeout": timeout})
+        place = urlsplit(url)
+        log.debug("%s %s %s%s: %d", operation, method, place.netloc, place.path, response.status_code)
+        if response.status_code < 400:
+            if operation == "MKDIRS" and not flag(response):
+                raise HdfsError(f"{place.path.removeprefix(_PREFIX)} was not made")
+            return response
+        exception, message = remote_exception(response)
+        if response.status_code in BUSY and not exception:
+            raise NotServing(f"status {response.status_code}", request=response.request, response=response)
+        raise Refusal(response, exception, message or f"status {response.status_code}")
 
 
-def _never_sent(error: Exception) -> bool:
-    """Whether no byte of the request can have reached the server."""
-    return isinstance(error, requests.RequestException) and not isinstance(error, NotServing) and reason_of(error)[1]
+def _failure(error: Exception, base: str, once: bool) -> Failure | None:
+    """What an error means for the other NameNodes.
+
+    None for a refusal, and for a fault of a DataNode to which the NameNode has redirected: that NameNode serves.
+    """
+    if isinstance(error, Refusal):
+        if error.exception not in STANDBY or not _same_server(error.base, base):
+            return None
+        return Failure(error.exception, standby=True, repeatable=True)
+    if not isinstance(error, (requests.ConnectionError, requests.Timeout)):
+        return None
+    if error.request is not None and not _same_server(str(error.request.url), base):
+        return None
+    reason, before_sending = reason_of(error)
+    if isinstance(error, NotServing):
+        reason, before_sending = str(error), False
+    return Failure(reason, standby=False, repeatable=before_sending or not once)
+
+
+def _same_server(url: str, base: str) -> bool:
+    return urlsplit(url).netloc.lower() == urlsplit(base).netloc.lower()
 
 
 def flag(response: requests.Response, *, missing: bool = False) -> bool:
@@ -131,4 +150,4 @@ def flag(response: requests.Response, *, missing: bool = False) -> bool:
     return bool(response.json()["boolean"])
 
 
-__all__ = ["BUSY", "STANDBY", "HdfsSession", "NotServing", "Refusal", "flag"]
+__all__ = ["ANY_NAMENODE", "BUSY", "STANDBY", "HdfsSession", "NotServing", "Refusal", "flag"]

@@ -24,7 +24,7 @@ from hdfs.client import Client
 from hdfs.util import HdfsError
 
 from knit_core.errors import KnitError, RequestRefused
-from knit_core.hadoop.hdfs_session import HdfsSession, Refusal, flag
+from knit_core.hadoop.hdfs_session import ANY_NAMENODE, HdfsSession, Refusal, flag
 from knit_core.hadoop.http import HttpService, RetryPolicy
 from knit_core.hadoop.webhdfs_errors import webhdfs_error
 from knit_core.model.clock import Clock
@@ -64,7 +64,7 @@ class WebHdfs:
 
     @property
     def address(self) -> str:
-        """The NameNode's web address."""
+        """Web address of the NameNode that served last."""
         return self.http.address
 
     @property
@@ -355,7 +355,7 @@ class WebHdfs:
 
     def _new_client(self) -> Client:
         # The session sets the time-outs: they may change.
-        return Client(";".join(self.http.endpoint.addresses), session=self.session)
+        return Client(ANY_NAMENODE, session=self.session)
 
     def _exists(self, path: str) -> bool:
         return _unless_missing(lambda: self.client.status(path)) is not None

@@ -89,7 +89,7 @@ def _base_of_request(error: requests.RequestException) -> str:
 
 
 def _is_namenode(http: HttpService, base: str) -> bool:
-    return urlsplit(base).netloc in {urlsplit(address).netloc for address in http.endpoint.addresses}
+    return urlsplit(base).netloc in {urlsplit(address).netloc for address in http.failover.addresses}
 
 
 def _server(http: HttpService, base: str) -> str:

@@ -157,14 +157,14 @@ def cluster_facts(
     """Facts from the configuration and the ResourceManager's replies."""
     calculator = config.cluster_property("yarn.scheduler.capacity.resource-calculator", "DefaultResourceCalculator")
     ports = (config.get("api_ports") or "0").split("-")
-    filesystem = config.filesystem.value
+    filesystem, webhdfs = config.filesystem.value, config.container_namenodes.value
     return ClusterFacts(
         new=new,
         queues=queues,
         totals=totals,
         user=config.user,
         filesystem=filesystem,
-        webhdfs=tuple(config.namenodes.value.split(",")),
+        webhdfs=tuple(webhdfs.split(",")),
         staging=config.staging,
         simple=config.cluster_property("hadoop.security.authentication", "simple") == "simple",
         classpath=config.get("application_classpath")
@@ -174,15 +174,15 @@ def cluster_facts(
         counts_vcores="Dominant" in calculator,
         java=config.get("java") or "",
         api_ports=(int(ports[0]), int(ports[-1])),
-        ca=_ca(config),
+        ca=_ca(config, webhdfs),
         class_sharing=config.class_sharing,
     )
 
 
-def _ca(config: Config) -> str:
-    """The certificates with which containers verify HDFS's https address; empty for http."""
+def _ca(config: Config, webhdfs: str) -> str:
+    """The certificates with which containers verify HDFS's https addresses; empty for http."""
     ca = (config.get("ca") or "").strip()
-    if not config.namenodes.value.startswith("https:"):
+    if not any(url.startswith("https:") for url in webhdfs.split(",")):
         return ""
     return "false" if ca.lower() == "false" else ca
 

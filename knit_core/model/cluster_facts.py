@@ -164,7 +164,7 @@ class ClusterFacts:
         totals: of the active nodes; None when not queried, or for administrators only.
         user: the user of the connection.
         filesystem: `hdfs://…` as the nodes use it.
-        webhdfs: HTTP addresses of the filesystem.
+        webhdfs: HTTP addresses of the filesystem, for containers.
         staging: path of the staging folder.
         simple: whether Hadoop uses simple authentication (no tokens).
         classpath: `yarn.application.classpath`.

@@ -196,6 +196,11 @@ def _double(number: int) -> int:
 
 
 @pytest.mark.slow
-def test_values_of_functions_come_back(clean_cluster: LocalCluster, httpfs: str) -> None:
-    with Knit(clean_cluster.resourcemanager_url, user="alice", options={"namenode": httpfs}) as knit:
+@pytest.mark.parametrize("containers", SERVERS)
+def test_values_of_functions_come_back(containers: str, clean_cluster: LocalCluster, httpfs: str) -> None:
+    """Containers write to the NameNode that the cluster's configuration names, or to HttpFS, as the setting says."""
+    options = {"namenode": httpfs, **({"container_namenode": httpfs} if containers == "httpfs" else {})}
+    with Knit(clean_cluster.resourcemanager_url, user="alice", options=options) as knit:
+        used = httpfs if containers == "httpfs" else clean_cluster.namenode_url
+        assert knit.config.container_namenodes.value == used
         assert knit.map(_double, [1, 2, 3], workers=2, memory=256) == [2, 4, 6]

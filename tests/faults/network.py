@@ -7,6 +7,7 @@ How each way is led through its forwarder, without a switch in the product:
 - From the ApplicationMaster: its JVM has a hosts file of its own, in which `localhost` is `LOCALHOST_OF_MASTER`. So it
   meets forwarders where NodeManager and DataNode are for others. The ResourceManager's scheduler port comes from a
   configuration folder of its own, the filesystem from the client's settings.
+- From containers: the NameNode's address comes from the client's settings (`container_namenode`).
 - To the ApplicationMaster: it binds that same address, on ports that the client's settings give; `localhost` of all
   others has a forwarder there.
 """
@@ -135,6 +136,7 @@ class FaultyCluster:
             "java": f"{record.java.binary} -Djdk.net.hosts.file={hosts}",
             "api_ports": f"{self._api_ports[0]}-{self._api_ports[-1]}",
             "filesystem": f"hdfs://{self._at('master-namenode')}",
+            "container_namenode": self._url("container-namenode"),
         }
 
     def client(self) -> Knit:
@@ -143,8 +145,7 @@ class FaultyCluster:
 
     def launcher(self) -> Knit:
         """A client that meets no fault of a `client-…` place, for launching; the containers and masters do meet theirs."""
-        options = {**self._options, "namenode": self._url("container-namenode")}
-        return self._stack.enter_context(Knit(self.cluster.resourcemanager_url, user="alice", options=options))
+        return self._stack.enter_context(Knit(self.cluster.resourcemanager_url, user="alice", options=self._options))
 
     def heal(self) -> None:
         """All forwarders are whole again."""

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 Reply = tuple[int, str, dict[str, str]]  # status (0: the connection breaks), body, headers
-Answer = Callable[[str, str], Reply]  # operation, path -> reply
+Answer = Callable[[str, str], Reply]  # operation (empty: not of WebHDFS), path -> reply
 
 
 def refusal(exception: str, message: str = "its words", status: int = 403) -> Reply:
@@ -54,7 +54,7 @@ class Server:
                     self.rfile.readline()
                 self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 url = urlsplit(self.path)
-                operation = parse_qs(url.query)["op"][0]
+                operation = parse_qs(url.query).get("op", [""])[0]
                 server.asked.append((operation, url.path.removeprefix("/webhdfs/v1")))
                 server.targets.append(parse_qs(url.query).get("destination", [""])[0])
                 status, body, headers = answer(*server.asked[-1])

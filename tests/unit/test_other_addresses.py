@@ -12,7 +12,7 @@ import pytest
 
 from knit_core import Knit
 from knit_core.errors import ConnectionFailed, ServiceUnavailable
-from knit_core.hadoop.http import Endpoint, HttpService, SimpleAuth
+from knit_core.hadoop.http.failover import Failover, Failure
 
 
 class Server:
@@ -177,10 +177,42 @@ def test_two_threads_meet_the_standby_at_once(two: tuple[Server, Server], client
     assert len(found) == 8
 
 
-def test_https_is_not_left_for_http(two: tuple[Server, Server]) -> None:
-    endpoint = Endpoint(
-        "ResourceManager", ("https://rm1:8090",), SimpleAuth("alice"), others=lambda _: ["http://rm2:8088"]
-    )
-    service = HttpService(endpoint)
-    service._add_addresses(ServiceUnavailable("a standby"), "https://rm1:8090")
-    assert service.endpoint.addresses == ("https://rm1:8090",)
+def test_https_is_not_left_for_http() -> None:
+    failover = Failover(("https://rm1:8090",), lambda standby: ["http://rm2:8088", "https://rm3:8090"])
+    asked: list[str] = []
+
+    def send(base: str) -> None:
+        asked.append(base)
+        raise ServiceUnavailable("a standby")
+
+    with pytest.raises(ServiceUnavailable):
+        failover.call(send, lambda error, base: Failure("a standby", standby=True, repeatable=True), "list")
+    assert asked == ["https://rm1:8090", "https://rm3:8090"]
+
+
+def test_further_addresses_do_not_displace_the_one_that_another_thread_found() -> None:
+    first: list[str] = []  # the address that served last, as each request of the test's own thread finds it
+
+    def judge(_error: Exception, _base: str) -> Failure:
+        return Failure("a standby", standby=True, repeatable=True)
+
+    def send(base: str) -> None:
+        first.append(failover.address)
+        raise ServiceUnavailable(base)
+
+    def send_from_another_thread(base: str) -> str:
+        if base == "b":
+            raise ServiceUnavailable(base)
+        return base
+
+    def others(_standby: bool) -> list[str]:
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(failover.call, send_from_another_thread, judge, "list").result() == "a"
+        return ["c"]
+
+    failover = Failover(("b", "a"), others)
+    failover.call(send_from_another_thread, judge, "list")
+    with pytest.raises(ServiceUnavailable, match="c"):
+        failover.call(send, judge, "list")
+    assert failover.addresses == ("b", "c", "a")
+    assert first == ["a", "b", "a"]

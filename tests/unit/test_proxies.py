@@ -36,7 +36,11 @@ class _Cluster(BaseHTTPRequestHandler):
             return
         replies: dict[str, Any] = {
             "/ws/v1/cluster/info": {"clusterInfo": {"state": "STARTED"}},
-            "/webhdfs/v1/": {"Path": "/user/alice"},
+            "/webhdfs/v1/": {
+                "Path": "/user/alice",
+                "FileStatus": {"length": 0, "modificationTime": 1, "type": "DIRECTORY"},
+            },
+            "/conf": {"properties": [{"key": "fs.defaultFS", "value": "hdfs://nn.knit.invalid:8020"}]},
             "/ws/v1/node/containers/c/logs": {
                 "containerLogsInfo": {"containerLogInfo": {"fileName": "stdout", "fileSize": "3"}}
             },

@@ -28,6 +28,7 @@ from knit_core.errors import (
     UnexpectedReply,
 )
 from knit_core.hadoop.http.auth import AuthStrategy
+from knit_core.hadoop.http.failover import Failover, Failure
 from knit_core.hadoop.http.fault_reasons import reason_of
 from knit_core.hadoop.http.kerberos import login_hint
 from knit_core.hadoop.http.retry import RetryPolicy
@@ -51,12 +52,12 @@ class Endpoint:
 
     Attributes:
         name: the name in messages ("ResourceManager").
-        addresses: base URLs; the next one is tried after a connection failure or the reply of a standby.
+        addresses: the given base URLs; the next one is tried after a connection failure or the reply of a standby.
         auth: identity.
         tls: settings of https connections.
         timeout: (connect, read) seconds.
         proxies: the configured proxies.
-        others: returns further addresses of the service, when none of `addresses` serves; called with whether the last of
+        others: returns further addresses of the service, when none of `addresses` serves; called with whether one of
             them answered, as a standby. None: there are no others.
         unknown: the hint in messages when a host name cannot be resolved, instead of the general one.
     """
@@ -110,21 +111,23 @@ class HttpService:
     """Sends requests to an `Endpoint`; thread-safe.
 
     All threads share one session: a launch uses short-lived threads, and connections must outlive them.
+
+    Attributes:
+        failover: all known addresses, and which of them served last.
     """
 
     def __init__(self, endpoint: Endpoint, retry: RetryPolicy | None = None) -> None:
         self.endpoint = endpoint
         self.retry = retry or RetryPolicy()
-        self._current = 0
+        self.failover = Failover(endpoint.addresses, endpoint.others)
         self._has_answered = False
         self._session: requests.Session | None = None
         self._lock = threading.Lock()
-        self._adding = threading.local()
 
     @property
     def address(self) -> str:
         """The address that the next request is sent to first."""
-        return self.endpoint.addresses[self._current % len(self.endpoint.addresses)]
+        return self.failover.address
 
     @property
     def session(self) -> requests.Session:
@@ -189,7 +192,7 @@ class HttpService:
         An address that has never answered is more likely wrong than that of a restarting server.
         """
         chosen = retry or self.retry
-        if getattr(self._adding, "now", False):  # the request that led here is repeated itself
+        if self.failover.looking_up:  # the request that led here is repeated itself
             return replace(chosen, budget=0)
         return chosen if self._has_answered else replace(chosen, budget=min(chosen.budget, _FIRST_CONTACT), tries=1)
 
@@ -217,56 +220,19 @@ class HttpService:
                 self._session.close()
 
     def _over_addresses(self, call: _Call) -> requests.Response:
-        """Send a request to each address once, beginning with the one that answered last."""
-        tried: list[str] = []
-        while True:
-            base = self._untried(tried) or self.address
-            try:
-                response = self._send(base, call)
-                if response.status_code in call.expect:
-                    return response
-                raise self.error_of(response, call.action)
-            except (ConnectionFailed, ServiceUnavailable) as error:
-                tried.append(base)
-                not_done = getattr(error, "before_sending", False) or getattr(error, "not_carried_out", False)
-                repeatable = call.idempotent or not_done
-                if repeatable and not self._untried(tried):
-                    self._add_addresses(error, base)
-                self._leave(base)
-                if not repeatable or not self._untried(tried):
-                    raise
-                log.info("%s: %s; the next address is %s", call.action, error, self._untried(tried))
+        def send(base: str) -> requests.Response:
+            response = self._send(base, call)
+            if response.status_code in call.expect:
+                return response
+            raise self.error_of(response, call.action)
 
-    def _untried(self, tried: Sequence[str]) -> str:
-        """The first address, from the one that answered last on, that is not among `tried`; empty when all are."""
-        known = self.endpoint.addresses
-        at = self._current % len(known)
-        return next((each for each in (*known[at:], *known[:at]) if each not in tried), "")
+        def failure_of(error: Exception, _base: str) -> Failure | None:
+            if not isinstance(error, (ConnectionFailed, ServiceUnavailable)):
+                return None
+            not_done = getattr(error, "before_sending", False) or getattr(error, "not_carried_out", False)
+            return Failure(str(error), isinstance(error, ServiceUnavailable), call.idempotent or not_done)
 
-    def _leave(self, base: str) -> None:
-        """Begin with the next address from now on, unless another thread has left this one already."""
-        with self._lock:
-            if self.address == base:
-                self._current = (self._current + 1) % len(self.endpoint.addresses)
-
-    def _add_addresses(self, error: KnitError, base: str) -> None:
-        """Add the service's further addresses behind the one that failed. None of http to one of https: that was not asked for."""
-        if self.endpoint.others is None or getattr(self._adding, "now", False):
-            return  # a request of `others` itself
-        self._adding.now = True
-        try:
-            found = list(self.endpoint.others(isinstance(error, ServiceUnavailable)))
-        except KnitError:  # it needs the service that does not answer
-            return
-        finally:
-            self._adding.now = False
-        with self._lock:
-            known = self.endpoint.addresses
-            secure = known[0].startswith("https:")
-            allowed = [each for each in dict.fromkeys(found) if each.startswith("https:") or not secure]
-            new = [each for each in allowed if each not in known]
-            at = known.index(base) + 1
-            self.endpoint = replace(self.endpoint, addresses=(*known[:at], *new, *known[at:]))
+        return self.failover.call(send, failure_of, call.action)
 
     def _send(self, base: str, call: _Call) -> requests.Response:
         try:
