@@ -3,12 +3,16 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST_FLAGS ?=
+COMMA := ,
 # Tests on clusters and under Airflow wait half of the time. Three processes keep two processors busy all the time, and what is timed then misses its time.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadscope --durations=10
 
 # The oldest release of distributed that the extra `dask` allows: about a year old.
 DASK_OLD ?= 2025.9.1
 OLD := .venv-dask-$(DASK_OLD)
+
+# gssapi is compiled on installation: the tests of Kerberos run where its library's headers are (libkrb5-dev), and are skipped elsewhere.
+KERBEROS := $(if $(shell command -v krb5-config),$(COMMA)kerberos)
 
 .PHONY: install demo demo-stop release check test test-all soak lint java-test coverage bench bench-running bench-environments bench-airflow bench-airflow-resume bench-airflow-spark bench-dask test-dask-old clean
 
@@ -17,7 +21,7 @@ install: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml constraints.txt hatch_build.py $(shell find java/src/main java/pom.xml -type f)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Knit needs Python 3.10 or newer (PYTHON=… make …)")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[airflow,dask,local,test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[airflow,dask,local,test$(KERBEROS)]'
 	touch $@
 
 demo: install

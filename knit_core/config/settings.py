@@ -335,7 +335,9 @@ class Config:
 
     def describe(self) -> dict[str, dict[str, str]]:
         """Every setting that is set, with its source; secrets masked. No user of the system's where tickets name the user."""
-        hidden = {"user"} if self.get("auth") == "kerberos" and self.settings["user"].source in IMPLICIT_USERS else set()
+        hidden = (
+            {"user"} if self.get("auth") == "kerberos" and self.settings["user"].source in IMPLICIT_USERS else set()
+        )
         return {
             name: {"value": _shown(name, found.value), "source": found.source}
             for name, found in sorted(self.settings.items())

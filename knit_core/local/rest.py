@@ -67,7 +67,7 @@ def _identity(setup: Setup) -> dict[str, str]:
     if not setup.kerberos:
         return {}
     try:
-        import gssapi  # type: ignore[import-not-found,import-untyped,unused-ignore]
+        import gssapi
     except (ImportError, OSError):
         raise LocalClusterError(
             "A cluster with Kerberos needs the package gssapi: pip install 'knit-yarn[kerberos]' (Debian: first apt-get "

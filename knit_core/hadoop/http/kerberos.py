@@ -113,7 +113,7 @@ class _OnRequest(AuthBase):
         self._tickets, self._asked = tickets, asked
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.register_hook("response", self._negotiate)
+        request.register_hook("response", self._negotiate)  # type: ignore[no-untyped-call]
         return request
 
     def _negotiate(self, response: requests.Response, **options: Any) -> requests.Response:
@@ -168,7 +168,7 @@ def _handshake_class(address: str) -> Any:
 @cache
 def _make_class() -> Any:
     """The class is made on first use: its base comes from an optional package."""
-    import gssapi  # type: ignore[import-not-found,import-untyped,unused-ignore]
+    import gssapi
     from requests_gssapi import OPTIONAL, HTTPSPNEGOAuth
     from requests_gssapi.exceptions import MutualAuthenticationError
 

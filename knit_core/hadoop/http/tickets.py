@@ -118,8 +118,8 @@ class Tickets:
 def import_gssapi(address: str) -> Any:
     """The module gssapi. Raises ConfigError, with the packages, when it is not installed."""
     try:
-        import gssapi  # type: ignore[import-not-found,import-untyped,unused-ignore]
-        import requests_gssapi  # type: ignore[import-not-found,import-untyped,unused-ignore]  # noqa: F401
+        import gssapi
+        import requests_gssapi  # noqa: F401
     except (ImportError, OSError):  # gssapi raises OSError when the system has no Kerberos library
         raise ConfigError(MISSING_PACKAGE.format(address=address)) from None
     return gssapi
