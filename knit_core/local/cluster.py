@@ -82,6 +82,7 @@ class LocalCluster:
         queues: Sequence[str] | None = None,
         progress: Progress | None = None,
         timeout: float = 120.0,
+        scheduler: str | None = None,
     ) -> ClusterStatus:
         """Start the daemons that are not running and wait until all serve. Calling it again is harmless.
 
@@ -93,6 +94,7 @@ class LocalCluster:
             queues: leaf queues (default: `default`).
             progress: called with each step.
             timeout: seconds for the start, not counting the download.
+            scheduler: `capacity` (the default) or `fair`.
 
         Raises:
             NoJava, JarsUnavailable: what the daemons need is missing and cannot be fetched.
@@ -100,9 +102,9 @@ class LocalCluster:
             LocalClusterError: the cluster runs with other settings, or an argument is invalid.
         """
         report = progress or (lambda step: None)
-        check_arguments(nodes, queues)
+        check_arguments(nodes, queues, scheduler)
         with self._locked(report):
-            record = plan(self.state_dir, self._living(), nodes, recovery, settings, queues, report)
+            record = plan(self.state_dir, self._living(), nodes, recovery, settings, queues, report, scheduler)
             missing = [name for name in daemons.daemon_names(record.setup.nodes) if not self._alive(name)]
             fresh = not self._living()
             begun = time.monotonic()
@@ -210,6 +212,7 @@ class LocalCluster:
             hadoop=HADOOP_VERSION,
             jars=str(setup.jars),
             daemons=seen,
+            scheduler=setup.scheduler,
         )
 
     def logs(self, daemon: str, lines: int = 50) -> list[str]:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from knit_core.local import daemons, jars, ports
-from knit_core.local.configuration_files import Setup
+from knit_core.local.configuration_files import CAPACITY, SCHEDULERS, Setup
 from knit_core.local.errors import LocalClusterError
 from knit_core.local.java import find_java
 from knit_core.local.paths import HADOOP_VERSION, cache_root, jars_root
@@ -27,13 +27,14 @@ def plan(
     settings: Mapping[str, str] | None,
     queues: Sequence[str] | None,
     report: Callable[[Step], None],
+    scheduler: str | None = None,
 ) -> Record:
     """The cluster to bring up: the arguments; for those not given, the values of the running cluster or the defaults.
 
     Args:
         state_dir: the cluster's folder.
         living: names of the daemons that run.
-        nodes, recovery, settings, queues: as of `LocalCluster.up`.
+        nodes, recovery, settings, queues, scheduler: as of `LocalCluster.up`.
         report: called with each step.
 
     Raises:
@@ -49,11 +50,12 @@ def plan(
             recovery=old.recovery if recovery is None else recovery,
             settings=old.settings if settings is None else dict(settings),
             queues=old.queues if queues is None else tuple(queues),
+            scheduler=scheduler or old.scheduler,
         )
         if replace(asked, nodes=old.nodes) != old:
             raise LocalClusterError(
-                f"The cluster in {state_dir} runs with other settings (recovery {old.recovery}, queues "
-                f"{','.join(old.queues)}, {dict(old.settings) or 'no properties of its own'}). "
+                f"The cluster in {state_dir} runs with other settings (recovery {old.recovery}, scheduler "
+                f"{old.scheduler}, queues {','.join(old.queues)}, {dict(old.settings) or 'no properties of its own'}). "
                 "Stop it first (knit local down), or use another folder (--state)."
             )
         java, found = previous.java, jars.Jars(old.jars, 0, 0)
@@ -72,6 +74,7 @@ def plan(
             recovery=bool(recovery),
             settings=dict(settings or {}),
             queues=tuple(queues or ("default",)),
+            scheduler=scheduler or CAPACITY,
         )
     keep = [port for name in living for port in ports_of(name)]
     known = cache_root() in state_dir.parents
@@ -95,7 +98,7 @@ def ports_of(name: str) -> list[str]:
     return [port for port in ports.WELL_KNOWN if port == name or port.startswith(f"{name}-")]
 
 
-def check_arguments(nodes: int | None, queues: Sequence[str] | None) -> None:
+def check_arguments(nodes: int | None, queues: Sequence[str] | None, scheduler: str | None = None) -> None:
     """Check arguments of `LocalCluster.up`.
 
     Raises:
@@ -103,6 +106,8 @@ def check_arguments(nodes: int | None, queues: Sequence[str] | None) -> None:
     """
     if nodes is not None and not 1 <= nodes <= _MOST_NODES:
         raise LocalClusterError(f"nodes={nodes}: a cluster has 1 to {_MOST_NODES} NodeManagers.")
+    if scheduler is not None and scheduler not in SCHEDULERS:
+        raise LocalClusterError(f"scheduler {scheduler!r}: {' or '.join(SCHEDULERS)}.")
     for queue in queues or ():
         if not queue or not all(character.isalnum() or character in "_-" for character in queue):
             raise LocalClusterError(f"queue {queue!r}: the name of a queue has only letters, digits, _ and -.")

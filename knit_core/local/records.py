@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from knit_core.local.configuration_files import Setup
+from knit_core.local.configuration_files import CAPACITY, Setup
 from knit_core.local.java import Java
 from knit_core.local.processes import write_text
 from knit_core.model.representation import shown
@@ -35,6 +35,7 @@ class Record:
             "recovery": setup.recovery,
             "queues": list(setup.queues),
             "settings": dict(setup.settings),
+            "scheduler": setup.scheduler,
             "java": {"home": str(self.java.home), "version": self.java.version, "source": self.java.source},
         }
         write_text(setup.state / "cluster.json", json.dumps(data, indent=1) + "\n")
@@ -57,6 +58,7 @@ class Record:
                     recovery=bool(data["recovery"]),
                     queues=tuple(data["queues"]),
                     settings=dict(data["settings"]),
+                    scheduler=data.get("scheduler", CAPACITY),
                 ),
                 Java(Path(java["home"]), java["version"], java["source"]),
             )
@@ -105,6 +107,7 @@ class ClusterStatus:
     hadoop: str = ""
     jars: str = ""
     daemons: tuple[DaemonStatus, ...] = ()
+    scheduler: str = CAPACITY
 
     @property
     def running(self) -> bool:

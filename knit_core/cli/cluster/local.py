@@ -132,6 +132,11 @@ def local() -> None:
 @click.option(
     "--queues", callback=_queues, metavar="A,B", help="Leaf queues that share the cluster.  [default: default]"
 )
+@click.option(
+    "--scheduler",
+    type=click.Choice(["capacity", "fair"]),
+    help="YARN's scheduler: with `fair`, queues that are named are created.  [default: capacity]",
+)
 @click.option("--set", "settings", callback=_settings, multiple=True, metavar="KEY=VALUE", help="A Hadoop property.")
 @click.option(
     "--timeout", type=click.FloatRange(1), default=120.0, show_default=True, help="Maximum seconds for the start."
@@ -143,6 +148,7 @@ def up(
     nodes: int | None,
     recovery: bool | None,
     queues: list[str] | None,
+    scheduler: str | None,
     settings: dict[str, str] | None,
     timeout: float,
     state: str | None,
@@ -151,7 +157,7 @@ def up(
     """Start the cluster, or those daemons that do not run. No effect on a cluster that runs."""
     cluster = LocalCluster(state)
     with _StepDisplay(as_json) as show:
-        status = cluster.up(nodes, recovery, settings, queues, progress=show, timeout=timeout)
+        status = cluster.up(nodes, recovery, settings, queues, progress=show, timeout=timeout, scheduler=scheduler)
     if as_json:
         click.echo(json.dumps(status.as_dict(), indent=1))
         return
