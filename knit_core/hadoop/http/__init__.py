@@ -2,11 +2,13 @@
 
 from knit_core.hadoop.http.auth import AuthStrategy, BasicAuth, SimpleAuth
 from knit_core.hadoop.http.direct_transport import DirectTransport
+from knit_core.hadoop.http.fault_reasons import NO_SUBCLUSTER
 from knit_core.hadoop.http.retry import RetryPolicy
 from knit_core.hadoop.http.service import Endpoint, HttpService
 from knit_core.hadoop.http.tls import Tls
 
 __all__ = [
+    "NO_SUBCLUSTER",
     "AuthStrategy",
     "BasicAuth",
     "DirectTransport",
