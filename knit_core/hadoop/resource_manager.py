@@ -55,11 +55,15 @@ class ResourceManager:
 
         Raises:
             UnexpectedReply: the server is not a ResourceManager.
+            ServiceUnavailable: it is the Router of a federation without an active cluster.
         """
         action = "get the cluster's state"
         try:
             reply = self.http.get_json("/ws/v1/cluster/info", action=action, retry=retry)
             router = rows(reply, "subCluster")
+            if not router and "clusterInfo" not in reply and "startedOn" in reply:
+                text = f"{action}: {self.address} is the Router of a YARN federation, and none of its clusters is active"
+                raise ServiceUnavailable(text, address=self.address, action=action)
             found: dict[str, Any] = {**reply, **router[0]} if router else reply["clusterInfo"]
         except (NotFound, KeyError, TypeError):
             raise UnexpectedReply(

@@ -10,7 +10,14 @@ from typing import Any, cast
 import pytest
 
 from knit_core.config import HadoopConf
-from knit_core.errors import ConfigError, ConnectionFailed, PreflightError, RequestRefused, UnexpectedReply
+from knit_core.errors import (
+    ConfigError,
+    ConnectionFailed,
+    PreflightError,
+    RequestRefused,
+    ServiceUnavailable,
+    UnexpectedReply,
+)
 from knit_core.hadoop.connection_check import check_connection
 from knit_core.hadoop.http import Endpoint, HttpService, RetryPolicy, SimpleAuth
 from knit_core.hadoop.resource_manager import ResourceManager, subclusters
@@ -109,6 +116,8 @@ def test_the_router_of_a_federation_stands_for_its_cluster() -> None:
     assert (several.queues(), several.queue_headroom()) == ([], [])
     assert (subclusters(rm.info()), subclusters(several.info())) == (["sc1"], ["sc1", "sc2"])
     assert subclusters(_Wire({"info": {"clusterInfo": {"id": 1}}}).info()) == []
+    with pytest.raises(ServiceUnavailable, match="Router of a YARN federation, and none of its clusters is active"):
+        _Wire({"info": {"id": "0", "startedOn": "0"}}).info()
     with pytest.raises(UnexpectedReply, match="is not a YARN ResourceManager"):
         _Wire({"info": {"about": "something else"}}).info()
 
