@@ -29,8 +29,7 @@ def queues_of(scheduler: Mapping[str, Any]) -> list[Queue]:
     fair = _type(scheduler) == "fairScheduler"
     tree = list(queue_tree(scheduler))
     # Before 3.4 the Capacity Scheduler finds queues by the last part of their path, and does not report the path.
-    below = [row for _path, parent, row in tree if parent]
-    by_name = not fair and bool(below) and not any(row.get("queuePath") for row in below)
+    by_name = not any(row.get("queuePath") for _path, parent, row in tree if parent)
     return [_fair_queue(path, row) if fair else _queue(path, row, by_name) for path, _parent, row in tree]
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from knit_core.application import Application
 from knit_core.errors import QueueRefused
 from knit_core.model.cluster_facts import Queue
 from knit_core.preflight import check_spec, queue_problems, spec_warnings, submitted_name
@@ -183,3 +186,16 @@ def test_a_queue_that_is_moved_to_must_be_there() -> None:
     assert not list(queue_problems("prod.etl", FAIR, "http://rm", made=False))
     (told,) = queue_problems("users", FAIR, "http://rm", made=False)
     assert told == "The queue 'users' only contains other queues; it has none that accept applications."
+
+
+def test_a_move_names_the_queue_as_yarn_knows_it() -> None:
+    moved: list[tuple[str, str]] = []
+    rm = SimpleNamespace(
+        queues=lambda: list(QUEUES), address="http://rm", move=lambda app_id, queue: moved.append((app_id, queue))
+    )
+    app = Application(cast("Any", SimpleNamespace(resourcemanager=rm)), "application_1_0001")
+    for name in ("teams.science", "science", "root.teams.science"):
+        app.move(name)
+    assert moved == [("application_1_0001", name) for name in ("root.teams.science", "science", "root.teams.science")]
+    with pytest.raises(QueueRefused, match=r"There is no queue 'nope' .*application_1_0001 stays where it is\."):
+        app.move("nope")
