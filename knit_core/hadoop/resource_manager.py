@@ -62,7 +62,9 @@ class ResourceManager:
             reply = self.http.get_json("/ws/v1/cluster/info", action=action, retry=retry)
             router = rows(reply, "subCluster")
             if not router and "clusterInfo" not in reply and "startedOn" in reply:
-                text = f"{action}: {self.address} is the Router of a YARN federation, and none of its clusters is active"
+                text = (
+                    f"{action}: {self.address} is the Router of a YARN federation, and none of its clusters is active"
+                )
                 raise ServiceUnavailable(text, address=self.address, action=action)
             found: dict[str, Any] = {**reply, **router[0]} if router else reply["clusterInfo"]
         except (NotFound, KeyError, TypeError):
