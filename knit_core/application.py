@@ -36,7 +36,7 @@ from knit_core.model.states import State
 from knit_core.model.units import seconds
 from knit_core.monitoring.diagnosis import Pending, Why, why_ended, why_no_master, why_running
 from knit_core.monitoring.wait import Done, Waiter, drive
-from knit_core.preflight import queue_problems
+from knit_core.preflight import accepted_name, queue_problems
 
 if TYPE_CHECKING:
     from knit_core.logs import LogCursor, LogFile, LogLine, LogWatch
@@ -339,9 +339,10 @@ class Application:
             QueueRefused: the queue does not exist or refuses it.
         """
         rm = self.cluster.resourcemanager
-        for problem in queue_problems(queue, or_empty(rm.queues), rm.address, made=False):
+        queues = or_empty(rm.queues)
+        for problem in queue_problems(queue, queues, rm.address, made=False):
             raise QueueRefused(f"{problem} {self.id} stays where it is.", address=rm.address)
-        rm.move(self.id, queue)
+        rm.move(self.id, accepted_name(queue, queues))
 
     def set_priority(self, priority: int) -> None:
         """Set its priority within its queue."""

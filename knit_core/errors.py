@@ -11,7 +11,7 @@
     │   ├── ServiceUnavailable       5xx, standby, safe mode, overload                     (transient)
     │   ├── UnexpectedReply          another server than the expected one replied
     │   └── RequestRefused           4xx; .status
-    │       ├── NotAuthorized        401, 403, HDFS permission
+    │       ├── NotAuthorized        401, 403, permission of HDFS or of a queue
     │       ├── NotFound             404
     │       │   └── ApplicationNotFound
     │       └── QueueRefused
@@ -163,7 +163,7 @@ class RequestRefused(ServiceError):
 
 
 class NotAuthorized(RequestRefused):
-    """401, 403, or a permission of HDFS."""
+    """401, 403, or a permission of HDFS or of a queue."""
 
 
 class NotFound(RequestRefused):
@@ -175,7 +175,7 @@ class ApplicationNotFound(NotFound):
 
 
 class QueueRefused(RequestRefused):
-    """The queue does not exist, is stopped, is not a leaf, or the user may not submit to it."""
+    """The queue does not exist, is stopped, is full, or only contains other queues; or the cluster's rules refuse it."""
 
 
 class StagingError(KnitError):

@@ -120,18 +120,20 @@ def own_cluster(
     settings: Mapping[str, str] | Callable[[Path], Mapping[str, str]],
     queues: tuple[str, ...] = QUEUES,
     nodes: int = 2,
+    scheduler: str | None = None,
 ) -> Iterator[LocalCluster]:
     """A cluster for one file of tests: two nodes by default, a ResourceManager that keeps its state, homes of alice and bob.
 
     Args:
         purpose: part of its folder's name.
         settings: Hadoop's, by property; or what makes them, given a folder that lives as long as the cluster.
+        queues, nodes, scheduler: as of `LocalCluster.up`.
     """
     with tempfile.TemporaryDirectory(prefix=f"knit-{purpose}-") as folder:
         cluster = LocalCluster(Path(folder) / "state")
         try:
             chosen = settings(Path(folder)) if callable(settings) else settings
-            cluster.up(nodes=nodes, recovery=True, queues=queues, settings=chosen)
+            cluster.up(nodes=nodes, recovery=True, queues=queues, settings=chosen, scheduler=scheduler)
             _add_users(cluster)
             yield cluster
         finally:

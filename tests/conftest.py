@@ -29,7 +29,9 @@ settings.load_profile("knit")
 RACE_FAILED = 10  # the exit code with which `make test` does not run what failed once more
 _ORDER = ("unit", "cluster", "airflow", "faults")
 #: Files of tests/cluster that start a cluster of their own and hardly use the one that others share.
-_OWN_DAEMONS = tuple(f"tests/cluster/test_{name}.py" for name in ("recovery", "logs", "local", "fields", "dask_nodes"))
+_OWN_DAEMONS = tuple(
+    f"tests/cluster/test_{name}.py" for name in ("recovery", "logs", "local", "fields", "dask_nodes", "schedulers")
+)
 #: With several processes the groups that take longest begin, so that none is left alone in the end.
 _LONGEST_FIRST = ("cluster", "airflow", "faults", *_OWN_DAEMONS)
 

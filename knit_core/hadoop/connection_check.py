@@ -7,19 +7,28 @@ from knit_core.config.identity import same_user
 from knit_core.config.proxies import without_user
 from knit_core.errors import ConfigError
 from knit_core.hadoop.cluster import Cluster
+from knit_core.hadoop.resource_manager import subclusters
+from knit_core.model.units import counted
+from knit_core.preflight import version_problem
 
 
 def check_connection(cluster: Cluster) -> list[str]:
     """Send requests to ResourceManager and HDFS; a line for each result.
 
     Raises:
-        ConfigError: HDFS takes the user for another one.
+        ConfigError: the cluster's Hadoop is too old, or HDFS takes the user for another one.
         KnitError: of the first request that fails.
     """
-    config, info = cluster.config, cluster.resourcemanager.info()
+    config, info, address = cluster.config, cluster.resourcemanager.info(), cluster.resourcemanager.address
+    version = str(info.get("hadoopVersion") or "?")
+    if problem := version_problem(version, address):
+        raise ConfigError(problem)
+    clusters = subclusters(info)
+    server = "ResourceManager" if not clusters else "Router of a YARN federation"
     lines = [
-        f"ResourceManager {cluster.resourcemanager.address} {info.get('state', '?')}, "
-        f"Hadoop {info.get('hadoopVersion', '?')} ({config.settings['resourcemanager'].source})",
+        f"{server} {address} {info.get('state', '?')}, "
+        f"Hadoop {version} ({config.settings['resourcemanager'].source})"
+        + (f"; it stands for {counted(len(clusters), 'cluster')}: {', '.join(clusters)}" if clusters else ""),
         f"user {config.user} ({config.settings['user'].source})",
     ]
     proxies = config.proxies

@@ -20,14 +20,15 @@ from knit_core.errors import (
     ServiceUnavailable,
     UnexpectedReply,
 )
-from knit_core.hadoop.http import HttpService
+from knit_core.hadoop.http import NO_SUBCLUSTER, HttpService
 from knit_core.hadoop.http.retry import NEVER, RetryPolicy
 from knit_core.model.cluster_facts import ClusterTotals, NewApplication, Node, Queue
 from knit_core.model.ids import ApplicationId
-from knit_core.model.lenient_json import inside, number, rows, texts
-from knit_core.model.queues import QueueHeadroom, children_of, headroom_of, queue_tree
+from knit_core.model.lenient_json import number, rows, texts
+from knit_core.model.queues import QueueHeadroom, headroom_of, queues_of, scheduler_info
 from knit_core.model.report import ApplicationReport, parse_report
 from knit_core.model.states import State
+from knit_core.monitoring.refusals import refusal_of
 
 T = TypeVar("T")
 _PORT_HINT = " The ResourceManager's web port is 8088 (https: 8090) unless the cluster sets another."
@@ -49,16 +50,22 @@ class ResourceManager:
         return self.http.address
 
     def info(self, retry: RetryPolicy | None = None) -> dict[str, Any]:
-        """`clusterInfo`: id, state, haState, versions, startedOn.
+        """`clusterInfo`: id, state, haState, versions, startedOn. Of the Router of a federation: of its first cluster, and
+        `subCluster` for all.
 
         Raises:
             UnexpectedReply: the server is not a ResourceManager.
+            ServiceUnavailable: it is the Router of a federation without an active cluster.
         """
         action = "get the cluster's state"
         try:
             reply = self.http.get_json("/ws/v1/cluster/info", action=action, retry=retry)
-            # The Router of a federation returns the information of its clusters instead.
             router = rows(reply, "subCluster")
+            if not router and "clusterInfo" not in reply and "startedOn" in reply:
+                text = (
+                    f"{action}: {self.address} is the Router of a YARN federation, and none of its clusters is active"
+                )
+                raise ServiceUnavailable(text, address=self.address, action=action)
             found: dict[str, Any] = {**reply, **router[0]} if router else reply["clusterInfo"]
         except (NotFound, KeyError, TypeError):
             raise UnexpectedReply(
@@ -92,6 +99,22 @@ class ResourceManager:
         except (NotFound, KeyError, TypeError):
             self.info()  # raises a clearer error when this is not a ResourceManager
             raise
+        except RequestRefused as error:
+            raise self._of_router(error) or error from None
+
+    def _of_router(self, error: RequestRefused) -> RequestRefused | None:
+        """The error for a submission that the Router of a federation refused; None for another refusal."""
+        if NO_SUBCLUSTER not in str(error):
+            return None
+        return RequestRefused(
+            f"{error}. {self.address} is the Router of a YARN federation. Routers of Hadoop 3.4 do not accept applications "
+            "over HTTP, and all others only while a cluster of the federation is active: give the address of the "
+            "ResourceManager of one of its clusters (KNIT_RESOURCEMANAGER)",
+            status=error.status,
+            exception=error.exception,
+            address=error.address,
+            action=error.action,
+        )
 
     def check_active(self, action: str) -> None:
         """Check, by one request, that the ResourceManager has loaded its state.
@@ -121,15 +144,18 @@ class ResourceManager:
         Raises:
             ConnectionFailed: unless `before_sending`, it is not known whether it arrived: check with `app`.
         """
-        self.http.request(
-            "POST",
-            "/ws/v1/cluster/apps",
-            action=f"submit {body['application-id']}",
-            body=body,
-            idempotent=False,
-            expect=(202,),
-            retry=retry,
-        )
+        try:
+            self.http.request(
+                "POST",
+                "/ws/v1/cluster/apps",
+                action=f"submit {body['application-id']}",
+                body=body,
+                idempotent=False,
+                expect=(202,),
+                retry=retry,
+            )
+        except RequestRefused as error:
+            raise self._of_router(error) or error from None
 
     def app(self, app_id: str, retry: RetryPolicy | None = None) -> ApplicationReport:
         """The report of one application.
@@ -236,13 +262,19 @@ class ResourceManager:
 
         Raises:
             QueueRefused: the queue does not exist, is stopped, or has not enough capacity.
+            NotAuthorized: the user may not submit to that queue, or may not change the application.
         """
         try:
             self._change(app_id, "queue", {"queue": queue}, f"move {app_id} to the queue {queue!r}")
-        except (NotAuthorized, ApplicationNotFound):
+        except ApplicationNotFound:
             raise
         except RequestRefused as error:
-            raise QueueRefused(str(error), status=error.status, exception=error.exception) from None
+            refusal = refusal_of(str(error))
+            text = f"{error}: {refusal.text}; {refusal.advice}" if refusal else str(error)
+            kind = (
+                NotAuthorized if isinstance(error, NotAuthorized) or (refusal and refusal.permission) else QueueRefused
+            )
+            raise kind(text, status=error.status, exception=error.exception, address=error.address) from None
 
     def set_priority(self, app_id: str, priority: int) -> None:
         """Set the priority of an application within its queue; YARN limits it to the cluster's maximum."""
@@ -276,14 +308,12 @@ class ResourceManager:
     def queues(self) -> list[Queue]:
         """All queues of the Capacity or Fair Scheduler; empty for schedulers without queues (FIFO)."""
         reply = self.http.get_json("/ws/v1/cluster/scheduler", action="get the scheduler's queues")
-        info = _scheduler(reply)
-        fair = _type(info) == "fairScheduler"
-        return [_queue(path, fair, row) for path, _parent, row in queue_tree(info)]
+        return queues_of(scheduler_info(reply))
 
     def queue_headroom(self) -> list[QueueHeadroom]:
         """The free resources of every queue; empty for schedulers without queues (FIFO)."""
         reply = self.http.get_json("/ws/v1/cluster/scheduler", action="get the scheduler's queues")
-        return headroom_of(_scheduler(reply))
+        return headroom_of(scheduler_info(reply))
 
     def totals(self) -> ClusterTotals:
         """The resources of all active nodes together."""
@@ -307,6 +337,11 @@ class ResourceManager:
         return [dict(row) for row in rows(reply, "appAttempts", "appAttempt")]
 
 
+def subclusters(info: Mapping[str, Any]) -> list[str]:
+    """The ids of a federation's clusters, given `ResourceManager.info()`; empty for a ResourceManager."""
+    return [str(row.get("subClusterId") or "?") for row in rows(info, "subCluster")]
+
+
 def or_empty(call: Callable[[], list[T]]) -> list[T]:
     """The result of `call`; empty when only administrators may see it. YARN checks the queue at submission then."""
     try:
@@ -318,48 +353,10 @@ def or_empty(call: Callable[[], list[T]]) -> list[T]:
 _JSON = {"Content-Type": "application/json"}
 
 
-def _scheduler(reply: Any) -> Mapping[str, Any]:
-    """`schedulerInfo`, or that of the only cluster of a federation. Empty when there is none."""
-    parts = rows(reply, "subCluster")
-    found = inside(parts[0] if len(parts) == 1 else reply, *([] if parts else ["scheduler"]), "schedulerInfo")
-    return found if isinstance(found, Mapping) else {}
-
-
-def _type(row: Mapping[str, Any]) -> str:
-    return str(row.get("type") or row.get("@type") or "")
-
-
 def _others(resource: Any) -> dict[str, int]:
     """Other resource types than memory and cores."""
     found = rows(resource, "resourceInformations", "resourceInformation")
     return {str(row["name"]): int(row["value"]) for row in found if row["name"] not in {"memory-mb", "vcores"}}
-
-
-def _queue(path: str, fair: bool, row: Mapping[str, Any]) -> Queue:
-    name = path.rpartition(".")[2]
-    leaf = not children_of(row) and _type(row) not in {"", "capacityScheduler"}
-    running = (row.get("state") or "RUNNING") == "RUNNING"
-    if fair:
-        return Queue(name, path, leaf, running, makes=not leaf, by_path=True)
-    makes = not leaf and str(row.get("autoCreationEligibility") or "off") != "off"
-    if not _type(row).startswith("capacityScheduler"):
-        return Queue(name, path, leaf, running, makes=makes)
-    most = row.get("maximumAllocation") or {}
-    return Queue(
-        name,
-        path,
-        leaf,
-        running,
-        labels=tuple(texts(row, "nodeLabels")),
-        shares={
-            str(part["partitionName"]): float(part.get("absoluteMaxCapacity", 100))
-            for part in rows(row, "capacities", "queueCapacitiesByPartition")
-        },
-        lifetime=max(number(row.get("maxApplicationLifetime")), 0),
-        memory=number(most.get("memory")),
-        vcores=number(most.get("vCores")),
-        makes=makes,
-    )
 
 
 def _node(row: Mapping[str, Any]) -> Node:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from knit_core.config import Config, HadoopConf
-from knit_core.errors import ConfigError, RequestRefused
+from knit_core.errors import ConfigError, KnitError, PreflightError, RequestRefused
 from knit_core.hadoop.cluster import Cluster
 from knit_core.hadoop.resource_manager import ResourceManager, or_empty
 from knit_core.model.clock import Clock
@@ -21,6 +21,7 @@ from knit_core.model.cluster_facts import (
     NewApplication,
     Queue,
 )
+from knit_core.preflight import version_problem
 from knit_core.spec import ApplicationSpec
 
 T = TypeVar("T")
@@ -43,6 +44,7 @@ def query_cluster(
         checks: also query what only preflight needs: queues, totals, nodes, labels.
 
     Raises:
+        PreflightError: the cluster's Hadoop is too old.
         ServiceError: the ResourceManager did not answer.
     """
     rm, config = cluster.resourcemanager, cluster.config
@@ -53,13 +55,15 @@ def query_cluster(
 
 
 def _query(rm: ResourceManager, config: Config, spec: ApplicationSpec, checks: bool) -> ClusterFacts:
-    with ThreadPoolExecutor(5) as pool:
+    with ThreadPoolExecutor(6) as pool:
         new = pool.submit(rm.new_application)
         conf = pool.submit(config.learn)
         queues = pool.submit(or_empty, rm.queues) if checks else None
         totals = pool.submit(_or_none, rm.totals) if checks else None
         labels = pool.submit(_or_none, rm.node_labels) if checks and _labels(spec) else None
+        version = pool.submit(hadoop_version, rm)
         fresh = new.result()  # first, so that a wrong address is reported by this call
+        check_version(rm, version.result())
         strict = any(s.racks and not s.relax_locality for s in spec.services.values())  # the plan names their nodes
         nodes = pool.submit(_or_none, rm.nodes) if strict or (checks and _needs_nodes(spec, fresh)) else None
         features = features_of(conf.result())
@@ -77,6 +81,29 @@ def _query(rm: ResourceManager, config: Config, spec: ApplicationSpec, checks: b
         nodes=None if node_rows is None else tuple(node_rows),
         labels=None if label_rows is None else tuple(label_rows),
     )
+
+
+def hadoop_version(rm: ResourceManager) -> str:
+    """The ResourceManager's version of Hadoop; empty when it does not tell."""
+    try:
+        return str(rm.info().get("hadoopVersion") or "")
+    except KnitError:
+        return ""
+
+
+def check_version(rm: ResourceManager, version: str | None = None) -> None:
+    """Check that Knit can run on the cluster's Hadoop.
+
+    Args:
+        rm: the ResourceManager.
+        version: Hadoop's version; None: ask for it.
+
+    Raises:
+        PreflightError: it is too old.
+    """
+    problem = version_problem(hadoop_version(rm) if version is None else version, rm.address)
+    if problem:
+        raise PreflightError([problem])
 
 
 def _resolved(classpath: str, config: Config, rm: ResourceManager) -> str:
@@ -222,7 +249,26 @@ def features_of(conf: HadoopConf | None) -> ClusterFeatures:
         tags=number("yarn.resourcemanager.application.max-tags"),
         tag_length=number("yarn.resourcemanager.application.max-tag.length"),
         expiry=None if expiry is None else expiry / 1000,
+        placement=_placement(conf),
     )
+
+
+# These choose a queue only for applications that name none, unless the mappings are to override names.
+_MAPPING_RULES = ("user-group", "app-name", "MappingPlacementRule")
+
+
+def _placement(conf: HadoopConf) -> bool | None:
+    """True if rules may choose another queue than the named one; None when it is not known.
+
+    It is never certain that they may not: the Capacity Scheduler's own file, with the queue mappings, is not part of `/conf`.
+    """
+    rules = (conf.get("yarn.scheduler.queue-placement-rules") or "").split(",")
+    own = [rule for rule in map(str.strip, rules) if rule and not rule.endswith(_MAPPING_RULES)]
+    switches = (
+        "yarn.scheduler.capacity.queue-mappings-override.enable",
+        "yarn.resourcemanager.submission-preprocessor.enabled",
+    )
+    return bool(own) or any(map(conf.boolean, switches)) or None
 
 
 def _docker(conf: HadoopConf) -> bool | None:
@@ -241,4 +287,4 @@ def _or_none(call: Callable[[], T]) -> T | None:
         return None
 
 
-__all__ = ["await_nodes", "cluster_facts", "features_of", "query_cluster"]
+__all__ = ["await_nodes", "check_version", "cluster_facts", "features_of", "query_cluster"]

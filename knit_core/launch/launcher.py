@@ -15,14 +15,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
-from knit_core.errors import ApplicationNotFound, KnitError, LedgerError
+from knit_core.errors import ApplicationNotFound, ConnectionFailed, KnitError, LedgerError
 from knit_core.hadoop import lifecycle
 from knit_core.hadoop.cluster import Cluster
 from knit_core.hadoop.delegation_tokens import tokens_for
 from knit_core.hdfs_cache.staging import Progress, container_zip, master_jar
 from knit_core.launch.build_environments import build_environments, without_described
 from knit_core.launch.check_launch import check_launch
-from knit_core.launch.cluster_query import query_cluster
+from knit_core.launch.cluster_query import check_version, query_cluster
 from knit_core.launch.ledger import Claim, Step, decide
 from knit_core.launch.plan import DOCUMENT_LINK, LaunchPlan, make_plan
 from knit_core.launch.storage import LaunchStorage
@@ -142,7 +142,11 @@ def plan_only(it: Launch) -> LaunchPlan:
 def find_earlier(it: Launch) -> tuple[Claim | None, Step]:
     """The newest claim of the key, and the next step. Ends the application of a superseded claim, so that it does not
     run at the same time as its successor."""
-    claim = it.storage.ledger.newest(it.key) if it.key is not None else None
+    try:
+        claim = it.storage.ledger.newest(it.key) if it.key is not None else None
+    except ConnectionFailed:
+        check_version(it.cluster.resourcemanager)  # WebHDFS of Hadoop 2 has another port
+        raise
     if claim is None:
         return None, Step.CLAIM
     if claim.superseded:

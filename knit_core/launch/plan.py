@@ -21,6 +21,7 @@ from knit_core.launch.environment_unpacking import ENVIRONMENT_LINK, PACKED_LINK
 from knit_core.model.cluster_facts import ClusterFacts, FileStatus
 from knit_core.model.representation import shown
 from knit_core.model.upload import Upload
+from knit_core.preflight import submitted_name
 from knit_core.spec import ApplicationSpec, FileType, Readiness, Restart, Service
 from knit_core.spec.application import BESIDE_HEAP
 from knit_core.spec.files import path_in
@@ -181,7 +182,6 @@ class LaunchPlan:
             "application-id": self.app_id,
             "application-name": spec.name,
             "application-type": APPLICATION_TYPE,
-            "queue": spec.queue or facts.default_queue,
             "max-app-attempts": facts.attempts(spec.attempts),
             "attempt-failures-validity-interval": _milliseconds(spec.attempt_window) or -1,
             "keep-containers-across-application-attempts": facts.attempts(spec.attempts) > 1,
@@ -193,6 +193,9 @@ class LaunchPlan:
                 "environment": {"entry": _entries(environment)},
             },
         }
+        # Without a name YARN takes "default", as for that name itself, and its placement rules may choose another queue.
+        if queue := submitted_name(spec, facts):
+            body["queue"] = queue
         acls = {"VIEW_APP": spec.acls.view, "MODIFY_APP": spec.acls.modify}
         if any(acls.values()):
             body["am-container-spec"]["application-acls"] = {"entry": _entries({k: v for k, v in acls.items() if v})}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,9 +17,11 @@ from knit_core.errors import (
 )
 from knit_core.hadoop.cluster import Cluster
 from knit_core.hadoop.http.retry import NEVER
-from knit_core.hadoop.resource_manager import UNLIMITED, ResourceManager
+from knit_core.hadoop.resource_manager import UNLIMITED, ResourceManager, or_empty
+from knit_core.model.cluster_facts import Queue
 from knit_core.model.report import ApplicationReport
 from knit_core.model.states import State
+from knit_core.monitoring.refusals import refusal_of
 from knit_core.spec import ApplicationSpec
 
 _BEFORE_STORED = {State.NEW, State.NEW_SAVING}
@@ -39,7 +42,7 @@ def submit(cluster: Cluster, body: Mapping[str, Any], progress: Callable[[str], 
         shared: another process may have submitted this id already.
 
     Raises:
-        RequestRefused: YARN refused it.
+        QueueRefused, NotAuthorized, RequestRefused: YARN refused it.
         ConnectionFailed, ServiceUnavailable: the ResourceManager did not answer for a minute.
     """
     rm, app_id, clock = cluster.resourcemanager, str(body["application-id"]), cluster.clock
@@ -56,7 +59,7 @@ def submit(cluster: Cluster, body: Mapping[str, Any], progress: Callable[[str], 
             # another process with the same claim submitted it: one submission is enough
             if "already present" in str(error) and _known(rm, app_id):
                 return
-            raise
+            raise _explained(error, str(error), rm) or error from None
         except (ConnectionFailed, ServiceUnavailable) as error:
             tries += 1
             if clock.monotonic() > deadline and tries >= _TRIES:
@@ -108,7 +111,7 @@ def wait_accepted(cluster: Cluster, body: Mapping[str, Any], progress: Callable[
             seen = now if seen is None else seen
             stored = report.state not in _BEFORE_STORED
             if stored and report.state is not State.SUBMITTED:
-                _raise_refusal(report, rm.address)
+                _raise_refusal(report, rm)
                 return True
             if now > deadline or (stored and now - seen > _SETTLE):
                 return stored
@@ -116,7 +119,7 @@ def wait_accepted(cluster: Cluster, body: Mapping[str, Any], progress: Callable[
         clock.sleep(pause)
 
 
-def _raise_refusal(report: ApplicationReport, address: str) -> None:
+def _raise_refusal(report: ApplicationReport, rm: ResourceManager) -> None:
     if report.state is not State.FAILED or report.attempt:
         return
     diagnostics = report.diagnostics
@@ -125,7 +128,28 @@ def _raise_refusal(report: ApplicationReport, address: str) -> None:
         kind = NotAuthorized
     elif "queue" in diagnostics.lower():
         kind = QueueRefused
-    raise kind(f"YARN refused {report.id}: {diagnostics}", address=address, action=f"submit {report.id}")
+    error = kind(f"YARN refused {report.id}: {diagnostics}", address=rm.address, action=f"submit {report.id}")
+    raise _explained(error, diagnostics, rm) or error
+
+
+def _explained(error: RequestRefused, words: str, rm: ResourceManager) -> RequestRefused | None:
+    """The error with the reason and the remedy; None when YARN's words do not tell of a queue."""
+    if refusal_of(words) is None:
+        return None
+    queues: list[Queue] = []
+    with contextlib.suppress(KnitError):  # the refusal is known without them
+        queues = or_empty(rm.queues)
+    refusal = refusal_of(words, queues)
+    assert refusal is not None
+    kind = NotAuthorized if refusal.permission else QueueRefused
+    return kind(
+        f"{error.action or 'submit'}: YARN at {rm.address} refused it, as {refusal.text}: {refusal.advice}. "
+        f"YARN's words: {' '.join(words.split())}",
+        status=error.status,
+        exception=error.exception,
+        address=rm.address,
+        action=error.action,
+    )
 
 
 def set_lifetime(

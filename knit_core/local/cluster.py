@@ -111,6 +111,7 @@ class LocalCluster:
         kerberos: bool | None = None,
         tls: bool | None = None,
         users: Sequence[str] | None = None,
+        scheduler: str | None = None,
     ) -> ClusterStatus:
         """Start the daemons that are not running and wait until all serve. Calling it again is harmless.
 
@@ -126,6 +127,7 @@ class LocalCluster:
                 superuser is `hdfs` then.
             tls: the web servers speak https only, with certificates of the cluster's own authority (default False).
             users: users with a home folder and, with Kerberos, a keytab (see `keytab`), beside the one who runs the cluster.
+            scheduler: `capacity` (the default) or `fair`.
 
         Raises:
             NoJava, JarsUnavailable: what the daemons need is missing and cannot be fetched.
@@ -133,8 +135,8 @@ class LocalCluster:
             LocalClusterError: the cluster runs with other settings, or an argument is invalid.
         """
         report = progress or (lambda step: None)
-        check_arguments(nodes, queues, users)
-        asked = Asked(nodes, recovery, settings, queues, kerberos, tls, users)
+        check_arguments(nodes, queues, users, scheduler)
+        asked = Asked(nodes, recovery, settings, queues, kerberos, tls, users, scheduler)
         with self._locked(report):
             record = plan(self.state_dir, self._living(), asked, report)
             names = daemons.daemon_names(record.setup.nodes, record.setup.kerberos)
@@ -250,6 +252,7 @@ class LocalCluster:
             hadoop=HADOOP_VERSION,
             jars=str(setup.jars),
             daemons=seen,
+            scheduler=setup.scheduler,
         )
 
     def logs(self, daemon: str, lines: int = 50) -> list[str]:
@@ -283,13 +286,8 @@ class LocalCluster:
         )
 
     def _bring_up(self, record: Record, names: Sequence[str], deadline: float, report: Progress) -> None:
-        lacking = [a for a in map(ports.node_address, range(1, record.setup.nodes + 1)) if not ports.has_address(a)]
-        if lacking:
-            raise LocalClusterError(
-                f"This machine has no address {lacking[0]}, which NodeManagers beyond the first need. "
-                f"On macOS: sudo ifconfig lo0 alias {lacking[0]}"
-            )
         setup = record.setup
+        ports.check_addresses(setup.nodes)
         needed = [
             (ports.node_address(daemons.node_number(name) or 1), setup.ports[port])
             for name in names

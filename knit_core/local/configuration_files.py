@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, quoteattr
 
 from knit_core.local.paths import HADOOP_VERSION
 from knit_core.local.ports import node_address
@@ -48,6 +48,10 @@ JUL_PROPERTIES = "handlers=java.util.logging.ConsoleHandler\n.level=WARNING\n"
 # The HDFS jars have no web applications, unlike Hadoop's tarball; the servers do not start without their folders.
 WEB_XML = '<?xml version="1.0"?>\n<web-app/>\n'
 WEB_APPS = ("hdfs", "datanode", "secondary")
+CAPACITY, FAIR = "capacity", "fair"
+SCHEDULERS = (CAPACITY, FAIR)
+_SCHEDULERS = "org.apache.hadoop.yarn.server.resourcemanager.scheduler"
+_SCHEDULER_CLASSES = {CAPACITY: f"{_SCHEDULERS}.capacity.CapacityScheduler", FAIR: f"{_SCHEDULERS}.fair.FairScheduler"}
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ class Setup:
         nodes: number of NodeManagers.
         recovery: the ResourceManager keeps its state over a restart.
         queues: leaf queues below root with equal shares; each may grow to the whole cluster.
+        scheduler: "capacity" or "fair".
         settings: Hadoop properties that override all others; `nodemanager-2:<property>` applies to that NodeManager only.
         kerberos: all services authenticate by Kerberos, with a KDC of the cluster's own.
         tls: the web servers speak https only.
@@ -79,6 +84,7 @@ class Setup:
     kerberos: bool = False
     tls: bool = False
     users: Sequence[str] = ()
+    scheduler: str = CAPACITY
 
     @property
     def conf_dir(self) -> Path:
@@ -159,9 +165,7 @@ def yarn_site(setup: Setup) -> dict[str, str]:
         "yarn.resourcemanager.scheduler.address": setup.at("resourcemanager-scheduler"),
         "yarn.resourcemanager.resource-tracker.address": setup.at("resourcemanager-tracker"),
         "yarn.resourcemanager.admin.address": setup.at("resourcemanager-admin"),
-        "yarn.resourcemanager.scheduler.class": (
-            "org.apache.hadoop.yarn.server.resourcemanager.scheduler.capacity.CapacityScheduler"
-        ),
+        "yarn.resourcemanager.scheduler.class": _SCHEDULER_CLASSES[setup.scheduler],
         # Ten heartbeats a second instead of one: an allocation waits for a heartbeat.
         "yarn.resourcemanager.nodemanagers.heartbeat-interval-ms": "100",
         "yarn.nm.liveness-monitor.expiry-interval-ms": "30000",
@@ -191,6 +195,10 @@ def yarn_site(setup: Setup) -> dict[str, str]:
             "org.apache.hadoop.yarn.logaggregation.filecontroller.tfile.LogAggregationTFileController"
         ),
     }
+    if setup.scheduler == FAIR:
+        site["yarn.scheduler.fair.allocation.file"] = str(setup.conf_dir / "fair-scheduler.xml")
+        # The Fair Scheduler rounds containers up to multiples of this, by default 1024 MiB.
+        site["yarn.scheduler.increment-allocation-mb"] = site["yarn.scheduler.minimum-allocation-mb"]
     if setup.recovery:
         site.update(
             {
@@ -220,6 +228,29 @@ def capacity_scheduler(setup: Setup) -> dict[str, str]:
         site[f"{root}.root.{queue}.user-limit-factor"] = "100"
         site[f"{root}.root.{queue}.state"] = "RUNNING"
     return site
+
+
+def fair_scheduler(setup: Setup) -> str:
+    """The Fair Scheduler's allocation file.
+
+    Applications that name no queue run in root.default, and queues that are not declared are created, as on most clusters.
+    The parent `teams` with the leaf `science` is for trying how queues below others are named.
+    """
+    names = [name for name in setup.queues if name not in {"default", "teams"}]
+    declared = "".join(f"  <queue name={quoteattr(name)}/>\n" for name in names)
+    return f"""\
+<?xml version="1.0"?>
+<allocations>
+{declared}  <queue name="teams" type="parent">
+    <queue name="science"/>
+  </queue>
+  <queueMaxAMShareDefault>0.8</queueMaxAMShareDefault>
+  <queuePlacementPolicy>
+    <rule name="specified" create="true"/>
+    <rule name="default" queue="root.default" create="true"/>
+  </queuePlacementPolicy>
+</allocations>
+"""
 
 
 def node_properties(setup: Setup, node: int) -> dict[str, str]:
@@ -278,7 +309,7 @@ def configuration(setup: Setup, tls_password: str = "") -> dict[str, str]:
         "core-site.xml": core_site(setup),
         "hdfs-site.xml": hdfs_site(setup),
         "yarn-site.xml": yarn_site(setup),
-        "capacity-scheduler.xml": capacity_scheduler(setup),
+        "capacity-scheduler.xml": capacity_scheduler(setup) if setup.scheduler == CAPACITY else {},
     }
     secure = tls_properties() if setup.tls else {}
     if setup.kerberos:
@@ -294,6 +325,8 @@ def configuration(setup: Setup, tls_password: str = "") -> dict[str, str]:
         sites["ssl-server.xml"] = ssl_server(setup.tls_dir, tls_password)
         sites["ssl-client.xml"] = ssl_client(setup.tls_dir, tls_password)
     files = {name: to_xml(properties) for name, properties in sites.items()}
+    if setup.scheduler == FAIR:
+        files["fair-scheduler.xml"] = fair_scheduler(setup)
     files["log4j.properties"] = CLIENT_LOG4J
     files["daemon-log4j.properties"] = DAEMON_LOG4J
     files["daemon-logging.properties"] = JUL_PROPERTIES

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from knit_core.local import daemons, jars, ports
-from knit_core.local.configuration_files import Setup
+from knit_core.local.configuration_files import SCHEDULERS, Setup
 from knit_core.local.errors import LocalClusterError
 from knit_core.local.java import find_java
 from knit_core.local.paths import HADOOP_VERSION, cache_root, jars_root
@@ -32,6 +32,7 @@ class Asked:
     kerberos: bool | None = None
     tls: bool | None = None
     users: Sequence[str] | None = None
+    scheduler: str | None = None
 
     def given(self) -> dict[str, Any]:
         """Those that are given, but for the number of nodes, as `Setup` has them."""
@@ -41,6 +42,7 @@ class Asked:
             "queues": None if self.queues is None else tuple(self.queues),
             "kerberos": self.kerberos,
             "tls": self.tls,
+            "scheduler": self.scheduler,
         }
         return {name: value for name, value in found.items() if value is not None}
 
@@ -65,8 +67,8 @@ def plan(state_dir: Path, living: Sequence[str], asked: Asked, report: Callable[
         setup = replace(old, nodes=max(asked.nodes or 1, old.nodes), users=users, **asked.given())
         if replace(setup, nodes=old.nodes, users=old.users) != old:
             raise LocalClusterError(
-                f"The cluster in {state_dir} runs with other settings (recovery {old.recovery}, queues "
-                f"{','.join(old.queues)}, Kerberos {old.kerberos}, TLS {old.tls}, "
+                f"The cluster in {state_dir} runs with other settings (recovery {old.recovery}, scheduler "
+                f"{old.scheduler}, queues {','.join(old.queues)}, Kerberos {old.kerberos}, TLS {old.tls}, "
                 f"{dict(old.settings) or 'no properties of its own'}). "
                 "Stop it first (knit local down), or use another folder (--state)."
             )
@@ -112,7 +114,9 @@ def ports_of(name: str) -> list[str]:
     return [port for port in ports.WELL_KNOWN if port == name or port.startswith(f"{name}-")]
 
 
-def check_arguments(nodes: int | None, queues: Sequence[str] | None, users: Sequence[str] | None = None) -> None:
+def check_arguments(
+    nodes: int | None, queues: Sequence[str] | None, users: Sequence[str] | None = None, scheduler: str | None = None
+) -> None:
     """Check arguments of `LocalCluster.up`.
 
     Raises:
@@ -120,6 +124,8 @@ def check_arguments(nodes: int | None, queues: Sequence[str] | None, users: Sequ
     """
     if nodes is not None and not 1 <= nodes <= _MOST_NODES:
         raise LocalClusterError(f"nodes={nodes}: a cluster has 1 to {_MOST_NODES} NodeManagers.")
+    if scheduler is not None and scheduler not in SCHEDULERS:
+        raise LocalClusterError(f"scheduler {scheduler!r}: {' or '.join(SCHEDULERS)}.")
     for queue in queues or ():
         if not queue or not all(character.isalnum() or character in "_-" for character in queue):
             raise LocalClusterError(f"queue {queue!r}: the name of a queue has only letters, digits, _ and -.")

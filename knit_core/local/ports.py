@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
 
+from knit_core.local.errors import LocalClusterError
 from knit_core.model.clock import Clock
 
 WELL_KNOWN: dict[str, int] = {
@@ -62,6 +63,20 @@ def has_address(address: str) -> bool:
         except OSError:
             return False
     return True
+
+
+def check_addresses(nodes: int) -> None:
+    """Check that this machine has the loopback address of each of so many NodeManagers.
+
+    Raises:
+        LocalClusterError: it lacks one; the message has the command that adds it.
+    """
+    lacking = [address for address in map(node_address, range(1, nodes + 1)) if not has_address(address)]
+    if lacking:
+        raise LocalClusterError(
+            f"This machine has no address {lacking[0]}, which NodeManagers beyond the first need. "
+            f"On macOS: sudo ifconfig lo0 alias {lacking[0]}"
+        )
 
 
 def wait_free(

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from knit_core.local.configuration_files import Setup
+from knit_core.local.configuration_files import CAPACITY, Setup
 from knit_core.local.java import Java
 from knit_core.local.processes import write_text
 from knit_core.model.representation import shown
@@ -38,6 +38,7 @@ class Record:
             "kerberos": setup.kerberos,
             "tls": setup.tls,
             "users": list(setup.users),
+            "scheduler": setup.scheduler,
             "java": {"home": str(self.java.home), "version": self.java.version, "source": self.java.source},
         }
         write_text(setup.state / "cluster.json", json.dumps(data, indent=1) + "\n")
@@ -63,6 +64,7 @@ class Record:
                     kerberos=bool(data.get("kerberos")),
                     tls=bool(data.get("tls")),
                     users=tuple(data.get("users", ())),
+                    scheduler=data.get("scheduler", CAPACITY),
                 ),
                 Java(Path(java["home"]), java["version"], java["source"]),
             )
@@ -114,6 +116,7 @@ class ClusterStatus:
     hadoop: str = ""
     jars: str = ""
     daemons: tuple[DaemonStatus, ...] = ()
+    scheduler: str = CAPACITY
 
     @property
     def running(self) -> bool:

@@ -42,6 +42,10 @@ class Queue:
         memory, vcores: maximum of one container; 0 for the cluster's.
         makes: whether YARN creates a queue below it when an application names one (Fair Scheduler, auto-created queues).
         by_path: whether applications must name it by its full path, not by the last part (Fair Scheduler).
+        by_name: whether applications must name it by the last part (Capacity Scheduler before Hadoop 3.4).
+        by_mapping: whether YARN creates queues below it only where a queue mapping places an application, not when an
+            application names one (`auto-create-child-queue.enabled`).
+        state: "RUNNING", "STOPPED", "DRAINING"; empty when the scheduler does not report it.
     """
 
     name: str
@@ -55,6 +59,9 @@ class Queue:
     vcores: int = 0
     makes: bool = False
     by_path: bool = False
+    by_name: bool = False
+    by_mapping: bool = False
+    state: str = ""
 
 
 @shown
@@ -119,6 +126,7 @@ class ClusterFeatures:
         attempts: maximum number of attempts of an ApplicationMaster.
         tags, tag_length: maximum number of tags, maximum length of a tag.
         expiry: seconds after which YARN takes back an unused allocation.
+        placement: whether rules of the cluster may place an application in another queue than the one that it names.
     """
 
     node_labels: bool | None = None
@@ -132,6 +140,7 @@ class ClusterFeatures:
     tags: int | None = None
     tag_length: int | None = None
     expiry: float | None = None
+    placement: bool | None = None
 
 
 @shown

@@ -1,4 +1,4 @@
-"""Queues in the scheduler's reply: their tree, and the resources that each could still allocate. Pure."""
+"""Queues in the scheduler's reply: their tree, what each accepts, and the resources that it could still allocate. Pure."""
 
 from __future__ import annotations
 
@@ -6,8 +6,31 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from knit_core.model.lenient_json import rows
+from knit_core.model.cluster_facts import Queue
+from knit_core.model.lenient_json import inside, number, rows, texts
 from knit_core.model.representation import shown
+
+_CAPACITY = "capacityScheduler"
+
+
+def scheduler_info(reply: Any) -> Mapping[str, Any]:
+    """`schedulerInfo` of a reply, or that of the only cluster of a federation. Empty when there is none."""
+    parts = rows(reply, "subCluster")
+    found = inside(parts[0] if len(parts) == 1 else reply, *([] if parts else ["scheduler"]), "schedulerInfo")
+    return found if isinstance(found, Mapping) else {}
+
+
+def queues_of(scheduler: Mapping[str, Any]) -> list[Queue]:
+    """All queues of the Capacity or Fair Scheduler, parents first; none for FIFO.
+
+    Args:
+        scheduler: `schedulerInfo` of the reply.
+    """
+    fair = _type(scheduler) == "fairScheduler"
+    tree = list(queue_tree(scheduler))
+    # Before 3.4 the Capacity Scheduler finds queues by the last part of their path, and does not report the path.
+    by_name = not any(row.get("queuePath") for _path, parent, row in tree if parent)
+    return [_fair_queue(path, row) if fair else _queue(path, row, by_name) for path, _parent, row in tree]
 
 
 def queue_tree(scheduler: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
@@ -80,6 +103,60 @@ def headroom_in(headrooms: list[QueueHeadroom], queue: str) -> QueueHeadroom | N
     by_path = [each for each in headrooms if each.queue == path]
     by_name = [each for each in headrooms if each.name == queue]
     return next(iter(by_path or by_name), None)
+
+
+def _type(row: Mapping[str, Any]) -> str:
+    return str(row.get("type") or row.get("@type") or "")
+
+
+def _is_leaf(row: Mapping[str, Any]) -> bool:
+    """Parents, empty ones too, have no type of their own."""
+    return not children_of(row) and _type(row) not in {"", _CAPACITY} and row.get("queueType") != "parent"
+
+
+def _fair_queue(path: str, row: Mapping[str, Any]) -> Queue:
+    """The Fair Scheduler reports neither states nor ACLs, and an undeclared queue only once an application has used it."""
+    leaf, most = _is_leaf(row), row.get("maxContainerAllocation") or {}
+    return Queue(
+        path.rpartition(".")[2],
+        path,
+        leaf,
+        True,
+        memory=number(most.get("memory")),
+        vcores=number(most.get("vCores")),
+        makes=not leaf,
+        by_path=True,
+    )
+
+
+def _queue(path: str, row: Mapping[str, Any], by_name: bool) -> Queue:
+    name, leaf, state = path.rpartition(".")[2], _is_leaf(row), str(row.get("state") or "")
+    running = state in {"", "RUNNING"}
+    # autoCreationEligibility: off, legacy (auto-create-child-queue) or flexible (auto-queue-creation-v2); since 3.4.
+    kind = str(row.get("autoCreationEligibility") or "")
+    legacy = kind == "legacy" or (not kind and str(row.get("autoCreateChildQueueEnabled")).lower() == "true")
+    makes = not leaf and (legacy or kind not in {"", "off"})
+    if not _type(row).startswith(_CAPACITY):
+        return Queue(name, path, leaf, running, makes=makes, by_name=by_name, by_mapping=makes and legacy, state=state)
+    most = row.get("maximumAllocation") or {}
+    return Queue(
+        name,
+        path,
+        leaf,
+        running,
+        labels=tuple(texts(row, "nodeLabels")),
+        shares={
+            str(part["partitionName"]): float(part.get("absoluteMaxCapacity", 100))
+            for part in rows(row, "capacities", "queueCapacitiesByPartition")
+        },
+        lifetime=max(number(row.get("maxApplicationLifetime")), 0),
+        memory=number(most.get("memory")),
+        vcores=number(most.get("vCores")),
+        makes=makes,
+        by_name=by_name,
+        by_mapping=makes and legacy,
+        state=state,
+    )
 
 
 def _below(row: Mapping[str, Any], parent: str) -> Iterator[tuple[str, str, Mapping[str, Any]]]:

@@ -15,6 +15,7 @@ from knit_core.model.result import Container, Result
 from knit_core.model.service_status import ServiceStatus
 from knit_core.model.states import ContainerState, Outcome, State
 from knit_core.model.units import counted, show_memory, show_seconds
+from knit_core.monitoring.refusals import refusal_of
 
 _AMOUNT = r"<memory:(\d+), vCores:(\d+)[^>]*>"
 _LIMIT = re.compile(rf"AM resource limit exceeded.*?Queue Resource Limit for AM = {_AMOUNT}", re.S)
@@ -230,6 +231,10 @@ def why_ended(result: Result, report: ApplicationReport | None) -> Why:
             reason = ends[-1][1] or ends[-1][2]
             return Why(f"Failed: its ApplicationMaster ended: {reason}", advice=_master_advice(result, words))
         words = result.diagnostics or words
+        if refusal := refusal_of(words):
+            return Why(
+                f"Failed: YARN refused it, as {refusal.text}.", (" ".join(words.split())[:600],), (refusal.advice,)
+            )
         return Why(f"Failed: {' '.join(words.split())[:600]}", advice=_master_advice(result, words))
     ran = ""
     if failed.started_at and failed.finished_at and " after " not in failed.diagnostics:

@@ -29,8 +29,7 @@ def check_spec(
         QueueRefused: the queue is the only problem.
         PreflightError: there are other problems.
     """
-    wanted, named = spec.queue or facts.default_queue, queues.is_named(spec, facts)
-    queue = list(queues.queue_problems(wanted, facts.queues, address, named=named))
+    queue = queues.certain_problems(spec, facts, address)
     others = [*local, *sizes.too_large(spec, facts, address)]
     if not others:
         others += sizes.too_many(spec, facts, address)
@@ -43,5 +42,4 @@ def check_spec(
 
 def spec_warnings(spec: ApplicationSpec, facts: ClusterFacts, *, address: str = "") -> list[str]:
     """Warnings: possible problems that do not prevent a launch; arguments as in `check_spec`."""
-    named = queues.is_named(spec, facts)
-    return list(queues.queue_warnings(spec.queue or facts.default_queue, facts.queues, address, named=named))
+    return list(queues.queue_warnings(spec, facts, address))

@@ -137,7 +137,7 @@ def test_queues_of_the_fair_scheduler(fair: LocalCluster) -> None:
             app = knit.submit("true", queue=queue, progress=told.append, **SMALL)
             assert app.report().queue == place
             assert app.wait(timeout=90).outcome is Outcome.SUCCEEDED
-        assert sum("placement rules, if any" in line for line in told) == 1
+        assert not any("no queue was named" in line for line in told)  # what the rules do is not known, and usual
         assert sum("there is no queue 'users.bob'" in line for line in told) == 1
         with pytest.raises(QueueRefused, match=r"only contains other queues; .*use root\.users\.<name>"):
             knit.submit("true", queue="root.users", **SMALL)

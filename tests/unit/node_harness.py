@@ -38,7 +38,8 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         words = parts.path.split("/")[4:]  # containers, <id>, logs[, <file>]
         if words[1] not in self.node.logs:
-            self._answer(404, "text/plain", b"NotFoundException: Unknown container")
+            status, body = self.node.unknown
+            self._answer(status, "application/json" if body.startswith(b"{") else "text/plain", body)
         elif len(words) == 3:
             self._answer(200, "application/json", json.dumps(self.node._listing(words[1])).encode())
         else:
@@ -99,6 +100,7 @@ class Node:
         delay: seconds before each answer; hang: never answer.
         drip: seconds between bytes of a file's content.
         failing: answer 500 to everything.
+        unknown: status and body of the answer for a container that the node does not know (yet).
         before_file: called before a file is sent, with container and name (to change something in between).
     """
 
@@ -108,6 +110,7 @@ class Node:
         self.asked: list[str] = []
         self.connections = 0
         self.delay, self.hang, self.drip, self.failing = 0.0, False, 0.0, False
+        self.unknown: tuple[int, bytes] = (404, b"NotFoundException: Unknown container")
         self.before_file = lambda container, name: None
         self._over = threading.Event()
         self._server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"node": self}))

@@ -359,6 +359,7 @@ OWN_CLOCK = {
     "knit_core/testing.py": "a stand-in for tests, with waits of a minute at most",
     "knit_core/local/bringup.py": "waits for daemons of this machine, which start by no clock but its own",
     "knit_core/local/cluster.py": "the deadlines of those waits",
+    "knit_core/local/secure/certificates.py": "from when on a certificate is valid",
     "knit_core/local/class_archive.py": "one pause of a process of its own",
     "knit_core/environments/programs/solve_with_rattler.py": "paces the progress of a process of its own",
     "knit_core/dask_yarn/cluster.py": "waits for a start by the event loop that it belongs to",

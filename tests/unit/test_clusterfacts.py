@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from knit_core.config import HadoopConf, load_config
-from knit_core.errors import ConfigError, NotAuthorized, UnexpectedReply
+from knit_core.errors import ConfigError, NotAuthorized
 from knit_core.hadoop.resource_manager import ResourceManager
 from knit_core.launch.cluster_query import features_of, query_cluster
 from knit_core.model.cluster_facts import ClusterFacts, ClusterFeatures, ClusterTotals, NewApplication
@@ -68,6 +68,13 @@ class _Manager(ResourceManager):
 
     def totals(self) -> ClusterTotals:
         return ClusterTotals(8192, 8, 1)
+
+    def info(self, _retry: Any = None) -> dict[str, Any]:
+        return {"hadoopVersion": "3.4.2"}
+
+    @property
+    def address(self) -> str:
+        return "http://rm"
 
     @property
     def http(self) -> Any:
@@ -188,37 +195,13 @@ def test_a_queues_limits() -> None:
     assert (b.labels, b.shares, b.lifetime, b.memory) == ((), {}, 0, 0)
 
 
-FAIR = {
-    "scheduler": {"schedulerInfo": {"type": "fairScheduler", "rootQueue": {"queueName": "root", "childQueues": {"queue": [
-        {"queueName": "root.prod", "childQueues": {
-            "queue": {"type": "fairSchedulerLeafQueueInfo", "queueName": "root.prod.etl"}}},
-        {"queueName": "root.users"},
-    ]}}}}
-}  # fmt: skip
-
-
-def test_queues_that_are_made_when_they_are_named() -> None:
-    found = {queue.path: queue for queue in _Manager({"scheduler": FAIR}).queues()}
-    assert list(found) == ["root", "root.prod", "root.prod.etl", "root.users"]
-    assert [path for path, queue in found.items() if queue.leaf] == ["root.prod.etl"]
-    assert [path for path, queue in found.items() if queue.makes] == ["root", "root.prod", "root.users"]
-    assert all(queue.by_path for queue in found.values())
-    users = {"queueName": "users", "queuePath": "root.users", "autoCreationEligibility": "flexible"}
-    capacity = {"type": "capacityScheduler", "queueName": "root", "queues": {"queue": users}}
-    queues = _Manager({"scheduler": {"scheduler": {"schedulerInfo": capacity}}}).queues()
-    assert [(queue.path, queue.leaf, queue.makes, queue.by_path) for queue in queues] == [
-        ("root", False, False, False),
-        ("root.users", False, True, False),
-    ]
-
-
 TOTALS = {"clusterMetrics": {"totalMB": 8192, "totalVirtualCores": 8, "activeNodes": 1}}
 
 
 class _Wire(_Manager):
     """The calls as they are, over replies."""
 
-    totals, address = ResourceManager.totals, "http://rm"  # type: ignore[assignment]
+    totals, info = ResourceManager.totals, ResourceManager.info  # type: ignore[assignment]
 
     def get_json(self, path: str, **options: Any) -> Any:
         return (
@@ -283,23 +266,6 @@ def test_an_empty_list_is_written_in_many_ways(nothing: Any) -> None:
             assert CALLS[name](_Wire({name: reply})) == []
     for reply in ({"app": {**APP, "resourceRequests": nothing}}, {"app": nothing}):
         assert CALLS["application_1_0001"](_Wire({"application_1_0001": reply})) == []
-
-
-def test_the_router_of_a_federation_stands_for_its_cluster() -> None:
-    info = {
-        "id": "0",
-        "startedOn": "0",
-        "subCluster": {"subClusterId": "sc1", "state": "STARTED", "hadoopVersion": "3.4.2"},
-    }
-    scheduler = {**QUEUES["scheduler"]["schedulerInfo"], "type": None, "@type": "capacityScheduler"}
-    rm = _Wire({"info": info, "scheduler": {"subCluster": {"schedulerInfo": scheduler}}})
-    assert (rm.info()["hadoopVersion"], rm.info()["subClusterId"]) == ("3.4.2", "sc1")
-    assert [queue.path for queue in rm.queues()] == ["root", "root.a", "root.b"]
-    several = _Wire({"info": {"subCluster": [info["subCluster"], {}]}, "scheduler": {"subCluster": [{}, {}]}})
-    assert several.info()["state"] == "STARTED"
-    assert (several.queues(), several.queue_headroom()) == ([], [])
-    with pytest.raises(UnexpectedReply, match="is not a YARN ResourceManager"):
-        _Wire({"info": {"about": "something else"}}).info()
 
 
 HDP = "$HADOOP_CONF_DIR,/usr/hdp/${hdp.version}/hadoop/lib/*,${JAVA_HOME}/x"

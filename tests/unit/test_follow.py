@@ -121,6 +121,28 @@ def test_dead_hung_dripping_and_broken_nodes_hold_nobody_up(bed: Bed) -> None:
         dead.close()
 
 
+@pytest.mark.parametrize(
+    "unknown",
+    [
+        (404, b"NotFoundException: Unknown container"),
+        # Hadoop 3.4 and 3.5, for a container that has not started
+        (503, b'{"RemoteException": {"exception": "WebApplicationException", "message": "NotFoundException: Unknown container"}}'),
+        (503, b'{"RemoteException": {"exception": "NotFoundException", "message": "HTTP 404 Not Found"}}'),
+        (503, b"HTTP 404 Not Found"),
+    ],
+)  # fmt: skip
+def test_a_container_that_has_not_started_is_waited_for_without_a_word(bed: Bed, unknown: tuple[int, bytes]) -> None:
+    node = bed.node()
+    node.unknown = unknown
+    row = node.row(0)
+    bed.follow(row)
+    bed.until(lambda: len(node.asked) >= 2)
+    assert not bed.lines
+    node.write(row.yarn, b"one\n")
+    bed.until(lambda: bed.texts())
+    assert [(line.stream, line.text) for line in bed.lines] == [("stdout", "one")]
+
+
 def test_a_node_that_comes_back_goes_on_where_it_stood(bed: Bed) -> None:
     node = bed.node()
     row = node.row(0)

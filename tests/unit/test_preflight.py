@@ -9,7 +9,7 @@ import pytest
 
 from knit_core.errors import PreflightError, QueueRefused
 from knit_core.model.cluster_facts import ClusterFacts, ClusterFeatures, ClusterTotals, NewApplication, Node, Queue
-from knit_core.preflight import check_spec, queue_problems, spec_warnings
+from knit_core.preflight import check_spec, version_problem
 from knit_core.spec import application_spec
 
 QUEUES = (
@@ -42,8 +42,12 @@ def test_what_fits_passes() -> None:
     [
         ("sciense", "There is no queue 'sciense' at http://rm:8088; did you mean 'root.teams.science'? it has: root.default, "),
         ("teams", "only contains other queues; submit to one of: root.teams.science."),
-        ("root", "submit to one of: root.default, root.old, root.small, root.teams.science."),
-        ("old", "The queue 'old' is stopped"),
+        ("root", "submit to one of: root.default, root.small, root.teams.science."),
+        (
+            "old",
+            "The queue 'old' is stopped: it accepts no applications now; an administrator can start it, or use another queue: "
+            "root.default, root.small, root.teams.science.",
+        ),
     ],
 )  # fmt: skip
 def test_a_queue_alone(queue: str, says: str) -> None:
@@ -53,74 +57,18 @@ def test_a_queue_alone(queue: str, says: str) -> None:
     assert "Nothing was uploaded or submitted." in str(caught.value)
 
 
-FAIR = (
-    Queue("root", "root", False, True, makes=True, by_path=True),
-    Queue("prod", "root.prod", False, True, makes=True, by_path=True),
-    Queue("etl", "root.prod.etl", True, True, by_path=True),
-    Queue("users", "root.users", False, True, makes=True, by_path=True),
-)
-AUTO = (
-    Queue("root", "root", False, True),
-    Queue("default", "root.default", True, True),
-    Queue("users", "root.users", False, True, makes=True),
-)
-
-
 @pytest.mark.parametrize(
-    ("queues", "queue", "refused", "remarked"),
-    [
-        (
-            FAIR,
-            None,
-            "",
-            "no queue was named, and there is no 'default' at http://rm:8088: the cluster's placement rules",
-        ),
-        (FAIR, "root.prod.etl", "", ""),
-        (FAIR, "prod.etl", "", ""),
-        (FAIR, "users.bob", "", "there is no queue 'users.bob' at http://rm:8088 yet, YARN may create it"),
-        (FAIR, "root.users.bob", "", "YARN may create it"),
-        (FAIR, "newqueue", "", "YARN may create it"),
-        (FAIR, "etl", "", "YARN may create it; did you mean 'root.prod.etl'? it has: root.prod.etl."),
-        (FAIR, "prod.etl.deeper", "There is no queue 'prod.etl.deeper'", ""),
-        (
-            FAIR,
-            "root.users",
-            "only contains other queues; YARN creates queues below it: use root.users.<name>.",
-            "",
-        ),
-        (FAIR, "prod", "submit to one of: root.prod.etl; YARN creates queues below it", ""),
-        (AUTO, None, "", ""),
-        (AUTO, "users.alice", "", "YARN may create it"),
-        (AUTO, "root.users.team.alice", "", "YARN may create it"),
-        (AUTO, "alice", "There is no queue 'alice' at http://rm:8088; it has: root.default.", ""),
-        (QUEUES[:1] + QUEUES[2:], None, "", "it has: root.old, root.small, root.teams.science"),
-        (QUEUES[:1] + QUEUES[2:], "default", "There is no queue 'default'", ""),
-        (
-            (Queue("root", "root", False, True),),
-            "root",
-            "only contains other queues; it has none that accept applications.",
-            "",
-        ),
-        ((), "any", "", ""),
-    ],
-)
-def test_queues_that_are_made_when_they_are_named(
-    queues: tuple[Queue, ...], queue: str | None, refused: str, remarked: str
-) -> None:
-    facts, spec = replace(FACTS, queues=queues), application_spec("x", queue=queue)
-    said = ""
-    try:
-        check_spec(spec, facts, address="http://rm:8088")
-    except QueueRefused as error:
-        said = str(error)
-    assert refused in said and bool(refused) == bool(said)
-    told = "" if said else " ".join(spec_warnings(spec, facts, address="http://rm:8088"))
-    assert remarked in told and bool(remarked) == bool(told)
-
-
-def test_a_queue_that_is_moved_to_must_be_there() -> None:
-    assert list(queue_problems("users.bob", FAIR, "http://rm", made=False))
-    assert not list(queue_problems("prod.etl", FAIR, "http://rm", made=False))
+    ("version", "refused"),
+    [("2.10.2", True), ("2.6.0-cdh5.16.2", True), ("3.0.0", False), ("3.1.1.3.1.4.0-315", False), ("3.5.0", False),
+     ("10.0.0", False), ("", False), ("?", False), ("trunk", False)],
+)  # fmt: skip
+def test_hadoops_version(version: str, refused: bool) -> None:
+    problem = version_problem(version, "http://rm:8088")
+    assert bool(problem) == refused
+    if refused:
+        assert problem.startswith(
+            f"The cluster at http://rm:8088 runs Hadoop {version}, and Knit needs Hadoop 3 or newer"
+        )
 
 
 def test_everything_at_once() -> None:

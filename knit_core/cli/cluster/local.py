@@ -139,6 +139,11 @@ def local() -> None:
 )
 @click.option("--tls/--no-tls", default=None, help="The web servers speak https only.")
 @click.option("--users", callback=_names, metavar="A,B", help="Users with a home folder and, with Kerberos, a keytab.")
+@click.option(
+    "--scheduler",
+    type=click.Choice(["capacity", "fair"]),
+    help="YARN's scheduler: with `fair`, queues that are named are created.  [default: capacity]",
+)
 @click.option("--set", "settings", callback=_settings, multiple=True, metavar="KEY=VALUE", help="A Hadoop property.")
 @click.option(
     "--timeout", type=click.FloatRange(1), default=120.0, show_default=True, help="Maximum seconds for the start."
@@ -153,6 +158,7 @@ def up(
     kerberos: bool | None,
     tls: bool | None,
     users: list[str] | None,
+    scheduler: str | None,
     settings: dict[str, str] | None,
     timeout: float,
     state: str | None,
@@ -162,7 +168,8 @@ def up(
     cluster = LocalCluster(state)
     with _StepDisplay(as_json) as show:
         status = cluster.up(
-            nodes, recovery, settings, queues, show, timeout, kerberos=kerberos, tls=tls, users=users
+            nodes, recovery, settings, queues, show, timeout, kerberos=kerberos, tls=tls, users=users,
+            scheduler=scheduler,
         )  # fmt: skip
     if as_json:
         click.echo(json.dumps(status.as_dict(), indent=1))

@@ -2,6 +2,7 @@
 
 from knit_core.hadoop.http.auth import AuthStrategy, BasicAuth, SimpleAuth
 from knit_core.hadoop.http.direct_transport import DirectTransport
+from knit_core.hadoop.http.fault_reasons import NO_SUBCLUSTER
 from knit_core.hadoop.http.kerberos import DetectedAuth, KerberosAuth
 from knit_core.hadoop.http.retry import RetryPolicy
 from knit_core.hadoop.http.service import Endpoint, HttpService
@@ -9,6 +10,7 @@ from knit_core.hadoop.http.tickets import Tickets
 from knit_core.hadoop.http.tls import Tls
 
 __all__ = [
+    "NO_SUBCLUSTER",
     "AuthStrategy",
     "BasicAuth",
     "DetectedAuth",

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import requests
 
+# The Router of a federation refuses a submission with this text and status 503.
+NO_SUBCLUSTER = "No active SubCluster available"
+
 
 def reason_of(error: requests.RequestException) -> tuple[str, bool]:
     """The fault in words, and whether it is certain that nothing was sent."""

@@ -29,7 +29,7 @@ from knit_core.errors import (
 )
 from knit_core.hadoop.http.auth import AuthStrategy
 from knit_core.hadoop.http.failover import Failover, Failure
-from knit_core.hadoop.http.fault_reasons import reason_of
+from knit_core.hadoop.http.fault_reasons import NO_SUBCLUSTER, reason_of
 from knit_core.hadoop.http.kerberos import login_hint
 from knit_core.hadoop.http.retry import RetryPolicy
 from knit_core.hadoop.http.server_detection import RPC_PORT, detect_server, is_rpc_port
@@ -310,10 +310,11 @@ class HttpService:
         if status in _REDIRECTS:
             text += " (a redirect to another server)"
         # a ResourceManager also replies with 503 and this exception when a request is refused
-        unavailable = status in {503, *_REDIRECTS} and exception != "UndeclaredThrowableException"
+        refused = exception == "UndeclaredThrowableException" or NO_SUBCLUSTER in message
+        unavailable = status in {503, *_REDIRECTS} and not refused
         if exception in _NOT_SERVING or any(mark in message.lower() for mark in _STANDBY) or unavailable:
             return ServiceUnavailable(text, address=base, action=action, not_carried_out=True)
-        if (status >= 500 and exception in _FAULTS) or status in {408, 429}:
+        if (status >= 500 and exception in _FAULTS and not refused) or status in {408, 429}:
             return ServiceUnavailable(text, address=base, action=action)
         kind = RequestRefused  # a named Java exception is a refusal, even with status 500
         if status in {401, 403} or exception in {"AccessControlException", "SecurityException"}:

@@ -177,8 +177,9 @@ class NodeLogs:
                 refusal = self._http.error_of(response, action)
         except requests.RequestException as error:
             raise self._http.broken(error, self._base, action) from None
-        # Hadoop's versions answer with 404, 503 or a redirect in this case.
-        if "NotFoundException" in str(refusal) or response.status_code == 404 or response.is_redirect:
+        # Hadoop's versions answer with 404, 503 or a redirect in this case; 3.5: 503 with "HTTP 404 Not Found".
+        unknown = any(words in str(refusal) for words in ("NotFoundException", "HTTP 404 Not Found"))
+        if unknown or response.status_code == 404 or response.is_redirect:
             raise NotFound(str(refusal), status=404, address=self._base, action=action)
         raise refusal
 

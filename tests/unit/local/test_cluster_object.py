@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from knit_core.local.configuration_files import Setup
 from knit_core.local.daemons import daemon_names, node_number, tail
 from knit_core.local.java import Java
 from knit_core.local.locks import locked
+from knit_core.local.plan import plan
 from knit_core.local.ports import WELL_KNOWN
 from knit_core.local.processes import ProcessRecord, start_mark
 from knit_core.local.records import Record
@@ -34,6 +36,42 @@ def test_a_record_comes_back_as_it_was_written(tmp_path: Path):
     record = a_record(tmp_path)
     record.write()
     assert Record.read(tmp_path) == record
+
+
+def test_a_record_keeps_the_scheduler_and_an_older_one_has_none(tmp_path: Path):
+    record = a_record(tmp_path)
+    fair = replace(record, setup=replace(record.setup, scheduler="fair"))
+    fair.write()
+    assert Record.read(tmp_path) == fair
+    path = tmp_path / "cluster.json"
+    data = json.loads(path.read_text())
+    del data["scheduler"]
+    path.write_text(json.dumps(data))
+    assert Record.read(tmp_path) == record
+
+
+def test_a_running_cluster_keeps_its_scheduler(tmp_path: Path):
+    a_record(tmp_path).write()
+
+    def again(scheduler: str | None) -> Record:
+        return plan(tmp_path, ["namenode"], None, None, None, None, lambda _step: None, scheduler)
+
+    assert again(None).setup.scheduler == again("capacity").setup.scheduler == "capacity"
+    with pytest.raises(LocalClusterError, match=r"runs with other settings .*scheduler capacity"):
+        again("fair")
+
+
+def test_the_scheduler_is_an_option_of_the_command(monkeypatch: pytest.MonkeyPatch):
+    asked = {}
+
+    def up(_self: LocalCluster, *_arguments: object, **options: object) -> None:
+        asked.update(options)
+        raise LocalClusterError("enough")
+
+    monkeypatch.setattr(LocalCluster, "up", up)
+    assert CliRunner().invoke(local, ["up", "--scheduler", "fair"]).exit_code == 1
+    assert asked["scheduler"] == "fair"
+    assert "'fifo' is not one of" in CliRunner().invoke(local, ["up", "--scheduler", "fifo"]).output
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"format": 99}', '{"format": 1, "java": 3}'])
@@ -125,6 +163,7 @@ def test_a_second_process_waits_for_the_lock(tmp_path: Path):
         ({"queues": []}, "at least one"),
         ({"queues": ["a", "a"]}, "each once"),
         ({"queues": ["a b"]}, "letters"),
+        ({"scheduler": "fifo"}, "scheduler 'fifo': capacity or fair"),
     ],
 )
 def test_bad_arguments_are_refused_before_anything_is_made(tmp_path: Path, arguments: dict, message: str):

@@ -67,6 +67,31 @@ def test_queues_share_the_whole(queues: tuple[str, ...]):
     assert site["yarn.scheduler.capacity.root.queues"] == ",".join(queues)
 
 
+def test_the_fair_scheduler_with_its_queues():
+    files = configuration(setup(scheduler="fair", queues=("default", "reports")))
+    site = properties(files["yarn-site.xml"])
+    scheduler = "org.apache.hadoop.yarn.server.resourcemanager.scheduler.fair.FairScheduler"
+    assert site["yarn.resourcemanager.scheduler.class"] == scheduler
+    assert site["yarn.scheduler.fair.allocation.file"] == "/s/conf/fair-scheduler.xml"
+    assert site["yarn.scheduler.increment-allocation-mb"] == site["yarn.scheduler.minimum-allocation-mb"]
+    allocations = ElementTree.fromstring(files["fair-scheduler.xml"])
+    assert [queue.get("name") for queue in allocations.findall("queue")] == ["reports", "teams"]
+    (teams,) = allocations.findall("queue[@name='teams']")
+    assert (teams.get("type"), [queue.get("name") for queue in teams]) == ("parent", ["science"])
+    rules = [(rule.get("name"), rule.get("create")) for rule in allocations.iter("rule")]
+    assert rules == [("specified", "true"), ("default", "true")]  # queues that are not declared are created
+    assert properties(files["capacity-scheduler.xml"]) == {}
+
+
+def test_the_capacity_scheduler_is_the_default():
+    files = configuration(setup())
+    site = properties(files["yarn-site.xml"])
+    assert site["yarn.resourcemanager.scheduler.class"].endswith(".capacity.CapacityScheduler")
+    assert "yarn.scheduler.fair.allocation.file" not in site
+    assert "yarn.scheduler.increment-allocation-mb" not in site
+    assert "fair-scheduler.xml" not in files
+
+
 def test_recovery_is_off_unless_asked_for():
     key = "yarn.resourcemanager.recovery.enabled"
     assert key not in properties(configuration(setup())["yarn-site.xml"])
