@@ -199,7 +199,7 @@ def test_a_router_that_takes_no_applications_is_told_at_once(reply: Reply) -> No
 def _connection(info: dict[str, Any]) -> list[str]:
     """What `knit doctor` says of a cluster."""
     rm = SimpleNamespace(info=lambda: info, address="http://rm:8089")
-    hdfs = SimpleNamespace(home=lambda: "/user/alice", address="http://nn:9870")
+    hdfs = SimpleNamespace(home=lambda: "/user/alice", status=lambda _path: None, address="http://nn:9870")
     return check_connection(cast("Any", SimpleNamespace(resourcemanager=rm, hdfs=hdfs, config=CONFIG)))
 
 

@@ -20,7 +20,7 @@ from knit_core.local.configuration_files import Setup
 from knit_core.local.daemons import daemon_names, node_number, tail
 from knit_core.local.java import Java
 from knit_core.local.locks import locked
-from knit_core.local.plan import plan
+from knit_core.local.plan import Asked, plan
 from knit_core.local.ports import WELL_KNOWN
 from knit_core.local.processes import ProcessRecord, start_mark
 from knit_core.local.records import Record
@@ -54,7 +54,7 @@ def test_a_running_cluster_keeps_its_scheduler(tmp_path: Path):
     a_record(tmp_path).write()
 
     def again(scheduler: str | None) -> Record:
-        return plan(tmp_path, ["namenode"], None, None, None, None, lambda _step: None, scheduler)
+        return plan(tmp_path, ["namenode"], Asked(scheduler=scheduler), lambda _step: None)
 
     assert again(None).setup.scheduler == again("capacity").setup.scheduler == "capacity"
     with pytest.raises(LocalClusterError, match=r"runs with other settings .*scheduler capacity"):
