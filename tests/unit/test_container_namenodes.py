@@ -146,7 +146,9 @@ def test_containers_log_in_nowhere() -> None:
 def _document(config: Config) -> tuple[Any, ClusterFacts]:
     """What the ApplicationMaster reads; it gives the addresses in `webhdfs` to containers as KNIT_MASTER_FILE."""
     new = NewApplication("application_1_0001", 8192, 4, {})
-    rm: Any = SimpleNamespace(new_application=lambda: new, info=lambda: {"hadoopVersion": "3.4.2"})
+    rm: Any = SimpleNamespace(
+        new_application=lambda: new, info=lambda: {"hadoopVersion": "3.4.2"}, address="http://rm:8088"
+    )
     cluster: Any = SimpleNamespace(resourcemanager=rm, config=config, clock=time)
     spec = application_spec("x")
     facts = replace(query_cluster(cluster, spec, print, checks=False), classpath="/a/*")
