@@ -123,8 +123,12 @@ def _connection_type() -> dict[str, Any]:
             "staging": text("Staging folder", "HDFS folder for files and environments; empty: /user/<user>/.knit"),
             "queue": text("Queue", "YARN queue of tasks without a queue; empty: default"),
             "auth": text(
-                "Authentication", "simple, or basic for a gateway; empty: simple", enum=["simple", "basic", None]
+                "Authentication",
+                "simple, kerberos, or basic for a gateway; empty: simple or kerberos, as the cluster asks",
+                enum=["simple", "kerberos", "basic", None],
             ),
+            "keytab": text("Keytab", "Kerberos keys on workers and triggerers; empty: the ticket cache (KRB5CCNAME)"),
+            "principal": text("Principal", "Kerberos principal of the keytab or ticket cache, etl@EXAMPLE.ORG"),
             "gateway_path": text("Gateway path", "Path below a Knox gateway's address, such as /gateway/default"),
         },
     }

@@ -208,11 +208,8 @@ def _normalise(config: Config) -> None:
             gateway = _gateway(config) and name != "container_namenode"
             urls = [_url(text, ports, name, found.source, gateway) for text in split_addresses(found.value)]
             config.settings[name] = Value(",".join(urls), found.source)
-    user = config.settings["user"]
-    # User names of directory services: letters of all languages, `DOMAIN\\alice`, `alice@REALM`. Characters with a meaning in
-    # shells and paths are refused.
-    if not re.fullmatch(r"[\w.@/\\+-]{1,256}\$?", user.value) or ".." in user.value:
-        raise ConfigError(f"{user.value!r} ({user.source}) is not a user name")
+    for name in ("user", "proxy_user"):
+        _check_user(config, name)
     check_kerberos(config.settings, config.hadoop, gateway=_gateway(config))
     auth = config.settings.get("auth", Value("", ""))
     if auth.value not in {"", "simple", "basic", "kerberos"}:
@@ -227,6 +224,14 @@ def _normalise(config: Config) -> None:
     sharing = config.get("class_sharing")
     if sharing and sharing.lower() not in {"true", "false"}:
         raise ConfigError(f"class_sharing {sharing!r} ({config.settings['class_sharing'].source}) is not true or false")
+
+
+def _check_user(config: Config, name: str) -> None:
+    """User names of directory services have letters of all languages, `DOMAIN\\\\alice`, `alice@REALM`. Characters with a
+    meaning in shells and paths are refused."""
+    user = config.settings.get(name)
+    if user is not None and (not re.fullmatch(r"[\w.@/\\+-]{1,256}\$?", user.value) or ".." in user.value):
+        raise ConfigError(f"{user.value!r} ({user.source}) is not a user name")
 
 
 def _check_certificates(config: Config) -> None:

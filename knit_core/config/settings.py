@@ -30,6 +30,7 @@ SETTINGS: Mapping[str, str] = {
     "keytab": "file of Kerberos keys, from which tickets are got and renewed; needs `principal` unless its first one is meant",
     "principal": "Kerberos principal in the keytab or ticket cache (etl@EXAMPLE.ORG)",
     "ticket_cache": "Kerberos ticket cache, as in KRB5CCNAME; default: that one, else krb5.conf's",
+    "proxy_user": "user to act for, where Hadoop's hadoop.proxyuser.* allow that to the user who logs in",
     "password": "for basic authentication through a gateway; needs `auth` basic",
     "gateway_path": "path prefix of a gateway such as Knox (/gateway/default)",
     "ca": "file or folder of trusted certificates for https (default: the system's, or REQUESTS_CA_BUNDLE); false checks nothing",
@@ -167,7 +168,12 @@ class Config:
 
     @property
     def user(self) -> str:
-        """The user whose identity requests carry: under Kerberos the ticket's.
+        """The user for whom requests are made: `proxy_user`, else who logs in. Raises as `login_user`."""
+        return self.get("proxy_user") or self.login_user
+
+    @property
+    def login_user(self) -> str:
+        """The user whose identity requests prove or state: under Kerberos the ticket's.
 
         Raises:
             KnitError: under Kerberos there is no valid ticket.
@@ -180,6 +186,8 @@ class Config:
     @property
     def known_user(self) -> str:
         """The user, or a placeholder under Kerberos as long as no ticket was needed; raises nothing."""
+        if "proxy_user" in self.settings:
+            return self.settings["proxy_user"].value
         known = self.fetch_principal is None or self.settings.get("user", _NOBODY).source == FROM_TICKET
         return self.settings["user"].value if known else "(that of the Kerberos ticket)"
 
@@ -195,7 +203,8 @@ class Config:
         if given is not None and explicit and not (same_user(given.value, short) or given.value == principal):
             raise ConfigError(
                 f"user is {given.value} ({given.source}), but the Kerberos ticket is that of {principal}, and the cluster's "
-                f"services go by the ticket: get a ticket of {given.value} (kinit {given.value}), or remove the setting"
+                f"services go by the ticket: get a ticket of {given.value} (kinit {given.value}), remove the setting, or, where "
+                f"{short} may act for others, set proxy_user instead of user"
             )
         self.settings["user"] = Value(short, FROM_TICKET)
 

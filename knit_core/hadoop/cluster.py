@@ -11,6 +11,7 @@ from knit_core.config import Config, HadoopConf
 from knit_core.errors import RequestRefused, UnexpectedReply
 from knit_core.hadoop.application_master import ApplicationMasterClient
 from knit_core.hadoop.http import (
+    ActingFor,
     AuthStrategy,
     BasicAuth,
     DetectedAuth,
@@ -145,13 +146,22 @@ class Cluster:
 
     @cached_property
     def _auth(self) -> AuthStrategy:
+        other = self.config.get("proxy_user")
+        return ActingFor(self._login, other) if other else self._login
+
+    @cached_property
+    def _login(self) -> AuthStrategy:
         config, auth = self.config, self.config.get("auth")
         if auth == "basic":
-            return BasicAuth(config.user, config.get("password") or "")
+            return BasicAuth(config.login_user, config.get("password") or "")
         if auth == "simple":
-            return SimpleAuth(config.user)
-        kerberos = KerberosAuth(self._tickets, lambda: config.user)
-        return kerberos if auth == "kerberos" else DetectedAuth(SimpleAuth(config.user), kerberos, self._use_kerberos)
+            return SimpleAuth(config.login_user)
+        kerberos = KerberosAuth(self._tickets, lambda: config.login_user)
+        return (
+            kerberos
+            if auth == "kerberos"
+            else DetectedAuth(SimpleAuth(config.login_user), kerberos, self._use_kerberos)
+        )
 
     @cached_property
     def _tickets(self) -> Tickets:

@@ -8,7 +8,7 @@ import requests
 
 from knit_core.errors import KnitError, NotAuthorized, NotFound, RequestRefused, ServiceUnavailable, UnexpectedReply
 from knit_core.hadoop.hdfs_session import BUSY, STANDBY, NotServing
-from knit_core.hadoop.http import HttpService
+from knit_core.hadoop.http import HttpService, impersonation_hint
 
 _NOT_CARRIED_OUT = {*STANDBY, "SafeModeException"}
 # Exceptions while another daemon restarts or is gone: a DataNode or HttpFS that cannot reach the NameNode, a pipeline of
@@ -18,6 +18,7 @@ _TRANSIENT = {
     "NoRouteToHostException", "InterruptedIOException", "ClosedChannelException", "NotReplicatedYetException",
     "RecoveryInProgressException", "LeaseExpiredException",
 }  # fmt: skip
+_NOT_ALLOWED = {"AccessControlException", "AuthorizationException", "SecurityException"}
 
 
 def webhdfs_error(http: HttpService, error: Exception, action: str) -> KnitError:
@@ -65,8 +66,8 @@ def _from_reply(http: HttpService, error: Exception, action: str) -> KnitError:
     text, kind = f"{action}: {_server(http, base)} refused: {message}", RequestRefused
     if "user.name" in message or "does not belong to the domain" in message:
         text += " (its setting dfs.webhdfs.user.provider.user.pattern defines the accepted user names)"
-    if status == 401 or name in {"AccessControlException", "SecurityException"} or "Authentication" in message:
-        text, kind, status = f"{text} (as {http.endpoint.auth.user})", NotAuthorized, 403
+    if status == 401 or name in _NOT_ALLOWED or "Authentication" in message:
+        text, kind, status = f"{text} (as {http.endpoint.auth.user}){impersonation_hint(message)}", NotAuthorized, 403
     elif name == "FileNotFoundException":
         kind, status = NotFound, 404
     elif name in {"DSQuotaExceededException", "NSQuotaExceededException"}:

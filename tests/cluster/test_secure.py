@@ -27,7 +27,8 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
     folder = tmp_path_factory.mktemp("secure")
     folder.chmod(0o755)
     cluster = LocalCluster(folder / "state")
-    cluster.up(kerberos=True, tls=True, users=["alice", "bob"])
+    may_act = {"hadoop.proxyuser.bob.hosts": "*", "hadoop.proxyuser.bob.users": "alice"}
+    cluster.up(kerberos=True, tls=True, users=["alice", "bob"], settings=may_act)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in cluster.environment.items():
             patch.setenv(name, value)
@@ -81,6 +82,20 @@ def test_another_user_may_not_end_it_nor_read_its_logs(clients: dict[str, Knit])
         bob.kv.put("x", 1)
     app.kill("enough")
     assert app.wait(timeout=60, check=False).outcome is Outcome.KILLED
+
+
+def test_a_service_acts_for_its_user_and_for_no_other(secure: LocalCluster) -> None:
+    def acting(login: str, user: str) -> Knit:
+        options = {"keytab": str(secure.keytab(login)), "principal": f"{login}@{REALM}", "proxy_user": user}
+        return Knit(secure.resourcemanager_url, options={**options, "ca": secure.environment["KNIT_CA"]})
+
+    with acting("bob", "alice") as knit:
+        app = knit.submit("echo for alice", **SMALL)
+        assert app.wait(timeout=120).outcome is Outcome.SUCCEEDED
+        assert app.report().user == "alice"
+        assert knit.hdfs.status(f"/user/alice/.knit/apps/{app.id}").owner == "alice"  # type: ignore[union-attr]
+    with acting("alice", "bob") as knit, pytest.raises(NotAuthorized, match=r"bob in hadoop\.proxyuser\.alice\.users"):
+        knit.submit("true", **SMALL)
 
 
 def test_the_command_line_in_the_environment_that_knit_local_env_prints(secure: LocalCluster, tmp_path: Path) -> None:

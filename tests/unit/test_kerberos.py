@@ -136,6 +136,13 @@ def test_a_ticket_of_another_user_than_the_one_that_is_set(
     assert ask(client(user=f"bob@{REALM}"))["user"] == "bob"
 
 
+def test_a_service_acts_for_a_user(protected: Protected, client: Callable[..., Knit], in_realm: Realm) -> None:
+    knit = client(keytab=str(in_realm.keytab("bob")), principal=f"bob@{REALM}", proxy_user="alice")
+    assert ask(knit)["user"] == "bob"
+    assert protected.asked[-1][2] == {"doas": "alice"}
+    assert (knit.config.user, knit.config.login_user) == ("alice", "bob")
+
+
 def test_hadoop_user_name_counts_for_nothing(
     protected: Protected,
     client: Callable[..., Knit],

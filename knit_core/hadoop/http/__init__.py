@@ -1,6 +1,6 @@
 """HTTP requests to services of the cluster: authentication, retries, failover over addresses, and errors from replies."""
 
-from knit_core.hadoop.http.auth import AuthStrategy, BasicAuth, SimpleAuth
+from knit_core.hadoop.http.auth import ActingFor, AuthStrategy, BasicAuth, SimpleAuth, impersonation_hint
 from knit_core.hadoop.http.direct_transport import DirectTransport
 from knit_core.hadoop.http.fault_reasons import NO_SUBCLUSTER
 from knit_core.hadoop.http.kerberos import DetectedAuth, KerberosAuth
@@ -11,6 +11,7 @@ from knit_core.hadoop.http.tls import Tls
 
 __all__ = [
     "NO_SUBCLUSTER",
+    "ActingFor",
     "AuthStrategy",
     "BasicAuth",
     "DetectedAuth",
@@ -22,4 +23,5 @@ __all__ = [
     "SimpleAuth",
     "Tickets",
     "Tls",
+    "impersonation_hint",
 ]

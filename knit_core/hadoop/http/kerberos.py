@@ -18,7 +18,7 @@ import requests
 from requests.auth import AuthBase
 
 from knit_core.errors import KnitError, NotAuthorized
-from knit_core.hadoop.http.auth import BasicAuth, SimpleAuth
+from knit_core.hadoop.http.auth import ActingFor, BasicAuth, SimpleAuth, impersonation_hint
 from knit_core.hadoop.http.kerberos_faults import reply_hint
 from knit_core.hadoop.http.tickets import Tickets, import_gssapi
 
@@ -144,11 +144,12 @@ def login_hint(response: requests.Response, auth: object, message: str) -> str:
         auth: the identity that was refused.
         message: the reply's text.
     """
+    auth = auth.auth if isinstance(auth, ActingFor) else auth
     if response.status_code == 401 and wants_kerberos(response) and isinstance(auth, (SimpleAuth, BasicAuth)):
         name = "simple" if isinstance(auth, SimpleAuth) else "basic"
         return f"; it asks for Kerberos, but auth is {name}: set auth to kerberos (KNIT_AUTH=kerberos)"
     hint = reply_hint(message)
-    return f"; {hint}" if hint else ""
+    return f"; {hint}" if hint else impersonation_hint(message)
 
 
 def _without_name(url: str) -> str:

@@ -42,6 +42,7 @@ _FIRST_CONTACT = 2.0  # seconds
 _REDIRECTS = (301, 302, 303, 307, 308)
 _NOT_SERVING = {"StandbyException", "RetriableException", "SafeModeException"}
 _FAULTS = {"", "IOException", "WebApplicationException", "YarnException", "ConnectException"}
+_NOT_ALLOWED = {"AccessControlException", "AuthorizationException", "SecurityException"}
 _STANDBY = ("this is standby rm", "standbyexception", "state standby")
 
 
@@ -317,7 +318,7 @@ class HttpService:
         if (status >= 500 and exception in _FAULTS and not refused) or status in {408, 429}:
             return ServiceUnavailable(text, address=base, action=action)
         kind = RequestRefused  # a named Java exception is a refusal, even with status 500
-        if status in {401, 403} or exception in {"AccessControlException", "SecurityException"}:
+        if status in {401, 403} or exception in _NOT_ALLOWED:
             kind, text = (
                 NotAuthorized,
                 f"{text} (as {self.endpoint.auth.user}){login_hint(response, self.endpoint.auth, message)}",
