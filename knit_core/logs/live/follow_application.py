@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from urllib.parse import urlsplit
 
-from knit_core.errors import ApplicationNotFound, KnitError, NotAuthorized
+from knit_core.errors import ApplicationNotFound, KnitError, NotAuthorized, StagingError
 from knit_core.launch.plan import APPLICATION_TYPE
 from knit_core.logs.aggregated.folders import Listing
 from knit_core.logs.aggregated.log_files import AggregatedLogs, Found, Unfinished
@@ -149,8 +149,9 @@ class Watcher:
             self._remark(FOREIGN)
         try:
             rows = self._application.containers(retry_timeout=0)
-        except NotAuthorized as error:
-            self._remark(f"its containers cannot be queried: {error}")
+        except (NotAuthorized, StagingError) as error:
+            if self.report is None or self.report.type == APPLICATION_TYPE:
+                self._remark(f"its containers cannot be queried: {_whose(self.report)}{error}")
         except KnitError:
             pass  # no ApplicationMaster at this time: known containers are still read
         master = master_row(self.report) if self._selection.master and self.report else None
@@ -203,6 +204,10 @@ def once(
         rows = application.containers(retry_timeout=0)
     except NotAuthorized:
         raise
+    except StagingError as error:  # no key, or not the key of who launched it
+        if report.type == APPLICATION_TYPE:
+            raise StagingError(f"The containers of {report.id} cannot be queried: {_whose(report)}{error}") from None
+        rows = []
     except KnitError:
         rows = []  # no ApplicationMaster at this time
     master = master_row(report) if selection.master else None
@@ -214,6 +219,10 @@ def once(
         yield from drained(follower)
     finally:
         follower.close()
+
+
+def _whose(report: ApplicationReport | None) -> str:
+    return f"it is an application of {report.user}. " if report is not None and report.user else ""
 
 
 def drained(follower: Follower) -> Iterator[Block]:
