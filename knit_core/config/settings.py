@@ -102,6 +102,7 @@ class Config:
         remote: the ResourceManager's configuration, once fetched (see `learn`).
         places: where a ResourceManager was looked for, for messages.
         fetch: fetches the ResourceManager's configuration; it returns None when reading it is not allowed.
+        fetch_present: the same of the ResourceManager that is asked first, which may be a standby.
         fetch_home: fetches the user's home folder from HDFS; it returns an empty text when HDFS does not support that.
         fetch_principal: under Kerberos, returns the principal of the user's ticket, from which `user` comes.
         home: the fetched home folder.
@@ -114,6 +115,7 @@ class Config:
     remote: HadoopConf | None = None
     places: list[str] = field(default_factory=list)
     fetch: Callable[[], HadoopConf | None] | None = field(default=None, repr=False)
+    fetch_present: Callable[[], HadoopConf | None] | None = field(default=None, repr=False)
     fetch_home: Callable[[], str] | None = field(default=None, repr=False)
     fetch_principal: Callable[[], str] | None = field(default=None, repr=False)
     home: str | None = field(default=None, repr=False)
@@ -222,7 +224,9 @@ class Config:
         Args:
             answers: whether it answers (a standby returns its configuration, too); else only what is known is used.
         """
-        conf = self.learn() if answers else self.remote
+        conf = self.remote
+        if conf is None and answers and self.fetch_present is not None:
+            conf = self.fetch_present()  # not kept: that of a standby lacks HDFS's properties
         found = [] if conf is None or self._behind_gateway() else addresses.resourcemanagers(conf)[0]
         return found if len(found) > 1 else []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -33,6 +34,7 @@ from knit_core.model.report import ApplicationReport
 from knit_core.model.representation import one_line
 from knit_core.monitoring.wait import RETRY_TIMEOUT
 
+_OF_HDFS = "dfs.namenode.http-address"  # has a default, so it is there when HDFS's properties are loaded
 _NAMESERVICE_HINT = (
     "{name} has no port in fs.defaultFS, so it is probably a nameservice (several NameNodes under one name), which only "
     "Hadoop's hdfs-site.xml defines: put that beside core-site.xml (HADOOP_CONF_DIR), or set KNIT_NAMENODE to the web "
@@ -58,6 +60,7 @@ class Cluster:
         self.clock: Clock = time
         self.retry_timeout: float | None = None
         config.fetch, config.fetch_home = self._fetch_configuration, self._home_folder
+        config.fetch_present = lambda: self.resourcemanager.conf()
         if config.get("auth") == "kerberos":
             config.fetch_principal = self._principal
         self._services: list[HttpService] = []
@@ -198,7 +201,14 @@ class Cluster:
         return service
 
     def _fetch_configuration(self) -> HadoopConf | None:
-        return self.resourcemanager.conf()
+        found = self.resourcemanager.conf()
+        if found is None or not found.boolean("yarn.resourcemanager.ha.enabled") or found.get(_OF_HDFS) is not None:
+            return found
+        # A standby answers this request, too, but has not loaded HDFS's properties.
+        with contextlib.suppress(RequestRefused, UnexpectedReply):
+            # Only the active one answers this: from now on it is asked first.
+            self.resourcemanager.http.get_json("/ws/v1/cluster/metrics", action="find the active ResourceManager")
+        return self.resourcemanager.conf() or found
 
     def _home_folder(self) -> str:
         try:

@@ -14,6 +14,7 @@ from pathlib import Path
 from knit_core.local import class_archive, configuration_files, daemons, rest
 from knit_core.local.configuration_files import Setup
 from knit_core.local.errors import DaemonFailed, LocalClusterError
+from knit_core.local.high_availability import zoo_cfg
 from knit_core.local.java import Java
 from knit_core.local.ports import node_address
 from knit_core.local.processes import ProcessRecord, end, exit_code, spawn, sweep, write_text
@@ -25,6 +26,7 @@ from knit_core.local.secure.kerberos_files import CLASSES_DIR
 POLL = 0.15  # seconds
 FORMATTED = "formatted"
 SHOWN_LINES = 12
+_NAMENODES_AND_CONTROLLERS = ("namenode", "namenode-2", "zkfc", "zkfc-2")
 
 
 @dataclass
@@ -54,16 +56,17 @@ class BringUp:
             DaemonFailed: one ended, or does not serve in time. The started ones are ended then.
         """
         try:
+            for name in (daemons.KDC, daemons.ZOOKEEPER):  # the others need them when they start
+                if name in self.names:
+                    self._spawn(name)
+                    self.wait([name], deadline)
             formatting = daemons.NAMENODE in self.names and not self._formatted()
-            if daemons.KDC in self.names:  # the others log in when they start
-                self._spawn(daemons.KDC)
-                self.wait([daemons.KDC], deadline)
+            later = _NAMENODES_AND_CONTROLLERS if formatting else ()
             for name in self.names:
-                if not (formatting and name == daemons.NAMENODE) and name != daemons.KDC:
+                if name not in later and name not in self.started:
                     self._spawn(name)
             if formatting:
                 self._format(deadline)
-                self._spawn(daemons.NAMENODE)
             self.wait([*self.names, *also], deadline)
         except BaseException as error:
             self.stop()
@@ -96,18 +99,35 @@ class BringUp:
         return (self.record.setup.state / "hdfs" / FORMATTED).is_file()
 
     def _format(self, deadline: float) -> None:
-        """Make an empty file system, after removing the files of an interrupted attempt."""
+        """Make an empty file system, after removing the files of an interrupted attempt, and start what serves it."""
         setup = self.record.setup
         self.report("making an empty HDFS")
-        name, folder = daemons.NAMENODE, setup.state / "hdfs"
-        shutil.rmtree(folder / "name", ignore_errors=True)
-        command = daemons.command(name, setup, self.record.java, os.environ, ("-format", "-nonInteractive", "-force"))
-        record = spawn(command.argv, daemons.out_file(setup.state, name), command.env, setup.state)
-        self.started["format"] = record
-        if exit_code(record, max(1.0, deadline - time.monotonic())) != 0:
-            raise DaemonFailed(self._failure(name, "could not make an empty file system"))
-        del self.started["format"]
+        folder = setup.state / "hdfs"
+        for name in ("name", "name-2", "shared"):
+            shutil.rmtree(folder / name, ignore_errors=True)
+        options = ("-nonInteractive", "-force")
+        self._run(daemons.NAMENODE, ("-format", *options), "could not make an empty file system", deadline)
+        if setup.ha:
+            self._run(daemons.ZKFC, ("-formatZK", *options), "could not use ZooKeeper", deadline)
+        self._spawn(daemons.NAMENODE)
+        if setup.ha:
+            second = f"{daemons.NAMENODE}-2"
+            self._spawn(daemons.ZKFC)
+            self.wait([daemons.NAMENODE], deadline)
+            self._run(second, ("-bootstrapStandby", *options), "could not copy the file system of the first", deadline)
+            for name in (second, f"{daemons.ZKFC}-2"):
+                self._spawn(name)
         write_text(folder / FORMATTED, "")
+
+    def _run(self, name: str, arguments: tuple[str, ...], problem: str, deadline: float) -> None:
+        """Run a daemon's program for one task. Raises DaemonFailed when it fails."""
+        setup = self.record.setup
+        command = daemons.command(name, setup, self.record.java, os.environ, arguments)
+        record = spawn(command.argv, daemons.out_file(setup.state, name), command.env, setup.state)
+        self.started["task"] = record
+        if exit_code(record, max(1.0, deadline - time.monotonic())) != 0:
+            raise DaemonFailed(self._failure(name, problem))
+        del self.started["task"]
 
     def wait(self, names: Sequence[str], deadline: float) -> None:
         """Wait until each daemon serves. Raises DaemonFailed as `start` does."""
@@ -143,6 +163,10 @@ def prepare(record: Record) -> None:
     for name in ("run", "logs", "tmp", "hdfs", "conf", "nodes"):
         (setup.state / name).mkdir(exist_ok=True)
     password = prepare_security(setup, record.java)
+    if setup.ha:
+        folder = setup.state / "zookeeper"
+        folder.mkdir(exist_ok=True)
+        write_text(folder / "zoo.cfg", zoo_cfg(folder, setup.ports[daemons.ZOOKEEPER]))
     for name, text in configuration_files.configuration(setup, password).items():
         path = setup.conf_dir / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -176,7 +200,11 @@ def make_folders(record: Record) -> None:
     """Make the folders that every HDFS has: shared ones with mode 1777, and the home folder of the user."""
     setup = record.setup
     identity = "" if setup.kerberos else f"&user.name={setup.superuser}"
-    if rest.get(setup, "namenode-http", f"/webhdfs/v1/user/{setup.user}?op=GETFILESTATUS{identity}"):
+    if rest.get(
+        setup,
+        rest.active_namenode(setup) or "namenode-http",
+        f"/webhdfs/v1/user/{setup.user}?op=GETFILESTATUS{identity}",
+    ):
         return
     try:
         for path, mode in (("/tmp", "1777"), ("/tmp/logs", "1777"), ("/user", "755")):

@@ -10,13 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from knit_core.local import bringup, class_archive, configuration_files, daemons, ports, processes
-from knit_core.local.configuration_files import Setup
+from knit_core.local.daemon_status import daemon_status, url_of
 from knit_core.local.errors import DaemonFailed, LocalClusterError, NotRunning
 from knit_core.local.locks import locked
 from knit_core.local.paths import HADOOP_VERSION, default_state_dir
 from knit_core.local.plan import Asked, check_arguments, plan, ports_of
 from knit_core.local.processes import ProcessRecord
-from knit_core.local.records import ClusterStatus, DaemonStatus, Record, Step
+from knit_core.local.records import ClusterStatus, Record, Step
 from knit_core.local.secure import certificates
 from knit_core.local.secure.kerberos_files import KRB5_CONF, keytab_of
 
@@ -57,13 +57,15 @@ class LocalCluster:
 
     def nodemanager_url(self, node: int = 1) -> str:
         """The page of NodeManager `node` (from 1). Raises NotRunning when there is no such node."""
-        return self._url(self._record().setup, daemons.nodemanager(node))
+        return url_of(self._record().setup, daemons.nodemanager(node))
 
     @property
     def is_running(self) -> bool:
-        """Whether the processes of NameNode and ResourceManager are alive. Reads only the process table."""
-        return Record.read(self.state_dir) is not None and all(
-            self._alive(name) for name in (daemons.NAMENODE, daemons.RESOURCEMANAGER)
+        """Whether the processes of a NameNode and a ResourceManager are alive. Reads only the process table."""
+        names = self._names() if Record.read(self.state_dir) is not None else []
+        roles = (daemons.NAMENODE, daemons.RESOURCEMANAGER)
+        return bool(names) and all(
+            any(self._alive(name) for name in names if daemons.kind(name) == role) for role in roles
         )
 
     @property
@@ -112,6 +114,7 @@ class LocalCluster:
         tls: bool | None = None,
         users: Sequence[str] | None = None,
         scheduler: str | None = None,
+        ha: bool | None = None,
     ) -> ClusterStatus:
         """Start the daemons that are not running and wait until all serve. Calling it again is harmless.
 
@@ -128,6 +131,7 @@ class LocalCluster:
             tls: the web servers speak https only, with certificates of the cluster's own authority (default False).
             users: users with a home folder and, with Kerberos, a keytab (see `keytab`), beside the one who runs the cluster.
             scheduler: `capacity` (the default) or `fair`.
+            ha: two NameNodes and two ResourceManagers with automatic failover, over a ZooKeeper (default False).
 
         Raises:
             NoJava, JarsUnavailable: what the daemons need is missing and cannot be fetched.
@@ -136,10 +140,10 @@ class LocalCluster:
         """
         report = progress or (lambda step: None)
         check_arguments(nodes, queues, users, scheduler)
-        asked = Asked(nodes, recovery, settings, queues, kerberos, tls, users, scheduler)
+        asked = Asked(nodes, recovery, settings, queues, kerberos, tls, users, scheduler, ha)
         with self._locked(report):
             record = plan(self.state_dir, self._living(), asked, report)
-            names = daemons.daemon_names(record.setup.nodes, record.setup.kerberos)
+            names = daemons.names_of(record.setup)
             missing = [name for name in names if not self._alive(name)]
             fresh = not self._living()
             begun = time.monotonic()
@@ -151,7 +155,8 @@ class LocalCluster:
                 # Another process took a port after it was chosen: choose other ports, once.
                 setup = record.setup
                 record = replace(
-                    record, setup=replace(setup, ports=ports.choose(setup.nodes, {}, prefer_well_known=False))
+                    record,
+                    setup=replace(setup, ports=ports.choose(setup.nodes, {}, ha=setup.ha, prefer_well_known=False)),
                 )
                 self._bring_up(record, missing, begun + timeout, report)
             status = self.status()
@@ -199,7 +204,7 @@ class LocalCluster:
                 raise NotRunning(f"No cluster is running in {self.state_dir}. Start it: knit local up")
             record = self._record()
             setup = record.setup
-            names = [self._checked_name(name) for name in only] or daemons.daemon_names(setup.nodes, setup.kerberos)
+            names = [self._checked_name(name) for name in only] or daemons.names_of(setup)
             begun = time.monotonic()
             self._stop(names, report)
             try:
@@ -207,9 +212,8 @@ class LocalCluster:
             except DaemonFailed as error:
                 if not _port_was_taken(str(error)):
                     raise
-                self._bring_up(
-                    record, names, begun + timeout, report
-                )  # with the same ports: the other daemons are configured with them
+                # With the same ports: the other daemons are configured with them.
+                self._bring_up(record, names, begun + timeout, report)
             report(Step("daemons", f"{' · '.join(names)} restarted in {time.monotonic() - begun:.0f} s", done=True))
             return self.status()
 
@@ -228,8 +232,8 @@ class LocalCluster:
                 "stopped", str(self.state_dir), str(self.conf_dir), "", "", 0, False, (), hadoop=HADOOP_VERSION
             )
         setup = record.setup
-        names = daemons.daemon_names(setup.nodes, setup.kerberos)
-        seen = tuple(self._daemon_status(setup, name) for name in names)
+        names = daemons.names_of(setup)
+        seen = tuple(daemon_status(setup, name) for name in names)
         states = {daemon.state for daemon in seen}
         state = (
             next(iter(states)) if len(states) == 1 else "starting" if states == {"running", "starting"} else "broken"
@@ -247,6 +251,7 @@ class LocalCluster:
             kerberos=setup.kerberos,
             tls=setup.tls,
             users=tuple(setup.users),
+            ha=setup.ha,
             java=record.java.version,
             java_home=str(record.java.home),
             hadoop=HADOOP_VERSION,
@@ -338,7 +343,7 @@ class LocalCluster:
     def _names(self) -> list[str]:
         """Names of all daemons: those in the record and those with a pid file."""
         record = Record.read(self.state_dir)
-        names = daemons.daemon_names(record.setup.nodes, record.setup.kerberos) if record else daemons.daemon_names(1)
+        names = daemons.names_of(record.setup) if record else daemons.daemon_names(1)
         unrecorded = sorted(path.stem for path in (self.state_dir / "run").glob("*.json"))
         return [*names, *(name for name in unrecorded if name not in names)]
 
@@ -354,39 +359,6 @@ class LocalCluster:
 
     def _living(self) -> list[str]:
         return [name for name in self._names() if self._alive(name)]
-
-    def _url(self, setup: Setup, name: str) -> str:
-        node = daemons.node_number(name)
-        role, suffix = daemons.kind(name), f"-{node}" if node > 1 else ""
-        if role == daemons.KDC:
-            return ""
-        port = setup.ports.get(f"{role}-http{suffix}")
-        if port is None:
-            raise NotRunning(f"There is no daemon {name!r} in {self.state_dir}.")
-        return f"{setup.scheme}://{setup.node_host(node or 1)}:{port}"
-
-    def _daemon_status(self, setup: Setup, name: str) -> DaemonStatus:
-        process = ProcessRecord.read(daemons.pid_file(self.state_dir, name))
-        problem = ""
-        lines: tuple[str, ...] = ()
-        if process and process.alive:
-            problem = daemons.unready(name, setup) or ""
-            state = "starting" if problem else "running"
-        elif process:
-            state, problem = "dead", "ended by itself or was killed"
-            lines = tuple(daemons.last_lines(self.state_dir, name, 8))
-        else:
-            state = "stopped"
-        return DaemonStatus(
-            name=name,
-            state=state,
-            pid=process.pid if process and state in ("running", "starting") else None,
-            port=setup.ports[name + "-http" if daemons.kind(name) == daemons.RESOURCEMANAGER else name],
-            url=self._url(setup, name),
-            log=str(daemons.log_file(self.state_dir, name)),
-            problem=problem,
-            last_lines=lines,
-        )
 
 
 def running_cluster() -> LocalCluster | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
+from knit_core.local import high_availability
 from knit_core.local.paths import HADOOP_VERSION
 from knit_core.local.ports import node_address
 from knit_core.local.secure.kerberos_files import DAEMONS_KEYTAB, KRB5_CONF, SIGNATURE_SECRET
@@ -71,6 +72,7 @@ class Setup:
         kerberos: all services authenticate by Kerberos, with a KDC of the cluster's own.
         tls: the web servers speak https only.
         users: with Kerberos, users that have keytabs.
+        ha: two NameNodes and two ResourceManagers with automatic failover.
     """
 
     state: Path
@@ -84,6 +86,7 @@ class Setup:
     kerberos: bool = False
     tls: bool = False
     users: Sequence[str] = ()
+    ha: bool = False
     scheduler: str = CAPACITY
 
     @property
@@ -311,6 +314,13 @@ def configuration(setup: Setup, tls_password: str = "") -> dict[str, str]:
         "yarn-site.xml": yarn_site(setup),
         "capacity-scheduler.xml": capacity_scheduler(setup) if setup.scheduler == CAPACITY else {},
     }
+    if setup.ha:
+        for properties in sites.values():
+            for name in high_availability.REPLACED:
+                properties.pop(name, None)
+        both = high_availability.properties(setup.at, setup.ports.__getitem__, setup.host, setup.state / "hdfs")
+        for key, value in both.items():
+            sites[file_of(key)][key] = value
     secure = tls_properties() if setup.tls else {}
     if setup.kerberos:
         folder = setup.kerberos_dir

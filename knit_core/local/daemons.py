@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from knit_core.local import configuration_files, rest
+from knit_core.local import configuration_files, high_availability, rest
 from knit_core.local.configuration_files import Setup
 from knit_core.local.java import Java
 from knit_core.local.secure.kdc import Kdc
@@ -18,12 +19,16 @@ DATANODE = "datanode"
 RESOURCEMANAGER = "resourcemanager"
 NODEMANAGER = "nodemanager"
 KDC = "kdc"
+ZOOKEEPER = "zookeeper"
+ZKFC = "zkfc"  # makes one of two NameNodes the active one
 
 CLASSES = {
     NAMENODE: "org.apache.hadoop.hdfs.server.namenode.NameNode",
     DATANODE: "org.apache.hadoop.hdfs.server.datanode.DataNode",
     RESOURCEMANAGER: "org.apache.hadoop.yarn.server.resourcemanager.ResourceManager",
     NODEMANAGER: "org.apache.hadoop.yarn.server.nodemanager.NodeManager",
+    ZOOKEEPER: "org.apache.zookeeper.server.quorum.QuorumPeerMain",
+    ZKFC: "org.apache.hadoop.hdfs.tools.DFSZKFailoverController",
 }
 # For little memory and a fast start: only the first compiler, one garbage collector thread.
 JVM_OPTIONS = (
@@ -37,17 +42,25 @@ JVM_OPTIONS = (
     "-Djdk.lang.Process.launchMechanism=VFORK",
     "--add-opens=java.base/java.lang=ALL-UNNAMED",
 )
-HEAP = {NAMENODE: 256, DATANODE: 192, RESOURCEMANAGER: 320, NODEMANAGER: 256}  # MiB
+HEAP = {NAMENODE: 256, DATANODE: 192, RESOURCEMANAGER: 320, NODEMANAGER: 256, ZOOKEEPER: 96, ZKFC: 96}  # MiB
 # Daemons start in parallel: they retry connections to each other ten times a second instead of once.
 EAGER = {"ipc.client.connect.retry.interval": "100", "ipc.client.connect.max.retries": "300"}
+WITHOUT_PAGE = {KDC, ZOOKEEPER, ZKFC}
 MARK = "-Dknit.local="
 PROCESS_MARK = "-Dproc_"
 
 
-def daemon_names(nodes: int, kerberos: bool = False) -> list[str]:
+def daemon_names(nodes: int, kerberos: bool = False, ha: bool = False) -> list[str]:
     """Names of all daemons of a cluster with `nodes` NodeManagers, in the order of display."""
-    first = [KDC] if kerberos else []
-    return [*first, NAMENODE, DATANODE, RESOURCEMANAGER, *(nodemanager(node) for node in range(1, nodes + 1))]
+    first = [*([KDC] if kerberos else []), *([ZOOKEEPER] if ha else [])]
+    of_two = [NAMENODE, f"{NAMENODE}-2", ZKFC, f"{ZKFC}-2"] if ha else [NAMENODE]
+    managers = [RESOURCEMANAGER, f"{RESOURCEMANAGER}-2"] if ha else [RESOURCEMANAGER]
+    return [*first, *of_two, DATANODE, *managers, *(nodemanager(node) for node in range(1, nodes + 1))]
+
+
+def names_of(setup: Setup) -> list[str]:
+    """Names of all daemons of a cluster."""
+    return daemon_names(setup.nodes, setup.kerberos, setup.ha)
 
 
 def nodemanager(node: int) -> str:
@@ -108,7 +121,11 @@ def command(
     if role == KDC:
         kdc = kdc_of(setup)
         return Command(kdc.command(), kdc.environment(environment(setup, java, outer)))
+    if role == ZOOKEEPER:
+        arguments = (str(setup.state / "zookeeper" / "zoo.cfg"),)
     properties = dict(EAGER)
+    if setup.ha:
+        properties.update(high_availability.own_properties(name))
     if role == NODEMANAGER:
         properties.update(configuration_files.node_properties(setup, node_number(name)))
     argv = [
@@ -125,10 +142,10 @@ def command(
         f"-Djava.util.logging.config.file={setup.conf_dir / 'daemon-logging.properties'}",
         f"-Dknit.log={log_file(setup.state, name)}",
         CLASSES[role],
-        *arguments,
     ]
-    if not arguments:
+    if role != ZOOKEEPER and (setup.ha or not arguments):
         argv += [part for key, value in properties.items() for part in ("-D", f"{key}={value}")]
+    argv += arguments
     return Command(argv, environment(setup, java, outer))
 
 
@@ -178,28 +195,52 @@ def unready(name: str, setup: Setup) -> str | None:
     role = kind(name)
     if role == KDC:
         return None if kdc_of(setup).answers else "does not listen"
+    if role == ZOOKEEPER:
+        return None if listens(setup.ports[ZOOKEEPER]) else "does not listen"
+    if role == ZKFC:
+        return None if listens(setup.ports[name]) else "does not listen"
     if role == NAMENODE:
-        return _namenode_unready(setup)
+        return _namenode_unready(setup, name)
     if role == DATANODE:
-        state = rest.jmx(setup, "namenode-http", "Hadoop:service=NameNode,name=FSNamesystemState")
+        state = rest.jmx(setup, rest.active_namenode(setup), "Hadoop:service=NameNode,name=FSNamesystemState")
         return None if state.get("NumLiveDataNodes", 0) >= 1 else "has not registered with the NameNode"
     if role == RESOURCEMANAGER:
-        info = rest.get(setup, "resourcemanager-http", "/ws/v1/cluster/info") or {}
-        return None if info.get("clusterInfo", {}).get("state") == "STARTED" else "does not answer HTTP requests"
+        info = rest.get(setup, web_port(name), "/ws/v1/cluster/info") or {}
+        if info.get("clusterInfo", {}).get("state") != "STARTED":
+            return "does not answer HTTP requests"
+        return None if rest.active_resourcemanager(setup) else "waits until one of the two is active"
     return _node_unready(setup, node_number(name))
 
 
-def _namenode_unready(setup: Setup) -> str | None:
-    bean = rest.jmx(setup, "namenode-http", "Hadoop:service=NameNode,name=NameNodeInfo")
+def listens(port: int) -> bool:
+    """Whether a port of this machine accepts connections."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=2).close()
+    except OSError:
+        return False
+    return True
+
+
+def web_port(name: str) -> str:
+    """The name of the port of a daemon's web server."""
+    role, _, number = name.partition("-")
+    return f"{role}-http-{number}" if number else f"{role}-http"
+
+
+def _namenode_unready(setup: Setup, name: str) -> str | None:
+    bean = rest.jmx(setup, web_port(name), "Hadoop:service=NameNode,name=NameNodeInfo")
     if not bean:
         return "does not answer HTTP requests"
-    return "is in safe mode" if bean.get("Safemode") else None
+    if bean.get("Safemode"):
+        return "is in safe mode"
+    return None if rest.active_namenode(setup) else "waits until one of the two is active"
 
 
 def _node_unready(setup: Setup, node: int) -> str | None:
     suffix = "" if node == 1 else f"-{node}"
     page = f":{setup.ports['nodemanager-http' + suffix]}"
-    nodes = (rest.get(setup, "resourcemanager-http", "/ws/v1/cluster/nodes") or {}).get("nodes") or {}
+    manager = rest.active_resourcemanager(setup) or "resourcemanager-http"
+    nodes = (rest.get(setup, manager, "/ws/v1/cluster/nodes") or {}).get("nodes") or {}
     states = {entry.get("state") for entry in nodes.get("node", []) if entry.get("nodeHTTPAddress", "").endswith(page)}
     if "RUNNING" in states:
         return None

@@ -17,6 +17,7 @@ from knit_core.local.errors import LocalClusterError
 from knit_core.local.java import find_java
 from knit_core.local.paths import HADOOP_VERSION, cache_root, jars_root
 from knit_core.local.records import Record, Step
+from knit_core.model.units import counted
 
 _MOST_NODES = 64
 
@@ -33,6 +34,7 @@ class Asked:
     tls: bool | None = None
     users: Sequence[str] | None = None
     scheduler: str | None = None
+    ha: bool | None = None
 
     def given(self) -> dict[str, Any]:
         """Those that are given, but for the number of nodes, as `Setup` has them."""
@@ -43,6 +45,7 @@ class Asked:
             "kerberos": self.kerberos,
             "tls": self.tls,
             "scheduler": self.scheduler,
+            "ha": self.ha,
         }
         return {name: value for name, value in found.items() if value is not None}
 
@@ -69,6 +72,7 @@ def plan(state_dir: Path, living: Sequence[str], asked: Asked, report: Callable[
             raise LocalClusterError(
                 f"The cluster in {state_dir} runs with other settings (recovery {old.recovery}, scheduler "
                 f"{old.scheduler}, queues {','.join(old.queues)}, Kerberos {old.kerberos}, TLS {old.tls}, "
+                f"high availability {old.ha}, "
                 f"{dict(old.settings) or 'no properties of its own'}). "
                 "Stop it first (knit local down), or use another folder (--state)."
             )
@@ -84,12 +88,19 @@ def plan(state_dir: Path, living: Sequence[str], asked: Asked, report: Callable[
         _check_same_security(previous, setup)
     keep = [port for name in living for port in ports_of(name)]
     known = cache_root() in state_dir.parents
-    chosen = ports.choose(setup.nodes, previous.setup.ports if previous else {}, keep, prefer_well_known=known)
+    chosen = ports.choose(
+        setup.nodes, previous.setup.ports if previous else {}, keep, ha=setup.ha, prefer_well_known=known
+    )
     return Record(replace(setup, ports=chosen), java)
 
 
 def _check_same_security(previous: Record | None, setup: Setup) -> None:
-    """Refuse to bring HDFS's content up with another kind of authentication: its folders belong to other users then."""
+    """Refuse to bring HDFS's content up with other users or another set of NameNodes."""
+    if previous is not None and previous.setup.ha != setup.ha:
+        raise LocalClusterError(
+            f"The cluster in {setup.state} was made with {counted(2 if previous.setup.ha else 1, 'NameNode')}. Delete it first (knit local "
+            "down --delete), or use another folder (--state)."
+        )
     if previous is not None and previous.setup.kerberos != setup.kerberos:
         was = "with" if previous.setup.kerberos else "without"
         raise LocalClusterError(
@@ -111,7 +122,9 @@ def ports_of(name: str) -> list[str]:
     node = daemons.node_number(name)
     if node:
         return list(ports.node_ports(node))
-    return [port for port in ports.WELL_KNOWN if port == name or port.startswith(f"{name}-")]
+    role, _, number = name.partition("-")
+    found = [port for port in ports.WELL_KNOWN if port == role or port.startswith(f"{role}-")] or [role]
+    return [f"{port}-{number}" for port in found] if number else found
 
 
 def check_arguments(

@@ -26,6 +26,17 @@ WELL_KNOWN: dict[str, int] = {
     "nodemanager-http": 8042,
     "kdc": 10088,
 }
+#: Further ports of a cluster with two NameNodes and two ResourceManagers.
+OF_TWO: dict[str, int] = {
+    "zookeeper": 2181,
+    "zkfc": 8019,
+    "zkfc-2": 8119,
+    **{
+        f"{name}-2": port + 10000
+        for name, port in WELL_KNOWN.items()
+        if name.startswith(("namenode", "resourcemanager"))
+    },
+}
 # Below Linux's ephemeral range (32768 and up): outgoing connections of other programs cannot take them.
 RANGE = range(12000, 32000)
 
@@ -99,6 +110,7 @@ def choose(
     remembered: Mapping[str, int],
     keep: Iterable[str] = (),
     *,
+    ha: bool = False,
     prefer_well_known: bool = True,
     free: IsFree = is_free,
     rng: random.Random | None = None,
@@ -109,13 +121,15 @@ def choose(
         nodes: number of NodeManagers.
         remembered: earlier choices; a port is used again when it is free, so that addresses stay the same.
         keep: names whose remembered port a running daemon of this cluster uses.
+        ha: also for the second NameNode and ResourceManager.
         prefer_well_known: try Hadoop's default ports (8088, 9870 …) first.
         free: whether a port can be bound.
         rng: chooses the other ports.
     """
     rng = rng or random.Random()
     kept = set(keep)
-    wanted = {name: (name, "127.0.0.1") for name in WELL_KNOWN}
+    known_ports = {**WELL_KNOWN, **(OF_TWO if ha else {})}
+    wanted = {name: (name, "127.0.0.1") for name in known_ports}
     for node in range(1, nodes + 1):
         wanted.update({name: (known, node_address(node)) for name, known in node_ports(node).items()})
     chosen = {name: remembered[name] for name in wanted if name in kept}
@@ -125,7 +139,7 @@ def choose(
             continue
         first = [remembered[name]] if name in remembered else []
         if prefer_well_known and address == "127.0.0.1":
-            first.append(WELL_KNOWN[known])
+            first.append(known_ports[known])
         port = next((port for port in first if port not in taken and free(address, port)), None)
         while port is None:
             attempt = rng.choice(RANGE)

@@ -38,6 +38,7 @@ class Record:
             "kerberos": setup.kerberos,
             "tls": setup.tls,
             "users": list(setup.users),
+            "ha": setup.ha,
             "scheduler": setup.scheduler,
             "java": {"home": str(self.java.home), "version": self.java.version, "source": self.java.source},
         }
@@ -64,6 +65,7 @@ class Record:
                     kerberos=bool(data.get("kerberos")),
                     tls=bool(data.get("tls")),
                     users=tuple(data.get("users", ())),
+                    ha=bool(data.get("ha")),
                     scheduler=data.get("scheduler", CAPACITY),
                 ),
                 Java(Path(java["home"]), java["version"], java["source"]),
@@ -111,6 +113,7 @@ class ClusterStatus:
     kerberos: bool = False
     tls: bool = False
     users: tuple[str, ...] = ()
+    ha: bool = False
     java: str = ""
     java_home: str = ""
     hadoop: str = ""

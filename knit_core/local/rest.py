@@ -18,6 +18,7 @@ from urllib.parse import quote, urlencode
 
 from knit_core.local.configuration_files import Setup
 from knit_core.local.errors import LocalClusterError
+from knit_core.local.high_availability import NAMENODES, RESOURCEMANAGERS
 from knit_core.local.secure.certificates import CA
 from knit_core.local.secure.kerberos_files import DAEMONS_KEYTAB, KRB5_CONF, REALM
 
@@ -113,8 +114,31 @@ def get(setup: Setup, port_name: str, path: str, timeout: float = 5.0) -> Any:
 
 def jmx(setup: Setup, port_name: str, bean: str) -> dict[str, Any]:
     """A daemon's JMX bean; empty without a reply."""
+    if not port_name:
+        return {}
     beans = (get(setup, port_name, f"/jmx?qry={quote(bean, safe=':=,')}") or {}).get("beans") or [{}]
     return dict(beans[0])
+
+
+def active_namenode(setup: Setup) -> str:
+    """The name of the web port of the active NameNode; empty when none is. The only one always is."""
+    if not setup.ha:
+        return "namenode-http"
+    bean = "Hadoop:service=NameNode,name=NameNodeStatus"
+    names = [f"namenode-http{suffix}" for suffix in NAMENODES]
+    return next((name for name in names if jmx(setup, name, bean).get("State") == "active"), "")
+
+
+def active_resourcemanager(setup: Setup) -> str:
+    """The name of the web port of the active ResourceManager; empty when none is. The only one always is."""
+    if not setup.ha:
+        return "resourcemanager-http"
+    for suffix in RESOURCEMANAGERS:
+        name = f"resourcemanager-http{suffix}"
+        info = (get(setup, name, "/ws/v1/cluster/info") or {}).get("clusterInfo") or {}
+        if info.get("haState") == "ACTIVE":
+            return name
+    return ""
 
 
 def webhdfs(setup: Setup, operation: str, path: str, **parameters: str) -> None:
@@ -125,8 +149,9 @@ def webhdfs(setup: Setup, operation: str, path: str, **parameters: str) -> None:
     """
     identity = {} if setup.kerberos else {"user.name": setup.superuser}
     query = urlencode({"op": operation, **identity, **parameters})
-    status, body = call(setup, "PUT", "namenode-http", f"/webhdfs/v1{quote(path)}?{query}", timeout=30)
+    name = active_namenode(setup) or "namenode-http"
+    status, body = call(setup, "PUT", name, f"/webhdfs/v1{quote(path)}?{query}", timeout=30)
     if status != 200:
         message = ((body or {}).get("RemoteException") or {}).get("message", "no explanation")
-        where = setup.at("namenode-http")
+        where = setup.at(name)
         raise OSError(f"{operation} {path} at the NameNode {where} as {setup.superuser}: status {status}, {message}")

@@ -168,6 +168,21 @@ def test_the_only_one_is_not_asked_past_the_address_that_is_given(
     assert other.asked == []
 
 
+def test_the_configuration_is_that_of_the_active_one(two: tuple[Server, Server], client: Callable[..., Knit]) -> None:
+    """A standby has not loaded HDFS's properties."""
+    given, other = two
+    given.active = False
+    of_hdfs = {"dfs.namenode.http-address": "0.0.0.0:9870", "dfs.nameservices": "ns"}
+    other.properties = {**given.properties, **of_hdfs}
+    knit = client()
+    conf = knit.config.learn()
+    assert conf is not None and conf.get("dfs.nameservices") == "ns"
+    assert other.asked.count("/conf") == 1
+    given.asked.clear()
+    knit.config.learn()
+    assert given.asked == []
+
+
 def test_two_threads_meet_the_standby_at_once(two: tuple[Server, Server], client: Callable[..., Knit]) -> None:
     two[0].active = False
     knit = client()

@@ -137,6 +137,7 @@ def local() -> None:
 @click.option(
     "--kerberos/--no-kerberos", default=None, help="Kerberos on all services, with a KDC of the cluster's own."
 )
+@click.option("--ha/--no-ha", default=None, help="Two NameNodes and two ResourceManagers with automatic failover.")
 @click.option("--tls/--no-tls", default=None, help="The web servers speak https only.")
 @click.option("--users", callback=_names, metavar="A,B", help="Users with a home folder and, with Kerberos, a keytab.")
 @click.option(
@@ -156,6 +157,7 @@ def up(
     recovery: bool | None,
     queues: list[str] | None,
     kerberos: bool | None,
+    ha: bool | None,
     tls: bool | None,
     users: list[str] | None,
     scheduler: str | None,
@@ -170,6 +172,7 @@ def up(
         status = cluster.up(
             nodes, recovery, settings, queues, show, timeout, kerberos=kerberos, tls=tls, users=users,
             scheduler=scheduler,
+            ha=ha,
         )  # fmt: skip
     if as_json:
         click.echo(json.dumps(status.as_dict(), indent=1))

@@ -82,7 +82,15 @@ HTTPS_NAMES = {
 
 def with_https_addresses(properties: dict[str, str]) -> dict[str, str]:
     """The properties with each http address under the name of the https one: the servers open only that."""
-    return {HTTPS_NAMES.get(name, name): value for name, value in properties.items()}
+    return {_https_name(name): value for name, value in properties.items()}
+
+
+def _https_name(name: str) -> str:
+    """Of two servers, the names end in `.rm1` or `.knit.nn1`."""
+    for http, https in HTTPS_NAMES.items():
+        if name == http or name.startswith(f"{http}."):
+            return https + name[len(http) :]
+    return name
 
 
 def ssl_server(folder: Path, password: str) -> dict[str, str]:

@@ -20,8 +20,8 @@ from knit_core.local.configuration_files import Setup
 from knit_core.local.daemons import daemon_names, node_number, tail
 from knit_core.local.java import Java
 from knit_core.local.locks import locked
-from knit_core.local.plan import Asked, plan
-from knit_core.local.ports import WELL_KNOWN
+from knit_core.local.plan import Asked, plan, ports_of
+from knit_core.local.ports import WELL_KNOWN, choose
 from knit_core.local.processes import ProcessRecord, start_mark
 from knit_core.local.records import Record
 
@@ -130,6 +130,23 @@ def test_importing_is_cheap():
 def test_names_of_daemons():
     assert daemon_names(2) == ["namenode", "datanode", "resourcemanager", "nodemanager", "nodemanager-2"]
     assert [node_number(name) for name in daemon_names(2)] == [0, 0, 0, 1, 2]
+
+
+def test_names_of_daemons_of_two() -> None:
+    names = daemon_names(1, kerberos=True, ha=True)
+    assert names[:3] == ["kdc", "zookeeper", "namenode"]
+    assert {"namenode-2", "resourcemanager-2", "zkfc", "zkfc-2"} <= set(names)
+    ports = choose(1, {}, ha=True, free=lambda _address, _port: True)
+    of_all = [port for name in names for port in ports_of(name)]
+    assert sorted(of_all) == sorted(ports)
+
+
+def test_another_set_of_namenodes_is_refused(tmp_path: Path) -> None:
+    a_record(tmp_path).write()
+    with pytest.raises(LocalClusterError, match=r"was made with 1 NameNode\."):
+        plan(tmp_path, [], Asked(ha=True), lambda _step: None)
+    with pytest.raises(LocalClusterError, match="was made without Kerberos"):
+        plan(tmp_path, [], Asked(kerberos=True), lambda _step: None)
 
 
 def test_tail_reads_only_the_end(tmp_path: Path):

@@ -130,3 +130,42 @@ def test_scripts_answer_classpath(tmp_path: Path):
         assert done.stdout == "/s/conf:/j/lib/*\n"
         wrong = subprocess.run(["/bin/sh", str(path), "nonsense"], capture_output=True, text=True, check=False)
         assert (wrong.returncode, "usage:" in wrong.stderr) == (2, True)
+
+
+def _all(conf: Setup) -> dict[str, str]:
+    files = configuration(conf, "geheim").items()
+    return {key: value for name, text in files if name.endswith("-site.xml") for key, value in properties(text).items()}
+
+
+def test_two_of_each_have_addresses_of_their_own_and_none_of_one() -> None:
+    found = _all(setup(ha=True, ports=ports.choose(2, {}, ha=True, free=lambda address, port: True)))
+    assert found["fs.defaultFS"] == "hdfs://knit"
+    addresses = [value for key, value in found.items() if key.endswith(("nn1", "nn2", "rm1", "rm2")) and ":" in value]
+    of_files = [value for value in addresses if value.startswith("file:")]
+    assert len(set(of_files)) == 2
+    servers = [value for value in addresses if not value.startswith("file:")]
+    assert len(servers) == len(set(servers)) == 2 * 2 + 2 * 5
+    assert not {"dfs.namenode.rpc-address", "yarn.resourcemanager.webapp.address"} & set(found)
+
+
+def test_with_tls_no_web_server_has_an_http_address() -> None:
+    for ha in (False, True):
+        conf = setup(ha=ha, tls=True, ports=ports.choose(2, {}, ha=ha, free=lambda address, port: True))
+        found = {**_all(conf), **node_properties(conf, 1)}
+        assert not [key for key in found if "http-address" in key or "http.address" in key]
+        assert not [key for key in found if "webapp.address" in key]
+        ends = (".rm1", ".rm2") if ha else ("",)
+        assert all(f"yarn.resourcemanager.webapp.https.address{end}" in found for end in ends)
+        assert found["yarn.nodemanager.webapp.https.address"].startswith("localhost:")
+        assert "geheim" not in "".join(found.values())
+        assert "geheim" in configuration(conf, "geheim")["ssl-server.xml"]
+
+
+def test_with_kerberos_every_daemon_has_a_principal_and_administrators_are_named() -> None:
+    found = _all(setup(kerberos=True))
+    daemons = ("dfs.namenode.kerberos", "dfs.datanode.kerberos", "yarn.resourcemanager", "yarn.nodemanager")
+    assert all(f"{name}.principal" in found for name in daemons)
+    assert found["hadoop.security.authentication"] == "kerberos"
+    assert found["yarn.admin.acl"] == "yarn" and found["yarn.acl.enable"] == "true"
+    assert found["ignore.secure.ports.for.testing"] == "true"
+    assert "ignore.secure.ports.for.testing" not in _all(setup(kerberos=True, tls=True))
