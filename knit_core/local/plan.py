@@ -97,9 +97,10 @@ def plan(state_dir: Path, living: Sequence[str], asked: Asked, report: Callable[
 def _check_same_security(previous: Record | None, setup: Setup) -> None:
     """Refuse to bring HDFS's content up with other users or another set of NameNodes."""
     if previous is not None and previous.setup.ha != setup.ha:
+        count = counted(2 if previous.setup.ha else 1, "NameNode")
         raise LocalClusterError(
-            f"The cluster in {setup.state} was made with {counted(2 if previous.setup.ha else 1, 'NameNode')}. Delete it first (knit local "
-            "down --delete), or use another folder (--state)."
+            f"The cluster in {setup.state} was made with {count}. Delete it first (knit local down --delete), or use another "
+            "folder (--state)."
         )
     if previous is not None and previous.setup.kerberos != setup.kerberos:
         was = "with" if previous.setup.kerberos else "without"
