@@ -16,6 +16,7 @@ from knit_container.credentials import BadCredentials, Token
 from knit_core.config import Config
 from knit_core.errors import UnexpectedReply
 from knit_core.hadoop.resource_manager import ResourceManager
+from knit_core.hadoop.token_providers import TokenRequest, provided_tokens
 from knit_core.hadoop.webhdfs import WebHdfs
 
 HDFS_KIND, RESOURCEMANAGER_KIND = "HDFS_DELEGATION_TOKEN", "RM_DELEGATION_TOKEN"
@@ -44,12 +45,19 @@ def tokens_for(config: Config, hdfs: WebHdfs, resourcemanager: ResourceManager) 
         "POST", "/ws/v1/cluster/delegation-token", action=action, body={"renewer": renewer}, idempotent=True
     )
     of_resourcemanager = _token(http.json_of(response, action), ("token",), resourcemanager.address, action)
+    request = TokenRequest(config.user, renewer, resourcemanager.address, lambda name: _value(config, name))
     return {
+        **provided_tokens(request),
         "hdfs": of_hdfs.renamed(HDFS_KIND, filesystem_service(config) or of_hdfs.service),
         "resourcemanager": of_resourcemanager.renamed(
             RESOURCEMANAGER_KIND, resourcemanager_service(config) or of_resourcemanager.service
         ),
     }
+
+
+def _value(config: Config, name: str) -> str | None:
+    found = config.hadoop_property(name)
+    return None if found is None else found.value
 
 
 def renewer_of(config: Config, address: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from urllib.parse import parse_qs, urlsplit
@@ -14,9 +14,10 @@ from knit_container.credentials import Token
 from knit_core.config import Config
 from knit_core.config.hadoop_conf import from_reply
 from knit_core.config.settings import Value
-from knit_core.errors import UnexpectedReply
+from knit_core.errors import ConfigError, UnexpectedReply
 from knit_core.hadoop.cluster import Cluster
 from knit_core.hadoop.delegation_tokens import filesystem_service, renewer_of, resourcemanager_service, tokens_for
+from knit_core.hadoop.token_providers import TokenRequest, provided_tokens
 
 PASSWORD = b"never to be seen"
 OF_HDFS = Token(b"alice", PASSWORD, "WEBHDFS delegation", "10.0.0.1:8020")
@@ -154,3 +155,48 @@ def test_the_renewer() -> None:
     assert renewer_of(config_of({"a": "b"}), "http://rm:8088") == "yarn"
     config = config_of({"yarn.resourcemanager.principal": "rm/_HOST@A"})
     assert renewer_of(config, "https://RM1.example.org:8090") == "rm/rm1.example.org@A"
+
+
+class Provider:
+    """An entry point."""
+
+    value = "our_tokens:x"
+
+    def __init__(self, name: str, result: object) -> None:
+        self.name, self.result = name, result
+
+    def load(self) -> Callable[[TokenRequest], object]:
+        def provide(request: TokenRequest) -> object:
+            if isinstance(self.result, Exception):
+                raise self.result
+            return self.result(request) if callable(self.result) else self.result
+
+        return provide
+
+
+REQUEST = TokenRequest("alice", "yarn", "http://rm:8088", {"hive.metastore.uris": "thrift://hive:9083"}.get)
+HIVE = Token(b"hive", PASSWORD, "HIVE_DELEGATION_TOKEN", "")
+
+
+def test_tokens_of_other_services_come_from_providers() -> None:
+    def hive(request: TokenRequest) -> dict[str, str]:
+        assert request.hadoop_property("hive.metastore.uris") == "thrift://hive:9083"
+        return {"hive": HIVE.encode()}
+
+    found = provided_tokens(REQUEST, [Provider("hive", hive), Provider("nothing", {})])
+    assert {alias: token.kind for alias, token in found.items()} == {"hive": "HIVE_DELEGATION_TOKEN"}
+
+
+@pytest.mark.parametrize(
+    ("result", "said"),
+    [
+        (ValueError("secret"), r"'p' \(our_tokens:x\) failed \(ValueError\)"),
+        ({"x": "secret"}, "returned a text that is no token"),
+        (["secret"], "failed"),
+        ({"hdfs": HIVE.encode()}, "under the alias 'hdfs', which is taken"),
+    ],
+)
+def test_a_provider_that_fails_is_named_without_what_it_returned(result: object, said: str) -> None:
+    with pytest.raises(ConfigError, match=said) as caught:
+        provided_tokens(REQUEST, [Provider("p", result)])
+    assert "secret" not in str(caught.value)
