@@ -146,8 +146,8 @@ class Cache:
 
 
 def _sweep(work: Path) -> None:
-    """Removes the work folders of processes that have ended."""
-    for folder in [path for path in work.iterdir() if path.is_dir()]:
+    """Removes the work folders of processes that have ended, and lock files whose folder is removed already."""
+    for folder in {path.with_suffix("") for path in work.iterdir()}:
         lock_file = folder.with_suffix(".lock")
         with lock_file.open("a") as file:
             if _try_lock(file):

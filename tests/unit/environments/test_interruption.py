@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from knit_core.environments import Environment, EnvironmentBuilder, Progress, Stage
+from knit_core.environments.cache import Cache
 from tests.unit.environments.conftest import PACKAGES
 
 DEADLINE = 120.0  # seconds
@@ -96,6 +97,21 @@ def test_killed_at_any_moment(start: Start, built: Environment, difficult_channe
             process.wait()
             assert_gone(below)
     assert_good(tmp_path, difficult_channel, built)
+
+
+@pytest.mark.parametrize("left", [("a",), ("a", "a.lock"), ("a.lock",)])
+def test_killed_while_it_cleaned_up(left: tuple[str, ...], tmp_path: Path) -> None:
+    """A folder and its lock file are removed one after the other; either may be left."""
+    work = tmp_path / "work"
+    work.mkdir()
+    for name in left:
+        (work / name).touch() if name.endswith(".lock") else (work / name).mkdir()
+    cache = Cache(tmp_path)
+    with cache.work_folder() as mine:
+        with Cache(tmp_path).work_folder() as other:  # sweeps what is held as little as the first did
+            assert mine.is_dir() and other.is_dir()
+        assert sorted(path.name for path in work.iterdir()) == [mine.name, f"{mine.name}.lock"]
+    assert list(work.iterdir()) == []
 
 
 @pytest.mark.parametrize(
