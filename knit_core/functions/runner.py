@@ -69,8 +69,11 @@ def run_job(
         path = job.write(Path(folder))
         app = submit(_spec(job, min(workers, job.chunks), path, options))
     try:
-        _await_chunks(app, job, return_exceptions, deadline, progress)
+        told = _await_chunks(app, job, return_exceptions, deadline, progress)
         app.wait(timeout=None if deadline is None else max(1.0, deadline - clock.monotonic()))
+        for number in range(told + 1, job.chunks + 1):  # the application ended before these were reported
+            if progress is not None:
+                progress(number, job.chunks)
         return _values(app, job, return_exceptions)
     except BaseException as error:
         _end(app, f"its caller ended: {type(error).__name__}")
@@ -162,8 +165,12 @@ def _await_chunks(
     return_exceptions: bool,
     deadline: float | None,
     progress: Callable[[int, int], None] | None,
-) -> None:
-    """Wait for all chunks; raise the first exception at once, unless exceptions are returned."""
+) -> int:
+    """Wait for all chunks, or until the application ends; raise the first exception at once, unless exceptions are returned.
+
+    Returns:
+        The number of chunks that were reported.
+    """
     done: set[int] = set()
     for chunk, failures in _finished(app, deadline):
         if chunk in done:
@@ -174,7 +181,8 @@ def _await_chunks(
         if failures and not return_exceptions:
             _values_of(app, chunk, return_exceptions)  # raises it
         if len(done) == job.chunks:
-            return
+            break
+    return len(done)
 
 
 def _finished(app: Application, deadline: float | None) -> Iterator[tuple[int, int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -55,6 +55,7 @@ class Cluster:
         )
         self.deleted: list[str] = []
         self.unsigned = (0.0, 0.0)
+        self.silent = False  # the application ends before its last change of the store is read
         self.config = SimpleNamespace(staging="/s", user="alice")
 
     @property
@@ -105,7 +106,7 @@ class Cluster:
         if self.now >= self.ends or self.killed or method != "GET":
             raise MasterUnreachable(ID, ["it has ended"])
         self.clock.now = min(self.clock.now + max(1.0, float((query or {}).get("wait", 0))), self.begun + self.ends)
-        done = self.now >= self.ends
+        done = self.now >= self.ends and not self.silent
         row = {"key": "done/0", "value": {"failures": 0}, "revision": 1}
         return {"entries": [row] if done else [], "deleted": [], "revision": int(done), "more": False}
 
@@ -131,7 +132,9 @@ class Cluster:
             raise ConnectionFailed("the NameNode is away")
 
 
-def _run(cluster: Cluster, timeout: float | None = None) -> list[Any]:
+def _run(
+    cluster: Cluster, timeout: float | None = None, progress: Callable[[int, int], None] | None = None
+) -> list[Any]:
     job = FunctionJob(len, [("seven",)])
     return run_job(
         cluster.submit,
@@ -139,7 +142,7 @@ def _run(cluster: Cluster, timeout: float | None = None) -> list[Any]:
         workers=1,
         return_exceptions=False,
         timeout=timeout,
-        progress=None,
+        progress=progress,
         options={},
         clock=cluster.clock,
     )
@@ -149,6 +152,14 @@ def test_a_full_queue_is_waited_out_for_a_week() -> None:
     cluster = Cluster(queued=WEEK, runs=60.0)
     assert _run(cluster) == [7]
     assert not cluster.killed
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_progress_reaches_the_end_also_when_the_application_ends_first(silent: bool) -> None:
+    cluster, told = Cluster(queued=5.0, runs=60.0), list[tuple[int, int]]()
+    cluster.silent = silent
+    assert _run(cluster, progress=lambda done, of: told.append((done, of))) == [7]
+    assert told == [(1, 1)]
 
 
 def test_calls_that_take_a_week_are_waited_for() -> None:
