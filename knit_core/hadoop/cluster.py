@@ -206,8 +206,9 @@ class Cluster:
             return found
         # A standby answers this request, too, but has not loaded HDFS's properties.
         with contextlib.suppress(RequestRefused, UnexpectedReply):
-            # Only the active one answers this: from now on it is asked first.
-            self.resourcemanager.http.get_json("/ws/v1/cluster/metrics", action="find the active ResourceManager")
+            # Only the active one answers this: from now on it is asked first. (A redirect to it is followed for GET only.)
+            action = "find the active ResourceManager"
+            self.resourcemanager.http.request("HEAD", "/ws/v1/cluster/metrics", action=action)
         return self.resourcemanager.conf() or found
 
     def _home_folder(self) -> str:

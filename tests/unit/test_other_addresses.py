@@ -20,6 +20,7 @@ class Server:
 
     def __init__(self) -> None:
         self.active, self.asked = True, list[str]()
+        self.redirect = ""  # of a standby: to this address
         self.properties: dict[str, str] = {}
         server = self
 
@@ -33,10 +34,13 @@ class Server:
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json" if status == 200 else "text/plain")
                 self.send_header("Content-Length", str(len(body)))
+                if status == 307 and server.redirect:
+                    self.send_header("Location", f"{server.redirect}{self.path}")
                 self.end_headers()
-                self.wfile.write(body)
+                if self.command != "HEAD":
+                    self.wfile.write(body)
 
-            do_POST = do_PUT = do_GET
+            do_HEAD = do_POST = do_PUT = do_GET
 
             def log_message(self, *_args: object) -> None:
                 pass
@@ -169,9 +173,9 @@ def test_the_only_one_is_not_asked_past_the_address_that_is_given(
 
 
 def test_the_configuration_is_that_of_the_active_one(two: tuple[Server, Server], client: Callable[..., Knit]) -> None:
-    """A standby has not loaded HDFS's properties."""
+    """A standby has not loaded HDFS's properties; it redirects most requests to the active one."""
     given, other = two
-    given.active = False
+    given.active, given.redirect = False, other.address
     of_hdfs = {"dfs.namenode.http-address": "0.0.0.0:9870", "dfs.nameservices": "ns"}
     other.properties = {**given.properties, **of_hdfs}
     knit = client()
