@@ -28,6 +28,7 @@ from knit_core.hadoop.cluster import Cluster
 from knit_core.hadoop.http import RetryPolicy
 from knit_core.hadoop.resource_manager import or_empty
 from knit_core.model.ids import ApplicationId
+from knit_core.model.queues import queue_name_problem
 from knit_core.model.report import ApplicationReport
 from knit_core.model.representation import Rows, html_facts
 from knit_core.model.result import Container, Result
@@ -339,6 +340,8 @@ class Application:
             QueueRefused: the queue does not exist or refuses it.
         """
         rm = self.cluster.resourcemanager
+        if invalid := queue_name_problem(queue):
+            raise QueueRefused(invalid)
         queues = or_empty(rm.queues)
         for problem in queue_problems(queue, queues, rm.address, made=False):
             raise QueueRefused(f"{problem} {self.id} stays where it is.", address=rm.address)

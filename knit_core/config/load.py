@@ -28,6 +28,7 @@ from knit_core.config.settings import (
     split_addresses,
 )
 from knit_core.errors import ConfigError, NoClusterFound
+from knit_core.model.queues import queue_name_problem
 
 _BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")  # as requests reads them
 _ADDRESSES = ("resourcemanager", "namenode", "container_namenode")
@@ -218,6 +219,9 @@ def _normalise(config: Config) -> None:
         auth.value, auth.source, config.settings.get("password", Value("", "")).source
     ):
         raise ConfigError(problem)
+    queue = config.settings.get("queue")
+    if queue is not None and (problem := queue_name_problem(queue.value)):
+        raise ConfigError(f"queue ({queue.source}): {problem}")
     span = config.get("api_ports")
     if span and not re.fullmatch(r"\d{1,5}(-\d{1,5})?", span):
         raise ConfigError(f"api_ports {span!r} ({config.settings['api_ports'].source}) is not like 40000-40100")

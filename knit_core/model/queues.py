@@ -13,6 +13,16 @@ from knit_core.model.representation import shown
 _CAPACITY = "capacityScheduler"
 
 
+def queue_name_problem(name: str) -> str:
+    """Why a text cannot be the name of a queue; empty when it can.
+
+    YARN checks names so late that a Fair Scheduler ends with the whole ResourceManager (QueueManager.isQueueNameValid).
+    """
+    if all(part and part == part.strip() for part in name.split(".")) and name.isprintable():
+        return ""
+    return f"{name!r} is not a valid name of a queue: it has an empty part, or spaces around one"
+
+
 def scheduler_info(reply: Any) -> Mapping[str, Any]:
     """`schedulerInfo` of a reply, or that of the only cluster of a federation. Empty when there is none."""
     parts = rows(reply, "subCluster")

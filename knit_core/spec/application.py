@@ -18,6 +18,7 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator, model_validator
 
 from knit_core.errors import SpecError
+from knit_core.model.queues import queue_name_problem
 from knit_core.spec.base import MAX_INT, Memory, Problem, Span, Strict, Whole, refuse
 from knit_core.spec.policies import Acls, Condition, LogPatterns, RestartPolicy
 from knit_core.spec.problems import MOST_SHOWN, shorten, shorten_list, unknown_options, validate
@@ -100,6 +101,13 @@ class ApplicationSpec(Strict):
     def _name(cls, value: str) -> str:
         if not value.strip() or not value.isprintable():
             raise ValueError(f"a name must be one line of printable characters, not {value!r}")
+        return value
+
+    @field_validator("queue")
+    @classmethod
+    def _queue(cls, value: str | None) -> str | None:
+        if value and (problem := queue_name_problem(value)):
+            raise ValueError(problem)
         return value
 
     @field_validator("tags")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from knit_core import Knit, Outcome, State
-from knit_core.errors import NotAuthorized, QueueRefused
+from knit_core.errors import NotAuthorized, QueueRefused, SpecError
 from knit_core.local import LocalCluster
 from knit_core.local.plan import running_user
 from tests.cluster_harness import client_of, own_cluster
@@ -95,8 +95,9 @@ def test_a_parent_is_refused_before_the_upload_and_in_words_after_it(on_fair: Kn
 
 
 def test_a_name_that_is_none(on_fair: Knit) -> None:
-    with pytest.raises(QueueRefused, match=r"'a\.\.b' is not a valid name of a queue"):
-        on_fair.submit("true", queue="a..b", **SMALL)
+    """A Fair Scheduler that is sent one ends, and the ResourceManager with it."""
+    with pytest.raises(SpecError, match=r"'a\.\.b' is not a valid name of a queue"):
+        on_fair.submit("true", queue="a..b", checks=False, **SMALL)
 
 
 def test_mappings_choose_the_queue_when_none_is_named(on_automatic: Knit) -> None:

@@ -9,7 +9,8 @@ from typing import Any, cast
 import pytest
 
 from knit_core.application import Application
-from knit_core.errors import QueueRefused
+from knit_core.config import load_config
+from knit_core.errors import ConfigError, QueueRefused, SpecError
 from knit_core.model.cluster_facts import Queue
 from knit_core.preflight import check_spec, queue_problems, spec_warnings, submitted_name
 from knit_core.spec import application_spec
@@ -199,3 +200,12 @@ def test_a_move_names_the_queue_as_yarn_knows_it() -> None:
     assert moved == [("application_1_0001", name) for name in ("root.teams.science", "science", "root.teams.science")]
     with pytest.raises(QueueRefused, match=r"There is no queue 'nope' .*application_1_0001 stays where it is\."):
         app.move("nope")
+
+
+@pytest.mark.parametrize("name", ["a..b", ".a", "a.", " a", "a .b", "a\tb", "root."])
+def test_a_name_that_would_end_a_fair_scheduler_is_never_sent(name: str) -> None:
+    with pytest.raises(SpecError, match="is not a valid name of a queue"):
+        application_spec("x", queue=name)
+    with pytest.raises(ConfigError, match=r"queue \(argument queue\): .* is not a valid name of a queue"):
+        load_config("rm", {"queue": name}, {})
+    assert application_spec("x", queue="root.users.alice-1_b").queue == "root.users.alice-1_b"
