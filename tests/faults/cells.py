@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tests import fault_proxy as faults
 from tests.faults.network import PLACES
 
-HOLD = 1.0  # seconds that a fault lasts which does not end by itself
+HOLD = 0.6  # seconds that a fault lasts which does not end by itself
 _HTTP = {place for place in PLACES if not place.startswith("master-")}
 
 

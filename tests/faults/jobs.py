@@ -106,7 +106,7 @@ class Launch(Job):
         self.key = uuid.uuid4().hex
 
     def act(self) -> None:
-        self.app = self.knit.submit("sleep 1", key=self.key, tags=[f"cell-{self.key}"], **SMALL)
+        self.app = self.knit.submit("sleep 0.2", key=self.key, tags=[f"cell-{self.key}"], **SMALL)
         # The rest of a launch is the ApplicationMaster's; what the client does then is another job.
         eventually(lambda: self._known(), 60, "a container has run")
 
