@@ -43,6 +43,13 @@ def ask(knit: Knit, path: str = "/ws/v1/cluster/x") -> dict[str, str]:
     return found
 
 
+def fresh_keytab(realm: Realm, user: str, tmp_path: Path) -> str:
+    """A keytab for which no ticket was got yet."""
+    path = tmp_path / f"fresh-{user}.keytab"
+    path.write_bytes(realm.keytab(user).read_bytes())
+    return str(path)
+
+
 def ticket(realm: Realm, user: str, tmp_path: Path, *options: str) -> None:
     """Into the process's default cache (see `in_realm`)."""
     realm.kinit(user, tmp_path / "tickets", *options)
@@ -101,12 +108,12 @@ def test_threads_log_in_at_once(
 
 
 def test_a_keytab_needs_no_kinit_and_renews_itself(
-    protected: Protected, client: Callable[..., Knit], in_realm: Realm
+    protected: Protected, client: Callable[..., Knit], in_realm: Realm, tmp_path: Path
 ) -> None:
     protected.cookies = False
     in_realm.admin(f"modprinc -maxlife 3sec bob@{REALM}")
     try:
-        knit = client(keytab=str(in_realm.keytab("bob")), principal=f"bob@{REALM}")
+        knit = client(keytab=fresh_keytab(in_realm, "bob", tmp_path), principal=f"bob@{REALM}")
         assert knit.config.get("auth") == "kerberos"
         assert ask(knit)["user"] == "bob"
         time.sleep(4)
@@ -120,6 +127,24 @@ def test_two_users_in_one_process(protected: Protected, client: Callable[..., Kn
     both = [client(keytab=str(in_realm.keytab(name)), principal=f"{name}@{REALM}") for name in ("alice", "bob")]
     assert [ask(knit)["user"] for knit in both] == ["alice", "bob"]
     assert [ask(knit)["user"] for knit in reversed(both)] == ["bob", "alice"]
+
+
+def test_a_keytab_never_gets_the_tickets_of_one_before_it(in_realm: Realm) -> None:
+    """Objects come and go; the library's caches in memory stay until the process ends."""
+    for _ in range(10):
+        for name in ("alice", "bob"):
+            assert Tickets(keytab=str(in_realm.keytab(name))).principal("http://x") == f"{name}@{REALM}"
+
+
+def test_a_keytab_that_is_replaced_by_another_users(in_realm: Realm, tmp_path: Path) -> None:
+    path = tmp_path / "service.keytab"
+    tickets = Tickets(keytab=str(path))
+    for name in ("alice", "bob"):
+        (tmp_path / "new").write_bytes(in_realm.keytab(name).read_bytes())
+        (tmp_path / "new").replace(path)
+        assert str(tickets.credentials("http://x").name) == f"{name}@{REALM}"
+    path.unlink()
+    assert str(tickets.credentials("http://x").name) == f"bob@{REALM}"
 
 
 def test_a_ticket_of_another_user_than_the_one_that_is_set(
@@ -189,11 +214,11 @@ def test_a_ticket_that_expires_while_it_is_used_may_be_renewed_by_another_progra
     assert ask(knit)["user"] == "alice"
 
 
-def test_the_kdc_is_away(client: Callable[..., Knit], in_realm: Realm) -> None:
+def test_the_kdc_is_away(client: Callable[..., Knit], in_realm: Realm, tmp_path: Path) -> None:
     in_realm.stop()
     try:
         with pytest.raises(ConnectionFailed, match="no KDC of the realm answers") as caught:
-            ask(client(keytab=str(in_realm.keytab("bob")), principal=f"bob@{REALM}"))
+            ask(client(keytab=fresh_keytab(in_realm, "bob", tmp_path), principal=f"bob@{REALM}"))
         assert caught.value.before_sending
     finally:
         in_realm.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 from typing import Any
@@ -10,12 +11,18 @@ from urllib.parse import urlsplit
 from knit_core.errors import ConfigError, KnitError
 from knit_core.hadoop.http.kerberos_faults import MISSING_PACKAGE, ticket_fault
 
+_locks: dict[str, threading.Lock] = {}  # by cache, of which there are as many as keytabs
+
+
+def _lock_of(cache: str) -> threading.Lock:
+    return _locks.setdefault(cache, threading.Lock())
+
 
 class Tickets:
     """Where the credentials come from; they are read anew for each handshake, so that renewed ones are used. Thread-safe.
 
     With a keytab, Kerberos' library gets a ticket when the first one is needed and again before it expires. It stays in the
-    memory of this process.
+    memory of this process, in a cache that all objects with the same keytab and principal share.
 
     Args:
         cache: ticket cache, as in KRB5CCNAME; empty: the default one.
@@ -26,8 +33,8 @@ class Tickets:
     def __init__(self, cache: str = "", keytab: str = "", principal: str = "") -> None:
         self._cache, self._keytab, self._wanted = cache, keytab, principal
         self._principal = principal if "@" in principal else ""
+        self._version = ""
         self._worked = False
-        self._lock = threading.Lock()
 
     @property
     def source(self) -> str:
@@ -56,7 +63,7 @@ class Tickets:
         """
         gssapi = import_gssapi(address)
         try:
-            with self._lock:  # two threads would both ask the KDC for the keytab's first ticket
+            with _lock_of(self._memory_cache()):  # two threads would both ask the KDC for the keytab's first ticket
                 found = self._acquire(gssapi)
                 self._principal = str(found.name)
                 if found.lifetime == 0:
@@ -70,11 +77,27 @@ class Tickets:
         name = gssapi.Name(self._wanted, gssapi.NameType.kerberos_principal) if self._wanted else None
         store: dict[str, str] = {}
         if self._keytab:
-            store = {"client_keytab": self._keytab, "ccache": f"MEMORY:knit-{os.getpid()}-{id(self)}"}
+            store = {"client_keytab": self._keytab, "ccache": self._memory_cache()}
         elif self._cache:
             store = {"ccache": self._cache}
         options = {"store": store} if store else {}
         return gssapi.Credentials(name=name, usage="initiate", mechs=mechanisms, **options)
+
+    def _memory_cache(self) -> str:
+        """The name of the cache for the keytab's tickets; another one when the file was replaced. Empty without a keytab.
+
+        The library keeps such a cache until the process ends, so a name must never come to mean another keytab.
+        """
+        if not self._keytab:
+            return ""
+        try:
+            status = os.stat(self._keytab)
+            version = f"{status.st_ino} {status.st_mtime_ns} {status.st_size}"
+        except OSError:  # deleted: its tickets are good until they expire
+            version = self._version
+        self._version = version
+        text = "\0".join((self._keytab, self._wanted, version))
+        return f"MEMORY:knit-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
 
     def handshake_fault(self, error: Any, address: str, server: Any) -> KnitError:
         """The error for one of gssapi's in a handshake.
