@@ -78,7 +78,10 @@ def _identity(setup: Setup) -> dict[str, str]:
     with _krb5_config(str(folder / KRB5_CONF)):
         try:
             principal = gssapi.Name(f"hdfs/localhost@{REALM}", gssapi.NameType.kerberos_principal)
-            store = {"client_keytab": str(folder / DAEMONS_KEYTAB), "ccache": f"MEMORY:{setup.state}"}
+            keytab = folder / DAEMONS_KEYTAB
+            # The library keeps the cache; a cluster that is made anew in this folder has other keys.
+            cache = f"MEMORY:{setup.state}-{keytab.stat().st_mtime_ns}"
+            store = {"client_keytab": str(keytab), "ccache": cache}
             credentials = gssapi.Credentials(name=principal, usage="initiate", store=store)
             target = gssapi.Name("HTTP@localhost", gssapi.NameType.hostbased_service)
             mechanism = gssapi.OID.from_int_seq("1.3.6.1.5.5.2")

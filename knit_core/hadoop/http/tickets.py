@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -91,7 +92,7 @@ class Tickets:
         if not self._keytab:
             return ""
         try:
-            status = os.stat(self._keytab)
+            status = Path(self._keytab).stat()
             version = f"{status.st_ino} {status.st_mtime_ns} {status.st_size}"
         except OSError:  # deleted: its tickets are good until they expire
             version = self._version
