@@ -105,8 +105,11 @@ class Cluster:
 
     @cached_property
     def proxy(self) -> HttpService:
-        """Requests to ApplicationMasters through the ResourceManager's proxy."""
-        return self._service("ApplicationMaster", [self.resourcemanager.address])
+        """Requests to ApplicationMasters through the ResourceManager's proxy.
+
+        Their replies are those of users' programs, which must not turn this client to Kerberos.
+        """
+        return self._service("ApplicationMaster", [self.resourcemanager.address], auth=self._proxy_auth)
 
     def application_master(
         self, app_id: str, report: Callable[[], ApplicationReport] | None = None
@@ -124,7 +127,7 @@ class Cluster:
             report or (lambda: self.resourcemanager.app(app_id)),
             self.direct,
             lambda: proxy.session,
-            self._auth,
+            self._proxy_auth,
             RETRY_TIMEOUT if self.retry_timeout is None else self.retry_timeout,
             self.clock,
         )
@@ -149,8 +152,16 @@ class Cluster:
 
     @cached_property
     def _auth(self) -> AuthStrategy:
+        return self._for_user(self._login)
+
+    @cached_property
+    def _proxy_auth(self) -> AuthStrategy:
+        login = self._login
+        return self._for_user(login.without_detection() if isinstance(login, DetectedAuth) else login)
+
+    def _for_user(self, login: AuthStrategy) -> AuthStrategy:
         other = self.config.get("proxy_user")
-        return ActingFor(self._login, other) if other else self._login
+        return ActingFor(login, other) if other else login
 
     @cached_property
     def _login(self) -> AuthStrategy:
@@ -186,11 +197,12 @@ class Cluster:
         *,
         others: Callable[[bool], Iterable[str]] | None = None,
         unknown: str = "",
+        auth: AuthStrategy | None = None,
     ) -> HttpService:
         get = self.config.get
         tls = Tls(get("ca") or "", get("client_certificate") or "", get("client_key") or "")
         endpoint = Endpoint(
-            name, tuple(addresses), self._auth, tls, proxies=self.config.proxies, others=others, unknown=unknown
+            name, tuple(addresses), auth or self._auth, tls, proxies=self.config.proxies, others=others, unknown=unknown
         )
         retry = RetryPolicy(clock=self.clock)
         if self.retry_timeout is not None:

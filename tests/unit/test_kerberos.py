@@ -70,6 +70,21 @@ def test_a_server_that_asks_for_kerberos_gets_it_without_a_setting(
     assert "user.name" not in protected.asked[-1][2]
 
 
+def test_a_program_behind_the_proxy_is_not_believed_when_it_asks_for_kerberos(
+    protected: Protected, client: Callable[..., Knit], in_realm: Realm, tmp_path: Path
+) -> None:
+    ticket(in_realm, "alice", tmp_path)
+    knit = client(user="alice")
+    url = f"{protected.address}/proxy/x"
+    proxy = knit.cluster.proxy.session
+    assert proxy.get(url, timeout=5).status_code == 401
+    assert len(protected.asked) == 1, "no ticket was sent"
+    assert knit.cluster.proxy.endpoint.auth.parameters() == {"user.name": "alice"}
+    ask(knit)  # the ResourceManager is believed
+    assert proxy.get(url, timeout=5).status_code == 200
+    assert knit.cluster.proxy.endpoint.auth.parameters() == {}
+
+
 def test_a_cookie_spares_handshakes_and_a_refused_one_is_left(
     protected: Protected, client: Callable[..., Knit], in_realm: Realm, tmp_path: Path
 ) -> None:

@@ -18,7 +18,7 @@ import requests
 from requests.auth import AuthBase
 
 from knit_core.errors import KnitError, NotAuthorized
-from knit_core.hadoop.http.auth import ActingFor, BasicAuth, SimpleAuth, impersonation_hint
+from knit_core.hadoop.http.auth import ActingFor, AuthStrategy, BasicAuth, SimpleAuth, impersonation_hint
 from knit_core.hadoop.http.kerberos_faults import reply_hint
 from knit_core.hadoop.http.tickets import Tickets, import_gssapi
 
@@ -102,22 +102,51 @@ class DetectedAuth:
                     self._asked = False
                     raise
 
+    def without_detection(self) -> AuthStrategy:
+        """The present identity, for servers that are not believed when they ask for Kerberos: programs of users."""
+        return _Present(self, self._kerberos)
+
     def __repr__(self) -> str:
         return f"DetectedAuth({self.present!r})"
+
+
+class _Present:
+    """What a DetectedAuth uses now; Kerberos only after a server of the cluster has asked for it."""
+
+    def __init__(self, detected: DetectedAuth, kerberos: KerberosAuth) -> None:
+        self._detected, self._kerberos = detected, kerberos
+
+    @property
+    def user(self) -> str:
+        return self._detected.user
+
+    def configure(self, session: requests.Session) -> None:
+        session.auth = _OnRequest(self._kerberos.tickets, enabled=lambda: self._detected.present is self._kerberos)
+
+    def parameters(self) -> dict[str, str]:
+        return self._detected.parameters()
+
+    def __repr__(self) -> str:
+        return repr(self._detected.present)
 
 
 class _OnRequest(AuthBase):
     """Watches the reply to each request. A handshake has an object of its own: threads share the session."""
 
-    def __init__(self, tickets: Tickets, asked: Callable[[str], None] | None = None) -> None:
-        self._tickets, self._asked = tickets, asked
+    def __init__(
+        self,
+        tickets: Tickets,
+        asked: Callable[[str], None] | None = None,
+        enabled: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._tickets, self._asked, self._enabled = tickets, asked, enabled
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.register_hook("response", self._negotiate)  # type: ignore[no-untyped-call]
         return request
 
     def _negotiate(self, response: requests.Response, **options: Any) -> requests.Response:
-        if response.status_code != 401 or not wants_kerberos(response):
+        if response.status_code != 401 or not wants_kerberos(response) or not self._enabled():
             return response
         parts = urlsplit(response.url)
         address = f"{parts.scheme}://{parts.netloc}"
