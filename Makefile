@@ -14,7 +14,7 @@ OLD := .venv-dask-$(DASK_OLD)
 # gssapi is compiled on installation: the tests of Kerberos run where its library's headers are (libkrb5-dev), and are skipped elsewhere.
 KERBEROS := $(if $(shell command -v krb5-config),$(COMMA)kerberos)
 
-.PHONY: install demo demo-stop release check test test-all soak lint java-test coverage bench bench-running bench-environments bench-airflow bench-airflow-resume bench-airflow-spark bench-dask test-dask-old clean
+.PHONY: install demo demo-stop release check test test-all test-matrix soak lint java-test coverage bench bench-running bench-environments bench-airflow bench-airflow-resume bench-airflow-spark bench-dask test-dask-old clean
 
 install: $(VENV)/.installed
 
@@ -68,6 +68,12 @@ test: lint java-test
 
 test-all: lint java-test
 	$(PYTEST) $(PYTEST_FLAGS)
+
+# The main jobs on each kind of cluster, about five minutes for each; the results become the table of docs/cluster-kinds.md.
+# CELL=kerberos/knox: only the cells with these values.
+CELL ?=
+test-matrix: install
+	PYTHONPATH=. $(BIN)/python -m tests.matrix $(CELL)
 
 # Applications of all kinds while daemons are killed at random, for so many minutes; a table at the end. SEED= repeats choices.
 MINUTES ?= 30

@@ -61,6 +61,7 @@ def airflow(cluster: LocalCluster, dask_channel: str, observers: Observers) -> I
                 "AIRFLOW__KNIT__DEPLOYMENT": "bed",
                 "AIRFLOW_VAR_LIVE_LOGS_PASSWORD": "swordfish-4711",
                 "KNIT_EXAMPLE_CHANNEL": dask_channel,
+                "KRB5_CONFIG": str(Path(folder) / "krb5.conf"),  # written by tests of a cluster with Kerberos
                 **observers.variables,
             },
         )

@@ -1,8 +1,13 @@
-"""A cluster with Kerberos and TLS: the main job as a user with a keytab, and what another user may not do."""
+"""Kerberos, TLS and high availability together: the main job of a user with a keytab from scripts, the command line and a DAG.
+
+And what another user may not do.
+"""
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,9 +21,11 @@ from knit_core import Knit, Outcome
 from knit_core.errors import KnitError, NotAuthorized
 from knit_core.local import LocalCluster
 from knit_core.local.secure.kerberos_files import REALM
-from tests.cluster_harness import eventually
+from tests.airflow.bench import Scenario
+from tests.cluster_harness import eventually, no_class_archives
+from tools.airflow_processes import AirflowProcesses
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]
 SMALL = {"memory": 256, "vcores": 1}
 
 
@@ -28,12 +35,14 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
     folder.chmod(0o755)
     cluster = LocalCluster(folder / "state")
     may_act = {"hadoop.proxyuser.bob.hosts": "*", "hadoop.proxyuser.bob.users": "alice"}
-    cluster.up(kerberos=True, tls=True, users=["alice", "bob"], settings=may_act)
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in cluster.environment.items():
-            patch.setenv(name, value)
-        yield cluster
-    cluster.down(delete=True)
+    try:
+        cluster.up(kerberos=True, tls=True, ha=True, users=["alice", "bob"], settings=may_act, timeout=240)
+        with pytest.MonkeyPatch.context() as patch, no_class_archives():
+            for name, value in cluster.environment.items():
+                patch.setenv(name, value)
+            yield cluster
+    finally:
+        cluster.down(delete=True)
 
 
 @pytest.fixture
@@ -63,6 +72,34 @@ def test_a_program_runs_and_its_logs_come(clients: dict[str, Knit]) -> None:
     assert app.report().user == "alice"
     lines = eventually(lambda: [line.text for line in app.logs(streams=["stdout"])], 60, "its logs")
     assert any(line.startswith("hello from") for line in lines)
+
+
+def test_a_deferred_task_of_a_dag(
+    airflow: AirflowProcesses, secure: LocalCluster, clients: dict[str, Knit], flags: Path
+) -> None:
+    """Worker and triggerer log in with the connection's keytab; their only other knowledge is the realm's krb5.conf."""
+    shutil.copy(secure.environment["KRB5_CONFIG"], airflow.environment["KRB5_CONFIG"])
+    airflow.client.add_connection(
+        "knit_secure",
+        conn_type="knit",
+        host=secure.resourcemanager_url,
+        extra=json.dumps(
+            {
+                "keytab": str(secure.keytab("alice")),
+                "principal": f"alice@{REALM}",
+                "ca": secure.environment["KNIT_CA"],
+            }
+        ),
+    )
+    airflow.client.wait_parsed("elsewhere_deferred")
+    scenario = Scenario(airflow, clients["alice"], flags, "elsewhere_deferred").start(conn="knit_secure")
+    app = scenario.wait_running()
+    scenario.wait("deferred")
+    scenario.let_go()
+    assert scenario.wait("success")["try_number"] == 1
+    assert scenario.xcom("application_id") == app.id
+    assert "hello from" in scenario.log()
+    assert [each.user for each in scenario.applications()] == ["alice"]
 
 
 def test_functions_return_their_values_over_https_with_the_token(clients: dict[str, Knit]) -> None:
