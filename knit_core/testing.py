@@ -298,7 +298,9 @@ class FakeKnit:
             apps=self._listed, address="http://fake", pending=lambda _app_id: [], nodes=lambda: [], queues=lambda: []
         )
         self.user_key = SimpleNamespace(application_secret=lambda app_id: sha256(app_id.encode()).digest())
-        self.config = SimpleNamespace(user="me", cluster_property=lambda name, default="": default)
+        self.config = SimpleNamespace(
+            user="me", cluster_property=lambda name, default="": default, on_hdfs=lambda path: path
+        )
 
     def __enter__(self) -> FakeKnit:
         return self

@@ -62,7 +62,7 @@ def namenodes(conf: HadoopConf, filesystem: str = "", *, https: bool | None = No
     nodes = _names(conf.get(f"dfs.ha.namenodes.{service}"))
     if not nodes and conf.get(f"dfs.namenode.{kind}.{service}"):
         return [f"{scheme}://{conf.get(f'dfs.namenode.{kind}.{service}')}"], f"dfs.namenode.{kind}.{service}"
-    if not nodes and not same_filesystem(filesystem or default, default):
+    if not nodes and not _describes(conf, filesystem or default):
         return [f"{scheme}://{service}:{port}"], _FILESYSTEM  # the other properties describe the default filesystem
     found, property_name = [], ""
     for suffix in [f".{service}.{node}" for node in nodes] or [""]:
@@ -75,6 +75,13 @@ def namenodes(conf: HadoopConf, filesystem: str = "", *, https: bool | None = No
         found.append(f"{scheme}://{host}:{given_port or port}")
         property_name = property_name or name
     return found, property_name
+
+
+def _describes(conf: HadoopConf, filesystem: str) -> bool:
+    """Whether the properties of a single NameNode are those of this filesystem's."""
+    address = conf.get("dfs.namenode.rpc-address")
+    known = [conf.get(_FILESYSTEM) or "", *([f"hdfs://{address}"] if address else [])]
+    return any(same_filesystem(filesystem, each) for each in known)
 
 
 def https_only(conf: HadoopConf) -> bool:
@@ -124,8 +131,13 @@ def nameservice(conf: HadoopConf) -> str:
 
     Empty: it is a host.
     """
+    return nameservice_of(conf.get(_FILESYSTEM) or "")
+
+
+def nameservice_of(url: str) -> str:
+    """The name in a Hadoop URL without a port; empty where it has one, or is of no HDFS."""
     try:
-        filesystem = urlsplit(conf.get("fs.defaultFS") or "")
+        filesystem = urlsplit(url)
         return _name(filesystem) if filesystem.scheme == "hdfs" and filesystem.port is None else ""
     except ValueError:
         return ""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from knit_container.secret import Hidden
-from knit_core.config import addresses, namenodes
+from knit_core.config import addresses, default_filesystem, namenodes
 from knit_core.config.auth_to_local import short_name
 from knit_core.config.hadoop_conf import HadoopConf
 from knit_core.config.identity import same_user
@@ -322,13 +322,16 @@ class Config:
         if "filesystem" in self.settings:
             given = self.settings["filesystem"]
             return Value(given.value.rstrip("/"), given.source)
-        found = self.hadoop_property("fs.defaultFS")
-        if found is None or not found.value.startswith("hdfs://"):
-            raise ConfigError(
-                "No HDFS found: fs.defaultFS is " + (repr(found.value) if found else "not set") + ". "
-                "Set KNIT_FILESYSTEM to the URL that the nodes use (hdfs://nn.example.org:8020)."
-            )
-        return Value(found.value.rstrip("/"), found.source)
+        for conf in self._hadoop_confs():
+            url, property_name = default_filesystem.hdfs_of(conf)
+            if url:
+                return Value(url, conf.source(property_name))
+        found = self.hadoop_property(_FILESYSTEM)
+        raise ConfigError(
+            f"No HDFS found: fs.defaultFS is {repr(found.value) if found else 'not set'}, and neither a mount table nor "
+            "dfs.nameservices names an HDFS beside it. Knit needs one for its files: set KNIT_FILESYSTEM to its URL as the nodes "
+            "use it (hdfs://nn.example.org:8020)."
+        )
 
     @property
     def class_sharing(self) -> bool:
@@ -344,7 +347,28 @@ class Config:
     def _home_folder(self) -> str:
         if self.home is None and self.fetch_home is not None:
             self.home = self.fetch_home()
-        return (self.home or f"/user/{self.user}").rstrip("/")
+        home = (self.home or f"/user/{self.user}").rstrip("/")
+        place = self._place(home)
+        return place.path if place.mounted and place.filesystem.startswith("hdfs://") else home
+
+    def on_hdfs(self, path: str) -> str:
+        """The path on `filesystem` of a path of the cluster's default filesystem, or of a Hadoop URL.
+
+        Raises:
+            ConfigError: it is in another filesystem.
+        """
+        place = self._place(path)
+        scheme = urlsplit(place.filesystem).scheme
+        same = not place.mounted or addresses.same_filesystem(place.filesystem, self.filesystem.value)
+        if scheme in {"", "hdfs", "webhdfs", "swebhdfs"} and same:
+            return place.path
+        raise ConfigError(f"{path} is in {place.filesystem}, and Knit uses {self.filesystem.value} only")
+
+    def _place(self, path: str) -> default_filesystem.Place:
+        confs = [conf for conf in (self.hadoop, self.remote) if conf is not None]
+        places = [default_filesystem.resolve(conf, path) for conf in confs]
+        found = next((place for place in places if place.filesystem), None)
+        return found or default_filesystem.Place("", urlsplit(path).path, False)
 
     def describe(self) -> dict[str, dict[str, str]]:
         """Every setting that is set, with its source; secrets masked. No user of the system's where tickets name the user."""
@@ -370,11 +394,14 @@ def _shown(name: str, value: str) -> str:
 
 def _namenodes(conf: HadoopConf) -> tuple[Value | None, bool]:
     """The NameNodes of a configuration; False when fs.defaultFS alone names them and may be a nameservice."""
-    found, property_name = addresses.namenodes(conf)
+    filesystem, origin = default_filesystem.hdfs_of(conf)
+    found, property_name = addresses.namenodes(conf, filesystem)
     if not found:
         return None, False
-    value = Value(",".join(found), f"{property_name} in {conf.source(property_name)}")
-    return value, property_name != _FILESYSTEM or not addresses.nameservice(conf)
+    guessed = property_name == _FILESYSTEM
+    shown = origin or property_name if guessed else property_name
+    value = Value(",".join(found), f"{shown} in {conf.source(shown)}")
+    return value, not guessed or not addresses.nameservice_of(filesystem)
 
 
 def split_addresses(value: str) -> list[str]:

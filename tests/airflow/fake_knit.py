@@ -125,7 +125,9 @@ class FakeKnit:
         self.on_submit: Any = None
         self.resourcemanager = SimpleNamespace(apps=self._listed)
         self.user_key = SimpleNamespace(application_secret=lambda app_id: app_id.encode().ljust(32, b"-"))
-        self.config = SimpleNamespace(user="me", cluster_property=lambda name, default="": default)
+        self.config = SimpleNamespace(
+            user="me", cluster_property=lambda name, default="": default, on_hdfs=lambda path: path
+        )
 
     def submit(self, spec: Any, *, key: str, progress: Any = None, **arguments: Any) -> FakeApplication:
         if self.refuses is not None:

@@ -16,8 +16,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from knit_core import Knit, Outcome, State
-from knit_core.dask_yarn import DaskYARNCluster
-from knit_core.environments import Environment
 
 SMALL = {"memory": 256, "vcores": 1}
 _CLI = (sys.executable, "-m", "knit_core")
@@ -77,6 +75,9 @@ def kill() -> None:
 
 def dask() -> None:
     """A Dask cluster computes."""
+    from knit_core.dask_yarn import DaskYARNCluster
+    from knit_core.environments import Environment
+
     here = Environment.from_path(sys.prefix)
     options = {"memory": 384, "scheduler_memory": 384, "nanny": False}
     with Knit() as knit, DaskYARNCluster(here, n_workers=1, knit=knit, **options) as cluster:

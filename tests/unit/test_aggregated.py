@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from knit_core.config import Config, HadoopConf
 from knit_core.errors import ConnectionFailed, LogsUnavailable, NotFound, RequestRefused
 from knit_core.logs.aggregated.folders import folders, listing
 from knit_core.logs.aggregated.log_files import AggregatedLogs, Unfinished
@@ -59,6 +60,14 @@ class Settings:
 
     def cluster_property(self, name: str, default: str) -> str:
         return self._properties.get(name, default)
+
+    def on_hdfs(self, path: str) -> str:
+        config = Config({}, None)
+        config.remote = HadoopConf({"fs.defaultFS": "hdfs://nn:8020", **self._properties})
+        return config.on_hdfs(path)
+
+    def folders(self) -> list[str]:
+        return folders(self.cluster_property, self.on_hdfs, APP, "alice")
 
 
 def logs_of(hdfs: Hdfs, **properties: str) -> AggregatedLogs:
@@ -219,7 +228,7 @@ def test_while_an_upload_is_under_way_the_earlier_ones_are_read() -> None:
 
 
 def test_where_they_lie() -> None:
-    found = folders(Settings().cluster_property, APP, "alice")
+    found = Settings().folders()
     assert found[0] == TFILES
     assert {TFILES, IFILES, f"/tmp/logs/alice/logs/{APP}", f"/tmp/logs/alice/logs-ifile/{APP}"} <= set(found)
     own = {
@@ -228,12 +237,21 @@ def test_where_they_lie() -> None:
         "yarn.log-aggregation.Mine.remote-app-log-dir-suffix": "here",
         "yarn.nodemanager.remote-app-log-dir": "/other",
     }
-    found = folders(Settings(**own).cluster_property, APP, "alice")
+    found = Settings(**own).folders()
     assert found[:2] == [f"/mine/alice/bucket-here/2345/{APP}", f"/mine/alice/here/{APP}"]
     assert f"/other/alice/bucket-logs-tfile/2345/{APP}" in found
     elsewhere = {"yarn.nodemanager.remote-app-log-dir": "s3a://bucket/logs"}
-    with pytest.raises(LogsUnavailable, match="s3a://bucket/logs, not on HDFS"):
-        folders(Settings(**elsewhere).cluster_property, APP, "alice")
+    with pytest.raises(
+        LogsUnavailable, match="not on HDFS, so Knit cannot read them: s3a://bucket/logs is in s3a://bucket"
+    ):
+        Settings(**elsewhere).folders()
+    with pytest.raises(LogsUnavailable, match="/tmp/logs is in s3a://bucket, and Knit uses hdfs://ns only"):
+        Settings(**{"fs.defaultFS": "s3a://bucket", "dfs.nameservices": "ns"}).folders()
+    mounts = {"fs.defaultFS": "viewfs://all", "fs.viewfs.mounttable.all.link./user": "hdfs://ns/user"}
+    link = "fs.viewfs.mounttable.all.link./tmp"
+    assert Settings(**mounts, **{link: "hdfs://ns/scratch"}).folders()[0] == TFILES.replace("/tmp", "/scratch")
+    with pytest.raises(LogsUnavailable, match="/tmp/logs is in hdfs://other, and Knit uses hdfs://ns only"):
+        Settings(**mounts, **{link: "hdfs://other/tmp"}).folders()
 
 
 def test_what_names_mean() -> None:

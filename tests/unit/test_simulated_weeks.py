@@ -66,7 +66,9 @@ class Application:
         self.id, self.looks, self.told = ID, 0, RUNS
         self.clock = SimulatedClock()
         self.begun = self.clock.now
-        config = SimpleNamespace(cluster_property=lambda name, default: default, user="alice")
+        config = SimpleNamespace(
+            cluster_property=lambda name, default: default, on_hdfs=lambda path: path, user="alice"
+        )
         self.cluster = SimpleNamespace(clock=self.clock, nodes=http_service(), hdfs=None, config=config)
         self.cluster.resourcemanager = SimpleNamespace(nodes=lambda states: [], address="http://rm")
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
-from knit_core.errors import LogsUnavailable
+from knit_core.errors import ConfigError, LogsUnavailable
 from knit_core.logs.aggregated.ifile import CHECKSUM
 from knit_core.model.cluster_facts import FileStatus
 from knit_core.model.ids import ApplicationId
@@ -17,7 +16,6 @@ _TEMPORARY = ".tmp"
 _NAME = re.compile(
     r"(.+)_(\d{1,5})(?:_(\d{13,}))?"
 )  # host, port and, with rolling aggregation, the time of the upload (ms)
-_ON_HDFS = {"", "hdfs", "webhdfs", "swebhdfs", "viewfs"}
 
 
 class NodeFile(NamedTuple):
@@ -50,7 +48,7 @@ class Listing(NamedTuple):
     uploading: frozenset[str]
 
 
-def folders(setting: Callable[[str, str], str], app_id: str, user: str) -> list[str]:
+def folders(setting: Callable[[str, str], str], on_hdfs: Callable[[str], str], app_id: str, user: str) -> list[str]:
     """Folders that may contain the application's logs, the most likely first.
 
     Several formats may be configured; nodes may use one that is not in the ResourceManager's configuration; Hadoop before
@@ -58,6 +56,7 @@ def folders(setting: Callable[[str, str], str], app_id: str, user: str) -> list[
 
     Args:
         setting: a property of the cluster by name, with a default.
+        on_hdfs: returns the path on HDFS of a Hadoop URL; raises ConfigError for one of another filesystem.
         app_id: the application's id.
         user: its owner.
 
@@ -72,19 +71,19 @@ def folders(setting: Callable[[str, str], str], app_id: str, user: str) -> list[
     for name in dict.fromkeys([*filter(None, configured), *FORMATS]):
         own = setting(f"yarn.log-aggregation.{name}.remote-app-log-dir", root)
         suffix = setting(f"yarn.log-aggregation.{name}.remote-app-log-dir-suffix", f"{plain}-{name.lower()}")
-        base = f"{_path(own)}/{user}"
+        base = f"{_path(own, on_hdfs)}/{user}"
         found += [f"{base}/bucket-{suffix}/{app.number % 10000:04d}/{app}", f"{base}/{suffix}/{app}"]
-    found.append(f"{_path(root)}/{user}/{plain}/{app}")
+    found.append(f"{_path(root, on_hdfs)}/{user}/{plain}/{app}")
     return list(dict.fromkeys(found))
 
 
-def _path(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in _ON_HDFS:
+def _path(url: str, on_hdfs: Callable[[str], str]) -> str:
+    try:
+        return on_hdfs(url).rstrip("/")
+    except ConfigError as error:
         raise LogsUnavailable(
-            f"The aggregated logs are at {url}, not on HDFS: Knit cannot read them", reason="unreachable"
-        )
-    return parts.path.rstrip("/")
+            f"The aggregated logs are not on HDFS, so Knit cannot read them: {error}", reason="unreachable"
+        ) from None
 
 
 def listing(app_id: str, entries: Iterable[FileStatus]) -> Listing:

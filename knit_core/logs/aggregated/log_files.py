@@ -79,7 +79,7 @@ class AggregatedLogs:
 
     def folders(self) -> list[str]:
         """Folders that may contain the logs, the most likely first."""
-        return folders(self._config.cluster_property, self._app, self._user)
+        return folders(self._config.cluster_property, self._config.on_hdfs, self._app, self._user)
 
     def list_files(self) -> Listing:
         """The files that exist now.
