@@ -5,20 +5,26 @@ And what another user may not do.
 
 from __future__ import annotations
 
+import base64
 import json
+import logging
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 pytest.importorskip("requests_gssapi")
 
+from knit_container.credentials import Token
 from knit_core import Knit, Outcome
 from knit_core.errors import KnitError, NotAuthorized
+from knit_core.hadoop.delegation_tokens import tokens_for
+from knit_core.launch import launcher
 from knit_core.local import LocalCluster
 from knit_core.local.secure.kerberos_files import REALM
 from tests.airflow.bench import Scenario
@@ -152,11 +158,55 @@ exec {sys.executable} -m knit_core run --memory 256 --key {tmp_path.name} -- ech
     assert "hello" in done.stdout
 
 
-def test_no_secret_is_on_a_command_line_or_in_a_log(secure: LocalCluster, clients: dict[str, Knit]) -> None:
-    app = clients["alice"].submit("sleep 300", **SMALL)
+def test_another_user_reads_neither_key_nor_files_nor_page(clients: dict[str, Knit]) -> None:
+    alice, bob = clients["alice"], clients["bob"]
+    app = alice.submit("sleep 300", **SMALL)
     app.wait_for_containers(1)
+    try:
+        staging = alice.config.staging
+        assert alice.hdfs.read(f"{staging}/key")
+        for path in (f"{staging}/key", f"{staging}/apps/{app.id}/master"):
+            with pytest.raises(NotAuthorized):
+                bob.hdfs.read(path)
+        with pytest.raises(NotAuthorized):
+            bob.hdfs.write(f"{staging}/x", b"bob's")
+        page = app.report().tracking_url.rstrip("/")
+        for who, status in ((alice, 200), (bob, 403)):
+            reply = who.cluster.proxy.session.get(f"{page}/ui/state.json", timeout=20)
+            assert reply.status_code == status, (who, reply.text)
+    finally:
+        app.kill("enough")
+
+
+def test_no_secret_is_on_a_command_line_or_in_a_log(
+    secure: LocalCluster, clients: dict[str, Knit], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Passwords of keystores, tokens and the application's secret: in no process list, log, environment or request log."""
+    caplog.set_level(logging.DEBUG)
+    tokens: list[Token] = []
+
+    def recorded(*arguments: Any) -> dict[str, Token]:
+        found = tokens_for(*arguments)
+        tokens.extend(found.values())
+        return found
+
+    monkeypatch.setattr(launcher, "tokens_for", recorded)
+    alice = clients["alice"]
+    app = alice.submit("env; cat launch_container.sh; sleep 300", files=[__file__], **SMALL)
+    app.wait_for_containers(1)
+    eventually(lambda: any("KNIT_APP_ID" in line.text for line in app.logs()), 60, "its environment in its log")
     commands = subprocess.run(["ps", "axww", "-o", "args"], capture_output=True, text=True, check=True).stdout
-    password = (secure.state_dir / "tls" / "password").read_text()
-    texts = [commands, *(path.read_text(errors="replace") for path in (secure.state_dir / "logs").iterdir())]
+    shown = "\n".join(line.text for line in app.logs())
+    key = alice.cluster.user_key.application_secret(app.id)
     app.kill("enough")
-    assert not [text for text in texts if password in text]
+    secrets = {
+        (secure.state_dir / "tls" / "password").read_text(),
+        key.hex(),
+        base64.b64encode(key).decode().rstrip("="),
+        *(token.encode() for token in tokens),
+        *(base64.b64encode(token._password.reveal()).decode().rstrip("=") for token in tokens),
+    }
+    assert len(secrets) == 7
+    texts = {path.name: path.read_text(errors="replace") for path in (secure.state_dir / "logs").iterdir()}
+    texts |= {"ps": commands, "its log": shown, "the client's log": caplog.text, "the client": repr(alice) + repr(app)}
+    assert not [name for name, text in texts.items() for secret in secrets if secret in text]
