@@ -158,7 +158,9 @@ public final class Application {
 
   /** Carry out a call that changes the application. */
   public void manage(Call.Managing call) {
-    if (call instanceof Call.Shutdown) {
+    if (lifecycle.abandoned()) {
+      effects.refuse(call, 503, "restarting", "this attempt of the ApplicationMaster is ending, and another may follow");
+    } else if (call instanceof Call.Shutdown) {
       lifecycle.shutdown((Call.Shutdown) call);
     } else if (!lifecycle.open()) {
       effects.refuse(call, 409, "stopping", "the application is ending: " + lifecycle.outcome());

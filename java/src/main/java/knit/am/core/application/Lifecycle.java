@@ -60,6 +60,11 @@ final class Lifecycle {
     return outcome == null && phase.compareTo(Phase.STOPPING) < 0;
   }
 
+  /** Whether only this attempt ends: what it would still accept is not recorded, and the next attempt would not know of it. */
+  boolean abandoned() {
+    return phase == Phase.ENDED && outcome == null;
+  }
+
   Outcome outcome() {
     return outcome;
   }

@@ -257,6 +257,28 @@ class LifecycleTest {
     assertEquals(ReducerHarness.list(), bench.on(new Event.ResultWritten(bench.clock.now(), null)).names());
   }
 
+  /** The process lives on for a moment, and the next attempt goes on: what this one accepted, that one would not know. */
+  @Test
+  void anAttemptThatIsEndedFromOutsideAcceptsNoCalls() {
+    ReducerHarness bench = ReducerHarness.running(2);
+    bench.on(new Event.Terminated(bench.clock.now()));
+    assertEquals(503, bench.scale(3).one(Action.Answer.class).status);
+    assertEquals(503, bench.kill("main_0").one(Action.Answer.class).status);
+    assertEquals(503, bench.shutdown(Outcome.SUCCEEDED, "").one(Action.Answer.class).status);
+    ReducerHarness disowned = ReducerHarness.running(1);
+    disowned.on(new Event.Disowned(disowned.clock.now()));
+    assertEquals(503, disowned.shutdown(Outcome.SUCCEEDED, "").one(Action.Answer.class).status);
+  }
+
+  @Test
+  void anAttemptThatWasEndingAnywayAnswersAsBefore() {
+    ReducerHarness bench = ReducerHarness.running(1);
+    bench.shutdown(Outcome.KILLED, "enough");
+    bench.on(new Event.Terminated(bench.clock.now()));
+    assertEquals(409, bench.scale(3).one(Action.Answer.class).status);
+    assertEquals(200, bench.shutdown(Outcome.KILLED, "").one(Action.Answer.class).status);
+  }
+
   @Test
   void aDisownedAttemptLeavesWithoutAWord() {
     ReducerHarness bench = ReducerHarness.running(1);
