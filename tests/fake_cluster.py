@@ -20,14 +20,18 @@ class FakeCluster:
         address: of both services.
         apps: submitted bodies by id.
         files: contents by path; None: a folder.
-        nodes: how many run.
+        nodes, memory: how many run, and MiB of each.
         started: when the ResourceManager began, ms since 1970.
+        loading: for so many more questions for its state the ResourceManager has not loaded its applications yet.
+        changes: path and body of each change of an application.
     """
 
     def __init__(self) -> None:
         self.apps: dict[str, Any] = {}
         self.files: dict[str, bytes | None] = {"/": None}
-        self.nodes, self.started, self._ids = 1, 1, 0
+        self.nodes, self.started, self._ids, self.loading = 1, 1, 0, 0
+        self.memory = 8192
+        self.changes: list[tuple[str, Any]] = []
         self._lock = threading.Lock()
         cluster = self
 
@@ -89,21 +93,29 @@ class FakeCluster:
             submitted = json.loads(body)
             self.apps[submitted["application-id"]] = submitted
             return 202, b"", ""
+        loading, self.loading = self.loading > 0, self.loading - (name == "info" and self.loading > 0)
+        known = {} if loading else self.apps
+        state = "INITIALIZING" if loading else "ACTIVE"
         fixed = {
-            "info": {"clusterInfo": {"id": 1, "haState": "ACTIVE", "startedOn": self.started}},
+            "info": {"clusterInfo": {"id": 1, "haState": state, "startedOn": self.started}},
+            "apps": {"apps": {"app": [_app(app_id) for app_id in known]}},
             "scheduler": {"scheduler": {"schedulerInfo": {**_ROOT, "queues": {"queue": [_QUEUE]}}}},
             "metrics": {
                 "clusterMetrics": {
-                    "totalMB": 8192 * self.nodes, "totalVirtualCores": 8 * self.nodes, "activeNodes": self.nodes
+                    "totalMB": self.memory * self.nodes, "totalVirtualCores": 8 * self.nodes, "activeNodes": self.nodes
                 }
             },
         }  # fmt: skip
         if name in fixed:
             return 200, fixed[name], ""
-        app_id = name.removeprefix("apps/")
-        if app_id in self.apps:
-            row = {"id": app_id, "name": "x", "user": "alice", "queue": "default", "state": "ACCEPTED"}
-            return 200, {"app": {**row, "finalStatus": "UNDEFINED", "applicationType": "KNIT"}}, ""
+        app_id, _, what = name.removeprefix("apps/").partition("/")
+        if app_id in known and method == "PUT":
+            self.changes.append((what, json.loads(body)))
+            return 200, {}, ""
+        if app_id in known and what == "appattempts":
+            return 200, {"appAttempts": {"appAttempt": [{"id": 1}]}}, ""
+        if app_id in known:
+            return 200, {"app": _app(app_id), "timeout": {"expiryTime": "UNLIMITED"}}, ""
         return _exception(404, "NotFoundException", f"{path} is not known")
 
     def _hdfs(self, path: str, query: dict[str, str], body: bytes, whole: str) -> tuple[int, Any, str]:
@@ -155,6 +167,11 @@ def _row(path: str, content: bytes | None) -> dict[str, Any]:
         "pathSuffix": posixpath.basename(path), "type": "DIRECTORY" if content is None else "FILE", "owner": "alice",
         "length": len(content or b""), "modificationTime": 1, "permission": "700",
     }  # fmt: skip
+
+
+def _app(app_id: str) -> dict[str, Any]:
+    row = {"id": app_id, "name": "x", "user": "alice", "queue": "default", "state": "ACCEPTED"}
+    return {**row, "finalStatus": "UNDEFINED", "applicationType": "KNIT"}
 
 
 def _exception(status: int, name: str, message: str) -> tuple[int, Any, str]:

@@ -5,6 +5,7 @@ Paths and bodies are those of Hadoop's "ResourceManager REST API's" documentatio
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone
 from typing import Any, TypeVar
@@ -167,33 +168,48 @@ class ResourceManager:
             ApplicationNotFound: the ResourceManager has no record of the application.
             ServiceUnavailable: the ResourceManager is starting.
         """
-        # the policy repeats the whole check, so the requests in it are not repeated by themselves
-        return self.http.policy(retry).call(lambda: self._app(app_id), idempotent=True)
-
-    def _app(self, app_id: str) -> ApplicationReport:
+        path, params = f"/ws/v1/cluster/apps/{app_id}", {"deSelects": _DESELECT}
         action = f"get the report of {app_id}"
-        for again in (False, True):
+        try:
+            reply = self._of_application(
+                action, lambda: self.http.get_json(path, action=action, params=params, retry=NEVER), retry
+            )
+        except RequestRefused as error:
+            if not _says_not_found(error):
+                raise
+            raise ApplicationNotFound(
+                f"The ResourceManager at {self.address} has no record of {app_id}: it was never submitted there, it ended so long "
+                "ago that its record was removed, or the ResourceManager restarted without recovery (see: knit list)",
+                status=404,
+                address=self.address,
+                action=action,
+            ) from None
+        return parse_report(reply["app"], self.address)
+
+    def _of_application(self, action: str, request: Callable[[], T], retry: RetryPolicy | None = None) -> T:
+        """The value of a request about one application; "not found" counts only after the ResourceManager has loaded its state.
+
+        Args:
+            action: for error messages.
+            request: idempotent, and without repetition of its own: the policy repeats the request with its check.
+            retry: None: the default policy.
+        """
+
+        def checked() -> T:
             try:
-                reply = self.http.get_json(
-                    f"/ws/v1/cluster/apps/{app_id}", action=action, params={"deSelects": _DESELECT}, retry=NEVER
-                )
-                return parse_report(reply["app"], self.address)
+                return request()
             except RequestRefused as error:
-                if error.status != 404 and "NotFound" not in error.exception:
+                if not _says_not_found(error):
                     raise
-            if not again:
-                self.check_active(action)
-        raise ApplicationNotFound(
-            f"The ResourceManager at {self.address} has no record of {app_id}: it was never submitted there, it "
-            "ended so long ago that its record was removed, or the ResourceManager restarted without recovery (see: knit list)",
-            status=404,
-            address=self.address,
-            action=action,
-        )
+            self.check_active(action)
+            return request()  # it may have loaded its state in between
+
+        return self.http.policy(retry).call(checked, idempotent=True)
 
     def pending(self, app_id: str) -> list[dict[str, Any]]:
         """The containers that an application has requested and not received (`resourceRequests` for any node)."""
-        reply = self.http.get_json(f"/ws/v1/cluster/apps/{app_id}", action=f"get the pending requests of {app_id}")
+        path, action = f"/ws/v1/cluster/apps/{app_id}", f"get the pending requests of {app_id}"
+        reply = self._of_application(action, lambda: self.http.get_json(path, action=action, retry=NEVER))
         return [dict(row) for row in rows(reply, "app", "resourceRequests") if row.get("resourceName") == "*"]
 
     def apps(
@@ -210,6 +226,8 @@ class ResourceManager:
         pending: bool = False,
     ) -> list[ApplicationReport]:
         """Applications that match all filters, oldest first.
+
+        A ResourceManager that has not loaded its state yet lists some of them or none, which is an error, as for `app`.
 
         Args:
             states, tags, user, queue, types, name: only applications with these.
@@ -230,8 +248,15 @@ class ResourceManager:
         ):
             if value:
                 params[key] = value
-        reply = self.http.get_json("/ws/v1/cluster/apps", action="list applications", params=params)
-        found = rows(reply, "apps", "app")
+        action = "list applications"
+
+        def listed() -> Any:
+            reply = self.http.get_json("/ws/v1/cluster/apps", action=action, params=params, retry=NEVER)
+            with contextlib.suppress(RequestRefused):  # its state may be closed to this user
+                self.check_active(action)
+            return reply
+
+        found = rows(self.http.policy(None).call(listed, idempotent=True), "apps", "app")
         return sorted(
             (parse_report(row, self.address) for row in found), key=lambda report: ApplicationId.parse(report.id)
         )
@@ -244,18 +269,8 @@ class ResourceManager:
             reason: YARN puts it into the application's diagnostics; control characters become spaces.
         """
         diagnostics = " ".join(reason.split())[:_MAX_REASON]
-        try:
-            self.http.request(
-                "PUT",
-                f"/ws/v1/cluster/apps/{app_id}/state",
-                action=f"kill {app_id}",
-                body={"state": "KILLED", **({"diagnostics": diagnostics} if diagnostics else {})},
-                expect=(200, 202),
-            )
-        except RequestRefused as error:
-            if error.status == 404 or "NotFound" in error.exception:
-                raise ApplicationNotFound(str(error), status=404, address=error.address, action=error.action) from None
-            raise
+        body = {"state": "KILLED", **({"diagnostics": diagnostics} if diagnostics else {})}
+        self._change(app_id, "state", body, f"kill {app_id}")
 
     def move(self, app_id: str, queue: str) -> None:
         """Move an application to another queue.
@@ -281,17 +296,19 @@ class ResourceManager:
         self._change(app_id, "priority", {"priority": priority}, f"set the priority of {app_id}")
 
     def _change(self, app_id: str, what: str, body: Mapping[str, Any], action: str) -> None:
+        path = f"/ws/v1/cluster/apps/{app_id}/{what}"
         try:
-            self.http.request("PUT", f"/ws/v1/cluster/apps/{app_id}/{what}", action=action, body=body)
+            self._of_application(action, lambda: self.http.request("PUT", path, action=action, body=body, retry=NEVER))
         except RequestRefused as error:
-            if error.status == 404 or "NotFound" in error.exception:
+            if _says_not_found(error):
                 raise ApplicationNotFound(str(error), status=404, address=error.address, action=action) from None
             raise
 
     def lifetime(self, app_id: str) -> str:
         """The time at which YARN ends the application, in YARN's notation; UNLIMITED when there is none."""
         action = f"get the lifetime of {app_id}"
-        reply = self.http.get_json(f"/ws/v1/cluster/apps/{app_id}/timeouts/LIFETIME", action=action)
+        path = f"/ws/v1/cluster/apps/{app_id}/timeouts/LIFETIME"
+        reply = self._of_application(action, lambda: self.http.get_json(path, action=action, retry=NEVER))
         return str((reply.get("timeout") or reply).get("expiryTime") or UNLIMITED)
 
     def set_lifetime(self, app_id: str, expires: float) -> None:
@@ -333,8 +350,13 @@ class ResourceManager:
 
     def attempts(self, app_id: str) -> list[dict[str, Any]]:
         """Attempts of an application, oldest first."""
-        reply = self.http.get_json(f"/ws/v1/cluster/apps/{app_id}/appattempts", action=f"list attempts of {app_id}")
+        path, action = f"/ws/v1/cluster/apps/{app_id}/appattempts", f"list attempts of {app_id}"
+        reply = self._of_application(action, lambda: self.http.get_json(path, action=action, retry=NEVER))
         return [dict(row) for row in rows(reply, "appAttempts", "appAttempt")]
+
+
+def _says_not_found(error: RequestRefused) -> bool:
+    return error.status == 404 or "NotFound" in error.exception
 
 
 def subclusters(info: Mapping[str, Any]) -> list[str]:

@@ -49,7 +49,7 @@ def query_cluster(
     """
     rm, config = cluster.resourcemanager, cluster.config
     facts = _query(rm, config, spec, checks)
-    if facts.totals is not None and not facts.totals.nodes and await_nodes(rm, progress, cluster.clock):
+    if facts.totals is not None and not facts.totals.settled and await_nodes(rm, progress, cluster.clock):
         facts = replace(_query(rm, config, spec, checks), new=facts.new)
     return facts
 
@@ -145,17 +145,17 @@ def await_nodes(rm: ResourceManager, progress: Callable[[str], None], clock: Clo
     """
     progress(f"no NodeManager is running (was the ResourceManager restarted?): waiting at most {_NODES:.0f} s for one")
     begun = since = clock.monotonic()
-    seen = 0
+    seen = ClusterTotals(0, 0, 0)
     while (now := clock.monotonic()) - begun < _NODES:
         totals = _or_none(rm.totals)
         if totals is None:
             return True  # not known: only administrators may read the totals
-        if totals.nodes != seen:
-            seen, since = totals.nodes, now
-        if seen and now - since >= _ALL_NODES:
+        if totals != seen:
+            seen, since = totals, now
+        if seen.settled and now - since >= _ALL_NODES:
             return True
         clock.sleep(0.5)
-    return seen > 0
+    return seen.nodes > 0
 
 
 def _labels(spec: ApplicationSpec) -> set[str]:

@@ -107,6 +107,11 @@ class ClusterTotals:
     vcores: int
     nodes: int
 
+    @property
+    def settled(self) -> bool:
+        """Whether there are nodes, and their resources are counted, too: a moment after a node has registered."""
+        return self.nodes > 0 and self.memory > 0
+
 
 @shown
 @dataclass(frozen=True)

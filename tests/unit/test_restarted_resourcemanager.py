@@ -1,13 +1,14 @@
-"""A launch right after a restart of the ResourceManager: its nodes are not back yet."""
+"""Right after a restart of the ResourceManager: its nodes are not back yet, and it does not know its applications yet."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from knit_core import Knit
-from knit_core.errors import PreflightError
+from knit_core.errors import ApplicationNotFound, PreflightError
+from knit_core.hadoop.resource_manager import ResourceManager
 from tests.fake_cluster import FakeCluster
 from tests.simulated_clock import SimulatedClock
 
@@ -45,3 +46,46 @@ def test_a_cluster_without_nodes_is_refused_after_a_minute(cluster: FakeCluster)
             knit.submit("true")
         assert 60.0 <= clock.now - begun < 62.0
     assert not cluster.apps
+
+
+def test_a_node_whose_resources_are_not_counted_yet_is_waited_for(cluster: FakeCluster) -> None:
+    """The number of nodes grows a moment before the sum of their memory."""
+    cluster.nodes, cluster.memory = 2, 0
+    with Knit(cluster.address, user="alice") as knit:
+        knit.clock = clock = SimulatedClock()
+        clock.on_sleep = lambda now: setattr(cluster, "memory", 8192)
+        knit.submit("true", memory=256)
+    assert len(cluster.apps) == 1
+
+
+REQUESTS: dict[str, Callable[[ResourceManager, str], object]] = {
+    "app": lambda rm, app_id: rm.app(app_id).id == app_id,
+    "apps": lambda rm, app_id: [report.id for report in rm.apps()] == [app_id],
+    "attempts": lambda rm, app_id: len(rm.attempts(app_id)) == 1,
+    "pending": lambda rm, app_id: rm.pending(app_id) == [],
+    "lifetime": lambda rm, app_id: rm.lifetime(app_id) == "UNLIMITED",
+    "set_lifetime": lambda rm, app_id: rm.set_lifetime(app_id, 1.0) is None,
+    "kill": lambda rm, app_id: rm.kill(app_id) is None,
+    "move": lambda rm, app_id: rm.move(app_id, "default") is None,
+    "set_priority": lambda rm, app_id: rm.set_priority(app_id, 1) is None,
+}
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_an_application_that_is_not_loaded_yet_is_waited_for(cluster: FakeCluster, name: str) -> None:
+    """The web server answers before the stored applications are loaded: 404, and an empty list."""
+    cluster.nodes = 1
+    with Knit(cluster.address, user="alice") as knit:
+        knit.clock = SimulatedClock()
+        app_id = knit.submit("true").id
+        changes = len(cluster.changes)
+        cluster.loading = 3
+        assert REQUESTS[name](knit.resourcemanager, app_id)
+        assert cluster.loading == 0
+        assert len(cluster.changes) == changes + (name in {"kill", "move", "set_priority", "set_lifetime"})
+
+
+@pytest.mark.parametrize("name", ["kill", "move", "set_priority", "app"])
+def test_an_unknown_application_is_said_to_be_unknown(cluster: FakeCluster, name: str) -> None:
+    with Knit(cluster.address, user="alice") as knit, pytest.raises(ApplicationNotFound):
+        REQUESTS[name](knit.resourcemanager, "application_1_0042")
