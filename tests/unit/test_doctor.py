@@ -77,11 +77,13 @@ def test_the_results_come_one_by_one_and_the_running_one_is_told(hadoop: Hadoop)
         results.close()  # type: ignore[attr-defined]
 
 
-def test_the_client_keeps_its_own_state(hadoop: Hadoop) -> None:
+def test_the_client_keeps_its_own_state_and_the_cluster_is_asked_anew(hadoop: Hadoop) -> None:
     with Knit(hadoop.address, user="alice") as knit:
-        before = knit.config.fetch
+        known, fetch = knit.config.learn(), knit.config.fetch
+        hadoop.asked.clear()
         assert all(check.ok is not False for check in knit.diagnose_connection())
-        assert knit.config.fetch is before and knit.config.remote is None and knit.retry_timeout is None
+        assert "/conf" in hadoop.asked
+        assert knit.config.remote is known and knit.config.fetch is fetch and knit.retry_timeout is None
 
 
 def test_results_are_plain_data(hadoop: Hadoop) -> None:

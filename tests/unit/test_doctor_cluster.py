@@ -93,6 +93,13 @@ def test_a_reply_that_is_not_understood_is_a_failure_of_its_layer(hadoop: Hadoop
     assert (wrong.label, wrong.error) == ("nodes", "KnitError") and "KeyError" in wrong.text
 
 
+def test_requests_are_not_repeated(hadoop: Hadoop) -> None:
+    hadoop.replies["/ws/v1/cluster/scheduler"] = (503, "", {})
+    wrong = first_failure(checks(hadoop.address))
+    assert (wrong.label, wrong.error) == ("queue", "ServiceUnavailable") and "answered 503" in wrong.text
+    assert hadoop.asked.count("/ws/v1/cluster/scheduler") == 1
+
+
 def test_kerberos_needs_tokens(hadoop: Hadoop) -> None:
     _, conf, _ = hadoop.reply("/conf", "", {})
     conf["properties"].append({"key": "hadoop.security.authentication", "value": "kerberos"})
