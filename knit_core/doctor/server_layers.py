@@ -68,11 +68,15 @@ class _Outcomes(Generic[T]):
 
     @property
     def error(self) -> Exception:
-        """The error when no address works: the first one, and what it is for the others."""
-        first, *others = self.bad.values()
-        if others and isinstance(first, ConnectionFailed):
-            return ConnectionFailed(f"{'; '.join(str(each) or 'no answer in time' for each in (*others, first))}")
-        return first
+        """The error of the first address, when none works."""
+        return next(iter(self.bad.values()))
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """A line for each address that does not work, where there are several."""
+        if len(self.good) + len(self.bad) < 2:
+            return ()
+        return tuple(f"{base} is not used: {error or 'no answer in time'}" for base, error in self.bad.items())
 
     def finding(self) -> Finding | Exception:
         """What was found, with the addresses that do not work among the details; the error when none works."""
@@ -84,8 +88,7 @@ class _Outcomes(Generic[T]):
             words, remedy = found if isinstance(found, tuple) else (str(found), "")
             texts.append(f"{base}: {words}" if several else words)
             remedies.append(remedy)
-        unused = tuple(f"{base} is not used: {error or 'no answer in time'}" for base, error in self.bad.items())
-        return Finding("; ".join(texts), next(filter(None, remedies), ""), unused)
+        return Finding("; ".join(texts), next(filter(None, remedies), ""), self.faults)
 
 
 class ServerCheck:
@@ -205,7 +208,8 @@ class ServerCheck:
         return outcomes
 
     def _result(self, layer: Layer, outcomes: _Outcomes[T]) -> LayerCheck:
-        return self._run.result(layer, outcomes.finding(), self._service.server, outcomes.seconds)
+        result = self._run.result(layer, outcomes.finding(), self._service.server, outcomes.seconds)
+        return replace(result, details=outcomes.faults)
 
 
 def _identity_in_words(http: HttpService) -> str:

@@ -176,6 +176,15 @@ def test_one_of_two_resourcemanagers_is_enough(hadoop: Hadoop) -> None:
     assert found["ResourceManager who answers"].text == "ResourceManager (active), Hadoop 3.4.2"
 
 
+def test_the_faults_of_all_addresses_are_told_when_none_works() -> None:
+    one, two = (f"http://127.0.0.1:{closed_port()}" for _ in range(2))
+    wrong = first_failure(checks(f"{one},{two}"))
+    assert wrong.label == "ResourceManager TCP" and f"at {one} (connection refused)" in wrong.text
+    assert wrong.remedy == "is it running there, and is this its web port?"
+    first, second = wrong.details
+    assert first.startswith(f"{one} is not used: ") and second.startswith(f"{two} is not used: ")
+
+
 @pytest.fixture(scope="module")
 def authority() -> trustme.CA:
     return trustme.CA()
