@@ -26,7 +26,7 @@ def diagnose(
         on_start: called with the label of each layer when its check begins.
     """
     seen: list[LayerCheck] = []
-    for result in _results(Runner(timeout, on_start), cluster, launcher):
+    for result in _results(Runner(timeout, cluster.clock, on_start), cluster, launcher):
         seen.append(result)
         yield result
         if result.ok is False:

@@ -6,7 +6,6 @@ import contextlib
 import re
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from knit_core.application import Application
 from knit_core.doctor.runner import Finding, Runner
 from knit_core.errors import KnitError, WaitTimeout
 from knit_core.launch.cluster_query import features_of
+from knit_core.model.clock import Clock, pause
 from knit_core.model.connection_layers import APPLICATION, FUNCTION, LOGS, LayerCheck, failed
 from knit_core.model.report import ApplicationReport
 from knit_core.model.states import State
@@ -43,39 +43,39 @@ class Launcher:
 
 def launch_layers(run: Runner, launcher: Launcher) -> Iterator[LayerCheck]:
     """The results, until the first that fails. An exception in here (Ctrl-C) ends the application."""
-    begun = run.begin(APPLICATION)
+    clock, begun = run.clock, run.begin(APPLICATION)
     app: Application | None = None
     try:
         app = launcher.submit(_COMMAND, memory=MEMORY, name=NAME)
-        times = _Times(begun)
+        times = _Times(begun, clock)
         reader = _LogReader(app)
         app.wait(launcher.timeout, poll=0.25, on_report=times.take)
         times.add("ended")
     except KnitError as error:
-        yield _application_failed(app, error, time.monotonic() - begun)
+        yield _application_failed(app, error, clock.monotonic() - begun)
         return
     except BaseException as error:
         if app is not None:
             _end(app, f"its caller ended: {type(error).__name__}")
         raise
-    yield run.result(APPLICATION, Finding(f"{app.id}: {times}"), "", time.monotonic() - begun)
+    yield run.result(APPLICATION, Finding(f"{app.id}: {times}"), "", clock.monotonic() - begun)
     begun = run.begin(LOGS)
-    found = reader.wait(launcher.timeout)
-    yield run.result(LOGS, found, "", time.monotonic() - begun)
+    found = reader.wait(launcher.timeout, clock)
+    yield run.result(LOGS, found, "", clock.monotonic() - begun)
     if isinstance(found, Finding):
         begun = run.begin(FUNCTION)
-        yield run.result(FUNCTION, _call(launcher, reader.python), "", time.monotonic() - begun)
+        yield run.result(FUNCTION, _call(launcher, reader.python), "", clock.monotonic() - begun)
 
 
 class _Times:
     """When the application reached its states, in seconds since `begun`; made when it is accepted."""
 
-    def __init__(self, begun: float) -> None:
-        self._begun, self._seen = begun, dict[str, float]()
+    def __init__(self, begun: float, clock: Clock) -> None:
+        self._begun, self._clock, self._seen = begun, clock, dict[str, float]()
         self.add("accepted")
 
     def add(self, what: str) -> None:
-        self._seen.setdefault(what, time.monotonic() - self._begun)
+        self._seen.setdefault(what, self._clock.monotonic() - self._begun)
 
     def take(self, report: ApplicationReport) -> None:
         if report.state is State.RUNNING:
@@ -111,9 +111,10 @@ class _LogReader:
         finally:
             self._done.set()
 
-    def wait(self, timeout: float) -> Finding | Exception:
+    def wait(self, timeout: float, clock: Clock) -> Finding | Exception:
         """What was read, or why nothing could be."""
-        if not self._done.wait(timeout):
+        pause(self._done, timeout, clock)
+        if not self._done.is_set():
             return WaitTimeout(f"the line that the container wrote was not there within {timeout:g} s")
         off = features_of(self._app.cluster.config.learn()).aggregation is False
         if self.python:

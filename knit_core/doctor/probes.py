@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import socket
 import ssl
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -85,8 +85,14 @@ def connect(service: HttpService, target: Target, timeout: float) -> str:
         return f"{target.name} accepts connections"
 
 
-def shake_hands(service: HttpService, target: Target, timeout: float) -> tuple[str, str]:
+def shake_hands(service: HttpService, target: Target, timeout: float, now: float) -> tuple[str, str]:
     """Connect by TLS and verify the server; the version and the certificate in words, and a remedy or an empty text.
+
+    Args:
+        service: with the trusted certificates.
+        target: where to connect.
+        timeout: seconds.
+        now: seconds since 1970, for a certificate that ends soon.
 
     Raises:
         ConnectionFailed: the server does not speak TLS, or its certificate is not trusted.
@@ -96,7 +102,7 @@ def shake_hands(service: HttpService, target: Target, timeout: float) -> tuple[s
     with _connection(service, target, timeout) as plain:
         try:
             with context.wrap_socket(plain, server_hostname=host) as secured:
-                return _certificate(secured.getpeercert() or {}, str(secured.version()), tls)
+                return _certificate(secured.getpeercert() or {}, str(secured.version()), tls, now)
         except ssl.SSLError as error:
             raise _broken(service, target, requests.exceptions.SSLError(error), "connect by TLS") from None
         except TimeoutError:
@@ -142,15 +148,15 @@ def _context(tls: Tls) -> ssl.SSLContext:
     return context
 
 
-def _certificate(certificate: Mapping[str, Any], version: str, tls: Tls) -> tuple[str, str]:
+def _certificate(certificate: Mapping[str, Any], version: str, tls: Tls, now: float) -> tuple[str, str]:
     if not certificate:  # not verified here, or verified by an operating system that does not show it
         return (f"{version}; the server is not verified (ca: false)", "") if tls.ca else (version, "")
     parts = {key: value for row in certificate.get("issuer", ()) for key, value in row}
     issuer = parts.get("commonName") or parts.get("organizationName") or "an authority without a name"
     ends = ssl.cert_time_to_seconds(str(certificate["notAfter"]))
-    day = time.strftime("%Y-%m-%d", time.gmtime(ends))
+    day = f"{datetime.fromtimestamp(ends, timezone.utc):%Y-%m-%d}"
     words = f"{version}, certificate of {issuer}, good until {day}"
-    return words, (f"its certificate ends on {day}: ask for a new one" if ends - time.time() < _SOON else "")
+    return words, (f"its certificate ends on {day}: ask for a new one" if ends - now < _SOON else "")
 
 
 __all__ = ["Target", "connect", "resolve", "shake_hands", "target_of"]

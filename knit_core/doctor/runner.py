@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import queue
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from knit_core.errors import KnitError, WaitTimeout
+from knit_core.model.clock import Clock
 from knit_core.model.connection_layers import Layer, LayerCheck, failed
 
 S = TypeVar("S")
@@ -37,24 +36,25 @@ class Runner:
 
     Args:
         timeout: seconds for each check.
+        clock: measures the time that each takes.
         on_start: called with the label of each layer when its check begins.
     """
 
-    def __init__(self, timeout: float, on_start: Callable[[str], None] | None = None) -> None:
-        self.timeout = timeout
+    def __init__(self, timeout: float, clock: Clock, on_start: Callable[[str], None] | None = None) -> None:
+        self.timeout, self.clock = timeout, clock
         self._on_start = on_start
 
     def begin(self, layer: Layer, server: str = "") -> float:
         """Tell that the check of a layer begins; the present time."""
         if self._on_start is not None:
             self._on_start(f"{server} {layer.name}".strip())
-        return time.monotonic()
+        return self.clock.monotonic()
 
     def check(self, layer: Layer, work: Callable[[], Finding], server: str = "") -> LayerCheck:
         """The result of a check. `work` raises KnitError when the layer fails."""
         begun = self.begin(layer, server)
         (found,) = in_threads([work], lambda each: each(), self.timeout + _GRACE)
-        return self.result(layer, found, server, time.monotonic() - begun)
+        return self.result(layer, found, server, self.clock.monotonic() - begun)
 
     def result(self, layer: Layer, found: Finding | Exception, server: str, seconds: float) -> LayerCheck:
         """The result for what a check returned or raised."""
@@ -78,24 +78,21 @@ def in_threads(items: Sequence[S], call: Callable[[S], T], timeout: float) -> li
         call: takes one.
         timeout: seconds for all.
     """
-    done: queue.SimpleQueue[tuple[int, T | Exception]] = queue.SimpleQueue()
+    found: dict[int, T | Exception] = {}
+    done = threading.Event()
 
     def run(at: int, item: S) -> None:
         try:
-            done.put((at, call(item)))
+            result: T | Exception = call(item)
         except Exception as error:
-            done.put((at, error))
+            result = error
+        found[at] = result
+        if len(found) == len(items):
+            done.set()
 
     for at, item in enumerate(items):
         threading.Thread(target=run, args=(at, item), name="knit-doctor", daemon=True).start()
-    found: dict[int, T | Exception] = {}
-    until = time.monotonic() + timeout
-    while len(found) < len(items):
-        try:
-            at, result = done.get(timeout=max(0.0, until - time.monotonic()))
-        except queue.Empty:
-            break
-        found[at] = result
+    done.wait(timeout)  # not by the client's clock: what does not end is a call of this machine's operating system
     return [found.get(at, TimeoutError()) for at in range(len(items))]
 
 

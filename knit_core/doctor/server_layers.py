@@ -5,7 +5,6 @@ A service may have several addresses. A layer works when it works for one of the
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -105,7 +104,7 @@ class ServerCheck:
 
     def layers(self) -> Iterator[LayerCheck]:
         """The results, until the first that fails."""
-        http, timeout = self._service.http, self._run.timeout
+        http, timeout, now = self._service.http, self._run.timeout, self._run.clock.time()
         names = self._over(DNS, lambda target: probes.resolve(http, target))
         yield self._result(DNS, names)
         if not names.good:
@@ -116,7 +115,7 @@ class ServerCheck:
             return
         handshakes: _Outcomes[tuple[str, str]] | None = None
         if all(target.secure and not target.proxy for target in self._targets):
-            handshakes = self._over(TLS, lambda target: probes.shake_hands(http, target, timeout))
+            handshakes = self._over(TLS, lambda target: probes.shake_hands(http, target, timeout, now))
         if handshakes is None or handshakes.good:
             replies = self._over(HTTP, self._ask)
             tls = self._tls(handshakes, replies)
@@ -198,7 +197,7 @@ class ServerCheck:
         """Check all addresses at the same time, and keep those that work for the next layer."""
         begun = self._run.begin(layer, self._service.server)
         found = in_threads(self._targets, call, self._run.timeout + _GRACE)
-        outcomes: _Outcomes[T] = _Outcomes(time.monotonic() - begun)
+        outcomes: _Outcomes[T] = _Outcomes(self._run.clock.monotonic() - begun)
         for target, each in zip(self._targets, found, strict=True):
             if isinstance(each, Exception):
                 outcomes.bad[target.base] = each
