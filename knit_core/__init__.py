@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from knit_core.hdfs_cache.pruning import Pruned
     from knit_core.launch.plan import LaunchPlan
     from knit_core.logs import LogCursor, LogFile, LogLine, LogWatch
+    from knit_core.model.connection_layers import LayerCheck
     from knit_core.model.environment import Environment, PackageVersion
     from knit_core.model.report import ApplicationReport
     from knit_core.model.result import Container, Result
@@ -47,6 +48,7 @@ _HOME = {
     "Knit": "client",
     "KnitError": "errors",
     "LaunchPlan": "launch.plan",
+    "LayerCheck": "model.connection_layers",
     "LogCursor": "logs",
     "LogFile": "logs",
     "LogLine": "logs",
@@ -78,6 +80,7 @@ __all__ = [
     "Knit",
     "KnitError",
     "LaunchPlan",
+    "LayerCheck",
     "LogCursor",
     "LogFile",
     "LogLine",

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from knit_core.application import Application
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from knit_core.hdfs_cache.environments import Pushed
     from knit_core.hdfs_cache.pruning import Pruned
     from knit_core.logs import LogLine
+    from knit_core.model.connection_layers import LayerCheck
     from knit_core.model.environment import Environment
     from knit_core.model.result import Result
     from knit_core.spec.options import CallOptions, SubmitOptions
@@ -485,6 +487,36 @@ class Knit:
             KnitError: of the first request that fails.
         """
         return check_connection(self.cluster)
+
+    def diagnose_connection(
+        self,
+        *,
+        launch: bool = False,
+        timeout: float | str = 10.0,
+        on_start: Callable[[str], None] | None = None,
+    ) -> Iterator[LayerCheck]:
+        """Check the connection layer by layer, as `knit doctor` does; the result of each layer as soon as it is known.
+
+            for check in knit.diagnose_connection():
+                print(check.ok, check)
+
+        The first layer that fails ends the checks: the results of all later ones have `ok` None. Connections of its own are
+        used. Its only change on the cluster is the staging folder, which is made unless it is there; a small file is written
+        into it and deleted.
+
+        Args:
+            launch: also run an application of one container, read its log, and call a function in a container.
+            timeout: seconds, or a text such as "1 min", for each layer; those that launch have at least two minutes.
+            on_start: called with the name of each layer when its check begins.
+        """
+        from knit_core.doctor import Launcher, diagnose, launch_timeout
+
+        limit, config = seconds(timeout), self.config
+        copied = replace(config, settings={**config.settings}, remote=None, home=None, fetch_principal=None)
+        with Knit(config=copied) as own:
+            own.clock, own.retry_timeout = self.clock, limit
+            launcher = Launcher(own.submit, own.call, launch_timeout(limit)) if launch else None
+            yield from diagnose(own.cluster, launcher, limit, on_start)
 
     # -- parts -------------------------------------------------------------
 

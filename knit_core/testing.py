@@ -26,6 +26,7 @@ from typing import Any
 
 from knit_core.errors import ApplicationNotFound, KnitError, NotFound, WaitTimeout
 from knit_core.logs import LogCursor, LogLine
+from knit_core.model.connection_layers import LayerCheck
 from knit_core.model.ids import ApplicationId
 from knit_core.model.report import ApplicationReport
 from knit_core.model.representation import shown
@@ -387,6 +388,10 @@ class FakeKnit:
     def check(self) -> Sequence[str]:
         """Always succeeds."""
         return ["a fake cluster"]
+
+    def diagnose_connection(self, **_options: Any) -> Iterator[LayerCheck]:
+        """One layer, which works."""
+        yield LayerCheck("configuration", True, "a fake cluster")
 
     def _listed(self, states: Iterable[State] | None = None, **_filters: Any) -> Sequence[ApplicationReport]:
         reports = [app.report() for app in self._apps.values()]

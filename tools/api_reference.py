@@ -22,6 +22,7 @@ SECTIONS = {
         "knit_core.ServiceStatus",
         "knit_core.Event",
         "knit_core.Why",
+        "knit_core.LayerCheck",
         "knit_core.LogLine",
         "knit_core.LogFile",
         "knit_core.LogWatch",

@@ -36,17 +36,30 @@ def check_connection(cluster: Cluster) -> list[str]:
         lines.append(f"proxy {proxy}; reached without it: {', '.join(('this machine itself', *proxies.without))}")
     cluster.hdfs.status("/")  # a standby answers the request for the home folder, too, but not this one
     home = cluster.hdfs.home()
-    user = home.rpartition("/")[2]
-    if not same_user(config.user, user):
-        raise ConfigError(
-            f"HDFS at {cluster.hdfs.address} takes us for {user}, not for {config.user} "
-            f"({config.settings['user'].source}), and so will the other services: {_remedy(config)}"
-        )
+    check_user(config, home.rpartition("/")[2], f"HDFS at {cluster.hdfs.address}")
     lines.append(f"HDFS {cluster.hdfs.address}, home {home} ({config.namenodes.source})")
     for_containers = config.container_namenodes
     if for_containers.value != config.namenodes.value:
         lines.append(f"HDFS for containers {for_containers.value} ({for_containers.source})")
     return lines
+
+
+def check_user(config: Config, taken: str, server: str) -> None:
+    """Check for whom a server takes us.
+
+    Args:
+        config: with the user that requests state.
+        taken: the user as the server names it.
+        server: for the message.
+
+    Raises:
+        ConfigError: it is another one.
+    """
+    if not same_user(config.user, taken):
+        source = config.settings["proxy_user" if "proxy_user" in config.settings else "user"].source
+        raise ConfigError(
+            f"{server} takes us for {taken}, not for {config.user} ({source}), and so will the other services: {_remedy(config)}"
+        )
 
 
 def _remedy(config: Config) -> str:
@@ -58,4 +71,4 @@ def _remedy(config: Config) -> str:
     return "the cluster or its gateway needs authentication (auth: basic), or set user to that name"
 
 
-__all__ = ["check_connection"]
+__all__ = ["check_connection", "check_user"]

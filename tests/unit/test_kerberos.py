@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("requests_gssapi")
 
-from knit_core import Knit
+from knit_core import Knit, LayerCheck
 from knit_core.errors import ConfigError, ConnectionFailed, KnitError, NotAuthorized
 from knit_core.hadoop.http import KerberosAuth, Tickets
 from knit_core.hadoop.http.service import Endpoint, HttpService
@@ -315,3 +315,18 @@ def test_a_wait_outlives_the_tickets_of_its_time() -> None:
     with pytest.raises(KnitError):
         service.request("GET", "/", action="ask")
     assert service.endpoint.auth.parameters() == {}
+
+
+def test_the_doctor_tells_authentication_from_what_comes_after_it(
+    protected: Protected, client: Callable[..., Knit], in_realm: Realm, tmp_path: Path
+) -> None:
+    def failure() -> LayerCheck:
+        return next(check for check in client().diagnose_connection() if check.ok is False)
+
+    wrong = failure()
+    assert wrong.label == "ResourceManager authentication" and "there is no Kerberos ticket in" in wrong.text
+    ticket(in_realm, "alice", tmp_path)
+    wrong = failure()
+    assert wrong.label == "ResourceManager who answers" and "is not a YARN ResourceManager" in wrong.text
+    details = next(iter(client().diagnose_connection())).details
+    assert any(line.startswith(f"Kerberos: a ticket of alice@{REALM} in ") for line in details)

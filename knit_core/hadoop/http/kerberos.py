@@ -148,6 +148,13 @@ class _OnRequest(AuthBase):
     def _negotiate(self, response: requests.Response, **options: Any) -> requests.Response:
         if response.status_code != 401 or not wants_kerberos(response) or not self._enabled():
             return response
+        try:
+            return self._login(response, options)
+        except KnitError:
+            response.close()  # its caller gets the error
+            raise
+
+    def _login(self, response: requests.Response, options: dict[str, Any]) -> requests.Response:
         parts = urlsplit(response.url)
         address = f"{parts.scheme}://{parts.netloc}"
         if self._asked is not None:
