@@ -121,6 +121,21 @@ public abstract class Action {
     }
   }
 
+  /**
+   * Look for newer delegation tokens, and reply with those that there are now; {@link Event.TokensRead} follows when it was looked for
+   * any.
+   */
+  public static final class Tokens extends Action {
+    /** Null when no call asks for it. */
+    public final Object ticket;
+    public final boolean renew;
+
+    public Tokens(Object ticket, boolean renew) {
+      this.ticket = ticket;
+      this.renew = renew;
+    }
+  }
+
   /** Have the NodeManager end a container. */
   public static final class Stop extends Action {
     public final String yarn;

@@ -163,6 +163,19 @@ public abstract class Event {
     }
   }
 
+  /** It was looked for newer delegation tokens, as {@link Action.Tokens} asked for. */
+  public static final class TokensRead extends Event {
+    public final int newer;
+    /** Why they cannot be read, null if they can. */
+    public final String problem;
+
+    public TokensRead(long at, int newer, String problem) {
+      super(at);
+      this.newer = newer;
+      this.problem = problem;
+    }
+  }
+
   /** Time has passed. */
   public static final class Tick extends Event {
     public Tick(long at) {
