@@ -3,6 +3,7 @@ package knit.am.gateway;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Collections;
+import java.util.Comparator;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
@@ -68,7 +69,7 @@ public final class HadoopDelegationTokens implements DelegationTokens {
           "issued", identifier == null ? null : identifier.getIssueDate(),
           "ends", identifier == null ? null : identifier.getMaxDate(), "pushed", pushed.contains(token)));
     }
-    facts.sort((one, other) -> (one.get("kind") + " " + one.get("service")).compareTo(other.get("kind") + " " + other.get("service")));
+    facts.sort(Comparator.comparing(fact -> fact.get("kind") + " " + fact.get("service")));
     return facts;
   }
 

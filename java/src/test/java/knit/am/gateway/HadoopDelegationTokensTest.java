@@ -33,7 +33,7 @@ import org.junit.jupiter.api.Test;
 /** Newer delegation tokens of the client: where they get, and what is refused. */
 class HadoopDelegationTokensTest {
   private static final long DAY = 86_400_000;
-  /** Written by knit_container.credentials: tokens `hdfs` and `hive`, and a secret key. tests/unit/test_credentials.py has it too. */
+  /** Written by knit_container.credentials, as tests/unit/test_credentials.py tests: two tokens and a secret key. */
   private static final String PYTHONS = "SERUUwACBGhkZnMdAAVhbGljZQR5YXJuAIoBi8/laACKAYvz8ewAAwIQbmV2ZXIgdG8gYmUgc2VlbhVI"
       + "REZTX0RFTEVHQVRJT05fVE9LRU4KaGEtaGRmczpucwRoaXZlj8h4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eH"
       + "h4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4"
@@ -115,7 +115,8 @@ class HadoopDelegationTokensTest {
     folder.put(file("hdfs", hdfs(now), "resourcemanager", manager(now)));
     assertEquals(2, tokens.read());
     assertEquals("HDFS_DELEGATION_TOKEN 0, HIVE_DELEGATION_TOKEN, RM_DELEGATION_TOKEN 0", forContainer(tokens));
-    assertEquals("HDFS_DELEGATION_TOKEN 0, HIVE_DELEGATION_TOKEN, RM_DELEGATION_TOKEN 0, YARN_AM_RM_TOKEN", tokens(user.getTokens()));
+    assertEquals("HDFS_DELEGATION_TOKEN 0, HIVE_DELEGATION_TOKEN, RM_DELEGATION_TOKEN 0, YARN_AM_RM_TOKEN",
+        tokens(user.getTokens()));
     assertArrayEquals(new byte[] {9}, user.getCredentials().getSecretKey(new Text("knit.secret")));
     assertEquals(0, tokens.read());
     folder.put(file("hdfs", hdfs(now + DAY)));
@@ -195,8 +196,9 @@ class HadoopDelegationTokensTest {
     HadoopDelegationTokens tokens = launched();
     folder.put(file("hdfs", hdfs(now)));
     tokens.read();
-    assertEquals("[{\"kind\":\"HDFS_DELEGATION_TOKEN\",\"service\":\"ha-hdfs:ns\",\"issued\":" + now + ",\"ends\":" + (now + 7 * DAY)
-        + ",\"pushed\":true},{\"kind\":\"HIVE_DELEGATION_TOKEN\",\"service\":\"\",\"issued\":null,\"ends\":null,\"pushed\":false},"
+    assertEquals("[{\"kind\":\"HDFS_DELEGATION_TOKEN\",\"service\":\"ha-hdfs:ns\",\"issued\":" + now
+        + ",\"ends\":" + (now + 7 * DAY) + ",\"pushed\":true}"
+        + ",{\"kind\":\"HIVE_DELEGATION_TOKEN\",\"service\":\"\",\"issued\":null,\"ends\":null,\"pushed\":false},"
         + "{\"kind\":\"RM_DELEGATION_TOKEN\",\"service\":\"\",\"issued\":" + (now - DAY) + ",\"ends\":" + (now + 6 * DAY)
         + ",\"pushed\":false}]", Json.write(tokens.facts()));
   }
@@ -223,6 +225,6 @@ class HadoopDelegationTokensTest {
   }
 
   /** The token of a ResourceManager, for tests/unit/test_credentials.py. */
-  private static final String MANAGERS = "SERUUwABA29uZRsKBWFsaWNlEgR5YXJuIIDQlf+8MSiA2MefvzEQbmV2ZXIgdG8gYmUgc2VlbhNSTV9ERUxFR0FUSU9OX1RPS0VO"
-      + "AAELa25pdC5zZWNyZXQBAQ==";
+  private static final String MANAGERS = "SERUUwABA29uZRsKBWFsaWNlEgR5YXJuIIDQlf+8MSiA2MefvzEQbmV2ZXIgdG8gYmUgc2VlbhNSTV9E"
+      + "RUxFR0FUSU9OX1RPS0VOAAELa25pdC5zZWNyZXQBAQ==";
 }

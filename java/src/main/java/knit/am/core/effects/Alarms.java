@@ -37,7 +37,7 @@ public final class Alarms {
     CALL_TIMEOUT,
     /** result.json must be written. */
     WRITE_TIMEOUT,
-    /** It is looked for newer delegation tokens. */
+    /** Newer delegation tokens are looked for. */
     TOKENS
   }
 

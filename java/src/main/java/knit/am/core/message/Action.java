@@ -121,10 +121,7 @@ public abstract class Action {
     }
   }
 
-  /**
-   * Look for newer delegation tokens, and reply with those that there are now; {@link Event.TokensRead} follows when it was looked for
-   * any.
-   */
+  /** Reply with the delegation tokens. With `renew` read newer ones first; {@link Event.TokensRead} follows. */
   public static final class Tokens extends Action {
     /** Null when no call asks for it. */
     public final Object ticket;

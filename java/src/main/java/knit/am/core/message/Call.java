@@ -108,7 +108,7 @@ public abstract class Call extends Event {
     }
   }
 
-  /** The delegation tokens: what there are, or first take up those that the client has put into the application's folder. */
+  /** Read the delegation tokens. With `renew`, first use those that the client has put into the application's folder. */
   public static final class Tokens extends Call {
     public final boolean renew;
 

@@ -163,8 +163,9 @@ public abstract class Event {
     }
   }
 
-  /** It was looked for newer delegation tokens, as {@link Action.Tokens} asked for. */
+  /** Newer delegation tokens were read, or there are none, or they cannot be read. */
   public static final class TokensRead extends Event {
+    /** How many were newer. */
     public final int newer;
     /** Why they cannot be read, null if they can. */
     public final String problem;

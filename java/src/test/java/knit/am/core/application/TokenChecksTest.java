@@ -14,7 +14,7 @@ import knit.am.core.message.Call;
 import knit.am.core.message.Event;
 import org.junit.jupiter.api.Test;
 
-/** When it is looked for newer delegation tokens: docs/protocol.md, section 9. */
+/** When newer delegation tokens are looked for: docs/protocol.md, section 9. */
 class TokenChecksTest {
   private static ReducerHarness secure() {
     return new ReducerHarness(Specs.secure(1)).registered();
