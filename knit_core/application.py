@@ -404,7 +404,7 @@ class Application:
             MasterUnreachable: it does not run.
             KnitError: the cluster uses simple authentication.
         """
-        return Rows(pushed_tokens.read_tokens(self.cluster, self.master))
+        return pushed_tokens.read_tokens(self.cluster, self.master)
 
     # -- logs --------------------------------------------------------------
 
