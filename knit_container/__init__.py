@@ -39,6 +39,7 @@ from knit_container.context import (
 )
 from knit_container.sigterm import leaving
 from knit_container.store import Change, Conflict, Entry
+from knit_container.tokens import keep_tokens, refresh_tokens
 
 __all__ = [
     "Change",
@@ -56,6 +57,7 @@ __all__ = [
     "inside",
     "instance",
     "instances",
+    "keep_tokens",
     "kill_container",
     "kv",
     "leaving",
@@ -63,6 +65,7 @@ __all__ = [
     "page",
     "progress",
     "ready",
+    "refresh_tokens",
     "result",
     "scale",
     "service",

@@ -5,17 +5,20 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from typing import Any
 
 import knit_container as knit
+from knit_container.hdfs import HdfsFault
+from knit_container.tokens import container_tokens, keep
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command. Exit code 0; 1: no such key, time-out or refusal; 2: wrong usage."""
     options = _parser().parse_args(arguments)
     try:
-        output = _run(options)
-    except (KeyError, TimeoutError, knit.Conflict, knit.RefusedByMaster, knit.NotInContainer) as error:
+        output = _refresh(options.keep) if options.command == "tokens" else _run(options)
+    except (KeyError, TimeoutError, knit.Conflict, knit.RefusedByMaster, knit.NotInContainer, HdfsFault) as error:
         print(f"knit: {error}", file=sys.stderr)
         return 1
     if output is not None:
@@ -49,6 +52,10 @@ def _parser() -> argparse.ArgumentParser:
     page.add_argument("name")
     page.add_argument("port", type=int)
     page.add_argument("--path", default="/")
+    tokens = commands.add_parser(
+        "tokens", help="put newer delegation tokens into $HADOOP_TOKEN_FILE_LOCATION, and list the tokens there"
+    )
+    tokens.add_argument("--keep", action="store_true", help="go on with it, without end")
     scale = commands.add_parser("scale", help="change the number of a service's instances")
     scale.add_argument("service")
     scale.add_argument("instances", type=int)
@@ -81,6 +88,22 @@ def _run(options: argparse.Namespace) -> Any:
     elif command == "scale":
         return knit.scale(options.service, options.instances)
     return None
+
+
+def _refresh(without_end: bool) -> str:
+    """Refresh the tokens; kind, service and times of each, one a line."""
+    knit.refresh_tokens()
+    if without_end:
+        keep()
+    rows = []
+    for token in container_tokens().values():
+        times = [
+            f"{name} {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(at / 1000))}"
+            for name, at in (("issued", token.issued), ("ends", token.ends))
+            if at
+        ]
+        rows.append("  ".join([token.kind, token.service or "-", *times]))
+    return "\n".join(rows) or "this container has no delegation tokens"
 
 
 def _value(text: str) -> Any:

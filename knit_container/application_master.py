@@ -15,9 +15,10 @@ import time
 import urllib.request
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import urlencode
 
 from knit_container.credentials import secrets_in
+from knit_container.hdfs import HdfsFault, identity
 from knit_container.secret import Hidden
 from knit_container.signing import BadReply, encode_body, open_reply, query_string, sign
 from knit_container.tls import connect, context
@@ -52,9 +53,8 @@ class ApplicationMaster:
         except KeyError as error:
             raise NotInContainer(f"{error.args[0]} is not set: this is not one of Knit's containers") from None
         self._files = [url for url in environ.get("KNIT_MASTER_FILE", "").split(",") if url]
-        self._user = environ.get("HADOOP_USER_NAME", "")
         self._token = Hidden(secrets_in(Path(location).read_bytes())["knit.token"])
-        self._skew, self._clock = 0, clock
+        self._environ, self._skew, self._clock = environ, 0, clock
         self._lock = threading.Lock()
         self._local = threading.local()
         # containers connect to the cluster directly, also when http_proxy is set
@@ -144,15 +144,15 @@ class ApplicationMaster:
             self._local.connection = None
 
     def _read_address(self) -> None:
-        user = f"&user.name={quote(self._user)}" if self._user else ""
         for url in self._files:
             try:
-                with self._opener.open(f"{url}?op=OPEN{user}", timeout=_TIMEOUT) as response:
+                query = urlencode({"op": "OPEN", **identity(self._environ)})
+                with self._opener.open(f"{url}?{query}", timeout=_TIMEOUT) as response:
                     found = json.loads(response.read())
                 with self._lock:
                     self._address, self._attempt = found["address"], int(found["attempt"])
                 return
-            except (OSError, ValueError, KeyError):
+            except (OSError, ValueError, KeyError, HdfsFault):
                 continue
 
 

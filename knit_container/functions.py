@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 
 import knit_container as knit
 from knit_container.hdfs import write
+from knit_container.tokens import keep_tokens
 
 JOB = "function-job.zip"
 OTHER_PYTHON = 78  # exit code; EX_CONFIG of sysexits.h
@@ -45,6 +46,7 @@ class Job:
 
 def main() -> int:
     """Run chunks until none is left."""
+    keep_tokens()  # a call may take longer than the tokens last, and its value is written afterwards
     job = Job(JOB)
     here = ".".join(map(str, sys.version_info[:2]))
     if job.header["python"] != here:

@@ -1,4 +1,4 @@
-"""Writes files into the application's folder on HDFS, over WebHDFS, from inside a container.
+"""Reads and writes files in the application's folder on HDFS, over WebHDFS, from inside a container.
 
 Over HTTP or HTTPS (`knit_container.tls`), to NameNodes or HttpFS, which differ in `_rename`.
 """
@@ -12,14 +12,15 @@ import os
 import secrets
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from knit_container.credentials import BadCredentials, tokens_in
 from knit_container.tls import connect
 
+T = TypeVar("T")
 _TIMEOUT = 60.0  # seconds for one reply
 _RETRY_TIMEOUT = 300.0  # seconds for HDFS to come back
 _TRIES = 3  # minimum: a single try with a large result may take longer than _RETRY_TIMEOUT
@@ -30,11 +31,15 @@ _TRANSIENT = {
     "InterruptedIOException", "ClosedChannelException", "NotReplicatedYetException", "RecoveryInProgressException",
     "LeaseExpiredException",
 }  # fmt: skip
-_TOKEN_KINDS = {"HDFS_DELEGATION_TOKEN", "WEBHDFS delegation", "SWEBHDFS delegation"}
+TOKEN_KINDS = {"HDFS_DELEGATION_TOKEN", "WEBHDFS delegation", "SWEBHDFS delegation"}
 
 
 class HdfsFault(Exception):
-    """HDFS refused a request, or was unavailable for too long."""
+    """HDFS refused a request, or was unavailable for too long; `exception` is the name of the server's exception."""
+
+    def __init__(self, message: str, exception: str = "") -> None:
+        self.exception = exception
+        super().__init__(message)
 
 
 def write(name: str, data: BinaryIO, clock: Any = time) -> None:
@@ -75,6 +80,45 @@ def write(name: str, data: BinaryIO, clock: Any = time) -> None:
 def write_bytes(name: str, data: bytes) -> None:
     """`write` for bytes."""
     write(name, io.BytesIO(data))
+
+
+def read(name: str, limit: int) -> bytes | None:
+    """The content of `<application's folder>/<name>`; None when it does not exist. One try, without repetition.
+
+    Args:
+        name: relative path.
+        limit: maximum size in bytes.
+
+    Raises:
+        HdfsFault: HDFS refused it or does not answer, or the file is larger.
+    """
+
+    def get(url: str) -> bytes:
+        status, headers, body = _request("GET", url, {"op": "OPEN", "length": str(limit + 1)})
+        if status == 307:
+            place = urlsplit(headers.get("Location", ""))
+            connection = connect(place.scheme, place.netloc, _TIMEOUT)
+            try:
+                connection.request("GET", f"{place.path}?{place.query}", headers={"X-XSRF-Header": "knit"})
+                reply = connection.getresponse()
+                status, body = reply.status, reply.read()
+            finally:
+                connection.close()
+        if status != 200:
+            raise _fault(status, body)
+        return body
+
+    try:
+        found = _any_namenode(name, get)
+    except HdfsFault as error:
+        if error.exception == "FileNotFoundException":
+            return None
+        raise
+    except (OSError, http.client.HTTPException) as error:
+        raise HdfsFault(f"{name} could not be read from HDFS: {type(error).__name__}") from None
+    if len(found) > limit:
+        raise HdfsFault(f"{name} on HDFS has more than {limit} bytes")
+    return found
 
 
 def _folders() -> list[str]:
@@ -147,13 +191,12 @@ def _delete_temporary(name: str) -> None:
         return
 
 
-def _any_namenode(name: str, send: Callable[[str], object]) -> None:
-    """Send to the NameNodes in turn until one accepts; a standby refuses."""
+def _any_namenode(name: str, send: Callable[[str], T]) -> T:
+    """Send to the NameNodes in turn until one accepts, and return its answer; a standby refuses."""
     last: Exception | None = None
     for folder in _folders():
         try:
-            send(f"{folder}/{quote(name)}")
-            return
+            return send(f"{folder}/{quote(name)}")
         except (OSError, http.client.HTTPException) as error:
             last = error
     raise last or HdfsFault("this container does not know its application's folder on HDFS (KNIT_MASTER_FILE)")
@@ -161,7 +204,7 @@ def _any_namenode(name: str, send: Callable[[str], object]) -> None:
 
 def _request(method: str, url: str, query: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
     place = urlsplit(url)
-    full = urlencode({**query, **_identity()})
+    full = urlencode({**query, **identity()})
     connection = connect(place.scheme, place.netloc, _TIMEOUT)
     try:
         connection.request(method, f"{place.path}?{full}", headers={"X-XSRF-Header": "knit"})
@@ -171,18 +214,24 @@ def _request(method: str, url: str, query: dict[str, str]) -> tuple[int, dict[st
         connection.close()
 
 
-def _identity() -> dict[str, str]:
-    """The parameter that says who asks: the delegation token for HDFS of this container, else the user's name."""
-    location = os.environ.get("HADOOP_TOKEN_FILE_LOCATION", "")
+def identity(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The parameter that says who asks: this container's newest delegation token for HDFS, else the user's name.
+
+    Args:
+        environ: the container's environment variables.
+
+    Raises:
+        HdfsFault: the tokens cannot be read.
+    """
+    location = environ.get("HADOOP_TOKEN_FILE_LOCATION", "")
     if location:
         try:
-            tokens = tokens_in(Path(location).read_bytes()).values()
+            tokens = [t for t in tokens_in(Path(location).read_bytes()).values() if t.kind in TOKEN_KINDS]
         except (OSError, BadCredentials) as error:
             raise HdfsFault(f"the tokens of this container cannot be read from {location}: {error}") from None
-        for token in tokens:
-            if token.kind in _TOKEN_KINDS:
-                return {"delegation": token.encode()}
-    user = os.environ.get("HADOOP_USER_NAME", "")
+        if tokens:
+            return {"delegation": max(tokens, key=lambda token: token.issued or 0).encode()}
+    user = environ.get("HADOOP_USER_NAME", "")
     return {"user.name": user} if user else {}
 
 
@@ -196,4 +245,6 @@ def _fault(status: int, body: bytes) -> Exception:
     # WebHDFS explains every refusal except a failed login: any other reply with an empty body was cut off.
     empty = not body.strip() and status not in {401, 403}
     transient = name in _TRANSIENT if name else status >= 500 or status in {408, 429} or empty
-    return OSError(message) if transient else HdfsFault(f"HDFS refused: {message}")
+    if "InvalidToken" in message:
+        message += " (the delegation token of this container has ended: docs/kerberos.md)"
+    return OSError(message) if transient else HdfsFault(f"HDFS refused: {message}", name)

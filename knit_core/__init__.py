@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from knit_core.model.result import Container, Result
     from knit_core.model.service_status import Event, ServiceStatus
     from knit_core.model.states import ContainerState, Outcome, State
+    from knit_core.model.token_status import TokenPush, TokenStatus
     from knit_core.monitoring.diagnosis import Why
     from knit_core.spec import ApplicationSpec, File, Service
     from knit_core.spec.options import CallOptions, SubmitOptions
@@ -61,6 +62,8 @@ _HOME = {
     "Result": "model.result",
     "Service": "spec",
     "ServiceStatus": "model.service_status",
+    "TokenPush": "model.token_status",
+    "TokenStatus": "model.token_status",
     "State": "model.states",
     "SubmitOptions": "spec.options",
     "Why": "monitoring.diagnosis",
@@ -94,6 +97,8 @@ __all__ = [
     "ServiceStatus",
     "State",
     "SubmitOptions",
+    "TokenPush",
+    "TokenStatus",
     "Why",
     "errors",
 ]

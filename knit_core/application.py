@@ -22,7 +22,7 @@ from knit_core.errors import (
     RequestRefused,
     WaitTimeout,
 )
-from knit_core.hadoop import lifecycle
+from knit_core.hadoop import lifecycle, pushed_tokens
 from knit_core.hadoop.application_master import ApplicationMasterClient
 from knit_core.hadoop.cluster import Cluster
 from knit_core.hadoop.http import RetryPolicy
@@ -34,6 +34,7 @@ from knit_core.model.representation import Rows, html_facts
 from knit_core.model.result import Container, Result
 from knit_core.model.service_status import Event, ServiceStatus
 from knit_core.model.states import State
+from knit_core.model.token_status import TokenPush, TokenStatus
 from knit_core.model.units import seconds
 from knit_core.monitoring.diagnosis import Pending, Why, why_ended, why_no_master, why_running
 from knit_core.monitoring.wait import Done, Waiter, drive
@@ -376,6 +377,34 @@ class Application:
     def shutdown(self, outcome: str = "SUCCEEDED", diagnostics: str = "") -> None:
         """End it with the given outcome, for example when its services run without end."""
         self.master.put("/shutdown", {"outcome": outcome, "diagnostics": diagnostics})
+
+    # -- delegation tokens ---------------------------------------------------
+
+    def push_tokens(self, *, force: bool = False) -> TokenPush:
+        """Give it new delegation tokens, on a cluster with Kerberos, so that it may outlive those of its launch.
+
+        Call it before the present ones end, and again before the pushed ones end (`TokenPush.valid_until`): by default a day
+        later. Nothing is pushed while the present ones are valid for longer than new ones. See docs/kerberos.md.
+
+        Args:
+            force: push in any case.
+
+        Raises:
+            NotAuthorized: it belongs to another user.
+            RequestRefused: it has ended, or its ApplicationMaster cannot use them, for example because its present ones have
+                ended.
+            KnitError: the cluster uses simple authentication, or a service refuses or does not answer.
+        """
+        return pushed_tokens.push_tokens(self.cluster, self.master, self.report(), force=force)
+
+    def tokens(self) -> list[TokenStatus]:
+        """The delegation tokens that it has, without their secrets.
+
+        Raises:
+            MasterUnreachable: it does not run.
+            KnitError: the cluster uses simple authentication.
+        """
+        return pushed_tokens.read_tokens(self.cluster, self.master)
 
     # -- logs --------------------------------------------------------------
 

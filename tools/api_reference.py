@@ -21,6 +21,8 @@ SECTIONS = {
         "knit_core.ApplicationReport",
         "knit_core.ServiceStatus",
         "knit_core.Event",
+        "knit_core.TokenStatus",
+        "knit_core.TokenPush",
         "knit_core.Why",
         "knit_core.LayerCheck",
         "knit_core.LogLine",

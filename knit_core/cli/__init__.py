@@ -28,6 +28,7 @@ COMMANDS = {
     "spec": "Check and show specification files.",
     "status": "Show an application and its containers.",
     "submit": "Launch the application in a file and follow it to its end.",
+    "tokens": "Show and renew the delegation tokens of an application (Kerberos).",
     "why": "Show why an application waits or ended, and the remedy.",
 }
 

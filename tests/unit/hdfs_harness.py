@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-Reply = tuple[int, str, dict[str, str]]  # status (0: the connection breaks), body, headers
+Reply = tuple[int, str | bytes, dict[str, str]]  # status (0: the connection breaks), body, headers
 Answer = Callable[[str, str], Reply]  # operation (empty: not of WebHDFS), path -> reply
 
 
@@ -34,7 +34,7 @@ def file_status(kind: str = "FILE") -> Reply:
 
 
 class Server:
-    """Answers by a function; keeps (operation, path) of what was asked, and the destinations of renames.
+    """Answers by a function; keeps (operation, path) and the parameters of what was asked, and the destinations of renames.
 
     Args:
         answer: from operation and path to the reply.
@@ -44,6 +44,7 @@ class Server:
     def __init__(self, answer: Answer, tls: Path | None = None) -> None:
         self.asked: list[tuple[str, str]] = []
         self.targets: list[str] = []
+        self.queries: list[dict[str, list[str]]] = []
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -56,8 +57,10 @@ class Server:
                 url = urlsplit(self.path)
                 operation = parse_qs(url.query).get("op", [""])[0]
                 server.asked.append((operation, url.path.removeprefix("/webhdfs/v1")))
+                server.queries.append(parse_qs(url.query))
                 server.targets.append(parse_qs(url.query).get("destination", [""])[0])
-                status, body, headers = answer(*server.asked[-1])
+                status, text, headers = answer(*server.asked[-1])
+                body = text.encode() if isinstance(text, str) else text
                 self.close_connection = True
                 if not status:
                     return
@@ -65,9 +68,9 @@ class Server:
                 for name, value in headers.items():
                     self.send_header(name, value)
                 if "Content-Length" not in headers:
-                    self.send_header("Content-Length", str(len(body.encode())))
+                    self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body.encode())
+                self.wfile.write(body)
 
             do_GET = do_POST = do_DELETE = do_PUT
 

@@ -39,12 +39,12 @@ def test_a_container_with_a_token_sends_it_instead_of_a_name(tmp_path: Path, mon
     monkeypatch.setenv("HADOOP_TOKEN_FILE_LOCATION", str(location))
     monkeypatch.setenv("HADOOP_USER_NAME", "alice")
     location.write_bytes(FILE)
-    sent = Token.decode(hdfs._identity()["delegation"])
+    sent = Token.decode(hdfs.identity()["delegation"])
     assert sent.kind == "WEBHDFS delegation"
     location.write_bytes(b"HDTS\0\0\0")  # simple authentication
-    assert hdfs._identity() == {"user.name": "alice"}
+    assert hdfs.identity() == {"user.name": "alice"}
     location.write_bytes(base64.b64decode("SERUUw=="))
     with pytest.raises(hdfs.HdfsFault, match=r"the tokens of this container cannot be read from .*container_tokens"):
-        hdfs._identity()
+        hdfs.identity()
     location.write_bytes(b"HDTS\0\1\3two" + base64.b64decode(TWO + "=" * (-len(TWO) % 4), altchars=b"-_") + b"\0")
-    assert hdfs._identity() == {"delegation": TWO}
+    assert hdfs.identity() == {"delegation": TWO}

@@ -84,7 +84,7 @@ def test_the_address_of_the_applicationmaster(
     server = serve(answer, self_signed(tmp_path))
     monkeypatch.setenv("KNIT_CA", str(tmp_path / "ca.pem"))
     monkeypatch.setattr("knit_container.application_master.secrets_in", lambda raw: {"knit.token": b"x"})
-    (tmp_path / "tokens").write_bytes(b"")
+    (tmp_path / "tokens").write_bytes(b"HDTS\0\0\0")
     master = ApplicationMaster(
         {
             "KNIT_MASTER": "gone:1", "KNIT_MASTER_ATTEMPT": "1", "CONTAINER_ID": "container_1",

@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from knit_container.credentials import BadCredentials, Token, secrets_in, tokens_in
+from knit_container.credentials import BadCredentials, Token, credentials_file, secrets_in, tokens_in
 
 #: Written by Hadoop 3.4.2: the tokens `one` and `two`, and the secret key `knit.token` (9, 9).
 FILE = base64.b64decode(
@@ -18,6 +18,21 @@ FILE = base64.b64decode(
     "HyAhIiMkJSYnKCkqKxQHBwcHBwcHBwcHBwcHBwcHBwcHBxJXRUJIREZTIGRlbGVnYXRpb24OMTI3LjAuMC4xOjgwMjADdHdvAgEC"
     "FAcHBwcHBwcHBwcHBwcHBwcHBwcHFUhERlNfREVMRUdBVElPTl9UT0tFTgpoYS1oZGZzOm5zAQprbml0LnRva2VuAgkJ"
 )
+#: Written by this package, read by Hadoop in HadoopDelegationTokensTest.java.
+OURS = base64.b64decode(
+    "SERUUwACBGhkZnMdAAVhbGljZQR5YXJuAIoBi8/laACKAYvz8ewAAwIQbmV2ZXIgdG8gYmUgc2VlbhVIREZTX0RFTEVHQVRJT05f"
+    "VE9LRU4KaGEtaGRmczpucwRoaXZlj8h4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4"
+    "eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4"
+    "eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eBBu"
+    "ZXZlciB0byBiZSBzZWVuFUhJVkVfREVMRUdBVElPTl9UT0tFTgABCmtuaXQudG9rZW4gAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+    "AAAAAAAAAAA="
+)
+#: Written by Hadoop 3.3.6: the token `one` of a ResourceManager.
+MANAGERS = base64.b64decode(
+    "SERUUwABA29uZRsKBWFsaWNlEgR5YXJuIIDQlf+8MSiA2MefvzEQbmV2ZXIgdG8gYmUgc2VlbhNSTV9ERUxFR0FUSU9OX1RPS0VO"
+    "AAELa25pdC5zZWNyZXQBAQ=="
+)
+NOW, WEEK = 1_700_000_000_000, 7 * 86_400_000
 #: The token `two`, as `Token.encodeToUrlString` gives it.
 TWO = "AgECFAcHBwcHBwcHBwcHBwcHBwcHBwcHFUhERlNfREVMRUdBVElPTl9UT0tFTgpoYS1oZGZzOm5z"
 
@@ -86,3 +101,40 @@ def test_no_repr_shows_a_token() -> None:
 def test_what_is_no_token(text: str) -> None:
     with pytest.raises(BadCredentials):
         Token.decode(text)
+
+
+def hdfs_token(issued: int, ends: int | None = None, password: bytes = b"never to be seen") -> Token:
+    """As a NameNode issues it."""
+    names = b"".join(_number(len(name)) + name for name in (b"alice", b"yarn", b""))
+    times = _number(issued) + _number(issued + WEEK if ends is None else ends)
+    identifier = b"\0" + names + times + _number(3) + _number(2)
+    return Token(identifier, password, "HDFS_DELEGATION_TOKEN", "ha-hdfs:ns")
+
+
+def test_what_is_written_is_read_here_and_by_hadoop() -> None:
+    tokens = {"hdfs": hdfs_token(NOW), "hive": Token(b"x" * 200, b"never to be seen", "HIVE_DELEGATION_TOKEN", "")}
+    written = credentials_file(tokens, {"knit.token": bytes(32)})
+    assert written == OURS
+    read = tokens_in(written)
+    assert {alias: token.encode() for alias, token in read.items()} == {
+        alias: token.encode() for alias, token in tokens.items()
+    }
+    assert secrets_in(written) == {"knit.token": bytes(32)}
+    assert credentials_file({}) == b"HDTS\0\0\0"
+    assert "never" not in repr((tokens, read))
+
+
+def test_the_times_of_tokens() -> None:
+    token = hdfs_token(NOW)
+    assert (token.issued, token.ends) == (NOW, NOW + WEEK)
+    token = tokens_in(MANAGERS)["one"]
+    assert (token.kind, token.issued, token.ends) == ("RM_DELEGATION_TOKEN", NOW, NOW + WEEK)
+
+
+@pytest.mark.parametrize(
+    "identifier",
+    [b"", b"\0", b"\0\5alice", b"\x0a\xff\xff\xff", b"\x0a\5alice", b"\xff" * 50, b"\7\1", bytes(30), b"hive"],
+)
+def test_an_identifier_of_another_form_has_no_times(identifier: bytes) -> None:
+    token = Token(identifier, b"", "X", "")
+    assert (token.issued, token.ends) == (None, None)

@@ -12,6 +12,7 @@ import knit.am.core.message.Action;
 import knit.am.core.message.Event;
 import knit.am.core.model.Identity;
 import knit.am.gateway.ApplicationFolder;
+import knit.am.gateway.DelegationTokens;
 import knit.am.gateway.JournalFiles;
 import knit.am.gateway.NodeManagers;
 import knit.am.gateway.Probes;
@@ -47,6 +48,7 @@ final class ActionRunner {
   private final NodeManagers nodes;
   private final Probes probes;
   private final ApplicationFolder folder;
+  private final DelegationTokens tokens;
   private final Heartbeat heartbeat;
   private final Loop loop;
   private final NodeManagerCalls nodeCalls;
@@ -56,7 +58,7 @@ final class ActionRunner {
   private volatile boolean launched;
 
   ActionRunner(Identity identity, ContainerEnvironment environment, Clock clock, ResourceManager manager, NodeManagers nodes,
-      Probes probes, ApplicationFolder folder, Heartbeat heartbeat, Loop loop) {
+      Probes probes, ApplicationFolder folder, DelegationTokens tokens, Heartbeat heartbeat, Loop loop) {
     this.identity = identity;
     this.environment = environment;
     this.clock = clock;
@@ -64,6 +66,7 @@ final class ActionRunner {
     this.nodes = nodes;
     this.probes = probes;
     this.folder = folder;
+    this.tokens = tokens;
     this.heartbeat = heartbeat;
     this.loop = loop;
     nodeCalls = new NodeManagerCalls(loop.pool(NodeManagerCalls.THREADS, "node"));
@@ -114,6 +117,8 @@ final class ActionRunner {
       managerCalls.execute(() -> administer((Action.Administer) action));
     } else if (action instanceof Action.AskNodes) {
       managerCalls.execute(this::askNodes);
+    } else if (action instanceof Action.Tokens) {
+      managerCalls.execute(() -> tokens((Action.Tokens) action));
     } else {
       return false;
     }
@@ -206,6 +211,25 @@ final class ActionRunner {
       loop.post(new Event.Nodes(clock.now(), manager.hosts()));
     } catch (IOException | RuntimeException error) {
       loop.post(new Event.Nodes(clock.now(), Log.reason(error)));
+    }
+  }
+
+  // Delegation tokens
+
+  private void tokens(Action.Tokens action) {
+    String problem = null;
+    int newer = 0;
+    if (action.renew) {
+      try {
+        newer = tokens.read();
+      } catch (IOException | RuntimeException error) {
+        problem = "the file " + DelegationTokens.FILE + " in the application's folder: " + Log.reason(error);
+      }
+      loop.post(new Event.TokensRead(clock.now(), newer, problem));
+    }
+    if (action.ticket != null) {
+      Api.answer(problem == null ? new Action.Answer(action.ticket, 200, Json.map("newer", newer, "tokens", tokens.facts()))
+          : new Action.Answer(action.ticket, 409, Json.map("error", "refused", "message", problem)));
     }
   }
 

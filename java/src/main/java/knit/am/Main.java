@@ -15,6 +15,7 @@ import knit.am.core.model.Exits;
 import knit.am.core.model.Identity;
 import knit.am.core.model.Outcome;
 import knit.am.core.model.Spec;
+import knit.am.gateway.HadoopDelegationTokens;
 import knit.am.gateway.HdfsApplicationFolder;
 import knit.am.gateway.NetworkProbes;
 import knit.am.gateway.YarnNodeManagers;
@@ -123,12 +124,14 @@ public final class Main {
     Map<String, Container> containers = new ConcurrentHashMap<>();
     YarnResourceManager manager = new YarnResourceManager(configuration, CLOCK, containers, attempt.getApplicationId());
     Log.phase("client made");
-    YarnNodeManagers nodes = new YarnNodeManagers(configuration, containers, credentials,
+    HdfsApplicationFolder folder = new HdfsApplicationFolder(configuration, spec.staging, identity.application, identity.attempt);
+    HadoopDelegationTokens tokens = new HadoopDelegationTokens(UserGroupInformation.getCurrentUser(), folder, CLOCK);
+    YarnNodeManagers nodes = new YarnNodeManagers(configuration, containers, tokens,
         yarn -> Signatures.containerToken(secret, yarn), acls(spec));
     EventLoop.daemon(() -> warmUp(nodes, spec), "warm-up").start();
-    HdfsApplicationFolder folder = new HdfsApplicationFolder(configuration, spec.staging, identity.application, identity.attempt);
-    loop = new EventLoop(identity, spec, CLOCK, manager, nodes, new NetworkProbes(), folder);
+    loop = new EventLoop(identity, spec, CLOCK, manager, nodes, new NetworkProbes(), folder, tokens);
     if (identity.attempt > 1) {
+      renew(tokens, spec);
       try {
         if (!loop.recover() && ARCHIVE != null) {
           ARCHIVE.distrust();
@@ -167,6 +170,17 @@ public final class Main {
       acls.put(ApplicationAccessType.MODIFY_APP, spec.modifiers);
     }
     return acls;
+  }
+
+  /** YARN starts a later attempt with the tokens of the launch, which may end soon; the client may have given newer ones since. */
+  private static void renew(HadoopDelegationTokens tokens, Spec spec) {
+    if (!spec.simple) {
+      try {
+        Log.line(tokens.read() + " delegation tokens are newer than those of the launch");
+      } catch (IOException | RuntimeException error) {
+        Log.line("the delegation tokens are those of the launch, as newer ones cannot be read: " + Log.reason(error));
+      }
+    }
   }
 
   private static void warmUp(YarnNodeManagers nodes, Spec spec) {

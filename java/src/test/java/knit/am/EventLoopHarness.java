@@ -10,6 +10,7 @@ import knit.am.api.Reply;
 import knit.am.core.message.Call;
 import knit.am.core.message.Event;
 import knit.am.core.model.Identity;
+import knit.am.core.model.Spec;
 import knit.am.util.ManualClock;
 
 /** An ApplicationMaster that really runs and serves, with fakes where the cluster would be. */
@@ -24,6 +25,8 @@ public final class EventLoopHarness implements AutoCloseable {
   final FakeResourceManager manager = new FakeResourceManager(clock);
   final FakeNodes nodes = new FakeNodes(manager);
   FakeApplicationFolder store = new FakeApplicationFolder();
+  public final FakeDelegationTokens tokens = new FakeDelegationTokens();
+  private Spec spec;
   EventLoop master;
   private final FutureTask<Integer> end;
 
@@ -38,13 +41,19 @@ public final class EventLoopHarness implements AutoCloseable {
 
   EventLoopHarness(int instances, Preparation preparation) throws Exception {
     api = new Api("127.0.0.1", 0, 0);
+    spec = Specs.of(instances, 0);
     preparation.prepare(this);
-    master = new EventLoop(IDENTITY, Specs.of(instances, 0), clock, manager, nodes,
-        (host, readiness, answer) -> answer.accept(true), store);
+    master = new EventLoop(IDENTITY, spec, clock, manager, nodes, (host, readiness, answer) -> answer.accept(true), store,
+        tokens);
     master.recover();
     api.open(IDENTITY, SECRET, master::post, clock, null);
     end = new FutureTask<>(() -> master.run("node01", api.port()));
     EventLoop.daemon(end, "test").start();
+  }
+
+  /** As on a cluster with Kerberos. */
+  public static EventLoopHarness secure(int instances) throws Exception {
+    return new EventLoopHarness(instances, running -> running.spec = Specs.secure(instances));
   }
 
   void useStoreOf(FakeApplicationFolder other) {

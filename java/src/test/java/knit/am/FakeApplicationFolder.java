@@ -48,6 +48,11 @@ class FakeApplicationFolder implements ApplicationFolder {
   }
 
   @Override
+  public ClientFile read(String name, long known, int limit) {
+    return null;
+  }
+
+  @Override
   public boolean readJournal(Consumer<String> lines) throws IOException {
     return journals.takeOver(lines);
   }

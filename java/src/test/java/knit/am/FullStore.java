@@ -50,6 +50,11 @@ public final class FullStore {
     }
 
     @Override
+    public ClientFile read(String name, long known, int limit) {
+      return null;
+    }
+
+    @Override
     public boolean readJournal(Consumer<String> lines) throws IOException {
       try (BufferedReader reader = new BufferedReader(
           new InputStreamReader(new FileInputStream(new File(folder, "journal")), StandardCharsets.US_ASCII))) {

@@ -55,6 +55,11 @@ public final class Specs {
     return parse(json(0, completion, services));
   }
 
+  /** On a cluster with Kerberos. */
+  public static Spec secure(int instances) {
+    return parse(json(instances, 0).replace("\"simple\":true", "\"simple\":false"));
+  }
+
   private static Spec parse(String json) {
     return Spec.parse(json.getBytes(StandardCharsets.UTF_8));
   }

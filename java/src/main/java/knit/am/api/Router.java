@@ -150,6 +150,8 @@ final class Router {
         return scale(call);
       case "containers/3/kill":
         return kill(call);
+      case "tokens/1":
+        return tokens(call);
       case "kv/1":
         return kvList(call);
       case "kv/2":
@@ -191,6 +193,15 @@ final class Router {
     String token = token(fields);
     fields.end();
     return new Call.Kill(call.at, call.ticket, call.container, call.way.get(1), token);
+  }
+
+  private Event tokens(Request call) throws Reply {
+    call.clientOnly();
+    boolean renew = call.method.equals("PUT");
+    if (renew) {
+      call.body().end();
+    }
+    return new Call.Tokens(call.at, call.ticket, renew);
   }
 
   private Event progress(Request call) throws Reply {

@@ -31,6 +31,28 @@ public interface ApplicationFolder {
    */
   JournalFile beginJournal(int segment, Content first) throws IOException;
 
+  /**
+   * Read a file that the client replaces.
+   *
+   * @param known the modification time of the file that was read before, -1 for none
+   * @param limit bytes that it may have
+   * @return null if there is no such file, or it is the one that was read before
+   * @throws IOException if it is larger, or cannot be read
+   */
+  ClientFile read(String name, long known, int limit) throws IOException;
+
+  /** A file of the client. */
+  final class ClientFile {
+    /** When it was written, in milliseconds since the epoch. */
+    public final long modified;
+    public final byte[] content;
+
+    public ClientFile(long modified, byte[] content) {
+      this.modified = modified;
+      this.content = content;
+    }
+  }
+
   /** The content of a file. It may be large, so it is written in parts. */
   interface Content {
     void writeTo(OutputStream out) throws IOException;

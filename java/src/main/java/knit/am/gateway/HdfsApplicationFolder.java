@@ -1,5 +1,6 @@
 package knit.am.gateway;
 
+import java.io.FileNotFoundException;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.InterruptedIOException;
@@ -10,6 +11,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.StampedLock;
 import java.util.function.Consumer;
 import org.apache.hadoop.conf.Configuration;
+import org.apache.hadoop.fs.FSDataInputStream;
 import org.apache.hadoop.fs.FSDataOutputStream;
 import org.apache.hadoop.fs.FileStatus;
 import org.apache.hadoop.fs.FileSystem;
@@ -101,6 +103,32 @@ public final class HdfsApplicationFolder implements ApplicationFolder {
     if (!files.rename(from, to)) {
       throw new IOException("could not rename " + from + " to " + to);
     }
+  }
+
+  @Override
+  public ClientFile read(String name, long known, int limit) throws IOException {
+    Path path = new Path(folder, name);
+    FileSystem files = path.getFileSystem(configuration);
+    FileStatus status;
+    try {
+      status = files.getFileStatus(path);
+    } catch (FileNotFoundException none) {
+      return null;
+    }
+    if (status.getModificationTime() == known) {
+      return null;
+    }
+    if (!status.isFile() || status.getLen() > limit) {
+      throw new IOException(status.isFile() ? "it has " + status.getLen() + " bytes, at most " + limit + " are read"
+          : "it is not a file");
+    }
+    byte[] content = new byte[(int) status.getLen()];
+    try (FSDataInputStream in = files.open(path)) {
+      in.readFully(0, content);
+    } catch (FileNotFoundException replaced) {
+      return null; // HttpFS deletes a file before it puts another in its place
+    }
+    return new ClientFile(status.getModificationTime(), content);
   }
 
   @Override

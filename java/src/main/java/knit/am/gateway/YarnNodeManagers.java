@@ -17,7 +17,6 @@ import org.apache.hadoop.fs.Path;
 import org.apache.hadoop.io.DataOutputBuffer;
 import org.apache.hadoop.io.Text;
 import org.apache.hadoop.security.Credentials;
-import org.apache.hadoop.security.token.Token;
 import org.apache.hadoop.yarn.api.ApplicationConstants;
 import org.apache.hadoop.yarn.api.ContainerManagementProtocol;
 import org.apache.hadoop.yarn.api.protocolrecords.GetContainerStatusesRequest;
@@ -40,7 +39,6 @@ import org.apache.hadoop.yarn.client.api.impl.ContainerManagementProtocolProxy;
 import org.apache.hadoop.yarn.client.api.impl.ContainerManagementProtocolProxy.ContainerManagementProtocolProxyData;
 import org.apache.hadoop.yarn.conf.YarnConfiguration;
 import org.apache.hadoop.yarn.exceptions.YarnException;
-import org.apache.hadoop.yarn.security.AMRMTokenIdentifier;
 
 /** The NodeManagers over Hadoop's client. */
 public final class YarnNodeManagers implements NodeManagers {
@@ -55,27 +53,22 @@ public final class YarnNodeManagers implements NodeManagers {
   /** Used instead of Hadoop's NMClient, which keeps every container that it has started. */
   private final ContainerManagementProtocolProxy proxies;
   private final Map<String, Container> containers;
-  private final Credentials shared;
+  private final HadoopDelegationTokens delegationTokens;
   private final Function<String, byte[]> tokens;
   private final Map<ApplicationAccessType, String> acls;
 
   /**
    * @param containers allocated containers by id
-   * @param own the ApplicationMaster's credentials. Containers get its tokens except the one for the ResourceManager
+   * @param delegationTokens which containers get when they start
    * @param tokens the secret of a container, by YARN's id
    * @param acls the users that may see a container's logs, or end it
    */
-  public YarnNodeManagers(Configuration cluster, Map<String, Container> containers, Credentials own,
+  public YarnNodeManagers(Configuration cluster, Map<String, Container> containers, HadoopDelegationTokens delegationTokens,
       Function<String, byte[]> tokens, Map<ApplicationAccessType, String> acls) {
     this.containers = containers;
     this.tokens = tokens;
     this.acls = acls;
-    shared = new Credentials();
-    for (Token<?> token : own.getAllTokens()) {
-      if (!AMRMTokenIdentifier.KIND_NAME.equals(token.getKind())) {
-        shared.addToken(token.getService(), token);
-      }
-    }
+    this.delegationTokens = delegationTokens;
     proxies = new ContainerManagementProtocolProxy(quick(cluster));
   }
 
@@ -191,7 +184,7 @@ public final class YarnNodeManagers implements NodeManagers {
   }
 
   private ByteBuffer credentials(String yarn) throws IOException {
-    Credentials credentials = new Credentials(shared);
+    Credentials credentials = delegationTokens.forContainer();
     credentials.addSecretKey(CONTAINER_TOKEN, tokens.apply(yarn));
     DataOutputBuffer buffer = new DataOutputBuffer();
     credentials.writeTokenStorageToStream(buffer);

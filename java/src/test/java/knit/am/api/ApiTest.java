@@ -391,4 +391,32 @@ class ApiTest {
     Caller caller = client().call("PUT", "/api/v1/shutdown", "{\"outcome\": \"KILLED\", \"diagnostics\": \"enough\"}");
     assertEquals("{state=STOPPING}", caller.reply.toString());
   }
+
+  // Delegation tokens
+
+  @Test
+  void newerTokensAreReadWhenTheClientAsks() throws Exception {
+    try (EventLoopHarness secure = EventLoopHarness.secure(1)) {
+      secure.awaitRunning(1);
+      int before = secure.tokens.reads.get();
+      Caller asked = new Caller(secure).call("GET", "/api/v1/tokens", null);
+      assertEquals("200 signed", asked.outcome());
+      assertEquals("[{kind=HDFS_DELEGATION_TOKEN, service=ha-hdfs:ns, issued=1, ends=2, pushed=false}]",
+          asked.reply.get("tokens").toString());
+      assertEquals(before, secure.tokens.reads.get());
+      secure.tokens.newer = 1;
+      Caller pushed = new Caller(secure).call("PUT", "/api/v1/tokens", "{}");
+      assertEquals("200 signed", pushed.outcome());
+      assertEquals(1L, pushed.reply.get("newer"));
+      assertTrue(pushed.reply.get("tokens").toString().contains("pushed=true"));
+      secure.tokens.problem = "it is truncated";
+      Caller broken = new Caller(secure).call("PUT", "/api/v1/tokens", "{}");
+      assertEquals("409 refused signed", broken.outcome());
+      assertTrue(broken.reply.get("message").toString().contains("it is truncated"));
+      assertEquals("400 bad-request signed", new Caller(secure).call("PUT", "/api/v1/tokens", "{\"x\":1}").outcome());
+      assertEquals("403 forbidden signed", new Caller(secure).as(EventLoopHarness.yarn(1)).call("GET", "/api/v1/tokens", null)
+          .outcome());
+    }
+    assertEquals("409 no-tokens signed", client().call("PUT", "/api/v1/tokens", "{}").outcome());
+  }
 }

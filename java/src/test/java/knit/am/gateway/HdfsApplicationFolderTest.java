@@ -2,6 +2,7 @@ package knit.am.gateway;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -99,6 +100,23 @@ class HdfsApplicationFolderTest {
     second.beginJournal(1, content("a\nb\nc\n")).check();
     assertEquals(Arrays.asList(".master.1", "attempt-000002", "journal-000002-000001", "master"), names());
     assertEquals("second", new String(Files.readAllBytes(staging.resolve("apps/application_1_0001/master"))));
+  }
+
+  @Test
+  void aFileOfTheClientIsReadOnceAndOnlyIfItIsSmall() throws Exception {
+    HdfsApplicationFolder store = attempt(1);
+    assertNull(store.read("tokens", -1, 10));
+    store.replace("tokens", content("one"));
+    ApplicationFolder.ClientFile file = store.read("tokens", -1, 3);
+    assertEquals("one", new String(file.content, StandardCharsets.US_ASCII));
+    assertNull(store.read("tokens", file.modified, 3));
+    Path path = staging.resolve("apps/application_1_0001/tokens");
+    assertTrue(path.toFile().setLastModified(file.modified - 60_000)); // the NameNode's clock may have been set back
+    assertEquals(3, store.read("tokens", file.modified, 3).content.length);
+    assertTrue(assertThrows(IOException.class, () -> store.read("tokens", -1, 2)).getMessage().contains("3 bytes"));
+    Files.delete(path);
+    Files.createDirectory(path);
+    assertThrows(IOException.class, () -> store.read("tokens", -1, 1 << 20));
   }
 
   @Test

@@ -43,6 +43,7 @@ public final class Application {
   final Services services;
   final Lifecycle lifecycle;
   final Takeover takeover;
+  private final TokenChecks tokens;
   private final Views views;
   private boolean restored;
 
@@ -59,6 +60,7 @@ public final class Application {
     services = new Services(this);
     lifecycle = new Lifecycle(this);
     takeover = new Takeover(this);
+    tokens = new TokenChecks(effects);
     views = new Views(this);
   }
 
@@ -112,6 +114,8 @@ public final class Application {
       starts.nodes((Event.Nodes) event);
     } else if (event instanceof Event.Recovered) {
       takeover.recovered(((Event.Recovered) event).previous, false, event.at);
+    } else if (event instanceof Event.TokensRead) {
+      tokens.read((Event.TokensRead) event);
     } else {
       return false;
     }
@@ -148,6 +152,7 @@ public final class Application {
   private void registered(Event.Registered event) {
     effects.timeline.add(event.at, "registered", null, null);
     lifecycle.registered();
+    tokens.look();
     takeover.recovered(event.previous, restored, event.at);
     if (restored) {
       services.resume(event.at);
@@ -183,6 +188,10 @@ public final class Application {
       registry.updateLazily(container.reported(call.progress, call.metrics), call.at);
     }
     effects.answer(call, Json.map());
+  }
+
+  public void tokens(Call.Tokens call) {
+    tokens.call(call);
   }
 
   public void ready(Call.Ready call) {
@@ -224,6 +233,9 @@ public final class Application {
         break;
       case READINESS_DEADLINE:
         readiness.deadlinePassed(alarm.subject, at);
+        break;
+      case TOKENS:
+        tokens.look();
         break;
       case WRITE_TIMEOUT:
         lifecycle.writeTimeout();

@@ -36,7 +36,9 @@ public final class Alarms {
     /** A waiting call is answered, by its number. */
     CALL_TIMEOUT,
     /** result.json must be written. */
-    WRITE_TIMEOUT
+    WRITE_TIMEOUT,
+    /** Newer delegation tokens are looked for. */
+    TOKENS
   }
 
   /** One alarm. */

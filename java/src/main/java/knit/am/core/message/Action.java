@@ -121,6 +121,18 @@ public abstract class Action {
     }
   }
 
+  /** Reply with the delegation tokens. With `renew` read newer ones first; {@link Event.TokensRead} follows. */
+  public static final class Tokens extends Action {
+    /** Null when no call asks for it. */
+    public final Object ticket;
+    public final boolean renew;
+
+    public Tokens(Object ticket, boolean renew) {
+      this.ticket = ticket;
+      this.renew = renew;
+    }
+  }
+
   /** Have the NodeManager end a container. */
   public static final class Stop extends Action {
     public final String yarn;

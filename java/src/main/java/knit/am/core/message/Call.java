@@ -108,6 +108,16 @@ public abstract class Call extends Event {
     }
   }
 
+  /** Read the delegation tokens. With `renew`, first use those that the client has put into the application's folder. */
+  public static final class Tokens extends Call {
+    public final boolean renew;
+
+    public Tokens(long at, Object ticket, boolean renew) {
+      super(at, ticket);
+      this.renew = renew;
+    }
+  }
+
   public static final class Progress extends Call {
     public final double progress;
     public final Map<String, Object> metrics;

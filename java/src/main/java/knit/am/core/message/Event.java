@@ -163,6 +163,20 @@ public abstract class Event {
     }
   }
 
+  /** Newer delegation tokens were read, or there are none, or they cannot be read. */
+  public static final class TokensRead extends Event {
+    /** How many were newer. */
+    public final int newer;
+    /** Why they cannot be read, null if they can. */
+    public final String problem;
+
+    public TokensRead(long at, int newer, String problem) {
+      super(at);
+      this.newer = newer;
+      this.problem = problem;
+    }
+  }
+
   /** Time has passed. */
   public static final class Tick extends Event {
     public Tick(long at) {
