@@ -119,7 +119,8 @@ class Knox(WebServer):
         tokens: JSON web tokens that it accepts.
         sessions: whether it sets a cookie after a login.
         logins: how often a password or token was checked.
-        status: if not 0, the status with which YARN's services fail.
+        failing: the status with which a service fails, by role.
+        cookie_path: of its cookie.
         conf: the ResourceManager's configuration.
         data: base URL that WebHDFS redirects to, instead of its own.
     """
@@ -127,7 +128,8 @@ class Knox(WebServer):
     def __init__(self, services: tuple[str, ...] = ALL, certificate: trustme.LeafCert | None = None) -> None:
         super().__init__(certificate)
         self.services, self.tokens, self.sessions = services, set[str](), True
-        self.logins, self.status, self.data = 0, 0, ""
+        self.logins, self.data, self.cookie_path = 0, "", "/gateway/default"
+        self.failing: dict[str, int] = {}
         self.conf: dict[str, str] = {"fs.defaultFS": "hdfs://nn.example.org:8020"}
         self.frontend = f"{self.address}/gateway/default"
         self.files: dict[str, bytes] = {}
@@ -156,7 +158,7 @@ class Knox(WebServer):
                 return 401, {"WWW-Authenticate": 'BASIC realm="application"', **page}, b"<html>401</html>"
             if self.sessions:
                 self._session = f"session{self.logins}"
-                cookies = {"Set-Cookie": f"JSESSIONID={self._session}; Path=/gateway/default; HttpOnly"}
+                cookies = {"Set-Cookie": f"JSESSIONID={self._session}; Path={self.cookie_path}; HttpOnly"}
         status, headers, reply = self._of_service(role, path, seen)
         return status, {**headers, **cookies}, reply
 
@@ -164,8 +166,8 @@ class Knox(WebServer):
         path = path.removeprefix(_PATHS[role].rstrip("/"))
         if role == "WEBHDFS":
             return self._hdfs(path, seen)
-        if self.status:
-            return self.status, {"Content-Type": "text/html"}, b"<html>error</html>"
+        if role in self.failing:
+            return self.failing[role], {"Content-Type": "text/html"}, b"<html>error</html>"
         if role == "RESOURCEMANAGER":
             path = f"/ws{path}" if path.startswith("/v1/") else "/nothing"
         if path == "/ws/v1/cluster/info":
