@@ -34,7 +34,8 @@ def check_connection(cluster: Cluster) -> list[str]:
     ]
     route = cluster.resourcemanager.http.route()
     if route.service:
-        lines += [f"gateway {topology(route.base)}: {route.service} of Knox leads to the ResourceManager", *route.lacks]
+        lines += [f"gateway {topology(route.base)}: {route.service} of Knox leads to the ResourceManager"]
+        lines += [f"note: {lack}" for lack in route.lacks]
     proxies = config.proxies
     for proxy in dict.fromkeys(without_user(each) for each in (proxies.http, proxies.https) if each):
         lines.append(f"proxy {proxy}; reached without it: {', '.join(('this machine itself', *proxies.without))}")

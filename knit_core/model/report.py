@@ -139,7 +139,8 @@ def _tracking_url(value: Any, base: str) -> str:
     """
     if not value or value == "UNASSIGNED":
         return ""
-    url, given = urlsplit(urljoin(f"{base}/", str(value))), urlsplit(base)
+    text, given = str(value), urlsplit(base)
+    url = urlsplit(urljoin(f"{base}/", text) if text.startswith("/") else text)
     if given.path.strip("/") and url.path.startswith(f"{given.path.rstrip('/')}/"):
         url = url._replace(scheme=given.scheme, netloc=given.netloc)
     return url.geturl()

@@ -12,7 +12,9 @@ import pytest
 from knit_core.errors import ConnectionFailed, NotAuthorized, NotFound, ServiceUnavailable
 from knit_core.hadoop.http import BasicAuth, Endpoint, HttpService, RetryPolicy
 from knit_core.logs.live import gateway_logs
+from knit_core.logs.live.follow_application import master_row
 from knit_core.logs.live.gateway_logs import NodeOrGateway, exact, node_logs
+from knit_core.model.report import parse_report
 from tests.knox_harness import Seen, WebServer, basic
 from tests.simulated_clock import SimulatedClock
 
@@ -170,3 +172,11 @@ def test_the_node_itself_comes_first_and_again_later(pages: Pages) -> None:
 def test_without_a_gateway_nothing_changes(pages: Pages) -> None:
     for path in ("", "/gateway/default/resourcemanager"):
         assert not isinstance(node_logs(_http(pages, path), NOBODY), NodeOrGateway)
+
+
+def test_the_node_of_the_applicationmaster_when_knox_writes_its_address() -> None:
+    logs = f"/node/containerlogs/{CONTAINER}/alice"
+    for url in (f"http://nm1:8042{logs}", f"https://knox:8443{BASE}/nodemanager{logs}?scheme=http&host=nm1&port=8042"):
+        app = {"id": "application_1700000000000_0001", "state": "RUNNING", "amContainerLogs": url}
+        row = master_row(parse_report(app, "https://knox:8443/gateway/default/yarn"))
+        assert row is not None and (row.yarn, row.node_http, row.host) == (CONTAINER, "nm1:8042", "nm1")

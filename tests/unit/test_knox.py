@@ -150,6 +150,14 @@ def test_a_gateway_without_webhdfs(knox: Knox, client: Client) -> None:
         client().hdfs.home()
 
 
+def test_a_namenode_at_a_topology_that_does_not_exist(knox: Knox, client: Client) -> None:
+    knit = client(namenode=f"{knox.address}/gateway/other", **PASSWORD)
+    with pytest.raises(
+        KnitError, match=r"with no reply of WebHDFS: does the gateway's topology have the service WEBHDFS"
+    ):
+        knit.hdfs.status("/")
+
+
 def test_a_topology_that_lacks_yarn_and_one_that_does_not_exist(knox: Knox, client: Client) -> None:
     with pytest.raises(UnexpectedReply, match=r"Found: /gateway/default\.") as caught:
         client("/gateway/defualt").resourcemanager.info()

@@ -71,7 +71,7 @@ class GatewayLogin(AuthBase):
         again.headers.pop("Cookie", None)
         again._cookies = RequestsCookieJar()  # type: ignore[attr-defined]
         self.restrict(again)
-        reply: requests.Response = response.connection.send(again, **options)  # type: ignore[attr-defined]
+        reply: requests.Response = response.connection.send(again, **options)
         reply.request = again
         return reply
 
