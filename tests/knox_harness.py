@@ -116,7 +116,7 @@ class Knox(WebServer):
 
     Attributes:
         services: roles of the services that it has.
-        tokens: JSON web tokens that it accepts.
+        tokens: JSON web tokens that it accepts; passcodes: headers with a passcode.
         sessions: whether it sets a cookie after a login.
         logins: how often a password or token was checked.
         failing: the status with which a service fails, by role.
@@ -128,6 +128,7 @@ class Knox(WebServer):
     def __init__(self, services: tuple[str, ...] = ALL, certificate: trustme.LeafCert | None = None) -> None:
         super().__init__(certificate)
         self.services, self.tokens, self.sessions = services, set[str](), True
+        self.passcodes: set[str] = set()
         self.logins, self.data, self.cookie_path = 0, "", "/gateway/default"
         self.failing: dict[str, int] = {}
         self.conf: dict[str, str] = {"fs.defaultFS": "hdfs://nn.example.org:8020"}
@@ -153,7 +154,9 @@ class Knox(WebServer):
                 return 401, {"WWW-Authenticate": 'BASIC realm="application"', **page}, b"<html>401</html>"
             self.logins += 1
             cookie = dict(part.split("=", 1) for part in seen.cookie.split("; ") if part).get("hadoop-jwt", "")
-            known = seen.authorization == basic("alice", "secret") or cookie in self.tokens
+            known = seen.authorization in {basic("alice", "secret"), *self.passcodes} or cookie in self.tokens
+            if cookie and cookie not in self.tokens:  # as with knox.token.use.cookie
+                known, seen.authorization = False, ""
             if not known and seen.authorization.removeprefix("Bearer ") not in self.tokens:
                 return 401, {"WWW-Authenticate": 'BASIC realm="application"', **page}, b"<html>401</html>"
             if self.sessions:

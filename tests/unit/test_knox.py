@@ -308,10 +308,16 @@ def test_a_token_as_header_and_as_cookie(knox: Knox, client: Client, header: boo
 
 
 def test_a_passcode_is_sent_as_knox_wants_it(knox: Knox, client: Client) -> None:
-    knit = client(auth="token", token="WkRJ::T1dG")
-    with pytest.raises(NotAuthorized):
-        knit.resourcemanager.info()
-    assert knox.asked[0].authorization == basic("Passcode", "WkRJ::T1dG")
+    knox.passcodes = {basic("Passcode", "WkRJ::T1dG")}
+    client(auth="token", token="WkRJ::T1dG").resourcemanager.info()
+    assert knox.asked[0].cookie == ""
+
+
+def test_an_expired_cookie_of_the_gateway_is_given_up(knox: Knox, client: Client) -> None:
+    knit = client()
+    knit.resourcemanager.http.session.cookies.set("hadoop-jwt", "expired", domain="127.0.0.1", path="/")
+    knit.resourcemanager.info()
+    assert "expired" in knox.asked[0].cookie and "expired" not in knox.asked[-1].cookie
 
 
 def test_a_token_file_is_read_again(knox: Knox, client: Client, tmp_path: Path) -> None:

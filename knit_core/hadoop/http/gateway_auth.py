@@ -30,7 +30,7 @@ class GatewayLogin(AuthBase):
     Args:
         gateways: the servers that get it, by `origin`.
         authorization: returns the header's value for a request.
-        token: returns the token for Knox's cookie; None: there is none.
+        token: returns the token for Knox's cookie (empty: none); None: the cookies are the gateway's own.
     """
 
     def __init__(
@@ -55,13 +55,13 @@ class GatewayLogin(AuthBase):
             request.headers.pop("Cookie", None)
             return
         request.headers["Authorization"] = self._authorization()
-        if self._token is not None:
-            request.headers["Cookie"] = "; ".join([*_other_cookies(request), f"{TOKEN_COOKIE}={self._token()}"])
+        if self._token is not None and (token := self._token()):
+            request.headers["Cookie"] = "; ".join([*self._received(request), f"{TOKEN_COOKIE}={token}"])
 
     def _without_old_cookies(self, response: requests.Response, **options: Any) -> requests.Response:
         """Repeat a refused request without the gateway's cookies, once: the session that they belong to may have ended."""
         request = response.request
-        old = _other_cookies(request)
+        old = self._received(request)
         if response.status_code != 401 or not old or not isinstance(request.body, (bytes, str, type(None))):
             return response
         self.cookies.clear()
@@ -74,6 +74,12 @@ class GatewayLogin(AuthBase):
         reply: requests.Response = response.connection.send(again, **options)
         reply.request = again
         return reply
+
+    def _received(self, request: requests.PreparedRequest) -> list[str]:
+        """The cookies of a request that the gateway has set."""
+        pairs = (request.headers.get("Cookie") or "").split("; ")
+        own = f"{TOKEN_COOKIE}=" if self._token is not None else None
+        return [pair for pair in pairs if pair and not (own and pair.startswith(own))]
 
     def __repr__(self) -> str:
         return "GatewayLogin()"
@@ -120,7 +126,7 @@ class TokenAuth:
 
     def __init__(self, user: str, token: Token, gateways: frozenset[str]) -> None:
         self.user, self.token = user, token
-        self.login = GatewayLogin(gateways, self._authorization, lambda: token.value)
+        self.login = GatewayLogin(gateways, self._authorization, self._cookie)
 
     def configure(self, session: requests.Session) -> None:
         """The token on requests to the gateway."""
@@ -141,6 +147,11 @@ class TokenAuth:
     def _authorization(self) -> str:
         token = self.token.value
         return f"Bearer {token}" if is_jwt(token) else _basic_auth_str(_PASSCODE, token)
+
+    def _cookie(self) -> str:
+        """The token; empty for a passcode: Knox refuses a request with a cookie that is no JSON web token."""
+        token = self.token.value
+        return token if is_jwt(token) else ""
 
     def __repr__(self) -> str:
         return f"TokenAuth({self.user!r}, {self.token.source!r})"
@@ -174,12 +185,6 @@ def gateway_hint(auth: object, address: str, status: int, challenge: str, messag
             "to token (KNIT_TOKEN_FILE)"
         )
     return ""
-
-
-def _other_cookies(request: requests.PreparedRequest) -> list[str]:
-    """The cookies of a request without that of the token."""
-    pairs = (request.headers.get("Cookie") or "").split("; ")
-    return [pair for pair in pairs if pair and not pair.startswith(f"{TOKEN_COOKIE}=")]
 
 
 class _Cookies(RequestsCookieJar):
