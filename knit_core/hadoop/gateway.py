@@ -59,7 +59,8 @@ def find_resourcemanager(http: HttpService, address: str) -> Route:
         if reply.status_code == 401:
             raise http.error_of(reply, _ACTION)
         if reply.status_code in _REDIRECTS:
-            raise _sent_away(reply)
+            standby = "Location" not in reply.headers or "standby" in reply.text.lower()
+            raise http.error_of(reply, _ACTION) if standby else _sent_away(reply)
         if reply.status_code in _UNREACHED:  # a service with less is no replacement for one that comes back
             raise http.error_of(reply, _ACTION)
         if reply.status_code == 403 or reply.status_code >= 500:
