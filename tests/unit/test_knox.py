@@ -1,4 +1,7 @@
-"""Behind a gateway such as Knox: one address is enough, its services are found, and no other server gets the password."""
+"""Behind a gateway such as Knox: one address is enough, its services are found, and no other server gets the password.
+
+More than 400 lines: all tests use the gateway and the client below.
+"""
 
 from __future__ import annotations
 
