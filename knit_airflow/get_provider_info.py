@@ -113,7 +113,7 @@ def _connection_type() -> dict[str, Any]:
                 "host": "http://rm.example.org:8088 (empty: found from HADOOP_CONF_DIR and similar)",
                 "port": "8088",
                 "login": "user of applications (simple authentication), or the gateway's user",
-                "password": "only for a gateway that requires one",
+                "password": "for a gateway: the password, or the token",
             },
         },
         "conn-fields": {
@@ -124,8 +124,11 @@ def _connection_type() -> dict[str, Any]:
             "queue": text("Queue", "YARN queue of tasks without a queue; empty: default"),
             "auth": text(
                 "Authentication",
-                "simple, kerberos, or basic for a gateway; empty: simple or kerberos, as the cluster asks",
-                enum=["simple", "kerberos", "basic", None],
+                "simple, kerberos, or basic or token for a gateway; empty: simple or kerberos, as the cluster asks",
+                enum=["simple", "kerberos", "basic", "token", None],
+            ),
+            "token_file": text(
+                "Token file", "Gateway's token on workers and triggerers, read again when it changes; or use Password"
             ),
             "keytab": text("Keytab", "Kerberos keys on workers and triggerers; empty: the ticket cache (KRB5CCNAME)"),
             "principal": text("Principal", "Kerberos principal of the keytab or ticket cache, etl@EXAMPLE.ORG"),

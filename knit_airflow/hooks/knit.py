@@ -20,8 +20,8 @@ class KnitHook(BaseHook):
     """A YARN cluster, as a connection describes it.
 
     The connection's host (with a port, or a complete `http://…` address) is the ResourceManager; without a host Knit finds the
-    cluster as in a script. Login is the acting user, the password is for a gateway. The fields of Extra are settings of Knit by
-    name (`namenode`, `staging`, `queue`, `auth`, `gateway_path` …).
+    cluster as in a script. Login is the acting user; the password is for a gateway, and its token with `auth` token. The fields of
+    Extra are settings of Knit by name (`namenode`, `staging`, `queue`, `auth`, `gateway_path` …).
 
     Parameters:
         knit_conn_id: id of the connection.
@@ -93,7 +93,7 @@ def _knit(connection: Any) -> Knit:
         )
     options = {name: value for name, value in extra.items() if value not in (None, "")}
     if connection.password:
-        options["password"] = connection.password
+        options["token" if options.get("auth") == "token" else "password"] = connection.password
     return Knit(_address(connection), user=connection.login or None, options=options)
 
 
@@ -104,4 +104,8 @@ def _address(connection: Any) -> str | None:
     # A connection given as a URI has the protocol in its schema field: knit://rm:8088/https
     if "://" not in host and connection.schema in ("http", "https"):
         host = f"{connection.schema}://{host}"
-    return f"{host}:{connection.port}" if connection.port else host
+    if not connection.port:
+        return host
+    scheme, mark, rest = host.rpartition("://")
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}{mark}{authority}:{connection.port}{slash}{path}"

@@ -110,8 +110,8 @@ def read_folder(folder: Path, why: str, environ: Mapping[str, str]) -> HadoopCon
                 properties[key], sources[key] = value, label
             if is_final:
                 final.add(key)
-    # for `${env.…}`; Hadoop's files must not read Knit's password
-    usable = {name: value for name, value in environ.items() if name != "KNIT_PASSWORD"}
+    # for `${env.…}`; Hadoop's files must not read Knit's password or token
+    usable = {name: value for name, value in environ.items() if name not in {"KNIT_PASSWORD", "KNIT_TOKEN"}}
     return HadoopConf(properties, sources, usable) if found else None
 
 

@@ -29,14 +29,30 @@ def without_credentials(urls: Iterable[str]) -> tuple[list[str], tuple[str, str]
     return plain, found.pop() if found else None
 
 
-def contradictions(auth: str, auth_source: str, password_source: str) -> Iterator[str]:
-    """Contradictions between the settings `auth` and `password`: sentences with the remedies.
+def contradictions(auth: str, auth_source: str, password_source: str, token_source: str = "") -> Iterator[str]:
+    """Contradictions between the settings `auth`, `password` and `token`: sentences with the remedies.
 
     Args:
-        auth: "simple", "basic", "kerberos", or empty for the default.
+        auth: "simple", "basic", "token", "kerberos", or empty for the default.
         auth_source: where auth was set.
         password_source: where a password was set; empty: it is not set.
+        token_source: the same of a token, or the file with it.
     """
+    if token_source and auth != "token":
+        state = f"auth is {auth} ({auth_source})" if auth else "auth is not set"
+        yield (
+            f"A token is set ({token_source}) but {state}: set auth to token (KNIT_AUTH=token) to log in at a gateway such as "
+            "Knox, or remove the token"
+        )
+    if auth == "token" and not token_source:
+        yield (
+            f"auth is token ({auth_source}) but there is none: set token_file (KNIT_TOKEN_FILE) or token (KNIT_TOKEN) to one "
+            "that the gateway gave"
+        )
+    if auth == "token" and password_source:
+        yield (
+            f"auth is token ({auth_source}), but a password is set ({password_source}): remove it, or set auth to basic"
+        )
     if password_source and not auth:
         yield (
             f"A password is set ({password_source}) but auth is not: set auth to basic (KNIT_AUTH=basic) to log in at a "

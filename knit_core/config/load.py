@@ -14,19 +14,14 @@ from urllib.parse import urlsplit
 from knit_core.config import addresses, identity
 from knit_core.config.certificates import problem_with_certificates, problem_with_client_certificate
 from knit_core.config.environment_variables import check_variables
+from knit_core.config.gateways import WITH_CREDENTIALS
 from knit_core.config.hadoop_conf import folders, read_folder
 from knit_core.config.kerberos_settings import check_kerberos
+from knit_core.config.names import SECRET, SETTINGS, is_secret
 from knit_core.config.proxies import proxies_of
-from knit_core.config.settings import (
-    HADOOP_USER,
-    SECRET,
-    SETTINGS,
-    SYSTEM_USER,
-    Config,
-    Value,
-    is_secret,
-    split_addresses,
-)
+from knit_core.config.settings import HADOOP_USER, IMPLICIT_USERS, SYSTEM_USER, Config, split_addresses
+from knit_core.config.tokens import check_token
+from knit_core.config.values import Value
 from knit_core.errors import ConfigError, NoClusterFound
 from knit_core.model.queues import queue_name_problem
 
@@ -146,6 +141,8 @@ def _take_credentials(config: Config) -> None:
         if found is None:
             continue
         user, password = found
+        if password:
+            config.named_with_password += urls
         source = f"the {name}'s address, {given.source}"
         for part, value in (("user", user), ("password", password), ("auth", "basic" if password else "")):
             there = config.settings.get(part)
@@ -209,16 +206,17 @@ def _normalise(config: Config) -> None:
             gateway = _gateway(config) and name != "container_namenode"
             urls = [_url(text, ports, name, found.source, gateway) for text in split_addresses(found.value)]
             config.settings[name] = Value(",".join(urls), found.source)
-    for name in ("user", "proxy_user"):
-        _check_user(config, name)
     check_kerberos(config.settings, config.hadoop, gateway=_gateway(config))
     auth = config.settings.get("auth", Value("", ""))
-    if auth.value not in {"", "simple", "basic", "kerberos"}:
-        raise ConfigError(f"auth {auth.value!r} ({auth.source}) is not supported: set simple, basic or kerberos")
-    for problem in identity.contradictions(
-        auth.value, auth.source, config.settings.get("password", Value("", "")).source
-    ):
+    if auth.value not in {"", "simple", "basic", "token", "kerberos"}:
+        raise ConfigError(f"auth {auth.value!r} ({auth.source}) is not supported: set simple, basic, token or kerberos")
+    sources = {name: given.source for name, given in config.settings.items()}
+    token = sources.get("token") or sources.get("token_file", "")
+    for problem in identity.contradictions(auth.value, auth.source, sources.get("password", ""), token):
         raise ConfigError(problem)
+    check_token(config.settings, IMPLICIT_USERS)
+    for name in ("user", "proxy_user"):
+        _check_user(config, name)
     queue = config.settings.get("queue")
     if queue is not None and (problem := queue_name_problem(queue.value)):
         raise ConfigError(f"queue ({queue.source}): {problem}")
@@ -259,8 +257,8 @@ def _check_certificates(config: Config) -> None:
 
 
 def _gateway(config: Config) -> bool:
-    """Whether the addresses are those of a gateway: only gateways take passwords and have path prefixes."""
-    return bool(config.gateway_path or config.get("password") or config.get("auth") == "basic")
+    """Whether the addresses are those of a gateway: only gateways take passwords or tokens, and have path prefixes."""
+    return bool(config.gateway_path or config.get("password") or config.get("auth") in WITH_CREDENTIALS)
 
 
 def _url(text: str, ports: tuple[int, int], name: str, source: str, gateway: bool) -> str:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
 
-from knit_core.config import addresses
+from knit_core.config import addresses, gateways
 from knit_core.config.hadoop_conf import HadoopConf
 from knit_core.config.proxies import is_loopback
 
 _BY_NAME_ONLY = "fs.defaultFS"  # the web address is the filesystem's host with Hadoop's default port: a guess
 
 
-def is_gateway(urls: Iterable[str], basic: bool) -> bool:
-    """Whether WebHDFS addresses are a gateway's: only gateways have paths or take passwords."""
-    return basic or any(urlsplit(url).path.strip("/") for url in urls)
+def is_gateway(urls: Iterable[str], credentials: bool) -> bool:
+    """Whether WebHDFS addresses are a gateway's: only gateways have paths or take passwords and tokens."""
+    return credentials or any(gateways.has_path(url) for url in urls)
 
 
 def for_containers(

@@ -5,90 +5,26 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from knit_container.secret import Hidden
-from knit_core.config import addresses, default_filesystem, namenodes
+from knit_core.config import addresses, default_filesystem, gateways, namenodes
 from knit_core.config.auth_to_local import short_name
 from knit_core.config.hadoop_conf import HadoopConf
 from knit_core.config.identity import same_user
-from knit_core.config.proxies import Proxies, without_user
+from knit_core.config.names import SECRET, SETTINGS, is_secret, masked
+from knit_core.config.proxies import Proxies
+from knit_core.config.values import Value
 from knit_core.errors import ConfigError, KnitError
 from knit_core.model.clock import Clock
 from knit_core.model.representation import html_rows, one_line
 
-SETTINGS: Mapping[str, str] = {
-    "resourcemanager": "ResourceManager web address, several separated by commas (http://rm.example.org:8088)",
-    "namenode": "WebHDFS address of the NameNode, several separated by commas (http://nn.example.org:9870)",
-    "container_namenode": "WebHDFS address of the NameNode for containers, several separated by commas; by default the one "
-    "that the cluster's configuration names",
-    "filesystem": "Hadoop URL of the filesystem that holds the staging folder (hdfs://nn.example.org:8020)",
-    "user": "user name under simple authentication; under Kerberos it comes from the ticket",
-    "auth": "simple, basic or kerberos; default: what the cluster asks for, simple or kerberos",
-    "keytab": "file of Kerberos keys, from which tickets are got and renewed; needs `principal` unless its first one is meant",
-    "principal": "Kerberos principal in the keytab or ticket cache (etl@EXAMPLE.ORG)",
-    "ticket_cache": "Kerberos ticket cache, as in KRB5CCNAME; default: that one, else krb5.conf's",
-    "proxy_user": "user to act for, where Hadoop's hadoop.proxyuser.* allow that to the user who logs in",
-    "password": "for basic authentication through a gateway; needs `auth` basic",
-    "gateway_path": "path prefix of a gateway such as Knox (/gateway/default)",
-    "ca": "file or folder of trusted certificates for https (default: the system's, or REQUESTS_CA_BUNDLE); false checks nothing",
-    "client_certificate": "file with this client's certificate (PEM), where the servers or a gateway require one",
-    "client_key": "file with its private key, without a password; default: the same file",
-    "proxy": "proxy to all of the cluster's services (http://…, socks5h://…), or environment: that of HTTP_PROXY and its like",
-    "no_proxy": "hosts, domains and networks that are reached without it, separated by commas",
-    "staging": "staging folder on HDFS, default .knit in the home folder (/user/<user>)",
-    "queue": "queue for applications that name none",
-    "replication": "replication of uploaded files; the filesystem's default otherwise",
-    "shared_cache": "folder on HDFS (mode 1777) for environments that all users share, such as /shared/knit",
-    "shared_trust": "users whose environments in the shared cache are used as they are, separated by commas",
-    "api_ports": "ports for the ApplicationMaster's API, for example 40000-40100",
-    "java": "java command for the ApplicationMaster on the nodes, default $JAVA_HOME/bin/java, else java",
-    "application_classpath": "classpath of Hadoop's jars on the nodes, when the cluster's configuration has none",
-    "class_sharing": "false: ApplicationMasters keep no archive of their classes on the nodes, and start more slowly",
-}
 _FILESYSTEM = "fs.defaultFS"
-SECRET = frozenset({"password"})
 _REFUSAL_LIFETIME = 60.0  # seconds
 #: Sources of `user`. What the system or Hadoop's variable says is a default, which a Kerberos ticket overrides.
 IMPLICIT_USERS = SYSTEM_USER, HADOOP_USER = "the operating system's user", "HADOOP_USER_NAME"
 FROM_TICKET = "the Kerberos ticket"
-
-
-class Value:
-    """A setting and its source.
-
-    Attributes:
-        value: the setting.
-        source: the place that sets it.
-        secret: `repr` and `str` hide the setting; `value` gives it.
-    """
-
-    __slots__ = ("_held", "secret", "source")
-
-    def __init__(self, value: str, source: str, secret: bool = False) -> None:
-        self._held: str | Hidden[str] = Hidden(value) if secret else value
-        self.source, self.secret = source, secret
-
-    @property
-    def value(self) -> str:
-        """The setting itself."""
-        return self._held if isinstance(self._held, str) else self._held.reveal()
-
-    def __str__(self) -> str:
-        return str(self._held)
-
-    def __repr__(self) -> str:
-        return one_line("Value", [("", self._held), ("source", self.source)])
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Value) and (self.value, self.source) == (other.value, other.source)
-
-    def __hash__(self) -> int:
-        return hash((self.value, self.source))
-
-
 _NOBODY = Value("", "")
 
 
@@ -104,8 +40,10 @@ class Config:
         fetch: fetches the ResourceManager's configuration; it returns None when reading it is not allowed.
         fetch_present: the same of the ResourceManager that is asked first, which may be a standby.
         fetch_home: fetches the user's home folder from HDFS; it returns an empty text when HDFS does not support that.
+        fetch_gateway: returns the WebHDFS addresses of the gateway before the ResourceManager; empty when it serves none.
         fetch_principal: under Kerberos, returns the principal of the user's ticket, from which `user` comes.
         home: the fetched home folder.
+        named_with_password: addresses that were given with a password in them.
         proxies: the proxy for each host.
         clock: for the age of a refusal.
     """
@@ -117,12 +55,15 @@ class Config:
     fetch: Callable[[], HadoopConf | None] | None = field(default=None, repr=False)
     fetch_present: Callable[[], HadoopConf | None] | None = field(default=None, repr=False)
     fetch_home: Callable[[], str] | None = field(default=None, repr=False)
+    fetch_gateway: Callable[[], list[str]] | None = field(default=None, repr=False)
     fetch_principal: Callable[[], str] | None = field(default=None, repr=False)
     home: str | None = field(default=None, repr=False)
+    named_with_password: list[str] = field(default_factory=list)
     proxies: Proxies = field(default_factory=Proxies)
     clock: Clock = field(default=time, repr=False, compare=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False, compare=False)
     _refused_at: float | None = field(default=None, init=False, repr=False, compare=False)
+    _at_gateway: list[str] | None = field(default=None, init=False, repr=False, compare=False)
 
     def __repr__(self) -> str:
         return one_line("Config", [(name, str(found)) for name, found in self.settings.items()])
@@ -213,7 +154,8 @@ class Config:
     @property
     def resourcemanagers(self) -> list[str]:
         """Base URLs of the ResourceManagers, the gateway's path included."""
-        return [url + self.gateway_path for url in split_addresses(self.settings["resourcemanager"].value)]
+        urls = split_addresses(self.settings["resourcemanager"].value)
+        return [gateways.below(url, self.gateway_path) for url in urls]
 
     def other_resourcemanagers(self, answers: bool) -> list[str]:
         """All ResourceManagers that the configuration of the given one names: it may be one of two, and a standby.
@@ -227,12 +169,24 @@ class Config:
         conf = self.remote
         if conf is None and answers and self.fetch_present is not None:
             conf = self.fetch_present()  # not kept: that of a standby lacks HDFS's properties
-        found = [] if conf is None or self._behind_gateway() else addresses.resourcemanagers(conf)[0]
+        found = [] if conf is None or self.behind_gateway else addresses.resourcemanagers(conf)[0]
         return found if len(found) > 1 else []
 
-    def _behind_gateway(self) -> bool:
-        path = any(urlsplit(url).path.strip("/") for url in self.resourcemanagers)
-        return bool(self.gateway_path or path or self.get("auth") == "basic")
+    @property
+    def behind_gateway(self) -> bool:
+        """Whether the ResourceManager's address is a gateway's: it has a path, or a password or token is for it."""
+        return self.has_credentials or any(gateways.has_path(url) for url in self.resourcemanagers)
+
+    @property
+    def has_credentials(self) -> bool:
+        """Whether a password or token is sent to the gateway."""
+        return self.get("auth") in gateways.WITH_CREDENTIALS
+
+    @property
+    def credential_origins(self) -> frozenset[str]:
+        """Scheme, host and port of the servers that may get the password or token."""
+        namenodes = split_addresses(self.get("namenode") or "")
+        return gateways.credential_origins(self.resourcemanagers, namenodes, self.named_with_password)
 
     @property
     def gateway_path(self) -> str:
@@ -242,13 +196,16 @@ class Config:
 
     @property
     def namenodes(self) -> Value:
-        """WebHDFS base URLs, comma separated.
+        """WebHDFS base URLs, comma separated: as set, else the gateway's, else those that the cluster's configuration names.
 
         Raises:
-            ConfigError: no configuration names a NameNode.
+            ConfigError: no configuration names a NameNode, or the gateway has no WebHDFS.
+            KnitError: the gateway refused the user, or does not answer.
         """
         if "namenode" in self.settings:
             return self.settings["namenode"]
+        if found := self._gateway_namenodes():
+            return Value(",".join(found), f"the gateway of resourcemanager, {self.settings['resourcemanager'].source}")
         guess: Value | None = None
         for conf in self._hadoop_confs():
             value, sure = _namenodes(conf)
@@ -261,6 +218,27 @@ class Config:
             "No HDFS found: neither Hadoop's XML nor the ResourceManager names an hdfs:// fs.defaultFS. "
             "Set KNIT_NAMENODE to the NameNode's web address (http://nn.example.org:9870)."
         )
+
+    def _gateway_namenodes(self) -> list[str]:
+        """WebHDFS addresses of the gateway; empty without a gateway, or when it serves none and none has to be its own.
+
+        Raises:
+            ConfigError: it serves none, and there is a password or token, which another server must not get.
+        """
+        if self.fetch_gateway is None or not self.behind_gateway:
+            return []
+        with self._lock:
+            if self._at_gateway is None:
+                self._at_gateway = self.fetch_gateway()
+        if not self._at_gateway and self.has_credentials:
+            where = ", ".join(map(gateways.topology, self.resourcemanagers))
+            raise ConfigError(
+                f"The gateway at {where} has no WebHDFS (nothing at /webhdfs/v1): its administrator must add the service WEBHDFS "
+                "to that topology, or set namenode (KNIT_NAMENODE) to a gateway's address that has it "
+                "(https://knox.example.org:8443/gateway/default). The NameNodes that the cluster's configuration names get no "
+                "password or token"
+            )
+        return self._at_gateway
 
     @property
     def container_namenodes(self) -> Value:
@@ -300,7 +278,7 @@ class Config:
         return list(dict.fromkeys(found))
 
     def _is_hdfs_gateway(self, urls: list[str]) -> bool:
-        return namenodes.is_gateway(urls, self.get("auth") == "basic")
+        return namenodes.is_gateway(urls, self.has_credentials)
 
     def _hadoop_confs(self) -> Iterator[HadoopConf]:
         """The XML, then the ResourceManager's configuration, which is fetched only when the XML is not sufficient."""
@@ -376,20 +354,10 @@ class Config:
             {"user"} if self.get("auth") == "kerberos" and self.settings["user"].source in IMPLICIT_USERS else set()
         )
         return {
-            name: {"value": _shown(name, found.value), "source": found.source}
+            name: {"value": masked(name, found.value), "source": found.source}
             for name, found in sorted(self.settings.items())
             if name not in hidden
         }
-
-
-def is_secret(name: str, value: str) -> bool:
-    """Whether the value of a setting must not be shown as it is."""
-    return name in SECRET or (name == "proxy" and "@" in value)
-
-
-def _shown(name: str, value: str) -> str:
-    """A setting for display: secrets are masked."""
-    return "***" if name in SECRET else without_user(value) if name == "proxy" else value
 
 
 def _namenodes(conf: HadoopConf) -> tuple[Value | None, bool]:

@@ -16,7 +16,7 @@ from knit_core.doctor import probes
 from knit_core.doctor.probes import Target
 from knit_core.doctor.runner import Finding, Runner, in_threads
 from knit_core.errors import ConfigError, ConnectionFailed, NotAuthorized, UnexpectedReply
-from knit_core.hadoop.http import ActingFor, BasicAuth, DetectedAuth, HttpService, KerberosAuth
+from knit_core.hadoop.http import ActingFor, BasicAuth, DetectedAuth, HttpService, KerberosAuth, TokenAuth
 from knit_core.hadoop.http.retry import NEVER
 from knit_core.hadoop.http.tls import SPEAKS_TLS
 from knit_core.model.connection_layers import AUTHENTICATION, DNS, HTTP, SERVER, TCP, TLS, Layer, LayerCheck
@@ -220,6 +220,8 @@ def _identity_in_words(http: HttpService) -> str:
         auth = auth.present
     if isinstance(auth, KerberosAuth):
         return f"Kerberos, as {auth.tickets.principal(http.address)} from {auth.tickets.source}{others}"
+    if isinstance(auth, TokenAuth):
+        return f"token of user {auth.user}{others}"
     if isinstance(auth, BasicAuth):
         return f"basic: user {auth.user} and a password{others}"
     return f"simple: requests state the user {auth.user}, without proof{others}"

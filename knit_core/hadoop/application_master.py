@@ -31,6 +31,7 @@ _MAX_PAUSE, _MAX_LATE_PAUSE = 0.5, 2.0  # its maximum within the first `_EARLY` 
 _EARLY = 30.0
 _DEMOTED, _MAX_DEMOTED = 0.5, 15.0  # seconds for which a route comes last after a failure, doubled each time
 _SLOW_DEMOTED, _MAX_SLOW_DEMOTED = 15.0, 300.0  # the same after a time-out of connecting (`_CONNECT` seconds)
+NO_PROXY = "the gateway's service RESOURCEMANAGER does not lead to applications: Knox needs the service YARNUI for that"
 _FIRST_CONTACT = 5.0  # seconds of retries for an address that was never reached: most likely no route leads there
 
 
@@ -177,7 +178,10 @@ class ApplicationMasterClient:
             stages.append(f"the application has ended ({report.outcome})")
         else:
             routes += [f"http://{report.master}"] if report.master else []
-            routes += [report.tracking_url.rstrip("/")] if report.tracking_url else []
+            encrypted = "?" in report.tracking_url  # by Knox's service RESOURCEMANAGER: it leads to MapReduce only
+            routes += [report.tracking_url.rstrip("/")] if report.tracking_url and not encrypted else []
+            if encrypted:
+                stages.append(NO_PROXY)
             if not routes:
                 wait = "Application.wait_until_ready() waits for it"
                 stages.append(f"it has no address yet (state {report.state}; {wait})")

@@ -9,8 +9,11 @@ from dataclasses import replace
 from functools import cached_property
 
 from knit_core.config import Config, HadoopConf
+from knit_core.config.gateways import topology
+from knit_core.config.tokens import Token
 from knit_core.errors import RequestRefused, UnexpectedReply
 from knit_core.hadoop.application_master import ApplicationMasterClient
+from knit_core.hadoop.gateway import find_namenode, find_resourcemanager
 from knit_core.hadoop.http import (
     ActingFor,
     AuthStrategy,
@@ -21,9 +24,11 @@ from knit_core.hadoop.http import (
     HttpService,
     KerberosAuth,
     RetryPolicy,
+    Route,
     SimpleAuth,
     Tickets,
     Tls,
+    TokenAuth,
 )
 from knit_core.hadoop.ownership import check_staging
 from knit_core.hadoop.resource_manager import ResourceManager
@@ -60,6 +65,7 @@ class Cluster:
         self.clock: Clock = time
         self.retry_timeout: float | None = None
         config.fetch, config.fetch_home = self._fetch_configuration, self._home_folder
+        config.fetch_gateway = self._gateway_namenodes
         config.fetch_present = lambda: self.resourcemanager.conf()
         if config.get("auth") == "kerberos":
             config.fetch_principal = self._principal
@@ -83,15 +89,24 @@ class Cluster:
     @cached_property
     def resourcemanager(self) -> ResourceManager:
         """The ResourceManager's API."""
-        others = self.config.other_resourcemanagers
-        return ResourceManager(self._service("ResourceManager", self.config.resourcemanagers, others=others))
+        config = self.config
+        locate = find_resourcemanager if config.behind_gateway else None
+        others = config.other_resourcemanagers
+        return ResourceManager(self._service("ResourceManager", config.resourcemanagers, others=others, locate=locate))
 
     @cached_property
     def hdfs(self) -> WebHdfs:
         """HDFS."""
         urls, name = self.config.namenodes.value.split(","), self.config.nameservice
+        if self.config.behind_gateway and tuple(urls) == self._at_gateway.endpoint.addresses:
+            return WebHdfs(self._at_gateway)
         hint = _NAMESERVICE_HINT.format(name=name) if name else ""
         return WebHdfs(self._service("NameNode", urls, others=self.config.other_namenodes, unknown=hint))
+
+    @cached_property
+    def _at_gateway(self) -> HttpService:
+        """HDFS at the gateway."""
+        return self._service("NameNode", list(map(topology, self.config.resourcemanagers)))
 
     @cached_property
     def nodes(self) -> HttpService:
@@ -167,7 +182,10 @@ class Cluster:
     def _login(self) -> AuthStrategy:
         config, auth = self.config, self.config.get("auth")
         if auth == "basic":
-            return BasicAuth(config.login_user, config.get("password") or "")
+            source = ", ".join(f"{name}: {config.settings[name].source}" for name in ("user", "password"))
+            return BasicAuth(config.login_user, config.get("password") or "", config.credential_origins, source)
+        if auth == "token":
+            return TokenAuth(config.login_user, Token(config.settings), config.credential_origins)
         if auth == "simple":
             return SimpleAuth(config.login_user)
         kerberos = KerberosAuth(self._tickets, lambda: config.login_user)
@@ -196,13 +214,21 @@ class Cluster:
         addresses: Iterable[str],
         *,
         others: Callable[[bool], Iterable[str]] | None = None,
+        locate: Callable[[HttpService, str], Route] | None = None,
         unknown: str = "",
         auth: AuthStrategy | None = None,
     ) -> HttpService:
         get = self.config.get
         tls = Tls(get("ca") or "", get("client_certificate") or "", get("client_key") or "")
         endpoint = Endpoint(
-            name, tuple(addresses), auth or self._auth, tls, proxies=self.config.proxies, others=others, unknown=unknown
+            name,
+            tuple(addresses),
+            auth or self._auth,
+            tls,
+            proxies=self.config.proxies,
+            others=others,
+            locate=locate,
+            unknown=unknown,
         )
         retry = RetryPolicy(clock=self.clock)
         if self.retry_timeout is not None:
@@ -222,6 +248,10 @@ class Cluster:
             action = "find the active ResourceManager"
             self.resourcemanager.http.request("HEAD", "/ws/v1/cluster/metrics", action=action)
         return self.resourcemanager.conf() or found
+
+    def _gateway_namenodes(self) -> list[str]:
+        service = self._at_gateway
+        return list(service.endpoint.addresses) if find_namenode(service) else []
 
     def _home_folder(self) -> str:
         try:

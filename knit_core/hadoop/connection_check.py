@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from knit_core.config import Config
+from knit_core.config.gateways import topology
 from knit_core.config.identity import same_user
 from knit_core.config.proxies import without_user
 from knit_core.errors import ConfigError
@@ -31,6 +32,10 @@ def check_connection(cluster: Cluster) -> list[str]:
         + (f"; it stands for {counted(len(clusters), 'cluster')}: {', '.join(clusters)}" if clusters else ""),
         f"user {config.user} ({config.settings['user'].source})",
     ]
+    route = cluster.resourcemanager.http.route()
+    if route.service:
+        lines += [f"gateway {topology(route.base)}: {route.service} of Knox leads to the ResourceManager"]
+        lines += [f"note: {lack}" for lack in route.lacks]
     proxies = config.proxies
     for proxy in dict.fromkeys(without_user(each) for each in (proxies.http, proxies.https) if each):
         lines.append(f"proxy {proxy}; reached without it: {', '.join(('this machine itself', *proxies.without))}")
@@ -63,10 +68,12 @@ def check_user(config: Config, taken: str, server: str) -> None:
 
 
 def _remedy(config: Config) -> str:
-    if config.get("auth") == "basic":
+    if config.has_credentials:
+        what = "password" if config.get("auth") == "basic" else "token"
         return (
-            "a user and a password (auth: basic) are for a gateway such as Knox, so give the gateway's addresses for "
-            "resourcemanager and namenode, or remove auth and password where the cluster accepts user names without a password"
+            f"a {what} (auth: {config.get('auth')}) is for a gateway such as Knox, and only that gets it, so give the gateway's "
+            f"addresses for resourcemanager and namenode, or remove auth and {what} where the cluster accepts user names without "
+            "a password"
         )
     return "the cluster or its gateway needs authentication (auth: basic), or set user to that name"
 

@@ -33,6 +33,7 @@ class Refusal(HdfsError):  # type: ignore[misc]  # the library has no types
     def __init__(self, response: requests.Response, exception: str, message: str) -> None:
         super().__init__(message, exception=exception)
         self.status, self.base = response.status_code, base_of(response)
+        self.challenge = response.headers.get("WWW-Authenticate", "")
 
 
 class NotServing(requests.ConnectionError):

@@ -6,9 +6,10 @@ from urllib.parse import urlsplit
 
 import requests
 
+from knit_core.config.gateways import has_path
 from knit_core.errors import KnitError, NotAuthorized, NotFound, RequestRefused, ServiceUnavailable, UnexpectedReply
 from knit_core.hadoop.hdfs_session import BUSY, STANDBY, NotServing
-from knit_core.hadoop.http import HttpService, impersonation_hint
+from knit_core.hadoop.http import ActingFor, HttpService, gateway_hint, impersonation_hint
 
 _NOT_CARRIED_OUT = {*STANDBY, "SafeModeException"}
 # Exceptions while another daemon restarts or is gone: a DataNode or HttpFS that cannot reach the NameNode, a pipeline of
@@ -51,7 +52,7 @@ def _from_reply(http: HttpService, error: Exception, action: str) -> KnitError:
     base = getattr(error, "base", http.address)
     name = getattr(error, "exception", None) or ""
     message = str(getattr(error, "message", error)).strip().split("\n")[0]
-    status = int(getattr(error, "status", 400))
+    status, challenge = int(getattr(error, "status", 400)), str(getattr(error, "challenge", ""))
     if name in _NOT_CARRIED_OUT or status in BUSY or _is_transient(name, message, not _is_namenode(http, base)):
         return ServiceUnavailable(
             f"{action}: {_server(http, base)} does not serve now: {message}",
@@ -59,15 +60,22 @@ def _from_reply(http: HttpService, error: Exception, action: str) -> KnitError:
             action=action,
             not_carried_out=name in _NOT_CARRIED_OUT,
         )
-    if not name and message.startswith(("<", "status ")):
-        message = "with no reply of WebHDFS" + (http.instead(http.address) or ": is it a NameNode's web address?")
+    if status == 401:
+        message = "" if not name and message.startswith(("<", "status ")) else message
+    elif not name and message.startswith(("<", "status ")):
+        message = "with no reply of WebHDFS" + (
+            ": does the gateway's topology have the service WEBHDFS?"
+            if has_path(http.address)
+            else http.instead(http.address) or ": is it a NameNode's web address?"
+        )
     elif "Invalid operation" in message:
         message += f".{http.instead(http.address)}"
-    text, kind = f"{action}: {_server(http, base)} refused: {message}", RequestRefused
+    text, kind = f"{action}: {_server(http, base)} refused" + (f": {message}" if message else ""), RequestRefused
     if "user.name" in message or "does not belong to the domain" in message:
         text += " (its setting dfs.webhdfs.user.provider.user.pattern defines the accepted user names)"
     if status == 401 or name in _NOT_ALLOWED or "Authentication" in message:
-        text, kind, status = f"{text} (as {http.endpoint.auth.user}){impersonation_hint(message)}", NotAuthorized, 403
+        hint = impersonation_hint(message) or gateway_hint(_login(http), base, status, challenge, message)
+        text, kind, status = f"{text} (as {http.endpoint.auth.user}){hint}", NotAuthorized, 403
     elif name == "FileNotFoundException":
         kind, status = NotFound, 404
     elif name in {"DSQuotaExceededException", "NSQuotaExceededException"}:
@@ -91,6 +99,12 @@ def _base_of_request(error: requests.RequestException) -> str:
 
 def _is_namenode(http: HttpService, base: str) -> bool:
     return urlsplit(base).netloc in {urlsplit(address).netloc for address in http.failover.addresses}
+
+
+def _login(http: HttpService) -> object:
+    """The identity that logs in."""
+    auth = http.endpoint.auth
+    return auth.auth if isinstance(auth, ActingFor) else auth
 
 
 def _server(http: HttpService, base: str) -> str:

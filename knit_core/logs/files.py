@@ -12,7 +12,7 @@ from knit_core.logs.application import LoggedApplication
 from knit_core.logs.lines import LogCursor, LogLine, blocks
 from knit_core.logs.live.follow_application import RunningUploads, master_row
 from knit_core.logs.live.follow_container import ContainerReader
-from knit_core.logs.live.nodemanager import NodeLogs
+from knit_core.logs.live.gateway_logs import node_logs
 from knit_core.logs.reader import OFF, LogReader
 from knit_core.logs.selection import Selection
 from knit_core.logs.streams import without
@@ -108,7 +108,7 @@ def _on_nodes(
 ) -> Iterator[_Log]:
     missing = []
     for row in rows:
-        node = NodeLogs(application.cluster.nodes, row.node_http, reader.scheme)
+        node = node_logs(application.cluster.nodes, row.node_http, reader.scheme)
         seen = 0
         try:
             one = ContainerReader(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 from knit_core.model.ids import ContainerId
 from knit_core.model.lenient_json import number, rows
@@ -89,7 +90,7 @@ def parse_report(app: Mapping[str, Any], base: str) -> ApplicationReport:
 
     Args:
         app: the object.
-        base: address of the ResourceManager, for `page`.
+        base: address of the ResourceManager, for `page` and for a `tracking_url` at a gateway.
     """
     state = State(app["state"])
     ended = state.ended
@@ -109,7 +110,7 @@ def parse_report(app: Mapping[str, Any], base: str) -> ApplicationReport:
         outcome=outcome_of(state, app.get("finalStatus") or "UNDEFINED"),
         progress=min(1.0, max(0.0, float(app.get("progress") or 0.0) / 100.0)),
         diagnostics=(app.get("diagnostics") or "").strip(),
-        tracking_url=_url(app.get("trackingUrl")),
+        tracking_url=_tracking_url(app.get("trackingUrl"), base),
         master=address if _usable(address) else "",
         attempt=master.attempt if master else 0,
         started_at=number(app.get("startedTime")) or None,
@@ -131,8 +132,18 @@ def parse_report(app: Mapping[str, Any], base: str) -> ApplicationReport:
     )
 
 
-def _url(value: Any) -> str:
-    return str(value) if value and value != "UNASSIGNED" else ""
+def _tracking_url(value: Any, base: str) -> str:
+    """The address through the ResourceManager's proxy; behind a gateway, at the gateway's address that is in use.
+
+    The gateway may have another name for itself (Knox: gateway.frontend.url), where a password is not sent.
+    """
+    if not value or value == "UNASSIGNED":
+        return ""
+    text, given = str(value), urlsplit(base)
+    url = urlsplit(urljoin(f"{base}/", text) if text.startswith("/") else text)
+    if given.path.strip("/") and url.path.startswith(f"{given.path.rstrip('/')}/"):
+        url = url._replace(scheme=given.scheme, netloc=given.netloc)
+    return url.geturl()
 
 
 def _usable(address: str) -> bool:

@@ -120,6 +120,15 @@ def test_connection_fields_become_settings_and_the_password_stays_hidden(monkeyp
         assert "hush" not in str(knit.config.describe())
 
 
+def test_a_token_in_the_password_field(monkeypatch: pytest.MonkeyPatch) -> None:
+    fields = {"conn_type": "knit", "host": "https://gate/gateway/x", "port": 8443, "password": "WkRJ::hush"}
+    monkeypatch.setenv("AIRFLOW_CONN_C", json.dumps({**fields, "extra": {"auth": "token"}}))
+    with KnitHook("c").get_conn() as knit:
+        assert (knit.config.get("token"), knit.config.get("password")) == ("WkRJ::hush", None)
+        assert knit.config.resourcemanagers == ["https://gate:8443/gateway/x"]
+        assert "hush" not in str(knit.config.describe())
+
+
 def test_unknown_field_is_named_by_the_connection_test(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_C", json.dumps({"conn_type": "knit", "host": "rm", "extra": {"quue": "x"}}))
     worked, message = KnitHook("c").test_connection()

@@ -11,8 +11,8 @@ from knit_core.hadoop.http import ActingFor, BasicAuth, SimpleAuth, impersonatio
 
 def test_the_login_is_sent_with_the_user_for_whom_it_acts() -> None:
     assert ActingFor(SimpleAuth("etl"), "alice").parameters() == {"user.name": "etl", "doas": "alice"}
-    assert ActingFor(BasicAuth("etl", "hush"), "alice").parameters() == {"doas": "alice"}
-    assert "hush" not in repr(ActingFor(BasicAuth("etl", "hush"), "alice"))
+    assert ActingFor(BasicAuth("etl", "hush", frozenset()), "alice").parameters() == {"doas": "alice"}
+    assert "hush" not in repr(ActingFor(BasicAuth("etl", "hush", frozenset()), "alice"))
 
 
 def test_what_is_made_belongs_to_the_user_for_whom_it_is_made() -> None:

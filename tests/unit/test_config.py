@@ -224,7 +224,7 @@ def test_credentials_in_an_address_become_user_and_password(tmp_path: Path) -> N
         ({"KNIT_PASSWORD": "x", "KNIT_USER": "bob"}, "but auth is not"),
         ({"KNIT_PASSWORD": "x", "KNIT_AUTH": "simple"}, r"simple \(KNIT_AUTH\).*KNIT_AUTH=basic.*remove the password"),
         ({"KNIT_AUTH": "basic"}, r"no password.*KNIT_PASSWORD.*simple"),
-        ({"KNIT_AUTH": "ntlm"}, "not supported: set simple, basic or kerberos"),
+        ({"KNIT_AUTH": "ntlm"}, "not supported: set simple, basic, token or kerberos"),
     ],
 )
 def test_half_set_authentication_is_refused_with_both_remedies(

@@ -131,10 +131,10 @@ def test_what_is_sent(serve: Callable[..., Server], talk: Callable[..., HttpServ
     assert talk(server.address).get_json("/x", action="ask", params={"a": "b c"}) == {"fine": True}
     method, path, headers = server.asked[0]
     assert (method, path, headers["X-XSRF-Header"]) == ("GET", "/x?user.name=alice&a=b+c", "knit")
-    talk(server.address, auth=BasicAuth("alice", "geheim")).get_json("/x", action="ask")
+    talk(server.address, auth=BasicAuth("alice", "geheim", frozenset({server.address}))).get_json("/x", action="ask")
     assert server.asked[1][1] == "/x"
     assert server.asked[1][2]["Authorization"].startswith("Basic ")
-    assert "geheim" not in repr(BasicAuth("alice", "geheim"))
+    assert "geheim" not in repr(BasicAuth("alice", "geheim", frozenset()))
 
 
 @pytest.mark.parametrize("fault", [(503, "text/plain", "busy"), (500, "text/plain", "oops"), (0, "", "")])
@@ -390,7 +390,7 @@ def test_a_client_that_people_watch_gives_up_soon() -> None:
 
 def _master(talk: Callable[..., HttpService], direct: str, proxied: str = "") -> ApplicationMasterClient:
     """An ApplicationMaster's API at `direct`, the ResourceManager's proxy being at `proxied`; a password is configured."""
-    auth = BasicAuth("alice", "geheim")
+    auth = BasicAuth("alice", "geheim", frozenset({proxied or direct}))
     service = talk(proxied or direct, auth=auth)
     where = {
         "master": direct.removeprefix("http://"),

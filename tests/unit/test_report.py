@@ -18,6 +18,24 @@ def test_a_fresh_application() -> None:
     assert report.page == "http://rm:8088/cluster/app/application_1_0001"
 
 
+@pytest.mark.parametrize(
+    ("base", "said", "url"),
+    [
+        ("http://rm:8088", "http://rm2:8088/proxy/x/", "http://rm2:8088/proxy/x/"),
+        ("http://rm:8088", "N/A", "N/A"),
+        (
+            "https://knox/gateway/d/yarn",
+            "https://other:1/gateway/d/yarn/proxy/x/",
+            "https://knox/gateway/d/yarn/proxy/x/",
+        ),
+        ("https://knox/gateway/d/yarn", "/gateway/d/yarn/proxy/x/", "https://knox/gateway/d/yarn/proxy/x/"),
+        ("https://knox/gateway/d/yarn", "http://rm:8088/proxy/x/", "http://rm:8088/proxy/x/"),
+    ],
+)
+def test_the_tracking_url_at_a_gateway_is_at_the_address_in_use(base: str, said: str, url: str) -> None:
+    assert parse_report({"id": "a", "state": "RUNNING", "trackingUrl": said}, base).tracking_url == url
+
+
 def test_an_ended_one() -> None:
     app = {
         "id": "application_1_0001", "state": "FINISHED", "finalStatus": "SUCCEEDED", "progress": 150.0, "allocatedMB": -1,

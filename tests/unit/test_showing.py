@@ -312,7 +312,7 @@ def test_a_containers_token_is_shown_nowhere(tmp_path: Path) -> None:
 
 def test_the_environment_of_hadoops_files_holds_no_password(tmp_path: Path) -> None:
     (tmp_path / "core-site.xml").write_text("<configuration/>")
-    conf = read_folder(tmp_path, "test", {"KNIT_PASSWORD": SECRET, "HOME": "/home"})
+    conf = read_folder(tmp_path, "test", {"KNIT_PASSWORD": SECRET, "KNIT_TOKEN": SECRET, "HOME": "/home"})
     look(conf)
 
 

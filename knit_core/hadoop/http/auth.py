@@ -6,9 +6,6 @@ import re
 from typing import Protocol
 
 import requests
-from requests.auth import AuthBase, HTTPBasicAuth
-
-from knit_container.secret import Hidden
 
 
 class AuthStrategy(Protocol):
@@ -40,25 +37,6 @@ class SimpleAuth:
 
     def __repr__(self) -> str:
         return f"SimpleAuth({self.user!r})"
-
-
-class BasicAuth:
-    """User and password, for gateways such as Knox. No repr contains the password."""
-
-    def __init__(self, user: str, password: str) -> None:
-        self.user = user
-        self._password = Hidden(password)
-
-    def configure(self, session: requests.Session) -> None:
-        """HTTP basic authentication on every request."""
-        session.auth = _Basic(self.user, self._password)
-
-    def parameters(self) -> dict[str, str]:
-        """None."""
-        return {}
-
-    def __repr__(self) -> str:
-        return f"BasicAuth({self.user!r})"
 
 
 class ActingFor:
@@ -107,14 +85,3 @@ def impersonation_hint(message: str) -> str:
 def short_of(principal: str) -> str:
     """The first part of a principal."""
     return principal.partition("@")[0].partition("/")[0]
-
-
-class _Basic(AuthBase):
-    """HTTPBasicAuth with a hidden password: that of requests appears in the attributes of a session."""
-
-    def __init__(self, user: str, password: Hidden[str]) -> None:
-        self._user, self._password = user, password
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        signed: requests.PreparedRequest = HTTPBasicAuth(self._user, self._password.reveal())(request)
-        return signed

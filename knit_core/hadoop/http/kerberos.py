@@ -18,7 +18,8 @@ import requests
 from requests.auth import AuthBase
 
 from knit_core.errors import KnitError, NotAuthorized
-from knit_core.hadoop.http.auth import ActingFor, AuthStrategy, BasicAuth, SimpleAuth, impersonation_hint
+from knit_core.hadoop.http.auth import ActingFor, AuthStrategy, SimpleAuth, impersonation_hint
+from knit_core.hadoop.http.gateway_auth import BasicAuth, TokenAuth, gateway_hint
 from knit_core.hadoop.http.kerberos_faults import reply_hint
 from knit_core.hadoop.http.tickets import Tickets, import_gssapi
 
@@ -181,11 +182,18 @@ def login_hint(response: requests.Response, auth: object, message: str) -> str:
         message: the reply's text.
     """
     auth = auth.auth if isinstance(auth, ActingFor) else auth
-    if response.status_code == 401 and wants_kerberos(response) and isinstance(auth, (SimpleAuth, BasicAuth)):
-        name = "simple" if isinstance(auth, SimpleAuth) else "basic"
+    if (
+        response.status_code == 401
+        and wants_kerberos(response)
+        and isinstance(auth, (SimpleAuth, BasicAuth, TokenAuth))
+    ):
+        name = {BasicAuth: "basic", TokenAuth: "token"}.get(type(auth), "simple")
         return f"; it asks for Kerberos, but auth is {name}: set auth to kerberos (KNIT_AUTH=kerberos)"
     hint = reply_hint(message)
-    return f"; {hint}" if hint else impersonation_hint(message)
+    if hint:
+        return f"; {hint}"
+    challenge = response.headers.get("WWW-Authenticate", "")
+    return impersonation_hint(message) or gateway_hint(auth, response.url, response.status_code, challenge, message)
 
 
 def _without_name(url: str) -> str:

@@ -30,9 +30,12 @@ from knit_core.errors import (
 from knit_core.hadoop.http.auth import AuthStrategy
 from knit_core.hadoop.http.failover import Failover, Failure
 from knit_core.hadoop.http.fault_reasons import NO_SUBCLUSTER, reason_of
+from knit_core.hadoop.http.gateway_auth import GatewayLogin
 from knit_core.hadoop.http.kerberos import login_hint
 from knit_core.hadoop.http.retry import RetryPolicy
-from knit_core.hadoop.http.server_detection import RPC_PORT, detect_server, is_rpc_port
+from knit_core.hadoop.http.routes import Route
+from knit_core.hadoop.http.server_detection import RPC_PORT, detect_server
+from knit_core.hadoop.http.session import RpcPort, Session, refuse_rpc_port
 from knit_core.hadoop.http.tls import SPEAKS_TLS, Tls, speaks_tls, tls_fault
 from knit_core.model.representation import shown
 
@@ -60,6 +63,8 @@ class Endpoint:
         proxies: the configured proxies.
         others: returns further addresses of the service, when none of `addresses` serves; called with whether one of
             them answered, as a standby. None: there are no others.
+        locate: finds the service's API below an address that may be a gateway's; called once for each address. None: the
+            addresses are the service's own.
         unknown: the hint in messages when a host name cannot be resolved, instead of the general one.
     """
 
@@ -70,6 +75,7 @@ class Endpoint:
     timeout: tuple[float, float] = (5.0, 30.0)
     proxies: Proxies = field(default_factory=Proxies)
     others: Callable[[bool], Iterable[str]] | None = field(default=None, compare=False)
+    locate: Callable[[HttpService, str], Route] | None = field(default=None, compare=False)
     unknown: str = ""
 
 
@@ -88,26 +94,6 @@ class _Call:
     idempotent: bool
 
 
-class RpcPort(requests.RequestException):
-    """The port is an RPC port of Hadoop, not a web server."""
-
-
-class _Session(requests.Session):
-    """A session that chooses the proxy for each request, including redirected ones."""
-
-    def __init__(self, proxies: Proxies) -> None:
-        super().__init__()
-        self._proxies = proxies
-
-    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
-        settings = super().merge_environment_settings(url, proxies, stream, verify, cert)
-        return {**settings, "proxies": self._proxies.by_scheme(str(url))}
-
-    def rebuild_proxies(self, prepared_request: Any, proxies: Any) -> Any:
-        chosen = self._proxies.by_scheme(str(prepared_request.url))
-        return super().rebuild_proxies(prepared_request, chosen)  # type: ignore[no-untyped-call]
-
-
 class HttpService:
     """Sends requests to an `Endpoint`; thread-safe.
 
@@ -124,11 +110,24 @@ class HttpService:
         self._has_answered = False
         self._session: requests.Session | None = None
         self._lock = threading.Lock()
+        self._routes: dict[str, Route] = {}
+        self._locating = threading.Lock()
 
     @property
     def address(self) -> str:
-        """The address that the next request is sent to first."""
-        return self.failover.address
+        """The address that the next request is sent to first: of a gateway, once it was found, with the service's path."""
+        found = self._routes.get(self.failover.address)
+        return found.base if found else self.failover.address
+
+    def route(self, base: str | None = None) -> Route:
+        """The way to the service's API from a given address (None: the present one); found once, by requests to a gateway."""
+        base = base or self.failover.address
+        if self.endpoint.locate is None:
+            return Route(base)
+        with self._locating:  # other threads wait for this answer
+            if base not in self._routes:
+                self._routes[base] = self.endpoint.locate(self, base)
+            return self._routes[base]
 
     @property
     def session(self) -> requests.Session:
@@ -140,10 +139,10 @@ class HttpService:
 
     def new_session(self) -> requests.Session:
         """A new configured session; the caller closes it."""
-        session = _Session(self.endpoint.proxies)
+        session = Session(self.endpoint.proxies)
         session.trust_env = False
         self.endpoint.tls.configure(session)
-        session.hooks["response"].append(_refuse_rpc_port)
+        session.hooks["response"].append(refuse_rpc_port)
         session.headers.update({"X-XSRF-Header": "knit", "Accept": "application/json", "User-Agent": "knit"})
         self.endpoint.auth.configure(session)
         return session
@@ -236,10 +235,11 @@ class HttpService:
         return self.failover.call(send, failure_of, call.action)
 
     def _send(self, base: str, call: _Call) -> requests.Response:
+        url = self.route(base).url(call.path)
         try:
             response = self.session.request(
                 call.method,
-                base.rstrip("/") + call.path,
+                url,
                 params={**self.endpoint.auth.parameters(), **call.params},
                 data=call.data,
                 headers=call.headers,
@@ -250,7 +250,7 @@ class HttpService:
         except requests.RequestException as error:
             raise self.broken(error, base, call.action) from None
         self._has_answered = True
-        log.debug("%s %s%s: %d", call.method, base, call.path, response.status_code)
+        log.debug("%s %s: %d", call.method, url, response.status_code)
         return response
 
     def broken(self, error: requests.RequestException, base: str, action: str, *, name: str | None = None) -> KnitError:
@@ -269,7 +269,7 @@ class HttpService:
             )
             return UnexpectedReply(f"{action}: {base} is {RPC_PORT}{hint}", address=base, action=action)
         reason, before = reason_of(error)
-        where = f"the {name or self.endpoint.name} at {self._route(base)}"
+        where = f"the {name or self.endpoint.name} at {self._through(base)}"
         words = tls_fault(error)
         if not words and self._closed_without_a_word(error, base) and speaks_tls(base):
             words = SPEAKS_TLS
@@ -289,7 +289,7 @@ class HttpService:
         first = not self._has_answered and base.startswith("http:") and not self.endpoint.proxies.of(base)
         return first and any(name in repr(error) for name in ("without response", "ConnectionResetError"))
 
-    def _route(self, base: str) -> str:
+    def _through(self, base: str) -> str:
         """An address for messages, with its proxy."""
         proxy = self.endpoint.proxies.of(base)
         return f"{base} through the proxy {without_user(proxy)}" if proxy else base
@@ -306,7 +306,8 @@ class HttpService:
         """The error for a reply."""
         status, base = response.status_code, base_of(response)
         exception, message = remote_exception(response)
-        where = f"the {self.endpoint.name} at {self._route(base)}"
+        login = status == 401 and isinstance(self.session.auth, GatewayLogin) and self.session.auth.knows(base)
+        where = f"the {'gateway' if login else self.endpoint.name} at {self._through(base)}"
         text = f"{action}: {where} answered {status}" + (f": {message}" if message else "")
         if status in _REDIRECTS:
             text += " (a redirect to another server)"
@@ -337,17 +338,6 @@ def _revealed(value: Any) -> Any:
     if isinstance(value, Hidden):
         return value.reveal()
     raise TypeError(f"{type(value).__name__} is not JSON serializable")
-
-
-def _refuse_rpc_port(response: requests.Response, *_args: Any, **_options: Any) -> None:
-    """Refuse a reply of an RPC port of Hadoop; its body cannot be read to the end.
-
-    Raises:
-        RpcPort: it is one.
-    """
-    if is_rpc_port(response):
-        response.close()
-        raise RpcPort("not a web port", request=response.request)
 
 
 def base_of(response: requests.Response) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from knit_core.errors import ApplicationNotFound, KnitError, NotAuthorized, StagingError
 from knit_core.launch.plan import APPLICATION_TYPE
@@ -70,10 +70,17 @@ def master_row(report: ApplicationReport) -> Container | None:
     found = ContainerId.search(report.master_logs)
     if found is None:
         return None
-    address = urlsplit(report.master_logs).netloc
+    address = _node_of(report.master_logs)
     host = address.rpartition(":")[0]
     state = ContainerState.FAILED if report.ended else ContainerState.RUNNING
     return Container(MASTER, "", found.attempt, found.attempt, state, str(found), node=f"{host}:0", node_http=address)
+
+
+def _node_of(url: str) -> str:
+    """`host:port` of the NodeManager in an address of logs. Knox puts its own address before it, and the node's in the query."""
+    parts = urlsplit(url)
+    query = parse_qs(parts.query)
+    return f"{query['host'][0]}:{query['port'][0]}" if {"host", "port"} <= set(query) else parts.netloc
 
 
 class Watcher:

@@ -16,6 +16,7 @@ from knit_core.errors import ConnectionFailed, KnitError, NotFound
 from knit_core.hadoop.http import HttpService
 from knit_core.logs.lines import Block, LogCursor
 from knit_core.logs.live.follow_container import ContainerReader, Stopped, Uploads
+from knit_core.logs.live.gateway_logs import node_logs
 from knit_core.logs.live.nodemanager import NodeLogs
 from knit_core.logs.live.pace import Backoff, Pace
 from knit_core.logs.selection import Selection
@@ -163,7 +164,7 @@ class Follower:
     def _add(self, row: Container) -> bool:
         node = self._nodes.get(row.node_http)
         if node is None:
-            logs = NodeLogs(self._http, row.node_http, self._scheme, short=self._short)
+            logs = node_logs(self._http, row.node_http, self._scheme, short=self._short, clock=self._clock)
             node = self._nodes[row.node_http] = _Node(logs)
         target = node.targets.get(row.yarn)
         if target is None:

@@ -15,6 +15,7 @@ from knit_core.logs.application import LoggedApplication
 from knit_core.logs.lines import Block, LogCursor, LogLine
 from knit_core.logs.live.follow_application import RunningUploads
 from knit_core.logs.live.follow_container import ContainerReader
+from knit_core.logs.live.gateway_logs import node_logs
 from knit_core.logs.live.nodemanager import NodeLogs
 from knit_core.logs.live.pace import Backoff, Pace
 from knit_core.logs.reader import LogReader
@@ -129,7 +130,7 @@ class LogWatch:
         if target is None:
             node = self._nodes.get(row.node_http)
             if node is None:
-                logs = NodeLogs(self._application.cluster.nodes, row.node_http, self._scheme)
+                logs = node_logs(self._application.cluster.nodes, row.node_http, self._scheme, clock=self._clock)
                 node = self._nodes[row.node_http] = _Node(logs)
             target = self._targets[row.yarn] = _Target(node)
             target.reader = ContainerReader(

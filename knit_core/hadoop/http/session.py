@@ -1,0 +1,51 @@
+"""Session: the requests session of a service."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import requests
+
+from knit_core.config.proxies import Proxies
+from knit_core.hadoop.http.gateway_auth import GatewayLogin
+from knit_core.hadoop.http.server_detection import is_rpc_port
+
+
+class RpcPort(requests.RequestException):
+    """The port is an RPC port of Hadoop, not a web server."""
+
+
+class Session(requests.Session):
+    """A session that chooses proxy and identity for each request, including redirected ones."""
+
+    def __init__(self, proxies: Proxies) -> None:
+        super().__init__()
+        self._proxies = proxies
+
+    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
+        settings = super().merge_environment_settings(url, proxies, stream, verify, cert)
+        return {**settings, "proxies": self._proxies.by_scheme(str(url))}
+
+    def rebuild_proxies(self, prepared_request: Any, proxies: Any) -> Any:
+        chosen = self._proxies.by_scheme(str(prepared_request.url))
+        return super().rebuild_proxies(prepared_request, chosen)  # type: ignore[no-untyped-call]
+
+    def rebuild_auth(self, prepared_request: Any, response: Any) -> None:
+        if isinstance(self.auth, GatewayLogin):
+            self.auth.restrict(prepared_request)
+        else:
+            super().rebuild_auth(prepared_request, response)  # type: ignore[no-untyped-call]
+
+
+def refuse_rpc_port(response: requests.Response, *_args: Any, **_options: Any) -> None:
+    """Refuse a reply of an RPC port of Hadoop; its body cannot be read to the end.
+
+    Raises:
+        RpcPort: it is one.
+    """
+    if is_rpc_port(response):
+        response.close()
+        raise RpcPort("not a web port", request=response.request)
+
+
+__all__ = ["RpcPort", "Session", "refuse_rpc_port"]
