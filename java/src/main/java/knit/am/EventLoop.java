@@ -22,6 +22,7 @@ import knit.am.core.model.Identity;
 import knit.am.core.model.Spec;
 import knit.am.gateway.ApplicationFolder;
 import knit.am.gateway.JournalFiles;
+import knit.am.gateway.NodeLogs;
 import knit.am.gateway.NodeManagers;
 import knit.am.gateway.Probes;
 import knit.am.gateway.ResourceManager;
@@ -53,7 +54,7 @@ public final class EventLoop {
   private volatile Died death;
 
   public EventLoop(Identity identity, Spec spec, Clock clock, ResourceManager manager, NodeManagers nodes, Probes probes,
-      ApplicationFolder folder) {
+      NodeLogs logs, ApplicationFolder folder) {
     this.clock = clock;
     this.manager = manager;
     this.folder = folder;
@@ -62,7 +63,8 @@ public final class EventLoop {
     journal = spec.journal ? new JournalWriter(folder, () -> queue.add((Runnable) this::beginJournal),
         () -> heartbeat.silence() > manager.expiry(), () -> post(new Event.Disowned(clock.now()))) : null;
     environment = new ContainerEnvironment(identity, spec);
-    actions = new ActionRunner(identity, environment, clock, manager, nodes, probes, folder, heartbeat, new Loop());
+    actions = new ActionRunner(identity, environment, clock, manager, nodes, probes, logs, folder, heartbeat,
+        new Loop());
   }
 
   private final class Loop implements ActionRunner.Loop {

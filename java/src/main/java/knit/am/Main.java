@@ -16,6 +16,7 @@ import knit.am.core.model.Identity;
 import knit.am.core.model.Outcome;
 import knit.am.core.model.Spec;
 import knit.am.gateway.HdfsApplicationFolder;
+import knit.am.gateway.HttpNodeLogs;
 import knit.am.gateway.NetworkProbes;
 import knit.am.gateway.YarnNodeManagers;
 import knit.am.gateway.YarnProxies;
@@ -111,7 +112,8 @@ public final class Main {
 
     ApplicationAttemptId attempt = ContainerId.fromString(env.get("CONTAINER_ID")).getApplicationAttemptId();
     String user = env.containsKey("USER") ? env.get("USER") : spec.user;
-    Identity identity = new Identity(attempt.getApplicationId().toString(), attempt.getAttemptId(), user);
+    Identity identity = new Identity(attempt.getApplicationId().toString(), attempt.getAttemptId(), user,
+        env.get("CONTAINER_ID"), nodeHttp(env));
     Configuration configuration = configuration();
     UserGroupInformation.setConfiguration(configuration);
     Credentials credentials = UserGroupInformation.getCurrentUser().getCredentials();
@@ -127,7 +129,8 @@ public final class Main {
         yarn -> Signatures.containerToken(secret, yarn), acls(spec));
     EventLoop.daemon(() -> warmUp(nodes, spec), "warm-up").start();
     HdfsApplicationFolder folder = new HdfsApplicationFolder(configuration, spec.staging, identity.application, identity.attempt);
-    loop = new EventLoop(identity, spec, CLOCK, manager, nodes, new NetworkProbes(), folder);
+    loop = new EventLoop(identity, spec, CLOCK, manager, nodes, new NetworkProbes(),
+        new HttpNodeLogs(configuration, identity.user), folder);
     if (identity.attempt > 1) {
       try {
         if (!loop.recover() && ARCHIVE != null) {
@@ -167,6 +170,13 @@ public final class Main {
       acls.put(ApplicationAccessType.MODIFY_APP, spec.modifiers);
     }
     return acls;
+  }
+
+  /** The web server of this process's own NodeManager, null without YARN's variables. */
+  private static String nodeHttp(Map<String, String> env) {
+    String host = env.get("NM_HOST");
+    String port = env.get("NM_HTTP_PORT");
+    return host == null || port == null ? null : host + ":" + port;
   }
 
   private static void warmUp(YarnNodeManagers nodes, Spec spec) {

@@ -161,6 +161,8 @@ public final class Reducer {
       effects.waiters.answer(read, "events", read.deadline,
           () -> effects.timeline.number() > read.after ? views.events(read.after, read.most) : null,
           () -> effects.answer(read, views.events(read.after, read.most)));
+    } else if (call instanceof Call.ReadLog) {
+      application.readLog((Call.ReadLog) call);
     } else {
       return false;
     }
