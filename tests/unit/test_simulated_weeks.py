@@ -67,7 +67,7 @@ class Application:
         self.clock = SimulatedClock()
         self.begun = self.clock.now
         config = SimpleNamespace(cluster_property=lambda name, default: default, user="alice")
-        self.cluster = SimpleNamespace(clock=self.clock, nodes=http_service(), hdfs=None, config=config)
+        self.cluster = SimpleNamespace(clock=self.clock, nodes=http_service(), hdfs=None, config=config, away_nodes={})
         self.cluster.resourcemanager = SimpleNamespace(nodes=lambda states: [], address="http://rm")
 
     @property
