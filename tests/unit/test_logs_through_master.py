@@ -393,6 +393,18 @@ def test_the_way_is_chosen_once_and_remembered() -> None:
     assert master.answers == direct.answers == ["closed"]
 
 
+def test_a_way_that_answers_with_a_refusal_is_chosen_too() -> None:
+    """Else a node that does not answer would be waited for at each look at a container that has not started."""
+    direct = _Way(ConnectionFailed("gone", address="http://n:1"))
+    master = _Way(NotFound("not started"), NotFound("not started"), "master")
+    logs = Routes([lambda _: master], {}).to("n:1", direct)  # type: ignore[arg-type, list-item, return-value]
+    for _ in range(2):
+        with pytest.raises(NotFound):
+            logs.listing("c")
+    assert logs.listing("c").sizes == {"master": 1}
+    assert (direct.asked, master.asked) == (1, 3)
+
+
 def test_all_ways_that_fail_are_told() -> None:
     direct = _Way(ConnectionFailed("no answer from http://n:1", address="http://n:1"))
     one, two = _Way(ConnectionFailed("through the gateway (403)")), _Way(ConnectionFailed("through x (y)"))
