@@ -6,6 +6,7 @@ reply.
 
 from __future__ import annotations
 
+import base64
 import logging
 import math
 import threading
@@ -82,6 +83,42 @@ class ApplicationMasterClient:
     def put(self, path: str, body: Any) -> Any:
         """PUT JSON to `/api/v1` + path."""
         return self.call("PUT", path, body)
+
+    def log_files(self, container: str) -> tuple[dict[str, int], dict[str, tuple[int, ...]]]:
+        """The log files of a container, read from its node by the ApplicationMaster.
+
+        Args:
+            container: YARN's id, `main_0`, or `master`.
+
+        Returns:
+            bytes of each file on the node, and for each file the sizes of the parts that rolling aggregation has uploaded,
+            oldest first.
+
+        Raises:
+            MasterUnreachable: it cannot be reached now; this call does not wait for a restart.
+            RequestRefused: it cannot read them; `.reply` has the reason.
+        """
+        reply = self.get(f"/containers/{container}/logs", retry_timeout=0)
+        return reply["files"], {name: tuple(sizes) for name, sizes in reply["uploaded"].items()}
+
+    def read_log(self, container: str, name: str, offset: int, size: int) -> tuple[bytes, int]:
+        """A part of a log file, at most 128 KiB.
+
+        Args:
+            container, name: the file; see `log_files`.
+            offset: of the first byte.
+            size: bytes of the file as far as known; a wrong number only costs time.
+
+        Returns:
+            the bytes, none if the file ends before `offset`, and the number of bytes of the file.
+
+        Raises:
+            MasterUnreachable, RequestRefused: as `log_files`.
+        """
+        query = {"offset": str(offset), "size": str(size)}
+        reply = self.get(f"/containers/{container}/logs/{_base64(name.encode())}", query, retry_timeout=0)
+        data = str(reply["data"])
+        return base64.urlsafe_b64decode(data + "=" * (-len(data) % 4)), int(reply["size"])
 
     def call(
         self,
@@ -238,6 +275,11 @@ class ApplicationMasterClient:
         if status >= 500:
             return ServiceUnavailable(text)
         return kind(text, status=status, reply=reply)
+
+
+def _base64(raw: bytes) -> str:
+    """base64url without padding, which the ResourceManager's proxy does not change."""
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
 def _is_direct(route: str) -> bool:

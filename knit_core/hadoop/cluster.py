@@ -56,6 +56,8 @@ class Cluster:
     Attributes:
         config: the same.
         clock: for deadlines and pauses. For tests; set it before the first call.
+        away_nodes: by the address of a NodeManager's web server, when logs of its containers could last be read in another way
+            only (the clock's monotonic time).
         retry_timeout: seconds to wait for a reply, without repetition; None: requests are repeated during longer outages.
             Set it before the first call.
     """
@@ -64,6 +66,7 @@ class Cluster:
         self.config = config
         self.clock: Clock = time
         self.retry_timeout: float | None = None
+        self.away_nodes: dict[str, float] = {}
         config.fetch, config.fetch_home = self._fetch_configuration, self._home_folder
         config.fetch_gateway = self._gateway_namenodes
         config.fetch_present = lambda: self.resourcemanager.conf()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from knit_core.hadoop.application_master import ApplicationMasterClient
 from knit_core.hadoop.cluster import Cluster
 from knit_core.model.report import ApplicationReport
 from knit_core.model.result import Container, Result
@@ -19,6 +20,10 @@ class LoggedApplication(Protocol):
     @property
     def cluster(self) -> Cluster:
         """The connections to its cluster."""
+
+    @property
+    def master(self) -> ApplicationMasterClient:
+        """Its ApplicationMaster's API."""
 
     def report(self) -> ApplicationReport:
         """The ResourceManager's current report."""

@@ -13,6 +13,7 @@ from knit_core.logs.lines import LogCursor, LogLine, blocks
 from knit_core.logs.live.follow_application import RunningUploads, master_row
 from knit_core.logs.live.follow_container import ContainerReader
 from knit_core.logs.live.gateway_logs import node_logs
+from knit_core.logs.live.routes import LogSource
 from knit_core.logs.reader import OFF, LogReader
 from knit_core.logs.selection import Selection
 from knit_core.logs.streams import without
@@ -108,7 +109,8 @@ def _on_nodes(
 ) -> Iterator[_Log]:
     missing = []
     for row in rows:
-        node = node_logs(application.cluster.nodes, row.node_http, reader.scheme)
+        node: LogSource = node_logs(application.cluster.nodes, row.node_http, reader.scheme)
+        node = reader.routes.to(row.node_http, node) if uploads is not None else node
         seen = 0
         try:
             one = ContainerReader(

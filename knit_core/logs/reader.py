@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from functools import cached_property
 
 from knit_core.errors import ApplicationNotFound, ConnectionFailed, KnitError, MissingLog
 from knit_core.logs.aggregated.log_files import AggregatedLogs, Found
@@ -13,6 +14,8 @@ from knit_core.logs.lines import Block, LogCursor, LogLine, blocks, last_lines, 
 from knit_core.logs.live.follow_application import ITSELF, RunningUploads, drained, follow, once
 from knit_core.logs.live.follow_container import Uploads
 from knit_core.logs.live.follow_nodes import Follower
+from knit_core.logs.live.routes import Routes
+from knit_core.logs.live.through_master import MasterRoute
 from knit_core.logs.selection import Selection
 from knit_core.model.report import ApplicationReport
 from knit_core.model.result import Container, Result
@@ -145,6 +148,12 @@ class LogReader:
         """The URL scheme of the NodeManagers' web servers."""
         return "https" if self._cluster.config.cluster_property("yarn.http.policy", "") == "HTTPS_ONLY" else "http"
 
+    @cached_property
+    def routes(self) -> Routes:
+        """The ways to the nodes of the running application."""
+        through_master = MasterRoute(lambda: self._application.master, self._cluster.clock)
+        return Routes([through_master], self._cluster.away_nodes, self._cluster.clock)
+
     @property
     def no_uploads(self) -> Uploads:
         """For an application whose logs are not aggregated: nothing is uploaded."""
@@ -163,6 +172,7 @@ class LogReader:
             once=single,
             short=short,
             clock=self._cluster.clock,
+            routes=self.routes if uploads is not None else None,  # after the end there is no ApplicationMaster
         )
 
 

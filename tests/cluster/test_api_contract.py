@@ -78,6 +78,14 @@ def test_every_call(wire: Wire, running: Application) -> None:
     assert wire.call("PUT", "/api/v1/progress", {"progress": 0.5, "metrics": {}}) == (200, {})
     assert wire.call("GET", "/api/v1/result")[0] == 200
     row = next(row for row in found["containers"] if row["state"] == "RUNNING")
+    logs = f"/api/v1/containers/{row['yarn']}/logs"
+    status, files = wire.call("GET", logs)
+    assert (status, set(files), "stdout" in files["files"]) == (200, {"files", "uploaded"}, True)
+    size = files["files"]["launch_container.sh"]
+    status, part = wire.call("GET", f"{logs}/bGF1bmNoX2NvbnRhaW5lci5zaA")
+    assert (status, part["offset"], part["size"]) == (200, 0, size)
+    assert wire.call("GET", f"{logs}/Li4vc3Rkb3V0")[0] == 400
+    assert wire.call("GET", "/api/v1/containers/container_1_0001_01_000002/logs")[0] == 404
     token = container_token(wire.secret, row["yarn"])
     assert wire.call("PUT", "/api/v1/result", {"value": {"text": "€ \n \\ %20 ;x"}}, token, row["yarn"]) == (200, {})
     assert wire.call("GET", "/api/v1/result")[1]["results"]["main"][str(row["instance"])] == {"text": "€ \n \\ %20 ;x"}

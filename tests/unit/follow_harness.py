@@ -11,6 +11,7 @@ from knit_core.logs.aggregated.rolled_parts import Mark
 from knit_core.logs.lines import LogCursor, LogLine
 from knit_core.logs.live.follow_application import drained
 from knit_core.logs.live.follow_nodes import Follower
+from knit_core.logs.live.routes import Routes
 from knit_core.logs.selection import Selection
 from knit_core.model.result import Container
 from tests.unit.node_harness import Node, http_service
@@ -51,6 +52,7 @@ class Bed:
     def __init__(self) -> None:
         self.nodes: list[Node] = []
         self.uploads = Uploads()
+        self.routes: Routes | None = None
         self.cursor = LogCursor()
         self.lines: list[LogLine] = []
         self._followers: list[Follower] = []
@@ -66,7 +68,15 @@ class Bed:
     ) -> Follower:
         chosen = selection or Selection.of()
         made = Follower(
-            http_service(), "http", self.uploads, chosen, self.cursor, once=once, short=short, threads=threads
+            http_service(),
+            "http",
+            self.uploads,
+            chosen,
+            self.cursor,
+            once=once,
+            short=short,
+            threads=threads,
+            routes=self.routes,
         )
         self._followers.append(made)
         return made

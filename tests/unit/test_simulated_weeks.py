@@ -24,7 +24,7 @@ from knit_container import hdfs as container_hdfs
 from knit_core.dask_yarn.following import Follower as SchedulerFollower
 from knit_core.dask_yarn.launching import wait_for_scheduler
 from knit_core.environments.prune import prune_local
-from knit_core.errors import ApplicationNotFound, ConnectionFailed, LogsUnavailable, WaitTimeout
+from knit_core.errors import ApplicationNotFound, ConnectionFailed, LogsUnavailable, MasterUnreachable, WaitTimeout
 from knit_core.local import ports, processes
 from knit_core.logs import LogWatch, Selection
 from knit_core.logs.aggregated.folders import Listing
@@ -69,8 +69,13 @@ class Application:
         config = SimpleNamespace(
             cluster_property=lambda name, default: default, on_hdfs=lambda path: path, user="alice"
         )
-        self.cluster = SimpleNamespace(clock=self.clock, nodes=http_service(), hdfs=None, config=config)
+        self.cluster = SimpleNamespace(clock=self.clock, nodes=http_service(), hdfs=None, config=config, away_nodes={})
         self.cluster.resourcemanager = SimpleNamespace(nodes=lambda states: [], address="http://rm")
+        self.master = SimpleNamespace(log_files=self._no_master)
+
+    @staticmethod
+    def _no_master(_container: str) -> None:
+        raise MasterUnreachable(ID, ["it has no address"])
 
     @property
     def passed(self) -> float:

@@ -21,7 +21,8 @@ from knit_core.errors import KnitError, LogsUnavailable, MissingLog, NotFound
 from knit_core.logs.aggregated.log_files import Found, Unfinished
 from knit_core.logs.aggregated.rolled_parts import ANCHOR, Mark
 from knit_core.logs.lines import REMARK, Block, blocks, remark, remark_digest
-from knit_core.logs.live.nodemanager import NodeListing, NodeLogs
+from knit_core.logs.live.nodemanager import NodeListing
+from knit_core.logs.live.routes import LogSource
 from knit_core.logs.streams import without
 from knit_core.model.clock import Clock
 from knit_core.model.result import Container
@@ -109,7 +110,7 @@ class ContainerReader:
 
     Args:
         row: the container; the attribute may be replaced when its state changes.
-        node: its NodeManager.
+        node: a way to its node's logs.
         uploads: logs that were uploaded while it runs.
         streams: names of the selected logs.
         start: returns the offset of a stream at which to begin.
@@ -125,7 +126,7 @@ class ContainerReader:
     def __init__(
         self,
         row: Container,
-        node: NodeLogs,
+        node: LogSource,
         uploads: Uploads,
         streams: frozenset[str],
         start: Callable[[str], int],

@@ -17,8 +17,8 @@ from knit_core.hadoop.http import HttpService
 from knit_core.logs.lines import Block, LogCursor
 from knit_core.logs.live.follow_container import ContainerReader, Stopped, Uploads
 from knit_core.logs.live.gateway_logs import node_logs
-from knit_core.logs.live.nodemanager import NodeLogs
 from knit_core.logs.live.pace import Backoff, Pace
+from knit_core.logs.live.routes import LogSource, Routes, unreachable
 from knit_core.logs.selection import Selection
 from knit_core.model.clock import Clock, pause
 from knit_core.model.result import Container
@@ -94,7 +94,7 @@ class _Target:
 class _Node:
     """One NodeManager and the containers on it."""
 
-    logs: NodeLogs
+    logs: LogSource
     targets: dict[str, _Target] = field(default_factory=dict)
     busy: bool = False
     backoff: Backoff = field(default_factory=lambda: Backoff(_LATEST_UNREACHABLE))
@@ -121,6 +121,7 @@ class Follower:
         short: use a shorter time-out for nodes that do not answer; see `NodeLogs`.
         threads: maximum number.
         clock: the clock.
+        routes: other ways to nodes that cannot be reached directly; None: there is none.
     """
 
     def __init__(
@@ -135,11 +136,12 @@ class Follower:
         short: bool = False,
         threads: int = MOST_THREADS,
         clock: Clock = time,
+        routes: Routes | None = None,
     ) -> None:
         self.channel = Channel()
         self._http, self._scheme, self._uploads, self._selection = http, scheme, uploads, selection
         self._offsets, self._once, self._most_threads = dict(cursor.offsets), once, threads
-        self._tail, self._short, self._clock = selection.tail, short, clock
+        self._tail, self._short, self._clock, self._routes = selection.tail, short, clock, routes
         self._nodes: dict[str, _Node] = {}
         self._threads: list[threading.Thread] = []
         self._changed = threading.Condition()
@@ -164,7 +166,8 @@ class Follower:
     def _add(self, row: Container) -> bool:
         node = self._nodes.get(row.node_http)
         if node is None:
-            logs = node_logs(self._http, row.node_http, self._scheme, short=self._short, clock=self._clock)
+            logs: LogSource = node_logs(self._http, row.node_http, self._scheme, short=self._short, clock=self._clock)
+            logs = self._routes.to(row.node_http, logs) if self._routes is not None else logs
             node = self._nodes[row.node_http] = _Node(logs)
         target = node.targets.get(row.yarn)
         if target is None:
@@ -304,6 +307,6 @@ class Follower:
             node.remarked = True
             others = ", ".join(row.id for row in rows[1:6]) + (" …" if len(rows) > 6 else "")
             more = f" (the same for {others})" if others else ""
-            text = f"its node cannot be reached ({error.address}); its lines come after the end{more}"
+            text = f"{unreachable(error)}; its lines come after the end{more}"
             first = node.targets[rows[0].yarn].reader  # without the lock: the channel may be full
             first.remark(text)

@@ -16,8 +16,8 @@ from knit_core.logs.lines import Block, LogCursor, LogLine
 from knit_core.logs.live.follow_application import RunningUploads
 from knit_core.logs.live.follow_container import ContainerReader
 from knit_core.logs.live.gateway_logs import node_logs
-from knit_core.logs.live.nodemanager import NodeLogs
 from knit_core.logs.live.pace import Backoff, Pace
+from knit_core.logs.live.routes import LogSource, unreachable
 from knit_core.logs.reader import LogReader
 from knit_core.logs.selection import Selection
 from knit_core.model.result import Container
@@ -30,7 +30,7 @@ _PIECE = 1 << 16  # bytes of a log that are read at a time
 
 @dataclass
 class _Node:
-    logs: NodeLogs
+    logs: LogSource
     backoff: Backoff = field(default_factory=lambda: Backoff(_LATEST_UNREACHABLE))
 
 
@@ -76,7 +76,7 @@ class LogWatch:
         self.cursor = LogCursor() if cursor is None else cursor
         self._application, self._selection, self._clock = application, Selection(), application.cluster.clock
         reader = LogReader(application, self._selection)
-        self._scheme = reader.scheme
+        self._scheme, self._routes = reader.scheme, reader.routes
         self._uploads = RunningUploads(reader.aggregated(None), self._clock)
         self._nodes: dict[str, _Node] = {}
         self._targets: dict[str, _Target] = {}
@@ -131,7 +131,7 @@ class LogWatch:
             node = self._nodes.get(row.node_http)
             if node is None:
                 logs = node_logs(self._application.cluster.nodes, row.node_http, self._scheme, clock=self._clock)
-                node = self._nodes[row.node_http] = _Node(logs)
+                node = self._nodes[row.node_http] = _Node(self._routes.to(row.node_http, logs))
             target = self._targets[row.yarn] = _Target(node)
             target.reader = ContainerReader(
                 row,
@@ -160,7 +160,7 @@ class LogWatch:
             backoff = target.node.backoff
             backoff.failed(self._clock.monotonic(), _SOONEST_UNREACHABLE)
             if backoff.pause > _SOONEST_UNREACHABLE:  # not the first failure
-                reader.remark(f"its node cannot be reached ({error.address}); its lines come later")
+                reader.remark(f"{unreachable(error)}; its lines come later")
             return
         except KnitError as error:
             reader.remark(f"its logs cannot be read now: {error}")

@@ -14,6 +14,7 @@ import knit.am.core.model.Identity;
 import knit.am.gateway.ApplicationFolder;
 import knit.am.gateway.DelegationTokens;
 import knit.am.gateway.JournalFiles;
+import knit.am.gateway.NodeLogs;
 import knit.am.gateway.NodeManagers;
 import knit.am.gateway.Probes;
 import knit.am.gateway.ResourceManager;
@@ -53,12 +54,13 @@ final class ActionRunner {
   private final Loop loop;
   private final NodeManagerCalls nodeCalls;
   private final ExecutorService managerCalls;
+  private final LogCalls logCalls;
   private final CountDownLatch resultWritten = new CountDownLatch(1);
   private volatile boolean ending;
   private volatile boolean launched;
 
   ActionRunner(Identity identity, ContainerEnvironment environment, Clock clock, ResourceManager manager, NodeManagers nodes,
-      Probes probes, ApplicationFolder folder, DelegationTokens tokens, Heartbeat heartbeat, Loop loop) {
+      Probes probes, NodeLogs logs, ApplicationFolder folder, DelegationTokens tokens, Heartbeat heartbeat, Loop loop) {
     this.identity = identity;
     this.environment = environment;
     this.clock = clock;
@@ -71,6 +73,7 @@ final class ActionRunner {
     this.loop = loop;
     nodeCalls = new NodeManagerCalls(loop.pool(NodeManagerCalls.THREADS, "node"));
     managerCalls = loop.pool(MANAGER_THREADS, "ask");
+    logCalls = new LogCalls(loop.pool(LogCalls.THREADS, "logs"), logs, clock);
   }
 
   /** Carry out an action. Does not block. */
@@ -95,6 +98,8 @@ final class ActionRunner {
       Action.Probe probe = (Action.Probe) action;
       probes.probe(probe.host, probe.readiness,
           ready -> loop.post(new Event.Probed(clock.now(), probe.yarn, ready)));
+    } else if (action instanceof Action.ReadLog) {
+      logCalls.add((Action.ReadLog) action);
     } else {
       return false;
     }

@@ -23,6 +23,7 @@ import knit.am.core.model.Spec;
 import knit.am.gateway.ApplicationFolder;
 import knit.am.gateway.DelegationTokens;
 import knit.am.gateway.JournalFiles;
+import knit.am.gateway.NodeLogs;
 import knit.am.gateway.NodeManagers;
 import knit.am.gateway.Probes;
 import knit.am.gateway.ResourceManager;
@@ -54,7 +55,7 @@ public final class EventLoop {
   private volatile Died death;
 
   public EventLoop(Identity identity, Spec spec, Clock clock, ResourceManager manager, NodeManagers nodes, Probes probes,
-      ApplicationFolder folder, DelegationTokens tokens) {
+      NodeLogs logs, ApplicationFolder folder, DelegationTokens tokens) {
     this.clock = clock;
     this.manager = manager;
     this.folder = folder;
@@ -63,7 +64,7 @@ public final class EventLoop {
     journal = spec.journal ? new JournalWriter(folder, () -> queue.add((Runnable) this::beginJournal),
         () -> heartbeat.silence() > manager.expiry(), () -> post(new Event.Disowned(clock.now()))) : null;
     environment = new ContainerEnvironment(identity, spec);
-    actions = new ActionRunner(identity, environment, clock, manager, nodes, probes, folder, tokens, heartbeat,
+    actions = new ActionRunner(identity, environment, clock, manager, nodes, probes, logs, folder, tokens, heartbeat,
         new Loop());
   }
 

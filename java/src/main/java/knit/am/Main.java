@@ -17,6 +17,7 @@ import knit.am.core.model.Outcome;
 import knit.am.core.model.Spec;
 import knit.am.gateway.HadoopDelegationTokens;
 import knit.am.gateway.HdfsApplicationFolder;
+import knit.am.gateway.HttpNodeLogs;
 import knit.am.gateway.NetworkProbes;
 import knit.am.gateway.YarnNodeManagers;
 import knit.am.gateway.YarnProxies;
@@ -112,7 +113,8 @@ public final class Main {
 
     ApplicationAttemptId attempt = ContainerId.fromString(env.get("CONTAINER_ID")).getApplicationAttemptId();
     String user = env.containsKey("USER") ? env.get("USER") : spec.user;
-    Identity identity = new Identity(attempt.getApplicationId().toString(), attempt.getAttemptId(), user);
+    Identity identity = new Identity(attempt.getApplicationId().toString(), attempt.getAttemptId(), user,
+        env.get("CONTAINER_ID"), nodeHttp(env));
     Configuration configuration = configuration();
     UserGroupInformation.setConfiguration(configuration);
     Credentials credentials = UserGroupInformation.getCurrentUser().getCredentials();
@@ -129,7 +131,8 @@ public final class Main {
     YarnNodeManagers nodes = new YarnNodeManagers(configuration, containers, tokens,
         yarn -> Signatures.containerToken(secret, yarn), acls(spec));
     EventLoop.daemon(() -> warmUp(nodes, spec), "warm-up").start();
-    loop = new EventLoop(identity, spec, CLOCK, manager, nodes, new NetworkProbes(), folder, tokens);
+    loop = new EventLoop(identity, spec, CLOCK, manager, nodes, new NetworkProbes(),
+        new HttpNodeLogs(configuration, identity.user), folder, tokens);
     if (identity.attempt > 1) {
       renew(tokens, spec);
       try {
@@ -181,6 +184,13 @@ public final class Main {
         Log.line("the delegation tokens are those of the launch, as newer ones cannot be read: " + Log.reason(error));
       }
     }
+  }
+
+  /** The web server of this process's own NodeManager, null without YARN's variables. */
+  private static String nodeHttp(Map<String, String> env) {
+    String host = env.get("NM_HOST");
+    String port = env.get("NM_HTTP_PORT");
+    return host == null || port == null ? null : host + ":" + port;
   }
 
   private static void warmUp(YarnNodeManagers nodes, Spec spec) {

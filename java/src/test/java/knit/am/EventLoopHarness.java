@@ -18,12 +18,14 @@ public final class EventLoopHarness implements AutoCloseable {
   public static final byte[] SECRET = new byte[32];
   /** The number of the first request. */
   public static final long FIRST = 1_000_000_001L;
-  public static final Identity IDENTITY = new Identity("application_1_0001", 2, "alice");
+  public static final Identity IDENTITY = new Identity("application_1_0001", 2, "alice",
+      "container_1_0001_02_000001", "node01:8042");
 
   public final ManualClock clock = new ManualClock();
   public final Api api;
   final FakeResourceManager manager = new FakeResourceManager(clock);
   final FakeNodes nodes = new FakeNodes(manager);
+  public final FakeNodeLogs logs = new FakeNodeLogs();
   FakeApplicationFolder store = new FakeApplicationFolder();
   public final FakeDelegationTokens tokens = new FakeDelegationTokens();
   private Spec spec;
@@ -43,8 +45,8 @@ public final class EventLoopHarness implements AutoCloseable {
     api = new Api("127.0.0.1", 0, 0);
     spec = Specs.of(instances, 0);
     preparation.prepare(this);
-    master = new EventLoop(IDENTITY, spec, clock, manager, nodes, (host, readiness, answer) -> answer.accept(true), store,
-        tokens);
+    master = new EventLoop(IDENTITY, spec, clock, manager, nodes, (host, readiness, answer) -> answer.accept(true), logs,
+        store, tokens);
     master.recover();
     api.open(IDENTITY, SECRET, master::post, clock, null);
     end = new FutureTask<>(() -> master.run("node01", api.port()));

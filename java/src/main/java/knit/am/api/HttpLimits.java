@@ -63,6 +63,10 @@ final class HttpLimits {
   static final int VALUE = 256 << 10;
   static final int KEY = 512;
   static final int METRICS = 4 << 10;
+  /** Bytes of a container's log in one reply. */
+  static final int LOG = 128 << 10;
+  /** Bytes of the name of a log file. */
+  static final int LOG_NAME = 255;
   /** Entries of the timeline in one reply. */
   static final int EVENTS = 1_000;
 

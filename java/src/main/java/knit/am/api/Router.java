@@ -104,7 +104,7 @@ final class Router {
   CompletableFuture<Reply> start(String method, String path, Map<String, String> query, String container, byte[] body,
       int longest) throws Reply {
     List<String> way = Arrays.asList(path.split("/", -1));
-    if (way.size() < 4 || way.size() > 6 || !way.get(1).equals("api") || !way.get(2).equals("v1")) {
+    if (way.size() < 4 || way.size() > 7 || !way.get(1).equals("api") || !way.get(2).equals("v1")) {
       throw unknown(path);
     }
     Request call = new Request(method, way.subList(3, way.size()), query, container, body, longest);
@@ -123,7 +123,8 @@ final class Router {
 
   private Event event(Request call, String path) throws Reply {
     String last = call.way.size() == 1 ? "" : call.way.get(call.way.size() - 1);
-    switch (call.way.get(0) + "/" + call.way.size() + (call.way.size() == 3 ? "/" + last : "")) {
+    String verb = call.way.size() == 3 ? "/" + last : call.way.size() == 4 ? "/" + call.way.get(2) : "";
+    switch (call.way.get(0) + "/" + call.way.size() + verb) {
       case "application/1":
         call.only("GET");
         return new Call.Read(call.at, call.ticket, Call.What.APPLICATION);
@@ -152,6 +153,10 @@ final class Router {
         return kill(call);
       case "tokens/1":
         return tokens(call);
+      case "containers/3/logs":
+        return readLog(call, null);
+      case "containers/4/logs":
+        return readLog(call, fileName(last));
       case "kv/1":
         return kvList(call);
       case "kv/2":
@@ -202,6 +207,26 @@ final class Router {
       call.body().end();
     }
     return new Call.Tokens(call.at, call.ticket, renew);
+  }
+
+  private Event readLog(Request call, String file) throws Reply {
+    call.only("GET");
+    call.clientOnly();
+    long offset = file == null ? 0 : call.number("offset", 0, Long.MAX_VALUE);
+    long size = file == null ? 0 : call.number("size", 0, Long.MAX_VALUE);
+    int limit = file == null ? 0 : (int) call.number("limit", HttpLimits.LOG, HttpLimits.LOG);
+    return new Call.ReadLog(call.at, call.ticket, call.way.get(1), file, offset, size, limit);
+  }
+
+  /** The name of a file in a container's folder of logs, sent like a key. It must not lead out of that folder. */
+  private static String fileName(String encoded) {
+    String name = decoded(encoded);
+    boolean leadsElsewhere = name.contains("..") || name.equals(".") || name.matches("(?s).*[/\\\\?\\p{Cntrl}].*");
+    if (name.isEmpty() || name.getBytes(StandardCharsets.UTF_8).length > HttpLimits.LOG_NAME || leadsElsewhere) {
+      throw new IllegalArgumentException("the name of a log file has 1 to " + HttpLimits.LOG_NAME
+          + " bytes, and no \"/\", \"\\\", \"?\", \"..\" or control characters");
+    }
+    return name;
   }
 
   private Event progress(Request call) throws Reply {

@@ -163,6 +163,8 @@ public final class Reducer {
           () -> effects.answer(read, views.events(read.after, read.most)));
     } else if (call instanceof Call.Tokens) {
       application.tokens((Call.Tokens) call);
+    } else if (call instanceof Call.ReadLog) {
+      application.readLog((Call.ReadLog) call);
     } else {
       return false;
     }

@@ -10,6 +10,7 @@ import java.net.Socket;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Base64;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CountDownLatch;
@@ -383,6 +384,92 @@ class ApiTest {
     assertEquals("{results={main={1=[1.50, 12345678901234567890, é, null]}}}",
         client().call("GET", "/api/v1/result", null).reply.toString());
     assertEquals("409 ended signed", container(9).call("PUT", "/api/v1/progress", progress).outcome());
+  }
+
+  @Test
+  void aContainersLogsAreReadFromItsNode() throws Exception {
+    String yarn = EventLoopHarness.yarn(EventLoopHarness.FIRST);
+    String listing = "list node07:8042 " + yarn;
+    String reading = "read node07:8042 " + yarn + " out put.ä 0 0 131072";
+    for (String id : Arrays.asList("main_0", yarn)) {
+      assertEquals("{did=" + listing + "}", client().call("GET", "/api/v1/containers/" + id + "/logs", null).reply.toString());
+      String path = "/api/v1/containers/" + id + "/logs/" + encoded("out put.ä");
+      assertEquals("{did=" + reading + "}", client().call("GET", path, null).reply.toString());
+    }
+    Caller part = client().with("offset", "7").with("size", "90").with("limit", "5");
+    assertEquals("{did=read node07:8042 " + yarn + " stdout 7 90 5}",
+        part.call("GET", "/api/v1/containers/main_0/logs/" + encoded("stdout"), null).reply.toString());
+    for (String own : Arrays.asList("master", "container_1_0001_02_000001")) {
+      assertEquals("{did=list node01:8042 container_1_0001_02_000001}",
+          client().call("GET", "/api/v1/containers/" + own + "/logs", null).reply.toString());
+    }
+  }
+
+  @Test
+  void logsOfNoContainerOfThisApplicationAreNotRead() throws Exception {
+    for (String id : Arrays.asList("main_7", "other_0", "container_2_0001_01_000002", "localhost", "127.0.0.1", "~")) {
+      for (String rest : Arrays.asList("", "/" + encoded("stdout"))) {
+        String path = "/api/v1/containers/" + id + "/logs" + rest;
+        assertEquals("404 unknown-container signed", client().call("GET", path, null).outcome(), path);
+      }
+    }
+    assertEquals("404 unknown-path signed", client().call("GET", "/api/v1/containers/main_0/log", null).outcome());
+    assertEquals("405 method-not-allowed signed", client().call("PUT", "/api/v1/containers/main_0/logs", "{}").outcome());
+    assertEquals("403 forbidden signed", container(1).call("GET", "/api/v1/containers/main_0/logs", null).outcome());
+    assertEquals(new ArrayList<>(), running.logs.calls);
+  }
+
+  @Test
+  void hostileNamesOfLogFilesAreRefused() throws Exception {
+    char[] filling = new char[256];
+    Arrays.fill(filling, 'x');
+    for (String name : Arrays.asList("../stdout", "..", ".", "a/b", "/etc/passwd", "a\\b", "stdout?size=1", "a\nb", "a\u0000",
+        new String(filling))) {
+      String path = "/api/v1/containers/main_0/logs/" + encoded(name);
+      assertEquals("400 bad-request signed", client().call("GET", path, null).outcome(), name);
+    }
+    for (String raw : Arrays.asList("~~", "_w", "")) {
+      String path = "/api/v1/containers/main_0/logs/" + raw;
+      assertEquals("400 bad-request signed", client().call("GET", path, null).outcome(), raw);
+    }
+    String path = "/api/v1/containers/main_0/logs/" + encoded("stdout");
+    for (String name : Arrays.asList("offset", "size", "limit")) {
+      for (String value : Arrays.asList("-1", "1e9", "9999999999999999999")) {
+        assertEquals("400 bad-request signed", client().with(name, value).call("GET", path, null).outcome(), name + value);
+      }
+    }
+    assertEquals("400 bad-request signed", client().with("limit", "131073").call("GET", path, null).outcome());
+    assertEquals(new ArrayList<>(), running.logs.calls);
+  }
+
+  @Test
+  void aHungNodeHoldsUpOnlyCallsForItsOwnLogs() throws Exception {
+    running.logs.hung.add("node07:8042");
+    List<Socket> sockets = new ArrayList<>();
+    try {
+      for (int i = 0; i < 50; i++) {
+        Socket socket = new Socket("127.0.0.1", running.api.port());
+        sockets.add(socket);
+        String request = client().request("GET", "/api/v1/containers/main_" + i % 2 + "/logs", "");
+        socket.getOutputStream().write(request.getBytes(StandardCharsets.US_ASCII));
+      }
+      EventLoopHarness.await("the limit", () -> client().call("GET", "/api/v1/containers/main_0/logs", null).outcome()
+          .equals("429 busy signed"));
+      assertEquals("200 signed", get(client()));
+      assertEquals("200 signed", get(container(1)));
+      assertEquals(1, running.logs.calls.size());
+    } finally {
+      running.logs.release();
+      for (Socket socket : sockets) {
+        socket.close();
+      }
+    }
+    EventLoopHarness.await("all are answered", () -> client().call("GET", "/api/v1/containers/main_0/logs", null).outcome()
+        .equals("200 signed"));
+  }
+
+  private static String encoded(String text) {
+    return Base64.getUrlEncoder().withoutPadding().encodeToString(text.getBytes(StandardCharsets.UTF_8));
   }
 
   @Test

@@ -8,6 +8,7 @@ import knit.am.core.effects.Records;
 import knit.am.core.message.Action;
 import knit.am.core.message.Call;
 import knit.am.core.message.Event;
+import knit.am.core.model.Identity;
 import knit.am.core.model.Outcome;
 import knit.am.json.Fields;
 import knit.am.json.Json;
@@ -196,6 +197,23 @@ public final class Application {
 
   public void ready(Call.Ready call) {
     readiness.ready(call);
+  }
+
+  /** Have a container's logs read. The node's address is the one that YARN has told, never the caller's. */
+  public void readLog(Call.ReadLog call) {
+    Identity own = effects.identity;
+    if (own.nodeHttp != null && (call.container.equals("master") || call.container.equals(own.container))) {
+      effects.act(new Action.ReadLog(call, own.container, own.nodeHttp));
+      return;
+    }
+    Container found = registry.find(call.container);
+    if (found == null) {
+      effects.refuse(call, 404, "unknown-container", "no container \"" + call.container + "\"");
+    } else if (found.yarn() == null || found.nodeHttp() == null) {
+      effects.refuse(call, 409, "no-node", call.container + " has no node");
+    } else {
+      effects.act(new Action.ReadLog(call, found.yarn(), found.nodeHttp()));
+    }
   }
 
   /** An alarm of the application, a service, a container or a node has gone off. */

@@ -255,6 +255,11 @@ public final class Container {
     return node;
   }
 
+  /** {@code host:port} of the web server of its NodeManager, null before it has one. */
+  String nodeHttp() {
+    return nodeHttp;
+  }
+
   /** Host of its node, null before it has one. */
   public String host() {
     return node == null ? null : node.substring(0, node.lastIndexOf(':'));

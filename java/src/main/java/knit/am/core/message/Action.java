@@ -133,6 +133,20 @@ public abstract class Action {
     }
   }
 
+  /** Read a container's logs from its NodeManager, and reply. */
+  public static final class ReadLog extends Action {
+    public final Call.ReadLog call;
+    public final String yarn;
+    /** {@code host:port} of the NodeManager's web server. */
+    public final String nodeHttp;
+
+    public ReadLog(Call.ReadLog call, String yarn, String nodeHttp) {
+      this.call = call;
+      this.yarn = yarn;
+      this.nodeHttp = nodeHttp;
+    }
+  }
+
   /** Have the NodeManager end a container. */
   public static final class Stop extends Action {
     public final String yarn;

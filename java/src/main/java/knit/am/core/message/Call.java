@@ -55,6 +55,31 @@ public abstract class Call extends Event {
     }
   }
 
+  /** List a container's log files, or read a part of one, from its NodeManager. */
+  public static final class ReadLog extends Call {
+    public final String container;
+    public final String file;
+    public final long offset;
+    public final long size;
+    public final int limit;
+
+    /**
+     * @param container an instance, {@code main_0}, or YARN's id; also the ApplicationMaster's own, or {@code master}
+     * @param file the file's name, null to list the files
+     * @param offset of the first byte
+     * @param size of the file as far as the caller knows it; a wrong one costs time only
+     * @param limit most bytes of the reply
+     */
+    public ReadLog(long at, Object ticket, String container, String file, long offset, long size, int limit) {
+      super(at, ticket);
+      this.container = container;
+      this.file = file;
+      this.offset = offset;
+      this.size = size;
+      this.limit = limit;
+    }
+  }
+
   /** A call that changes the application. A container may make it only if its service has {@code manages}. */
   public abstract static class Managing extends Call {
     /** The container that calls, null for the client. */

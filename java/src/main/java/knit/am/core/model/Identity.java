@@ -7,14 +7,24 @@ public final class Identity {
   public final String application;
   public final int attempt;
   public final String user;
+  /** YARN's id of the ApplicationMaster's own container, null if it is not known. */
+  public final String container;
+  /** {@code host:port} of the web server of its NodeManager, null if it is not known. */
+  public final String nodeHttp;
+
+  public Identity(String application, int attempt, String user) {
+    this(application, attempt, user, null, null);
+  }
 
   /**
    * @param application {@code application_…}
    * @param attempt from 1
    */
-  public Identity(String application, int attempt, String user) {
+  public Identity(String application, int attempt, String user, String container, String nodeHttp) {
     this.application = application;
     this.attempt = attempt;
     this.user = user;
+    this.container = container;
+    this.nodeHttp = nodeHttp;
   }
 }
