@@ -16,7 +16,7 @@ import pytest
 
 from knit_core.local import LocalCluster, daemons
 from knit_core.local.configuration_files import DAEMON_LOG4J, to_xml
-from knit_core.local.jars import obtain
+from knit_core.local.jars import hadoop, obtain
 from knit_core.local.paths import HADOOP_VERSION, jars_root
 from knit_core.local.processes import end, spawn
 from tests.cluster_harness import eventually
@@ -30,7 +30,7 @@ _direct = build_opener(ProxyHandler({}))
 def httpfs(cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of an HttpFS server that passes calls on to the cluster's NameNode."""
     home = tmp_path_factory.mktemp("httpfs")
-    jars = obtain(jars_root().with_name(f"hadoop-httpfs-{HADOOP_VERSION}"), modules=MODULES)
+    jars = obtain(jars_root().with_name(f"hadoop-httpfs-{HADOOP_VERSION}"), hadoop(HADOOP_VERSION, MODULES))
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]

@@ -115,6 +115,7 @@ class LocalCluster:
         users: Sequence[str] | None = None,
         scheduler: str | None = None,
         ha: bool | None = None,
+        hadoop: str | None = None,
     ) -> ClusterStatus:
         """Start the daemons that are not running and wait until all serve. Calling it again is harmless.
 
@@ -132,15 +133,18 @@ class LocalCluster:
             users: users with a home folder and, with Kerberos, a keytab (see `keytab`), beside the one who runs the cluster.
             scheduler: `capacity` (the default) or `fair`.
             ha: two NameNodes and two ResourceManagers with automatic failover, over a ZooKeeper (default False).
+            hadoop: the version of Hadoop, `3.3.6`, `3.4.2` or `3.5.0`; others of Hadoop 3 were not tried (default: the one
+                that the cluster in this folder was made with, 3.4.2 for a new one).
 
         Raises:
             NoJava, JarsUnavailable: what the daemons need is missing and cannot be fetched.
             DaemonFailed: a daemon did not start; the daemons that this call started are stopped.
-            LocalClusterError: the cluster runs with other settings, or an argument is invalid.
+            LocalClusterError: the cluster runs with other settings or was made with another version of Hadoop, or an
+                argument is invalid.
         """
         report = progress or (lambda step: None)
-        check_arguments(nodes, queues, users, scheduler)
-        asked = Asked(nodes, recovery, settings, queues, kerberos, tls, users, scheduler, ha)
+        asked = Asked(nodes, recovery, settings, queues, kerberos, tls, users, scheduler, ha, hadoop)
+        check_arguments(asked)
         with self._locked(report):
             record = plan(self.state_dir, self._living(), asked, report)
             names = daemons.names_of(record.setup)
@@ -254,7 +258,7 @@ class LocalCluster:
             ha=setup.ha,
             java=record.java.version,
             java_home=str(record.java.home),
-            hadoop=HADOOP_VERSION,
+            hadoop=setup.hadoop,
             jars=str(setup.jars),
             daemons=seen,
             scheduler=setup.scheduler,

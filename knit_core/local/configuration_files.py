@@ -73,6 +73,7 @@ class Setup:
         tls: the web servers speak https only.
         users: with Kerberos, users that have keytabs.
         ha: two NameNodes and two ResourceManagers with automatic failover.
+        hadoop: the version of Hadoop.
     """
 
     state: Path
@@ -88,6 +89,7 @@ class Setup:
     users: Sequence[str] = ()
     ha: bool = False
     scheduler: str = CAPACITY
+    hadoop: str = HADOOP_VERSION
 
     @property
     def conf_dir(self) -> Path:
@@ -355,7 +357,7 @@ command="$1"
 [ $# -gt 0 ] && shift
 case "$command" in
   classpath) echo "$classpath"; exit 0 ;;
-  version) echo 'Hadoop {HADOOP_VERSION}'; exit 0 ;;
+  version) echo 'Hadoop {setup.hadoop}'; exit 0 ;;
   fs|dfs) set -- org.apache.hadoop.fs.FsShell "$@" ;;
   dfsadmin) set -- org.apache.hadoop.hdfs.tools.DFSAdmin "$@" ;;
   jar) set -- org.apache.hadoop.util.RunJar "$@" ;;

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from knit_core.local import daemons, jars, ports
+from knit_core.local import daemons, hadoop_versions, jars, ports
 from knit_core.local.configuration_files import SCHEDULERS, Setup
 from knit_core.local.errors import LocalClusterError
 from knit_core.local.java import find_java
@@ -35,6 +35,7 @@ class Asked:
     users: Sequence[str] | None = None
     scheduler: str | None = None
     ha: bool | None = None
+    hadoop: str | None = None
 
     def given(self) -> dict[str, Any]:
         """Those that are given, but for the number of nodes, as `Setup` has them."""
@@ -46,6 +47,7 @@ class Asked:
             "tls": self.tls,
             "scheduler": self.scheduler,
             "ha": self.ha,
+            "hadoop": self.hadoop,
         }
         return {name: value for name, value in found.items() if value is not None}
 
@@ -64,6 +66,11 @@ def plan(state_dir: Path, living: Sequence[str], asked: Asked, report: Callable[
         LocalClusterError: the cluster runs with other settings.
     """
     previous = Record.read(state_dir)
+    if previous is not None and asked.hadoop not in (None, previous.setup.hadoop):
+        raise LocalClusterError(
+            f"The cluster in {state_dir} was made with Hadoop {previous.setup.hadoop}, and so were the files of its HDFS. "
+            "Delete it first (knit local down --delete), or use another folder (--state)."
+        )
     if previous and living:
         old = previous.setup
         users = tuple(dict.fromkeys((*old.users, *(asked.users or ()))))
@@ -78,12 +85,13 @@ def plan(state_dir: Path, living: Sequence[str], asked: Asked, report: Callable[
             )
         java, found = previous.java, jars.Jars(old.jars, 0, 0)
     else:
-        java = find_java()
+        version = asked.hadoop or (previous.setup.hadoop if previous else HADOOP_VERSION)
+        java = find_java(oldest=hadoop_versions.oldest_java(version))
         report(Step("java", f"{java.version} (from {java.source})", done=True))
-        found = jars.obtain(jars_root(), lambda text: report(Step("hadoop", f"{HADOOP_VERSION}, {text}")))
-        once = "downloaded now" if found.fresh else "downloaded once"
-        report(Step("hadoop", f"{HADOOP_VERSION}, {found.count} jars, {found.size / 1e6:.0f} MB ({once})", done=True))
-        base = Setup(state_dir, found.folder, {}, running_user(), asked.nodes or 1)
+        if (untried := hadoop_versions.warning(version)) is not None:
+            report(Step("warning", untried, done=True))
+        found = _obtain(jars_root(version), jars.hadoop(version), report)
+        base = Setup(state_dir, found.folder, {}, running_user(), asked.nodes or 1, hadoop=version)
         setup = replace(base, users=tuple(dict.fromkeys(asked.users or ())), **asked.given())
         _check_same_security(previous, setup)
     keep = [port for name in living for port in ports_of(name)]
@@ -92,6 +100,15 @@ def plan(state_dir: Path, living: Sequence[str], asked: Asked, report: Callable[
         setup.nodes, previous.setup.ports if previous else {}, keep, ha=setup.ha, prefer_well_known=known
     )
     return Record(replace(setup, ports=chosen), java)
+
+
+def _obtain(root: Path, bundle: jars.Bundle, report: Callable[[Step], None]) -> jars.Jars:
+    """The jars of a bundle. The step in the report is named like the product."""
+    name = bundle.product.lower()
+    found = jars.obtain(root, bundle, lambda text: report(Step(name, f"{bundle.version}, {text}")))
+    once = "downloaded now" if found.fresh else "downloaded once"
+    report(Step(name, f"{bundle.version}, {found.count} jars, {found.size / 1e6:.0f} MB ({once})", done=True))
+    return found
 
 
 def _check_same_security(previous: Record | None, setup: Setup) -> None:
@@ -128,14 +145,15 @@ def ports_of(name: str) -> list[str]:
     return [f"{port}-{number}" for port in found] if number else found
 
 
-def check_arguments(
-    nodes: int | None, queues: Sequence[str] | None, users: Sequence[str] | None = None, scheduler: str | None = None
-) -> None:
+def check_arguments(asked: Asked) -> None:
     """Check arguments of `LocalCluster.up`.
 
     Raises:
         LocalClusterError: one is invalid.
     """
+    nodes, queues, users, scheduler = asked.nodes, asked.queues, asked.users, asked.scheduler
+    if asked.hadoop is not None:
+        hadoop_versions.check_version(asked.hadoop)
     if nodes is not None and not 1 <= nodes <= _MOST_NODES:
         raise LocalClusterError(f"nodes={nodes}: a cluster has 1 to {_MOST_NODES} NodeManagers.")
     if scheduler is not None and scheduler not in SCHEDULERS:

@@ -10,6 +10,7 @@ from typing import Any
 
 from knit_core.local.configuration_files import CAPACITY, Setup
 from knit_core.local.java import Java
+from knit_core.local.paths import HADOOP_VERSION
 from knit_core.local.processes import write_text
 from knit_core.model.representation import shown
 
@@ -40,6 +41,7 @@ class Record:
             "users": list(setup.users),
             "ha": setup.ha,
             "scheduler": setup.scheduler,
+            "hadoop": setup.hadoop,
             "java": {"home": str(self.java.home), "version": self.java.version, "source": self.java.source},
         }
         write_text(setup.state / "cluster.json", json.dumps(data, indent=1) + "\n")
@@ -67,6 +69,7 @@ class Record:
                     users=tuple(data.get("users", ())),
                     ha=bool(data.get("ha")),
                     scheduler=data.get("scheduler", CAPACITY),
+                    hadoop=data.get("hadoop", HADOOP_VERSION),
                 ),
                 Java(Path(java["home"]), java["version"], java["source"]),
             )

@@ -46,7 +46,8 @@ class _StepDisplay:
         if step.done:
             if self.status:
                 self.status.stop()
-            self.console.print(_line("✓", "green", step.name, step.text))
+            sign, style = ("!", "yellow") if step.name == "warning" else ("✓", "green")
+            self.console.print(_line(sign, style, step.name, step.text))
         elif self.status:
             self.status.update(Text(f"{step.name:<11} {step.text}"))
             self.status.start()
@@ -145,6 +146,12 @@ def local() -> None:
     type=click.Choice(["capacity", "fair"]),
     help="YARN's scheduler: with `fair`, queues that are named are created.  [default: capacity]",
 )
+@click.option(
+    "--hadoop",
+    metavar="VERSION",
+    help="Hadoop's version: 3.3.6, 3.4.2 or 3.5.0; others of Hadoop 3 were not tried.  [default: as the cluster in the folder, "
+    "3.4.2 for a new one]",
+)
 @click.option("--set", "settings", callback=_settings, multiple=True, metavar="KEY=VALUE", help="A Hadoop property.")
 @click.option(
     "--timeout", type=click.FloatRange(1), default=120.0, show_default=True, help="Maximum seconds for the start."
@@ -161,6 +168,7 @@ def up(
     tls: bool | None,
     users: list[str] | None,
     scheduler: str | None,
+    hadoop: str | None,
     settings: dict[str, str] | None,
     timeout: float,
     state: str | None,
@@ -171,8 +179,7 @@ def up(
     with _StepDisplay(as_json) as show:
         status = cluster.up(
             nodes, recovery, settings, queues, show, timeout, kerberos=kerberos, tls=tls, users=users,
-            scheduler=scheduler,
-            ha=ha,
+            scheduler=scheduler, ha=ha, hadoop=hadoop,
         )  # fmt: skip
     if as_json:
         click.echo(json.dumps(status.as_dict(), indent=1))
