@@ -43,7 +43,7 @@ def folder() -> Path:
 
 def options(name: str, setup: Setup, java: Java) -> list[str]:
     """JVM options of daemon `name`: use the archive, or list the classes for one; empty where neither is possible."""
-    if major(java.version) < OLDEST:
+    if major(java.version) < OLDEST or name in daemons.GATEWAYS:  # gateways have other jars
         return []
     archive = find(setup, java)
     if archive is not None:

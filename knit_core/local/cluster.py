@@ -12,9 +12,10 @@ from pathlib import Path
 from knit_core.local import bringup, class_archive, configuration_files, daemons, ports, processes
 from knit_core.local.daemon_status import daemon_status, url_of
 from knit_core.local.errors import DaemonFailed, LocalClusterError, NotRunning
+from knit_core.local.gateways.httpfs import HTTPFS
 from knit_core.local.locks import locked
 from knit_core.local.paths import HADOOP_VERSION, default_state_dir
-from knit_core.local.plan import Asked, check_arguments, plan, ports_of
+from knit_core.local.plan import Asked, check_arguments, plan, ports_of, with_ports
 from knit_core.local.processes import ProcessRecord
 from knit_core.local.records import ClusterStatus, Record, Step
 from knit_core.local.secure import certificates
@@ -55,6 +56,16 @@ class LocalCluster:
         """The address of WebHDFS. Raises NotRunning when the cluster was never brought up."""
         return self._record().setup.url("namenode-http")
 
+    @property
+    def httpfs_url(self) -> str:
+        """The address of HttpFS. Raises NotRunning when the cluster has none."""
+        setup = self._record().setup
+        if not setup.httpfs:
+            raise NotRunning(
+                f"The cluster in {self.state_dir} has no HttpFS. Start it with one: knit local up --httpfs"
+            )
+        return setup.url(HTTPFS)
+
     def nodemanager_url(self, node: int = 1) -> str:
         """The page of NodeManager `node` (from 1). Raises NotRunning when there is no such node."""
         return url_of(self._record().setup, daemons.nodemanager(node))
@@ -78,12 +89,14 @@ class LocalCluster:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables with which programs find the cluster: Hadoop's configuration, the realm, the trusted certificates.
+        """Variables with which programs find the cluster: Hadoop's configuration, HttpFS, the realm, the trusted certificates.
 
         Raises NotRunning when the cluster was never brought up.
         """
         setup = self._record().setup
         found = {"HADOOP_CONF_DIR": str(setup.conf_dir)}
+        if setup.httpfs:
+            found |= {"KNIT_NAMENODE": setup.url(HTTPFS), "KNIT_FILESYSTEM": setup.filesystem}
         if setup.kerberos:
             found["KRB5_CONFIG"] = str(setup.kerberos_dir / KRB5_CONF)
         if setup.tls:
@@ -116,6 +129,7 @@ class LocalCluster:
         scheduler: str | None = None,
         ha: bool | None = None,
         hadoop: str | None = None,
+        httpfs: bool | None = None,
     ) -> ClusterStatus:
         """Start the daemons that are not running and wait until all serve. Calling it again is harmless.
 
@@ -135,15 +149,16 @@ class LocalCluster:
             ha: two NameNodes and two ResourceManagers with automatic failover, over a ZooKeeper (default False).
             hadoop: the version of Hadoop, `3.3.6`, `3.4.2` or `3.5.0`; others of Hadoop 3 were not tried (default: the one
                 that the cluster in this folder was made with, 3.4.2 for a new one).
+            httpfs: an HttpFS in front of HDFS, too (default False); a running cluster that has none gets one.
 
         Raises:
             NoJava, JarsUnavailable: what the daemons need is missing and cannot be fetched.
             DaemonFailed: a daemon did not start; the daemons that this call started are stopped.
-            LocalClusterError: the cluster runs with other settings or was made with another version of Hadoop, or an
-                argument is invalid.
+            LocalClusterError: the cluster runs with other settings or was made with another version of Hadoop, an argument is
+                invalid, or two do not go together.
         """
         report = progress or (lambda step: None)
-        asked = Asked(nodes, recovery, settings, queues, kerberos, tls, users, scheduler, ha, hadoop)
+        asked = Asked(nodes, recovery, settings, queues, kerberos, tls, users, scheduler, ha, hadoop, httpfs)
         check_arguments(asked)
         with self._locked(report):
             record = plan(self.state_dir, self._living(), asked, report)
@@ -157,11 +172,7 @@ class LocalCluster:
                 if not (fresh and _port_was_taken(str(error))):
                     raise
                 # Another process took a port after it was chosen: choose other ports, once.
-                setup = record.setup
-                record = replace(
-                    record,
-                    setup=replace(setup, ports=ports.choose(setup.nodes, {}, ha=setup.ha, prefer_well_known=False)),
-                )
+                record = replace(record, setup=with_ports(record.setup, {}, prefer_well_known=False))
                 self._bring_up(record, missing, begun + timeout, report)
             status = self.status()
             took = f"ready in {time.monotonic() - begun:.0f} s" if missing else "was running already"
@@ -262,6 +273,8 @@ class LocalCluster:
             jars=str(setup.jars),
             daemons=seen,
             scheduler=setup.scheduler,
+            httpfs=setup.httpfs,
+            httpfs_url=setup.url(HTTPFS) if setup.httpfs else "",
         )
 
     def logs(self, daemon: str, lines: int = 50) -> list[str]:

@@ -74,6 +74,8 @@ class Setup:
         users: with Kerberos, users that have keytabs.
         ha: two NameNodes and two ResourceManagers with automatic failover.
         hadoop: the version of Hadoop.
+        httpfs: an HttpFS answers in front of HDFS.
+        gateway_jars: from the daemon of a gateway to the folder with its jars.
     """
 
     state: Path
@@ -90,6 +92,8 @@ class Setup:
     ha: bool = False
     scheduler: str = CAPACITY
     hadoop: str = HADOOP_VERSION
+    httpfs: bool = False
+    gateway_jars: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def conf_dir(self) -> Path:
@@ -127,10 +131,15 @@ class Setup:
     def url(self, port_name: str) -> str:
         return f"{self.scheme}://{self.at(port_name)}"
 
+    @property
+    def filesystem(self) -> str:
+        """The Hadoop URL of HDFS."""
+        return f"hdfs://{high_availability.NAMESERVICE if self.ha else self.at('namenode')}"
+
 
 def core_site(setup: Setup) -> dict[str, str]:
     return {
-        "fs.defaultFS": f"hdfs://{setup.at('namenode')}",
+        "fs.defaultFS": setup.filesystem,
         "hadoop.tmp.dir": str(setup.state / "tmp"),
         # Users are names only (alice, bob): looking up their groups in the operating system costs a fork and a warning.
         "hadoop.security.group.mapping": "org.apache.hadoop.security.NullGroupsMapping",

@@ -6,7 +6,7 @@ import getpass
 import os
 import pwd
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from knit_core.local import daemons, hadoop_versions, jars, ports
 from knit_core.local.configuration_files import SCHEDULERS, Setup
 from knit_core.local.errors import LocalClusterError
+from knit_core.local.gateways import httpfs
 from knit_core.local.java import find_java
 from knit_core.local.paths import HADOOP_VERSION, cache_root, jars_root
 from knit_core.local.records import Record, Step
@@ -36,6 +37,7 @@ class Asked:
     scheduler: str | None = None
     ha: bool | None = None
     hadoop: str | None = None
+    httpfs: bool | None = None
 
     def given(self) -> dict[str, Any]:
         """Those that are given, but for the number of nodes, as `Setup` has them."""
@@ -48,6 +50,7 @@ class Asked:
             "scheduler": self.scheduler,
             "ha": self.ha,
             "hadoop": self.hadoop,
+            "httpfs": self.httpfs,
         }
         return {name: value for name, value in found.items() if value is not None}
 
@@ -75,31 +78,43 @@ def plan(state_dir: Path, living: Sequence[str], asked: Asked, report: Callable[
         old = previous.setup
         users = tuple(dict.fromkeys((*old.users, *(asked.users or ()))))
         setup = replace(old, nodes=max(asked.nodes or 1, old.nodes), users=users, **asked.given())
-        if replace(setup, nodes=old.nodes, users=old.users) != old:
+        added: dict[str, Any] = {"nodes": old.nodes, "users": old.users, "httpfs": old.httpfs and setup.httpfs}
+        if replace(setup, **added) != old:
             raise LocalClusterError(
                 f"The cluster in {state_dir} runs with other settings (recovery {old.recovery}, scheduler "
                 f"{old.scheduler}, queues {','.join(old.queues)}, Kerberos {old.kerberos}, TLS {old.tls}, "
-                f"high availability {old.ha}, "
+                f"high availability {old.ha}, HttpFS {old.httpfs}, "
                 f"{dict(old.settings) or 'no properties of its own'}). "
                 "Stop it first (knit local down), or use another folder (--state)."
             )
-        java, found = previous.java, jars.Jars(old.jars, 0, 0)
+        _check_together(setup)
+        java = previous.java
     else:
         version = asked.hadoop or (previous.setup.hadoop if previous else HADOOP_VERSION)
+        base = Setup(state_dir, Path(), {}, running_user(), asked.nodes or 1, hadoop=version)
+        setup = replace(base, users=tuple(dict.fromkeys(asked.users or ())), **asked.given())
+        _check_same_security(previous, setup)
+        _check_together(setup)
         java = find_java(oldest=hadoop_versions.oldest_java(version))
         report(Step("java", f"{java.version} (from {java.source})", done=True))
         if (untried := hadoop_versions.warning(version)) is not None:
             report(Step("warning", untried, done=True))
-        found = _obtain(jars_root(version), jars.hadoop(version), report)
-        base = Setup(state_dir, found.folder, {}, running_user(), asked.nodes or 1, hadoop=version)
-        setup = replace(base, users=tuple(dict.fromkeys(asked.users or ())), **asked.given())
-        _check_same_security(previous, setup)
+        setup = replace(setup, jars=_obtain(jars_root(version), jars.hadoop(version), report).folder)
+    setup = replace(setup, gateway_jars=_gateway_jars(setup, report))
     keep = [port for name in living for port in ports_of(name)]
     known = cache_root() in state_dir.parents
+    return Record(with_ports(setup, previous.setup.ports if previous else {}, keep, prefer_well_known=known), java)
+
+
+def with_ports(
+    setup: Setup, remembered: Mapping[str, int], keep: Iterable[str] = (), *, prefer_well_known: bool
+) -> Setup:
+    """The cluster with a port for each name; the arguments are those of `ports.choose`."""
+    gateways = daemons.gateways_of(setup)
     chosen = ports.choose(
-        setup.nodes, previous.setup.ports if previous else {}, keep, ha=setup.ha, prefer_well_known=known
+        setup.nodes, remembered, keep, ha=setup.ha, gateways=gateways, prefer_well_known=prefer_well_known
     )
-    return Record(replace(setup, ports=chosen), java)
+    return replace(setup, ports=chosen)
 
 
 def _obtain(root: Path, bundle: jars.Bundle, report: Callable[[Step], None]) -> jars.Jars:
@@ -109,6 +124,28 @@ def _obtain(root: Path, bundle: jars.Bundle, report: Callable[[Step], None]) -> 
     once = "downloaded now" if found.fresh else "downloaded once"
     report(Step(name, f"{bundle.version}, {found.count} jars, {found.size / 1e6:.0f} MB ({once})", done=True))
     return found
+
+
+def _gateway_jars(setup: Setup, report: Callable[[Step], None]) -> dict[str, Path]:
+    """The folders with the jars of the cluster's gateways, by daemon. Those of a running cluster are known."""
+    found = dict(setup.gateway_jars)
+    if setup.httpfs and httpfs.HTTPFS not in found:
+        found[httpfs.HTTPFS] = _obtain(jars_root(f"httpfs-{setup.hadoop}"), httpfs.bundle(setup.hadoop), report).folder
+    return found
+
+
+def _check_together(setup: Setup) -> None:
+    """Refuse options that do not work together, before anything is downloaded."""
+    if setup.httpfs and setup.hadoop in httpfs.ABSENT:
+        raise LocalClusterError(
+            f"There is no HttpFS of Hadoop {setup.hadoop} on Maven Central (hadoop-hdfs-httpfs). Leave httpfs out, or use "
+            f"another version (hadoop {HADOOP_VERSION})."
+        )
+    if setup.httpfs and setup.kerberos:
+        raise LocalClusterError(
+            "httpfs and kerberos do not go together here: a launch needs a delegation token of the NameNode, and HttpFS gives "
+            "tokens of its own only. Leave one of them out."
+        )
 
 
 def _check_same_security(previous: Record | None, setup: Setup) -> None:

@@ -42,6 +42,8 @@ class Record:
             "ha": setup.ha,
             "scheduler": setup.scheduler,
             "hadoop": setup.hadoop,
+            "httpfs": setup.httpfs,
+            "gateway_jars": {name: str(folder) for name, folder in setup.gateway_jars.items()},
             "java": {"home": str(self.java.home), "version": self.java.version, "source": self.java.source},
         }
         write_text(setup.state / "cluster.json", json.dumps(data, indent=1) + "\n")
@@ -70,6 +72,8 @@ class Record:
                     ha=bool(data.get("ha")),
                     scheduler=data.get("scheduler", CAPACITY),
                     hadoop=data.get("hadoop", HADOOP_VERSION),
+                    httpfs=bool(data.get("httpfs")),
+                    gateway_jars={name: Path(folder) for name, folder in data.get("gateway_jars", {}).items()},
                 ),
                 Java(Path(java["home"]), java["version"], java["source"]),
             )
@@ -123,6 +127,8 @@ class ClusterStatus:
     jars: str = ""
     daemons: tuple[DaemonStatus, ...] = ()
     scheduler: str = CAPACITY
+    httpfs: bool = False
+    httpfs_url: str = ""
 
     @property
     def running(self) -> bool:

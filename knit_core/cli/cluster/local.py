@@ -152,6 +152,7 @@ def local() -> None:
     help="Hadoop's version: 3.3.6, 3.4.2 or 3.5.0; others of Hadoop 3 were not tried.  [default: as the cluster in the folder, "
     "3.4.2 for a new one]",
 )
+@click.option("--httpfs/--no-httpfs", default=None, help="An HttpFS in front of HDFS, too.")
 @click.option("--set", "settings", callback=_settings, multiple=True, metavar="KEY=VALUE", help="A Hadoop property.")
 @click.option(
     "--timeout", type=click.FloatRange(1), default=120.0, show_default=True, help="Maximum seconds for the start."
@@ -169,6 +170,7 @@ def up(
     users: list[str] | None,
     scheduler: str | None,
     hadoop: str | None,
+    httpfs: bool | None,
     settings: dict[str, str] | None,
     timeout: float,
     state: str | None,
@@ -179,7 +181,7 @@ def up(
     with _StepDisplay(as_json) as show:
         status = cluster.up(
             nodes, recovery, settings, queues, show, timeout, kerberos=kerberos, tls=tls, users=users,
-            scheduler=scheduler, ha=ha, hadoop=hadoop,
+            scheduler=scheduler, ha=ha, hadoop=hadoop, httpfs=httpfs,
         )  # fmt: skip
     if as_json:
         click.echo(json.dumps(status.as_dict(), indent=1))
