@@ -15,7 +15,7 @@ from pathlib import Path
 from knit_core.local import class_archive, configuration_files, daemons, rest
 from knit_core.local.configuration_files import Setup
 from knit_core.local.errors import DaemonFailed, LocalClusterError
-from knit_core.local.gateways import httpfs
+from knit_core.local.gateways import httpfs, knox_files, knox_home
 from knit_core.local.high_availability import zoo_cfg
 from knit_core.local.java import Java
 from knit_core.local.ports import node_address
@@ -175,6 +175,10 @@ def prepare(record: Record) -> None:
         write_text(path, text)
     if setup.httpfs:
         prepare_httpfs(setup)
+    if setup.knox:
+        if setup.kerberos:
+            daemons.kdc_of(setup).add_users([knox_files.KNOX])
+        knox_home.prepare(setup, [setup.user, *setup.users])
     class_archive.prepare(setup, record.java)
     write_text(setup.state / "run" / "hosts", configuration_files.hosts_file(setup, socket.gethostname()))
     for script, text in configuration_files.scripts(setup, record.java.binary).items():
@@ -232,13 +236,30 @@ def _has_home(setup: Setup, name: str) -> bool:
 
 
 def make_home(record: Record, name: str) -> None:
-    """Make `/user/<name>`, owned by `name`, mode 755. Raises OSError as `rest.webhdfs` does."""
+    """Make `/user/<name>`, owned by `name`, mode 755, and what the user needs to log in. Raises OSError as `rest.webhdfs` does."""
     setup = record.setup
     path = f"/user/{name}"
     if setup.kerberos:
         daemons.kdc_of(setup).add_users([name])
+    if setup.knox:
+        knox_home.add_users(setup, [name])
     rest.webhdfs(setup, "MKDIRS", path, permission="755")
     rest.webhdfs(setup, "SETOWNER", path, owner=name, group=name)
+
+
+def wait_for_gateway(setup: Setup, timeout: float = 30.0) -> None:
+    """Wait until Knox lets a new user log in: it looks for changes of its files every five seconds. Else no effect.
+
+    Raises:
+        LocalClusterError: it does not within `timeout` seconds.
+    """
+    deadline = time.monotonic() + timeout
+    while setup.knox and (problem := daemons.unready(knox_files.KNOX, setup)):
+        if time.monotonic() > deadline:
+            raise LocalClusterError(
+                f"The gateway {knox_files.address(setup)} does not take the new user: it {problem}."
+            )
+        time.sleep(POLL)
 
 
 def remove(path: Path) -> None:

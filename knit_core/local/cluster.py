@@ -10,8 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from knit_core.local import bringup, class_archive, configuration_files, daemons, ports, processes
-from knit_core.local.daemon_status import daemon_status, url_of
+from knit_core.local.configuration_files import Setup
+from knit_core.local.daemon_status import cluster_status, url_of
 from knit_core.local.errors import DaemonFailed, LocalClusterError, NotRunning
+from knit_core.local.gateways import knox_files, knox_home
 from knit_core.local.gateways.httpfs import HTTPFS
 from knit_core.local.locks import locked
 from knit_core.local.paths import HADOOP_VERSION, default_state_dir
@@ -66,6 +68,20 @@ class LocalCluster:
             )
         return setup.url(HTTPFS)
 
+    @property
+    def knox_url(self) -> str:
+        """The address of the Knox gateway, with its path. Raises NotRunning when the cluster has none."""
+        return knox_files.address(self._with_knox())
+
+    def password(self, user: str) -> str:
+        """The password of a user at the Knox gateway. Raises NotRunning when there is none."""
+        found = knox_home.passwords(self._with_knox())
+        if user not in found:
+            raise NotRunning(
+                f"{user!r} has no password at the gateway; add the user: knit local up --knox --users {user}"
+            )
+        return found[user]
+
     def nodemanager_url(self, node: int = 1) -> str:
         """The page of NodeManager `node` (from 1). Raises NotRunning when there is no such node."""
         return url_of(self._record().setup, daemons.nodemanager(node))
@@ -91,9 +107,13 @@ class LocalCluster:
     def environment(self) -> dict[str, str]:
         """Variables with which programs find the cluster: Hadoop's configuration, HttpFS, the realm, the trusted certificates.
 
+        With Knox they name the gateway only, with the password of the user who runs the cluster.
+
         Raises NotRunning when the cluster was never brought up.
         """
         setup = self._record().setup
+        if setup.knox:
+            return knox_home.variables(setup, setup.user)
         found = {"HADOOP_CONF_DIR": str(setup.conf_dir)}
         if setup.httpfs:
             found |= {"KNIT_NAMENODE": setup.url(HTTPFS), "KNIT_FILESYSTEM": setup.filesystem}
@@ -130,6 +150,7 @@ class LocalCluster:
         ha: bool | None = None,
         hadoop: str | None = None,
         httpfs: bool | None = None,
+        knox: bool | None = None,
     ) -> ClusterStatus:
         """Start the daemons that are not running and wait until all serve. Calling it again is harmless.
 
@@ -150,6 +171,8 @@ class LocalCluster:
             hadoop: the version of Hadoop, `3.3.6`, `3.4.2` or `3.5.0`; others of Hadoop 3 were not tried (default: the one
                 that the cluster in this folder was made with, 3.4.2 for a new one).
             httpfs: an HttpFS in front of HDFS, too (default False); a running cluster that has none gets one.
+            knox: a Knox gateway in front of YARN and HDFS, too (default False); a running cluster that has none gets one. The
+                users have passwords at it (see `password`): alice and bob unless `users` names others, and who runs the cluster.
 
         Raises:
             NoJava, JarsUnavailable: what the daemons need is missing and cannot be fetched.
@@ -158,7 +181,7 @@ class LocalCluster:
                 invalid, or two do not go together.
         """
         report = progress or (lambda step: None)
-        asked = Asked(nodes, recovery, settings, queues, kerberos, tls, users, scheduler, ha, hadoop, httpfs)
+        asked = Asked(nodes, recovery, settings, queues, kerberos, tls, users, scheduler, ha, hadoop, httpfs, knox)
         check_arguments(asked)
         with self._locked(report):
             record = plan(self.state_dir, self._living(), asked, report)
@@ -246,43 +269,14 @@ class LocalCluster:
             return ClusterStatus(
                 "stopped", str(self.state_dir), str(self.conf_dir), "", "", 0, False, (), hadoop=HADOOP_VERSION
             )
-        setup = record.setup
-        names = daemons.names_of(setup)
-        seen = tuple(daemon_status(setup, name) for name in names)
-        states = {daemon.state for daemon in seen}
-        state = (
-            next(iter(states)) if len(states) == 1 else "starting" if states == {"running", "starting"} else "broken"
-        )
-        return ClusterStatus(
-            state="broken" if state == "dead" else state,
-            state_dir=str(self.state_dir),
-            conf_dir=str(self.conf_dir),
-            resourcemanager_url=self.resourcemanager_url,
-            namenode_url=self.namenode_url,
-            nodes=setup.nodes,
-            recovery=setup.recovery,
-            queues=tuple(setup.queues),
-            settings=dict(setup.settings),
-            kerberos=setup.kerberos,
-            tls=setup.tls,
-            users=tuple(setup.users),
-            ha=setup.ha,
-            java=record.java.version,
-            java_home=str(record.java.home),
-            hadoop=setup.hadoop,
-            jars=str(setup.jars),
-            daemons=seen,
-            scheduler=setup.scheduler,
-            httpfs=setup.httpfs,
-            httpfs_url=setup.url(HTTPFS) if setup.httpfs else "",
-        )
+        return cluster_status(record)
 
     def logs(self, daemon: str, lines: int = 50) -> list[str]:
         """The last lines of a daemon's log. Raises NotRunning when there is no such daemon."""
         return daemons.last_lines(self.state_dir, self._checked_name(daemon), lines)
 
     def add_user(self, name: str) -> None:
-        """Make the home folder of a user, `/user/<name>`. Calling it again is harmless.
+        """Make the home folder of a user, `/user/<name>`, with Kerberos a keytab, with Knox a password. Again is harmless.
 
         Raises:
             NotRunning: the cluster is not up.
@@ -294,6 +288,7 @@ class LocalCluster:
             bringup.make_home(self._record(), name)
         except OSError as error:
             raise LocalClusterError(f"The home folder of {name!r} could not be made: {error}") from error
+        bringup.wait_for_gateway(self._record().setup)
 
     def daemon_names(self) -> list[str]:
         """Names of all daemons, running or not; those of a one-node cluster when it was never started."""
@@ -356,6 +351,12 @@ class LocalCluster:
         if not record:
             raise NotRunning(f"No cluster was ever started in {self.state_dir}. Start one: knit local up")
         return record
+
+    def _with_knox(self) -> Setup:
+        setup = self._record().setup
+        if not setup.knox:
+            raise NotRunning(f"The cluster in {self.state_dir} has no Knox. Start it with one: knit local up --knox")
+        return setup
 
     def _names(self) -> list[str]:
         """Names of all daemons: those in the record and those with a pid file."""

@@ -75,6 +75,7 @@ class Setup:
         ha: two NameNodes and two ResourceManagers with automatic failover.
         hadoop: the version of Hadoop.
         httpfs: an HttpFS answers in front of HDFS.
+        knox: a Knox gateway answers in front of YARN and HDFS.
         gateway_jars: from the daemon of a gateway to the folder with its jars.
     """
 
@@ -93,6 +94,7 @@ class Setup:
     scheduler: str = CAPACITY
     hadoop: str = HADOOP_VERSION
     httpfs: bool = False
+    knox: bool = False
     gateway_jars: Mapping[str, Path] = field(default_factory=dict)
 
     @property
@@ -106,6 +108,10 @@ class Setup:
     @property
     def tls_dir(self) -> Path:
         return self.state / "tls"
+
+    @property
+    def knox_dir(self) -> Path:
+        return self.state / "knox"
 
     @property
     def host(self) -> str:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from knit_core.local import configuration_files, high_availability, rest
 from knit_core.local.configuration_files import Setup
-from knit_core.local.gateways import httpfs
+from knit_core.local.gateways import httpfs, knox_files, knox_home
 from knit_core.local.gateways.httpfs import HTTPFS
+from knit_core.local.gateways.knox_files import KNOX
 from knit_core.local.java import Java
 from knit_core.local.secure.kdc import Kdc
 from knit_core.local.secure.kerberos_files import CLASSES_DIR, KRB5_CONF
@@ -32,6 +33,7 @@ CLASSES = {
     ZOOKEEPER: "org.apache.zookeeper.server.quorum.QuorumPeerMain",
     ZKFC: "org.apache.hadoop.hdfs.tools.DFSZKFailoverController",
     HTTPFS: httpfs.MAIN,
+    KNOX: knox_files.MAIN,
 }
 # For little memory and a fast start: only the first compiler, one garbage collector thread.
 JVM_OPTIONS = (
@@ -46,12 +48,12 @@ JVM_OPTIONS = (
     "--add-opens=java.base/java.lang=ALL-UNNAMED",
 )
 HEAP = {
-    NAMENODE: 256, DATANODE: 192, RESOURCEMANAGER: 320, NODEMANAGER: 256, ZOOKEEPER: 96, ZKFC: 96, HTTPFS: 192,
+    NAMENODE: 256, DATANODE: 192, RESOURCEMANAGER: 320, NODEMANAGER: 256, ZOOKEEPER: 96, ZKFC: 96, HTTPFS: 192, KNOX: 256,
 }  # MiB  # fmt: skip
 # Daemons start in parallel: they retry connections to each other ten times a second instead of once.
 EAGER = {"ipc.client.connect.retry.interval": "100", "ipc.client.connect.max.retries": "300"}
 WITHOUT_PAGE = {KDC, ZOOKEEPER, ZKFC}
-GATEWAYS = (HTTPFS,)
+GATEWAYS = (HTTPFS, KNOX)
 MARK = "-Dknit.local="
 PROCESS_MARK = "-Dproc_"
 
@@ -66,7 +68,7 @@ def daemon_names(nodes: int, kerberos: bool = False, ha: bool = False, gateways:
 
 def gateways_of(setup: Setup) -> list[str]:
     """Names of the gateways of a cluster."""
-    return [name for name, there in ((HTTPFS, setup.httpfs),) if there]
+    return [name for name, there in ((HTTPFS, setup.httpfs), (KNOX, setup.knox)) if there]
 
 
 def names_of(setup: Setup) -> list[str]:
@@ -108,6 +110,8 @@ def classpath(setup: Setup, role: str = "") -> str:
     jars = sorted(str(entry) for entry in setup.gateway_jars.get(role, setup.jars).glob("*.jar"))
     if role == HTTPFS:
         return os.pathsep.join([str(httpfs.home(setup) / "conf"), *jars, str(setup.conf_dir)])
+    if role == KNOX:
+        return os.pathsep.join([str(setup.knox_dir / "conf"), *jars])
     first = [str(setup.kerberos_dir / CLASSES_DIR)] if setup.kerberos else []
     return os.pathsep.join([*first, *jars, str(setup.conf_dir)])
 
@@ -160,6 +164,7 @@ def command(
         f"-Djava.util.logging.config.file={setup.conf_dir / 'daemon-logging.properties'}",
         f"-Dknit.log={log_file(setup.state, name)}",
         *(httpfs.system_properties(setup) if role == HTTPFS else []),
+        *(knox_files.jvm_options(setup) if role == KNOX else []),
         CLASSES[role],
     ]
     if role not in (ZOOKEEPER, *GATEWAYS) and (setup.ha or not arguments):
@@ -230,6 +235,8 @@ def unready(name: str, setup: Setup) -> str | None:
         return None if rest.active_resourcemanager(setup) else "waits until one of the two is active"
     if role == HTTPFS:
         return _httpfs_unready(setup)
+    if role == KNOX:
+        return _knox_unready(setup)
     return _node_unready(setup, node_number(name))
 
 
@@ -266,6 +273,16 @@ def _httpfs_unready(setup: Setup) -> str | None:
         return "waits for the NameNode"  # it would try for a long time to connect
     found = rest.get(setup, HTTPFS, f"/webhdfs/v1/?op=GETFILESTATUS&user.name={setup.superuser}")
     return None if found else "does not answer HTTP requests"
+
+
+def _knox_unready(setup: Setup) -> str | None:
+    """It listens before its topology is there, and a topology with a further user takes the place of another after seconds."""
+    newest = next(reversed(knox_home.passwords(setup).items()), ("", ""))
+    try:
+        status, _ = rest.call(setup, "GET", KNOX, f"{knox_files.PATH}/webhdfs/v1/?op=GETHOMEDIRECTORY", login=newest)
+    except OSError:
+        return "does not answer HTTP requests"
+    return "has not deployed its topology" if status in (401, 404) else None
 
 
 def _node_unready(setup: Setup, node: int) -> str | None:

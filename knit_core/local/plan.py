@@ -14,13 +14,14 @@ from typing import Any
 from knit_core.local import daemons, hadoop_versions, jars, ports
 from knit_core.local.configuration_files import SCHEDULERS, Setup
 from knit_core.local.errors import LocalClusterError
-from knit_core.local.gateways import httpfs
+from knit_core.local.gateways import httpfs, knox_files
 from knit_core.local.java import find_java
 from knit_core.local.paths import HADOOP_VERSION, cache_root, jars_root
 from knit_core.local.records import Record, Step
 from knit_core.model.units import counted
 
 _MOST_NODES = 64
+_KNOX_USERS = ("alice", "bob")  # beside the user who runs the cluster
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Asked:
     ha: bool | None = None
     hadoop: str | None = None
     httpfs: bool | None = None
+    knox: bool | None = None
 
     def given(self) -> dict[str, Any]:
         """Those that are given, but for the number of nodes, as `Setup` has them."""
@@ -51,6 +53,7 @@ class Asked:
             "ha": self.ha,
             "hadoop": self.hadoop,
             "httpfs": self.httpfs,
+            "knox": self.knox,
         }
         return {name: value for name, value in found.items() if value is not None}
 
@@ -79,11 +82,12 @@ def plan(state_dir: Path, living: Sequence[str], asked: Asked, report: Callable[
         users = tuple(dict.fromkeys((*old.users, *(asked.users or ()))))
         setup = replace(old, nodes=max(asked.nodes or 1, old.nodes), users=users, **asked.given())
         added: dict[str, Any] = {"nodes": old.nodes, "users": old.users, "httpfs": old.httpfs and setup.httpfs}
+        added["knox"] = old.knox and setup.knox
         if replace(setup, **added) != old:
             raise LocalClusterError(
                 f"The cluster in {state_dir} runs with other settings (recovery {old.recovery}, scheduler "
                 f"{old.scheduler}, queues {','.join(old.queues)}, Kerberos {old.kerberos}, TLS {old.tls}, "
-                f"high availability {old.ha}, HttpFS {old.httpfs}, "
+                f"high availability {old.ha}, HttpFS {old.httpfs}, Knox {old.knox}, "
                 f"{dict(old.settings) or 'no properties of its own'}). "
                 "Stop it first (knit local down), or use another folder (--state)."
             )
@@ -101,6 +105,8 @@ def plan(state_dir: Path, living: Sequence[str], asked: Asked, report: Callable[
             report(Step("warning", untried, done=True))
         setup = replace(setup, jars=_obtain(jars_root(version), jars.hadoop(version), report).folder)
     setup = replace(setup, gateway_jars=_gateway_jars(setup, report))
+    if setup.knox and not setup.users:
+        setup = replace(setup, users=_KNOX_USERS)
     keep = [port for name in living for port in ports_of(name)]
     known = cache_root() in state_dir.parents
     return Record(with_ports(setup, previous.setup.ports if previous else {}, keep, prefer_well_known=known), java)
@@ -131,6 +137,9 @@ def _gateway_jars(setup: Setup, report: Callable[[Step], None]) -> dict[str, Pat
     found = dict(setup.gateway_jars)
     if setup.httpfs and httpfs.HTTPFS not in found:
         found[httpfs.HTTPFS] = _obtain(jars_root(f"httpfs-{setup.hadoop}"), httpfs.bundle(setup.hadoop), report).folder
+    if setup.knox and knox_files.KNOX not in found:
+        root = cache_root() / f"knox-{knox_files.VERSION}"
+        found[knox_files.KNOX] = _obtain(root, knox_files.bundle(), report).folder
     return found
 
 
@@ -145,6 +154,11 @@ def _check_together(setup: Setup) -> None:
         raise LocalClusterError(
             "httpfs and kerberos do not go together here: a launch needs a delegation token of the NameNode, and HttpFS gives "
             "tokens of its own only. Leave one of them out."
+        )
+    if setup.knox and setup.ha:
+        raise LocalClusterError(
+            "knox and ha do not go together here: the gateway knows one ResourceManager and one NameNode only, and would fail with "
+            "them. Leave one of them out."
         )
 
 

@@ -38,7 +38,7 @@ OF_TWO: dict[str, int] = {
     },
 }
 #: Of gateways.
-GATEWAYS: dict[str, int] = {"httpfs": 14000}
+GATEWAYS: dict[str, int] = {"httpfs": 14000, "knox": 8443}
 # Below Linux's ephemeral range (32768 and up): outgoing connections of other programs cannot take them.
 RANGE = range(12000, 32000)
 

@@ -43,6 +43,7 @@ class Record:
             "scheduler": setup.scheduler,
             "hadoop": setup.hadoop,
             "httpfs": setup.httpfs,
+            "knox": setup.knox,
             "gateway_jars": {name: str(folder) for name, folder in setup.gateway_jars.items()},
             "java": {"home": str(self.java.home), "version": self.java.version, "source": self.java.source},
         }
@@ -73,6 +74,7 @@ class Record:
                     scheduler=data.get("scheduler", CAPACITY),
                     hadoop=data.get("hadoop", HADOOP_VERSION),
                     httpfs=bool(data.get("httpfs")),
+                    knox=bool(data.get("knox")),
                     gateway_jars={name: Path(folder) for name, folder in data.get("gateway_jars", {}).items()},
                 ),
                 Java(Path(java["home"]), java["version"], java["source"]),
@@ -129,6 +131,8 @@ class ClusterStatus:
     scheduler: str = CAPACITY
     httpfs: bool = False
     httpfs_url: str = ""
+    knox: bool = False
+    knox_url: str = ""
 
     @property
     def running(self) -> bool:

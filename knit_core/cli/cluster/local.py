@@ -153,6 +153,7 @@ def local() -> None:
     "3.4.2 for a new one]",
 )
 @click.option("--httpfs/--no-httpfs", default=None, help="An HttpFS in front of HDFS, too.")
+@click.option("--knox/--no-knox", default=None, help="A Knox gateway in front of YARN and HDFS, too.")
 @click.option("--set", "settings", callback=_settings, multiple=True, metavar="KEY=VALUE", help="A Hadoop property.")
 @click.option(
     "--timeout", type=click.FloatRange(1), default=120.0, show_default=True, help="Maximum seconds for the start."
@@ -171,6 +172,7 @@ def up(
     scheduler: str | None,
     hadoop: str | None,
     httpfs: bool | None,
+    knox: bool | None,
     settings: dict[str, str] | None,
     timeout: float,
     state: str | None,
@@ -181,7 +183,7 @@ def up(
     with _StepDisplay(as_json) as show:
         status = cluster.up(
             nodes, recovery, settings, queues, show, timeout, kerberos=kerberos, tls=tls, users=users,
-            scheduler=scheduler, ha=ha, hadoop=hadoop, httpfs=httpfs,
+            scheduler=scheduler, ha=ha, hadoop=hadoop, httpfs=httpfs, knox=knox,
         )  # fmt: skip
     if as_json:
         click.echo(json.dumps(status.as_dict(), indent=1))
@@ -196,7 +198,7 @@ def up(
 
 
 @local.command()
-@click.option("--user", metavar="NAME", help="With Kerberos: use this user's keytab.  [default: the user who runs it]")
+@click.option("--user", metavar="NAME", help="As this user, with keytab or password.  [default: the user who runs it]")
 @_state
 @_json
 @_with_exit_code
@@ -204,7 +206,10 @@ def env(user: str | None, state: str | None, as_json: bool) -> None:
     """Print the variables with which a shell's programs find the cluster: eval "$(knit local env)"."""
     cluster = LocalCluster(state)
     variables = cluster.environment
-    if "KRB5_CONFIG" in variables:
+    if "KNIT_PASSWORD" in variables:
+        if user:
+            variables |= {"KNIT_USER": user, "KNIT_PASSWORD": cluster.password(user)}
+    elif "KRB5_CONFIG" in variables:
         user = user or running_user()
         variables |= {"KNIT_KEYTAB": str(cluster.keytab(user)), "KNIT_PRINCIPAL": f"{user}@{REALM}"}
     elif user:
