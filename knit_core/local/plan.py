@@ -155,11 +155,6 @@ def _check_together(setup: Setup) -> None:
             "httpfs and kerberos do not go together here: a launch needs a delegation token of the NameNode, and HttpFS gives "
             "tokens of its own only. Leave one of them out."
         )
-    if setup.knox and setup.ha:
-        raise LocalClusterError(
-            "knox and ha do not go together here: the gateway knows one ResourceManager and one NameNode only, and would fail with "
-            "them. Leave one of them out."
-        )
 
 
 def _check_same_security(previous: Record | None, setup: Setup) -> None:

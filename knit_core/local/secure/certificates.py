@@ -38,7 +38,7 @@ def make(folder: Path, addresses: list[str], *, rsa: bool = False, alias: str = 
         from cryptography.hazmat.primitives.serialization import pkcs12
     except ImportError:
         raise LocalClusterError(
-            "A cluster with TLS needs the package cryptography: pip install 'knit-yarn[local]'"
+            "A cluster with TLS or Knox needs the package cryptography: pip install 'knit-yarn[local]'"
         ) from None
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)

@@ -62,7 +62,7 @@ def test_a_running_cluster_keeps_its_scheduler(tmp_path: Path):
         again("fair")
 
 
-def test_the_scheduler_is_an_option_of_the_command(monkeypatch: pytest.MonkeyPatch):
+def test_scheduler_version_and_gateways_are_options_of_the_command(monkeypatch: pytest.MonkeyPatch):
     asked = {}
 
     def up(_self: LocalCluster, *_arguments: object, **options: object) -> None:
@@ -70,8 +70,10 @@ def test_the_scheduler_is_an_option_of_the_command(monkeypatch: pytest.MonkeyPat
         raise LocalClusterError("enough")
 
     monkeypatch.setattr(LocalCluster, "up", up)
-    assert CliRunner().invoke(local, ["up", "--scheduler", "fair"]).exit_code == 1
-    assert asked["scheduler"] == "fair"
+    assert CliRunner().invoke(local, ["up", "--scheduler", "fair", "--hadoop", "3.3.6", "--httpfs"]).exit_code == 1
+    assert (asked["scheduler"], asked["hadoop"], asked["httpfs"], asked["knox"]) == ("fair", "3.3.6", True, None)
+    assert CliRunner().invoke(local, ["up", "--knox", "--no-httpfs"]).exit_code == 1
+    assert (asked["scheduler"], asked["hadoop"], asked["httpfs"], asked["knox"]) == (None, None, False, True)
     assert "'fifo' is not one of" in CliRunner().invoke(local, ["up", "--scheduler", "fifo"]).output
 
 

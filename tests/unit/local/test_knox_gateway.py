@@ -220,18 +220,16 @@ def test_who_may_log_in_when_no_users_are_named(tmp_path: Path, fetched: list[st
     assert Record.read(tmp_path) == record
     assert planned(tmp_path / "other", knox=True, users=["carol"]).setup.users == ("carol",)
     assert planned(tmp_path / "none").setup.users == ()
+    together = planned(
+        tmp_path / "all", knox=True, httpfs=True, ha=True, tls=True, scheduler="fair", hadoop="3.3.6"
+    ).setup
+    assert {"knox", "httpfs", "zkfc-2"} <= set(together.ports)
 
 
 def test_a_running_cluster_gets_knox(tmp_path: Path, fetched: list[str]) -> None:
     planned(tmp_path, httpfs=True).write()
     added = planned(tmp_path, ("namenode", "httpfs"), knox=True).setup
     assert (added.knox, added.httpfs, sorted(added.gateway_jars)) == (True, True, ["httpfs", "knox"])
-
-
-def test_two_resourcemanagers_behind_knox_are_refused(tmp_path: Path, fetched: list[str]) -> None:
-    with pytest.raises(LocalClusterError, match="knox and ha do not go together"):
-        planned(tmp_path, knox=True, ha=True)
-    assert fetched == []
 
 
 def test_the_variables_name_the_gateway_alone(setup: Setup, tmp_path: Path) -> None:
