@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.serialization import pkcs12
 
 from knit_core.cli.cluster.local import local
-from knit_core.local import LocalCluster, LocalClusterError, NotRunning, bringup, daemons, ports, rest
+from knit_core.local import LocalCluster, LocalClusterError, NotRunning, bringup, daemons, jars, ports, rest
 from knit_core.local.configuration_files import Setup, configuration
 from knit_core.local.daemon_status import url_of
 from knit_core.local.gateways import knox_files, knox_home
@@ -33,14 +33,14 @@ __all__ = ["fetched"]
 
 @pytest.fixture
 def setup(tmp_path: Path) -> Setup:
-    jars = tmp_path / "knox-jars"
-    jars.mkdir()
-    with zipfile.ZipFile(jars / f"gateway-service-definitions-{knox_files.VERSION}.jar", "w") as archive:
+    folder = tmp_path / "knox-jars"
+    folder.mkdir()
+    with zipfile.ZipFile(folder / f"gateway-service-definitions-{knox_files.VERSION}.jar", "w") as archive:
         archive.writestr("services/yarnui/2.7.0/service.xml", "<service/>")
         archive.writestr("META-INF/other", "")
     chosen = ports.choose(1, {}, gateways=["knox"], free=lambda _address, _port: True)
     return Setup(
-        tmp_path, tmp_path / "jars", chosen, "me", knox=True, gateway_jars={"knox": jars}, users=("alice", "bob")
+        tmp_path, tmp_path / "jars", chosen, "me", knox=True, gateway_jars={"knox": folder}, users=("alice", "bob")
     )
 
 
@@ -155,6 +155,13 @@ def test_with_kerberos_it_logs_in_and_may_act_for_its_users(setup: Setup) -> Non
     assert "hadoop.proxyuser.knox.users" not in properties(configuration(setup)["core-site.xml"])
 
 
+def test_what_is_not_fetched_with_it() -> None:
+    bundle = knox_files.bundle()
+    text = jars.pom(bundle)
+    for group in ("org.jetbrains.pty4j", "com.sun.xml.ws"):
+        assert text.count(f"<exclusion><groupId>{group}</groupId>") == len(bundle.modules)
+
+
 def test_its_command(setup: Setup, tmp_path: Path) -> None:
     command = daemons.command("knox", setup, JAVA, {})
     assert command.argv[-1] == "org.apache.knox.gateway.GatewayServer"
@@ -162,8 +169,8 @@ def test_its_command(setup: Setup, tmp_path: Path) -> None:
     assert {f"{daemons.MARK}{tmp_path}", f"{daemons.PROCESS_MARK}knox"} <= set(
         command.argv
     )  # for the sweep after a kill
-    jars = sorted(setup.gateway_jars["knox"].glob("*.jar"))
-    assert command.env["CLASSPATH"] == f"{tmp_path}/knox/conf:{jars[0]}"
+    found = sorted(setup.gateway_jars["knox"].glob("*.jar"))
+    assert command.env["CLASSPATH"] == f"{tmp_path}/knox/conf:{found[0]}"
     assert url_of(setup, "knox") == "https://127.0.0.1:8443/gateway/default"
 
 
