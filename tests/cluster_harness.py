@@ -120,20 +120,21 @@ def own_cluster(
     settings: Mapping[str, str] | Callable[[Path], Mapping[str, str]],
     queues: tuple[str, ...] = QUEUES,
     nodes: int = 2,
-    scheduler: str | None = None,
+    **options: Any,
 ) -> Iterator[LocalCluster]:
     """A cluster for one file of tests: two nodes by default, a ResourceManager that keeps its state, homes of alice and bob.
 
     Args:
         purpose: part of its folder's name.
         settings: Hadoop's, by property; or what makes them, given a folder that lives as long as the cluster.
-        queues, nodes, scheduler: as of `LocalCluster.up`.
+        queues, nodes: as of `LocalCluster.up`.
+        options: more of `LocalCluster.up`, such as `scheduler`.
     """
     with tempfile.TemporaryDirectory(prefix=f"knit-{purpose}-") as folder:
         cluster = LocalCluster(Path(folder) / "state")
         try:
             chosen = settings(Path(folder)) if callable(settings) else settings
-            cluster.up(nodes=nodes, recovery=True, queues=queues, settings=chosen, scheduler=scheduler)
+            cluster.up(nodes=nodes, recovery=True, queues=queues, settings=chosen, **options)
             _add_users(cluster)
             yield cluster
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import socket
 import time
@@ -14,10 +15,11 @@ from pathlib import Path
 from knit_core.local import class_archive, configuration_files, daemons, rest
 from knit_core.local.configuration_files import Setup
 from knit_core.local.errors import DaemonFailed, LocalClusterError
+from knit_core.local.gateways import httpfs, knox_files, knox_home
 from knit_core.local.high_availability import zoo_cfg
 from knit_core.local.java import Java
 from knit_core.local.ports import node_address
-from knit_core.local.processes import ProcessRecord, end, exit_code, spawn, sweep, write_text
+from knit_core.local.processes import ProcessRecord, end, exit_code, spawn, sweep, write_private, write_text
 from knit_core.local.records import Record
 from knit_core.local.secure import certificates
 from knit_core.local.secure.classes import compile_classes
@@ -171,6 +173,12 @@ def prepare(record: Record) -> None:
         path = setup.conf_dir / name
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, text)
+    if setup.httpfs:
+        prepare_httpfs(setup)
+    if setup.knox:
+        if setup.kerberos:
+            daemons.kdc_of(setup).add_users([knox_files.KNOX])
+        knox_home.prepare(setup, [setup.user, *setup.users])
     class_archive.prepare(setup, record.java)
     write_text(setup.state / "run" / "hosts", configuration_files.hosts_file(setup, socket.gethostname()))
     for script, text in configuration_files.scripts(setup, record.java.binary).items():
@@ -179,6 +187,16 @@ def prepare(record: Record) -> None:
         write_text(path, text)
         path.chmod(0o755)
     record.write()
+
+
+def prepare_httpfs(setup: Setup) -> None:
+    """Write the files of HttpFS."""
+    for folder in httpfs.folders(setup):
+        folder.mkdir(parents=True, exist_ok=True)
+    for name, text in httpfs.files(setup).items():
+        write_text(httpfs.home(setup) / "conf" / name, text)
+    if not httpfs.secret_file(setup).exists():
+        write_private(httpfs.secret_file(setup), secrets.token_hex(32))
 
 
 def prepare_security(setup: Setup, java: Java) -> str:
@@ -197,33 +215,51 @@ def prepare_security(setup: Setup, java: Java) -> str:
 
 
 def make_folders(record: Record) -> None:
-    """Make the folders that every HDFS has: shared ones with mode 1777, and the home folder of the user."""
+    """Make the folders that every HDFS has: shared ones with mode 1777, and the home folders of the users."""
     setup = record.setup
-    identity = "" if setup.kerberos else f"&user.name={setup.superuser}"
-    if rest.get(
-        setup,
-        rest.active_namenode(setup) or "namenode-http",
-        f"/webhdfs/v1/user/{setup.user}?op=GETFILESTATUS{identity}",
-    ):
-        return
+    missing = [name for name in dict.fromkeys((setup.user, *setup.users)) if not _has_home(setup, name)]
     try:
-        for path, mode in (("/tmp", "1777"), ("/tmp/logs", "1777"), ("/user", "755")):
-            rest.webhdfs(setup, "MKDIRS", path, permission=mode)
-            rest.webhdfs(setup, "SETPERMISSION", path, permission=mode)
-        for name in dict.fromkeys((setup.user, *setup.users)):
+        if setup.user in missing:
+            for path, mode in (("/tmp", "1777"), ("/tmp/logs", "1777"), ("/user", "755")):
+                rest.webhdfs(setup, "MKDIRS", path, permission=mode)
+                rest.webhdfs(setup, "SETPERMISSION", path, permission=mode)
+        for name in missing:
             make_home(record, name)
     except OSError as error:
-        raise LocalClusterError(f"The first folders on HDFS could not be made: {error}") from error
+        raise LocalClusterError(f"The first folders and homes on HDFS could not be made: {error}") from error
+
+
+def _has_home(setup: Setup, name: str) -> bool:
+    identity = "" if setup.kerberos else f"&user.name={setup.superuser}"
+    namenode = rest.active_namenode(setup) or "namenode-http"
+    return bool(rest.get(setup, namenode, f"/webhdfs/v1/user/{name}?op=GETFILESTATUS{identity}"))
 
 
 def make_home(record: Record, name: str) -> None:
-    """Make `/user/<name>`, owned by `name`, mode 755. Raises OSError as `rest.webhdfs` does."""
+    """Make `/user/<name>`, owned by `name`, mode 755, and what the user needs to log in. Raises OSError as `rest.webhdfs` does."""
     setup = record.setup
     path = f"/user/{name}"
     if setup.kerberos:
         daemons.kdc_of(setup).add_users([name])
+    if setup.knox:
+        knox_home.add_users(setup, [name])
     rest.webhdfs(setup, "MKDIRS", path, permission="755")
     rest.webhdfs(setup, "SETOWNER", path, owner=name, group=name)
+
+
+def wait_for_gateway(setup: Setup, timeout: float = 30.0) -> None:
+    """Wait until Knox lets a new user log in: it looks for changes of its files every five seconds. Else no effect.
+
+    Raises:
+        LocalClusterError: it does not within `timeout` seconds.
+    """
+    deadline = time.monotonic() + timeout
+    while setup.knox and (problem := daemons.unready(knox_files.KNOX, setup)):
+        if time.monotonic() > deadline:
+            raise LocalClusterError(
+                f"The gateway {knox_files.address(setup)} does not take the new user: it {problem}."
+            )
+        time.sleep(POLL)
 
 
 def remove(path: Path) -> None:

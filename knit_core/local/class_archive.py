@@ -2,8 +2,8 @@
 
 The first cluster of a user on a machine has no archive: each daemon lists the classes that it loads. When all daemons serve, a
 process in the background writes the archive into `class-archives` of the cache folder: about 130 MB, a minute of one processor
-at the lowest priority; `down` ends it. Later clusters with the same Java and the same jars use it. The JVM compares the version
-of Java, and time and size of each jar, and runs without the archive when something differs.
+at the lowest priority; `down` ends it. Later clusters with the same Java and the same jars use it; each version of Hadoop has
+its own. The JVM compares the version of Java, and time and size of each jar, and runs without the archive when something differs.
 
     python -m knit_core.local.class_archive STATE          (the process in the background)
 """
@@ -29,7 +29,7 @@ from knit_core.local.processes import exit_code, spawn
 from knit_core.local.records import Record
 
 OLDEST = 17  # earlier releases read other lists of classes
-KEPT = 2  # archives: another Java may be in use, too
+KEPT = 2  # archives of a version of Hadoop: another Java may be in use, too
 _DELAY = 10.0  # seconds after all daemons serve; they load further classes with the first application
 _SCRIPT = "knit_core.local.class_archive"
 #: A JVM says nothing about an archive that it does not use.
@@ -43,7 +43,7 @@ def folder() -> Path:
 
 def options(name: str, setup: Setup, java: Java) -> list[str]:
     """JVM options of daemon `name`: use the archive, or list the classes for one; empty where neither is possible."""
-    if major(java.version) < OLDEST:
+    if major(java.version) < OLDEST or name in daemons.GATEWAYS:  # gateways have other jars
         return []
     archive = find(setup, java)
     if archive is not None:
@@ -125,7 +125,7 @@ def write(record: Record) -> Path | None:
             os.fsync(file.fileno())
         archive = folder() / f"{prefix}-{part.stat().st_size}.jsa"
         part.replace(archive)
-    _remove_old()
+    _remove_old(setup)
     return archive
 
 
@@ -154,12 +154,14 @@ def _failed(setup: Setup, java: Java) -> Path:
 def _prefix(setup: Setup, java: Java) -> str:
     jars = [(jar.name, jar.stat().st_size, jar.stat().st_mtime_ns) for jar in sorted(setup.jars.glob("*.jar"))]
     known = json.dumps([str(java.home), java.version, jars])
-    return f"classes-{hashlib.sha256(known.encode()).hexdigest()[:16]}"
+    return f"classes-{setup.hadoop}-{hashlib.sha256(known.encode()).hexdigest()[:16]}"
 
 
-def _remove_old() -> None:
-    archives = sorted(folder().glob("classes-*.jsa"), key=lambda path: path.stat().st_mtime)
-    for path in archives[:-KEPT]:
+def _remove_old(setup: Setup) -> None:
+    """Remove older archives of this version of Hadoop, and those without a version, which earlier Knits wrote."""
+    archives = sorted(folder().glob(f"classes-{setup.hadoop}-*.jsa"), key=lambda path: path.stat().st_mtime)
+    unversioned = [path for path in folder().glob("classes-*.jsa") if path.stem.count("-") == 2]
+    for path in (*archives[:-KEPT], *unversioned):
         path.unlink(missing_ok=True)
 
 

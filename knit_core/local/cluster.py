@@ -10,11 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from knit_core.local import bringup, class_archive, configuration_files, daemons, ports, processes
-from knit_core.local.daemon_status import daemon_status, url_of
+from knit_core.local.configuration_files import Setup
+from knit_core.local.daemon_status import cluster_status, url_of
 from knit_core.local.errors import DaemonFailed, LocalClusterError, NotRunning
+from knit_core.local.gateways import knox_files, knox_home
+from knit_core.local.gateways.httpfs import HTTPFS
 from knit_core.local.locks import locked
 from knit_core.local.paths import HADOOP_VERSION, default_state_dir
-from knit_core.local.plan import Asked, check_arguments, plan, ports_of
+from knit_core.local.plan import Asked, check_arguments, plan, ports_of, with_ports
 from knit_core.local.processes import ProcessRecord
 from knit_core.local.records import ClusterStatus, Record, Step
 from knit_core.local.secure import certificates
@@ -55,6 +58,30 @@ class LocalCluster:
         """The address of WebHDFS. Raises NotRunning when the cluster was never brought up."""
         return self._record().setup.url("namenode-http")
 
+    @property
+    def httpfs_url(self) -> str:
+        """The address of HttpFS. Raises NotRunning when the cluster has none."""
+        setup = self._record().setup
+        if not setup.httpfs:
+            raise NotRunning(
+                f"The cluster in {self.state_dir} has no HttpFS. Start it with one: knit local up --httpfs"
+            )
+        return setup.url(HTTPFS)
+
+    @property
+    def knox_url(self) -> str:
+        """The address of the Knox gateway, with its path. Raises NotRunning when the cluster has none."""
+        return knox_files.address(self._with_knox())
+
+    def password(self, user: str) -> str:
+        """The password of a user at the Knox gateway. Raises NotRunning when there is none."""
+        found = knox_home.passwords(self._with_knox())
+        if user not in found:
+            raise NotRunning(
+                f"{user!r} has no password at the gateway; add the user: knit local up --knox --users {user}"
+            )
+        return found[user]
+
     def nodemanager_url(self, node: int = 1) -> str:
         """The page of NodeManager `node` (from 1). Raises NotRunning when there is no such node."""
         return url_of(self._record().setup, daemons.nodemanager(node))
@@ -78,12 +105,18 @@ class LocalCluster:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables with which programs find the cluster: Hadoop's configuration, the realm, the trusted certificates.
+        """Variables with which programs find the cluster: Hadoop's configuration, HttpFS, the realm, the trusted certificates.
+
+        With Knox they name the gateway only, with the password of the user who runs the cluster.
 
         Raises NotRunning when the cluster was never brought up.
         """
         setup = self._record().setup
+        if setup.knox:
+            return knox_home.variables(setup, setup.user)
         found = {"HADOOP_CONF_DIR": str(setup.conf_dir)}
+        if setup.httpfs:
+            found |= {"KNIT_NAMENODE": setup.url(HTTPFS), "KNIT_FILESYSTEM": setup.filesystem}
         if setup.kerberos:
             found["KRB5_CONFIG"] = str(setup.kerberos_dir / KRB5_CONF)
         if setup.tls:
@@ -115,6 +148,9 @@ class LocalCluster:
         users: Sequence[str] | None = None,
         scheduler: str | None = None,
         ha: bool | None = None,
+        hadoop: str | None = None,
+        httpfs: bool | None = None,
+        knox: bool | None = None,
     ) -> ClusterStatus:
         """Start the daemons that are not running and wait until all serve. Calling it again is harmless.
 
@@ -132,15 +168,21 @@ class LocalCluster:
             users: users with a home folder and, with Kerberos, a keytab (see `keytab`), beside the one who runs the cluster.
             scheduler: `capacity` (the default) or `fair`.
             ha: two NameNodes and two ResourceManagers with automatic failover, over a ZooKeeper (default False).
+            hadoop: the version of Hadoop, `3.3.6`, `3.4.2` or `3.5.0`; others of Hadoop 3 were not tried (default: the one
+                that the cluster in this folder was made with, 3.4.2 for a new one).
+            httpfs: an HttpFS in front of HDFS, too (default False); a running cluster that has none gets one.
+            knox: a Knox gateway in front of YARN and HDFS, too (default False); a running cluster that has none gets one. The
+                users have passwords at it (see `password`): alice and bob unless `users` names others, and who runs the cluster.
 
         Raises:
             NoJava, JarsUnavailable: what the daemons need is missing and cannot be fetched.
             DaemonFailed: a daemon did not start; the daemons that this call started are stopped.
-            LocalClusterError: the cluster runs with other settings, or an argument is invalid.
+            LocalClusterError: the cluster runs with other settings or was made with another version of Hadoop, an argument is
+                invalid, or two do not go together.
         """
         report = progress or (lambda step: None)
-        check_arguments(nodes, queues, users, scheduler)
-        asked = Asked(nodes, recovery, settings, queues, kerberos, tls, users, scheduler, ha)
+        asked = Asked(nodes, recovery, settings, queues, kerberos, tls, users, scheduler, ha, hadoop, httpfs, knox)
+        check_arguments(asked)
         with self._locked(report):
             record = plan(self.state_dir, self._living(), asked, report)
             names = daemons.names_of(record.setup)
@@ -153,11 +195,7 @@ class LocalCluster:
                 if not (fresh and _port_was_taken(str(error))):
                     raise
                 # Another process took a port after it was chosen: choose other ports, once.
-                setup = record.setup
-                record = replace(
-                    record,
-                    setup=replace(setup, ports=ports.choose(setup.nodes, {}, ha=setup.ha, prefer_well_known=False)),
-                )
+                record = replace(record, setup=with_ports(record.setup, {}, prefer_well_known=False))
                 self._bring_up(record, missing, begun + timeout, report)
             status = self.status()
             took = f"ready in {time.monotonic() - begun:.0f} s" if missing else "was running already"
@@ -231,41 +269,14 @@ class LocalCluster:
             return ClusterStatus(
                 "stopped", str(self.state_dir), str(self.conf_dir), "", "", 0, False, (), hadoop=HADOOP_VERSION
             )
-        setup = record.setup
-        names = daemons.names_of(setup)
-        seen = tuple(daemon_status(setup, name) for name in names)
-        states = {daemon.state for daemon in seen}
-        state = (
-            next(iter(states)) if len(states) == 1 else "starting" if states == {"running", "starting"} else "broken"
-        )
-        return ClusterStatus(
-            state="broken" if state == "dead" else state,
-            state_dir=str(self.state_dir),
-            conf_dir=str(self.conf_dir),
-            resourcemanager_url=self.resourcemanager_url,
-            namenode_url=self.namenode_url,
-            nodes=setup.nodes,
-            recovery=setup.recovery,
-            queues=tuple(setup.queues),
-            settings=dict(setup.settings),
-            kerberos=setup.kerberos,
-            tls=setup.tls,
-            users=tuple(setup.users),
-            ha=setup.ha,
-            java=record.java.version,
-            java_home=str(record.java.home),
-            hadoop=HADOOP_VERSION,
-            jars=str(setup.jars),
-            daemons=seen,
-            scheduler=setup.scheduler,
-        )
+        return cluster_status(record)
 
     def logs(self, daemon: str, lines: int = 50) -> list[str]:
         """The last lines of a daemon's log. Raises NotRunning when there is no such daemon."""
         return daemons.last_lines(self.state_dir, self._checked_name(daemon), lines)
 
     def add_user(self, name: str) -> None:
-        """Make the home folder of a user, `/user/<name>`. Calling it again is harmless.
+        """Make the home folder of a user, `/user/<name>`, with Kerberos a keytab, with Knox a password. Again is harmless.
 
         Raises:
             NotRunning: the cluster is not up.
@@ -277,6 +288,7 @@ class LocalCluster:
             bringup.make_home(self._record(), name)
         except OSError as error:
             raise LocalClusterError(f"The home folder of {name!r} could not be made: {error}") from error
+        bringup.wait_for_gateway(self._record().setup)
 
     def daemon_names(self) -> list[str]:
         """Names of all daemons, running or not; those of a one-node cluster when it was never started."""
@@ -339,6 +351,12 @@ class LocalCluster:
         if not record:
             raise NotRunning(f"No cluster was ever started in {self.state_dir}. Start one: knit local up")
         return record
+
+    def _with_knox(self) -> Setup:
+        setup = self._record().setup
+        if not setup.knox:
+            raise NotRunning(f"The cluster in {self.state_dir} has no Knox. Start it with one: knit local up --knox")
+        return setup
 
     def _names(self) -> list[str]:
         """Names of all daemons: those in the record and those with a pid file."""

@@ -73,6 +73,10 @@ class Setup:
         tls: the web servers speak https only.
         users: with Kerberos, users that have keytabs.
         ha: two NameNodes and two ResourceManagers with automatic failover.
+        hadoop: the version of Hadoop.
+        httpfs: an HttpFS answers in front of HDFS.
+        knox: a Knox gateway answers in front of YARN and HDFS.
+        gateway_jars: from the daemon of a gateway to the folder with its jars.
     """
 
     state: Path
@@ -88,6 +92,10 @@ class Setup:
     users: Sequence[str] = ()
     ha: bool = False
     scheduler: str = CAPACITY
+    hadoop: str = HADOOP_VERSION
+    httpfs: bool = False
+    knox: bool = False
+    gateway_jars: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def conf_dir(self) -> Path:
@@ -100,6 +108,10 @@ class Setup:
     @property
     def tls_dir(self) -> Path:
         return self.state / "tls"
+
+    @property
+    def knox_dir(self) -> Path:
+        return self.state / "knox"
 
     @property
     def host(self) -> str:
@@ -125,10 +137,15 @@ class Setup:
     def url(self, port_name: str) -> str:
         return f"{self.scheme}://{self.at(port_name)}"
 
+    @property
+    def filesystem(self) -> str:
+        """The Hadoop URL of HDFS."""
+        return f"hdfs://{high_availability.NAMESERVICE if self.ha else self.at('namenode')}"
+
 
 def core_site(setup: Setup) -> dict[str, str]:
     return {
-        "fs.defaultFS": f"hdfs://{setup.at('namenode')}",
+        "fs.defaultFS": setup.filesystem,
         "hadoop.tmp.dir": str(setup.state / "tmp"),
         # Users are names only (alice, bob): looking up their groups in the operating system costs a fork and a warning.
         "hadoop.security.group.mapping": "org.apache.hadoop.security.NullGroupsMapping",
@@ -355,7 +372,7 @@ command="$1"
 [ $# -gt 0 ] && shift
 case "$command" in
   classpath) echo "$classpath"; exit 0 ;;
-  version) echo 'Hadoop {HADOOP_VERSION}'; exit 0 ;;
+  version) echo 'Hadoop {setup.hadoop}'; exit 0 ;;
   fs|dfs) set -- org.apache.hadoop.fs.FsShell "$@" ;;
   dfsadmin) set -- org.apache.hadoop.hdfs.tools.DFSAdmin "$@" ;;
   jar) set -- org.apache.hadoop.util.RunJar "$@" ;;

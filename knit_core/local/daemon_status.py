@@ -1,12 +1,14 @@
-"""The state of one daemon of a cluster, from the process table and its web page."""
+"""The state of a cluster and of its daemons, from the process table and their web pages."""
 
 from __future__ import annotations
 
 from knit_core.local import daemons
 from knit_core.local.configuration_files import Setup
 from knit_core.local.errors import NotRunning
+from knit_core.local.gateways import knox_files
+from knit_core.local.gateways.httpfs import HTTPFS
 from knit_core.local.processes import ProcessRecord
-from knit_core.local.records import DaemonStatus
+from knit_core.local.records import ClusterStatus, DaemonStatus, Record
 
 
 def url_of(setup: Setup, name: str) -> str:
@@ -17,6 +19,8 @@ def url_of(setup: Setup, name: str) -> str:
     """
     if daemons.kind(name) in daemons.WITHOUT_PAGE:
         return ""
+    if name == knox_files.KNOX and setup.knox:
+        return knox_files.address(setup)
     port = setup.ports.get(daemons.web_port(name))
     if port is None:
         raise NotRunning(f"There is no daemon {name!r} in {setup.state}.")
@@ -45,4 +49,38 @@ def daemon_status(setup: Setup, name: str) -> DaemonStatus:
         log=str(daemons.log_file(setup.state, name)),
         problem=problem,
         last_lines=lines,
+    )
+
+
+def cluster_status(record: Record) -> ClusterStatus:
+    """The state of a cluster and of each of its daemons."""
+    setup = record.setup
+    names = daemons.names_of(setup)
+    seen = tuple(daemon_status(setup, name) for name in names)
+    states = {daemon.state for daemon in seen}
+    state = next(iter(states)) if len(states) == 1 else "starting" if states == {"running", "starting"} else "broken"
+    return ClusterStatus(
+        state="broken" if state == "dead" else state,
+        state_dir=str(setup.state),
+        conf_dir=str(setup.conf_dir),
+        resourcemanager_url=setup.url("resourcemanager-http"),
+        namenode_url=setup.url("namenode-http"),
+        nodes=setup.nodes,
+        recovery=setup.recovery,
+        queues=tuple(setup.queues),
+        settings=dict(setup.settings),
+        kerberos=setup.kerberos,
+        tls=setup.tls,
+        users=tuple(setup.users),
+        ha=setup.ha,
+        java=record.java.version,
+        java_home=str(record.java.home),
+        hadoop=setup.hadoop,
+        jars=str(setup.jars),
+        daemons=seen,
+        scheduler=setup.scheduler,
+        httpfs=setup.httpfs,
+        httpfs_url=setup.url(HTTPFS) if setup.httpfs else "",
+        knox=setup.knox,
+        knox_url=knox_files.address(setup) if setup.knox else "",
     )

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from knit_core.local import configuration_files, high_availability, rest
 from knit_core.local.configuration_files import Setup
+from knit_core.local.gateways import httpfs, knox_files, knox_home
+from knit_core.local.gateways.httpfs import HTTPFS
+from knit_core.local.gateways.knox_files import KNOX
 from knit_core.local.java import Java
 from knit_core.local.secure.kdc import Kdc
 from knit_core.local.secure.kerberos_files import CLASSES_DIR, KRB5_CONF
@@ -29,6 +32,8 @@ CLASSES = {
     NODEMANAGER: "org.apache.hadoop.yarn.server.nodemanager.NodeManager",
     ZOOKEEPER: "org.apache.zookeeper.server.quorum.QuorumPeerMain",
     ZKFC: "org.apache.hadoop.hdfs.tools.DFSZKFailoverController",
+    HTTPFS: httpfs.MAIN,
+    KNOX: knox_files.MAIN,
 }
 # For little memory and a fast start: only the first compiler, one garbage collector thread.
 JVM_OPTIONS = (
@@ -42,25 +47,33 @@ JVM_OPTIONS = (
     "-Djdk.lang.Process.launchMechanism=VFORK",
     "--add-opens=java.base/java.lang=ALL-UNNAMED",
 )
-HEAP = {NAMENODE: 256, DATANODE: 192, RESOURCEMANAGER: 320, NODEMANAGER: 256, ZOOKEEPER: 96, ZKFC: 96}  # MiB
+HEAP = {
+    NAMENODE: 256, DATANODE: 192, RESOURCEMANAGER: 320, NODEMANAGER: 256, ZOOKEEPER: 96, ZKFC: 96, HTTPFS: 192, KNOX: 256,
+}  # MiB  # fmt: skip
 # Daemons start in parallel: they retry connections to each other ten times a second instead of once.
 EAGER = {"ipc.client.connect.retry.interval": "100", "ipc.client.connect.max.retries": "300"}
 WITHOUT_PAGE = {KDC, ZOOKEEPER, ZKFC}
+GATEWAYS = (HTTPFS, KNOX)
 MARK = "-Dknit.local="
 PROCESS_MARK = "-Dproc_"
 
 
-def daemon_names(nodes: int, kerberos: bool = False, ha: bool = False) -> list[str]:
+def daemon_names(nodes: int, kerberos: bool = False, ha: bool = False, gateways: Sequence[str] = ()) -> list[str]:
     """Names of all daemons of a cluster with `nodes` NodeManagers, in the order of display."""
     first = [*([KDC] if kerberos else []), *([ZOOKEEPER] if ha else [])]
     of_two = [NAMENODE, f"{NAMENODE}-2", ZKFC, f"{ZKFC}-2"] if ha else [NAMENODE]
     managers = [RESOURCEMANAGER, f"{RESOURCEMANAGER}-2"] if ha else [RESOURCEMANAGER]
-    return [*first, *of_two, DATANODE, *managers, *(nodemanager(node) for node in range(1, nodes + 1))]
+    return [*first, *of_two, DATANODE, *managers, *(nodemanager(node) for node in range(1, nodes + 1)), *gateways]
+
+
+def gateways_of(setup: Setup) -> list[str]:
+    """Names of the gateways of a cluster."""
+    return [name for name, there in ((HTTPFS, setup.httpfs), (KNOX, setup.knox)) if there]
 
 
 def names_of(setup: Setup) -> list[str]:
     """Names of all daemons of a cluster."""
-    return daemon_names(setup.nodes, setup.kerberos, setup.ha)
+    return daemon_names(setup.nodes, setup.kerberos, setup.ha, gateways_of(setup))
 
 
 def nodemanager(node: int) -> str:
@@ -87,14 +100,23 @@ class Command:
     env: dict[str, str]
 
 
-def classpath(setup: Setup) -> str:
-    """The jars one by one, sorted (a wildcard has the order of the file system), then the configuration folder."""
-    jars = sorted(str(entry) for entry in setup.jars.glob("*.jar"))
+def classpath(setup: Setup, role: str = "") -> str:
+    """The jars one by one, sorted (a wildcard has the order of the file system), then the configuration folder.
+
+    Args:
+        setup: the cluster.
+        role: of the daemon; gateways have jars of their own.
+    """
+    jars = sorted(str(entry) for entry in setup.gateway_jars.get(role, setup.jars).glob("*.jar"))
+    if role == HTTPFS:
+        return os.pathsep.join([str(httpfs.home(setup) / "conf"), *jars, str(setup.conf_dir)])
+    if role == KNOX:
+        return os.pathsep.join([str(setup.knox_dir / "conf"), *jars])
     first = [str(setup.kerberos_dir / CLASSES_DIR)] if setup.kerberos else []
     return os.pathsep.join([*first, *jars, str(setup.conf_dir)])
 
 
-def environment(setup: Setup, java: Java, outer: Mapping[str, str]) -> dict[str, str]:
+def environment(setup: Setup, java: Java, outer: Mapping[str, str], role: str = "") -> dict[str, str]:
     """Only the variables that a daemon needs: the caller's HADOOP_* or JAVA_TOOL_OPTIONS must not change the cluster."""
     kept = {name: outer[name] for name in ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH") if name in outer}
     return {
@@ -104,7 +126,7 @@ def environment(setup: Setup, java: Java, outer: Mapping[str, str]) -> dict[str,
         **({} if setup.kerberos else {"HADOOP_USER_NAME": setup.user}),
         "JAVA_HOME": str(java.home),
         "HADOOP_CONF_DIR": str(setup.conf_dir),
-        "CLASSPATH": classpath(setup),
+        "CLASSPATH": classpath(setup, role),
     }
 
 
@@ -141,12 +163,14 @@ def command(
         f"-Dlog4j.configuration=file:{setup.conf_dir / 'daemon-log4j.properties'}",
         f"-Djava.util.logging.config.file={setup.conf_dir / 'daemon-logging.properties'}",
         f"-Dknit.log={log_file(setup.state, name)}",
+        *(httpfs.system_properties(setup) if role == HTTPFS else []),
+        *(knox_files.jvm_options(setup) if role == KNOX else []),
         CLASSES[role],
     ]
-    if role != ZOOKEEPER and (setup.ha or not arguments):
+    if role not in (ZOOKEEPER, *GATEWAYS) and (setup.ha or not arguments):
         argv += [part for key, value in properties.items() for part in ("-D", f"{key}={value}")]
     argv += arguments
-    return Command(argv, environment(setup, java, outer))
+    return Command(argv, environment(setup, java, outer, role))
 
 
 def log_file(state: Path, name: str) -> Path:
@@ -209,6 +233,10 @@ def unready(name: str, setup: Setup) -> str | None:
         if info.get("clusterInfo", {}).get("state") != "STARTED":
             return "does not answer HTTP requests"
         return None if rest.active_resourcemanager(setup) else "waits until one of the two is active"
+    if role == HTTPFS:
+        return _httpfs_unready(setup)
+    if role == KNOX:
+        return _knox_unready(setup)
     return _node_unready(setup, node_number(name))
 
 
@@ -223,6 +251,8 @@ def listens(port: int) -> bool:
 
 def web_port(name: str) -> str:
     """The name of the port of a daemon's web server."""
+    if name in GATEWAYS:
+        return name
     role, _, number = name.partition("-")
     return f"{role}-http-{number}" if number else f"{role}-http"
 
@@ -234,6 +264,25 @@ def _namenode_unready(setup: Setup, name: str) -> str | None:
     if bean.get("Safemode"):
         return "is in safe mode"
     return None if rest.active_namenode(setup) else "waits until one of the two is active"
+
+
+def _httpfs_unready(setup: Setup) -> str | None:
+    if not listens(setup.ports[HTTPFS]):
+        return "does not listen"
+    if not rest.active_namenode(setup) if setup.ha else _namenode_unready(setup, NAMENODE):
+        return "waits for the NameNode"  # it would try for a long time to connect
+    found = rest.get(setup, HTTPFS, f"/webhdfs/v1/?op=GETFILESTATUS&user.name={setup.superuser}")
+    return None if found else "does not answer HTTP requests"
+
+
+def _knox_unready(setup: Setup) -> str | None:
+    """It listens before its topology is there, and a topology with a further user takes the place of another after seconds."""
+    newest = next(reversed(knox_home.passwords(setup).items()), ("", ""))
+    try:
+        status, _ = rest.call(setup, "GET", KNOX, f"{knox_files.PATH}/webhdfs/v1/?op=GETHOMEDIRECTORY", login=newest)
+    except OSError:
+        return "does not answer HTTP requests"
+    return "has not deployed its topology" if status in (401, 404) else None
 
 
 def _node_unready(setup: Setup, node: int) -> str | None:

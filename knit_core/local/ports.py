@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import socket
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from knit_core.local.errors import LocalClusterError
 from knit_core.model.clock import Clock
@@ -37,6 +37,8 @@ OF_TWO: dict[str, int] = {
         if name.startswith(("namenode", "resourcemanager"))
     },
 }
+#: Of gateways.
+GATEWAYS: dict[str, int] = {"httpfs": 14000, "knox": 8443}
 # Below Linux's ephemeral range (32768 and up): outgoing connections of other programs cannot take them.
 RANGE = range(12000, 32000)
 
@@ -111,6 +113,7 @@ def choose(
     keep: Iterable[str] = (),
     *,
     ha: bool = False,
+    gateways: Collection[str] = (),
     prefer_well_known: bool = True,
     free: IsFree = is_free,
     rng: random.Random | None = None,
@@ -122,13 +125,14 @@ def choose(
         remembered: earlier choices; a port is used again when it is free, so that addresses stay the same.
         keep: names whose remembered port a running daemon of this cluster uses.
         ha: also for the second NameNode and ResourceManager.
+        gateways: names of those in `GATEWAYS` that the cluster has.
         prefer_well_known: try Hadoop's default ports (8088, 9870 …) first.
         free: whether a port can be bound.
         rng: chooses the other ports.
     """
     rng = rng or random.Random()
     kept = set(keep)
-    known_ports = {**WELL_KNOWN, **(OF_TWO if ha else {})}
+    known_ports = {**WELL_KNOWN, **(OF_TWO if ha else {}), **{name: GATEWAYS[name] for name in gateways}}
     wanted = {name: (name, "127.0.0.1") for name in known_ports}
     for node in range(1, nodes + 1):
         wanted.update({name: (known, node_address(node)) for name, known in node_ports(node).items()})

@@ -53,6 +53,15 @@ def write_text(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
+def write_private(path: Path, text: str) -> None:
+    """Replace a file atomically by one that only this user may read."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
+    temporary.touch(mode=0o600, exist_ok=False)
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
 def parse_stat(text: str) -> tuple[str, int, int, int, str]:
     """State, parent, session, terminal and start time (in clock ticks) from the text of `/proc/<pid>/stat`."""
     fields = text[text.rindex(")") + 2 :].split()

@@ -10,6 +10,7 @@ from typing import Any
 
 from knit_core.local.configuration_files import CAPACITY, Setup
 from knit_core.local.java import Java
+from knit_core.local.paths import HADOOP_VERSION
 from knit_core.local.processes import write_text
 from knit_core.model.representation import shown
 
@@ -40,6 +41,10 @@ class Record:
             "users": list(setup.users),
             "ha": setup.ha,
             "scheduler": setup.scheduler,
+            "hadoop": setup.hadoop,
+            "httpfs": setup.httpfs,
+            "knox": setup.knox,
+            "gateway_jars": {name: str(folder) for name, folder in setup.gateway_jars.items()},
             "java": {"home": str(self.java.home), "version": self.java.version, "source": self.java.source},
         }
         write_text(setup.state / "cluster.json", json.dumps(data, indent=1) + "\n")
@@ -67,6 +72,10 @@ class Record:
                     users=tuple(data.get("users", ())),
                     ha=bool(data.get("ha")),
                     scheduler=data.get("scheduler", CAPACITY),
+                    hadoop=data.get("hadoop", HADOOP_VERSION),
+                    httpfs=bool(data.get("httpfs")),
+                    knox=bool(data.get("knox")),
+                    gateway_jars={name: Path(folder) for name, folder in data.get("gateway_jars", {}).items()},
                 ),
                 Java(Path(java["home"]), java["version"], java["source"]),
             )
@@ -120,6 +129,10 @@ class ClusterStatus:
     jars: str = ""
     daemons: tuple[DaemonStatus, ...] = ()
     scheduler: str = CAPACITY
+    httpfs: bool = False
+    httpfs_url: str = ""
+    knox: bool = False
+    knox_url: str = ""
 
     @property
     def running(self) -> bool:

@@ -18,6 +18,7 @@ from urllib.parse import quote, urlencode
 
 from knit_core.local.configuration_files import Setup
 from knit_core.local.errors import LocalClusterError
+from knit_core.local.gateways.knox_files import KNOX
 from knit_core.local.high_availability import NAMENODES, RESOURCEMANAGERS
 from knit_core.local.secure.certificates import CA
 from knit_core.local.secure.kerberos_files import DAEMONS_KEYTAB, KRB5_CONF, REALM
@@ -25,7 +26,9 @@ from knit_core.local.secure.kerberos_files import DAEMONS_KEYTAB, KRB5_CONF, REA
 _environment = threading.Lock()
 
 
-def call(setup: Setup, method: str, port_name: str, path: str, timeout: float = 5.0) -> tuple[int, Any]:
+def call(
+    setup: Setup, method: str, port_name: str, path: str, timeout: float = 5.0, login: tuple[str, str] | None = None
+) -> tuple[int, Any]:
     """One call to a daemon.
 
     Args:
@@ -34,6 +37,7 @@ def call(setup: Setup, method: str, port_name: str, path: str, timeout: float = 
         port_name: of the daemon's web server (`namenode-http`).
         path: with its query.
         timeout: seconds.
+        login: user and password, for Knox.
 
     Returns:
         The status and the JSON of the reply (None when the reply is not JSON).
@@ -44,13 +48,15 @@ def call(setup: Setup, method: str, port_name: str, path: str, timeout: float = 
     """
     port = setup.ports[port_name]
     connection: http.client.HTTPConnection
-    if setup.tls:
-        context = ssl.create_default_context(cafile=str(setup.tls_dir / CA))
+    if setup.tls or port_name == KNOX:
+        authority = (setup.knox_dir if port_name == KNOX else setup.tls_dir) / CA
+        context = ssl.create_default_context(cafile=str(authority))
         connection = http.client.HTTPSConnection(setup.host, port, timeout=timeout, context=context)
     else:
         connection = http.client.HTTPConnection(setup.host, port, timeout=timeout)
+    headers = {"Accept": "application/json", **(_basic(*login) if login else _identity(setup))}
     try:
-        connection.request(method, path, headers={"Accept": "application/json", **_identity(setup)})
+        connection.request(method, path, headers=headers)
         reply = connection.getresponse()
         body = reply.read()
     except http.client.HTTPException as error:
@@ -61,6 +67,10 @@ def call(setup: Setup, method: str, port_name: str, path: str, timeout: float = 
         return reply.status, json.loads(body)
     except ValueError:
         return reply.status, None
+
+
+def _basic(user: str, password: str) -> dict[str, str]:
+    return {"Authorization": f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"}
 
 
 def _identity(setup: Setup) -> dict[str, str]:

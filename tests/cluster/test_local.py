@@ -342,9 +342,9 @@ def test_an_ordinary_user_can_do_it(tmp_path: Path):
 @pytest.mark.timeout(400)
 def test_jars_come_without_maven_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Fetches everything from the repository with jgo: the same jars as Maven's."""
-    with_maven = jars.obtain(jars_root())
+    with_maven = jars.obtain(jars_root(), jars.hadoop(HADOOP_VERSION))
     monkeypatch.setenv("PATH", "")
-    found = jars.obtain(tmp_path / "hadoop")
+    found = jars.obtain(tmp_path / "hadoop", jars.hadoop(HADOOP_VERSION))
     assert found.fresh
     assert {p.name for p in found.folder.iterdir()} == {p.name for p in with_maven.folder.iterdir()}
 

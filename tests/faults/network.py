@@ -28,8 +28,8 @@ import psutil
 from knit_core import Knit
 from knit_core.local import LocalCluster
 from knit_core.local.configuration_files import to_xml
-from knit_core.local.jars import obtain
-from knit_core.local.paths import jars_root
+from knit_core.local.jars import hadoop, obtain
+from knit_core.local.paths import HADOOP_VERSION, jars_root
 from knit_core.local.ports import is_free
 from knit_core.local.records import Record
 from tests.fault_proxy import Address, Fault, FaultProxy
@@ -192,7 +192,7 @@ def faulty_cluster(**up: Any) -> Iterator[FaultyCluster]:
         folder.chmod(0o755)
         state, master = folder / "state", folder / "master"
         scheduler = stack.enter_context(FaultProxy(("127.0.0.1", 1)))
-        classpath = f"{master},{obtain(jars_root()).folder}/*"
+        classpath = f"{master},{obtain(jars_root(), hadoop(HADOOP_VERSION)).folder}/*"
         cluster = LocalCluster(state)
         try:
             cluster.up(settings={**SETTINGS, "yarn.application.classpath": classpath, **up.pop("settings", {})}, **up)

@@ -46,7 +46,8 @@ class _StepDisplay:
         if step.done:
             if self.status:
                 self.status.stop()
-            self.console.print(_line("✓", "green", step.name, step.text))
+            sign, style = ("!", "yellow") if step.name == "warning" else ("✓", "green")
+            self.console.print(_line(sign, style, step.name, step.text))
         elif self.status:
             self.status.update(Text(f"{step.name:<11} {step.text}"))
             self.status.start()
@@ -145,6 +146,14 @@ def local() -> None:
     type=click.Choice(["capacity", "fair"]),
     help="YARN's scheduler: with `fair`, queues that are named are created.  [default: capacity]",
 )
+@click.option(
+    "--hadoop",
+    metavar="VERSION",
+    help="Hadoop's version: 3.3.6, 3.4.2 or 3.5.0; others of Hadoop 3 were not tried.  [default: as the cluster in the folder, "
+    "3.4.2 for a new one]",
+)
+@click.option("--httpfs/--no-httpfs", default=None, help="An HttpFS in front of HDFS, too.")
+@click.option("--knox/--no-knox", default=None, help="A Knox gateway in front of YARN and HDFS, too.")
 @click.option("--set", "settings", callback=_settings, multiple=True, metavar="KEY=VALUE", help="A Hadoop property.")
 @click.option(
     "--timeout", type=click.FloatRange(1), default=120.0, show_default=True, help="Maximum seconds for the start."
@@ -161,6 +170,9 @@ def up(
     tls: bool | None,
     users: list[str] | None,
     scheduler: str | None,
+    hadoop: str | None,
+    httpfs: bool | None,
+    knox: bool | None,
     settings: dict[str, str] | None,
     timeout: float,
     state: str | None,
@@ -171,8 +183,7 @@ def up(
     with _StepDisplay(as_json) as show:
         status = cluster.up(
             nodes, recovery, settings, queues, show, timeout, kerberos=kerberos, tls=tls, users=users,
-            scheduler=scheduler,
-            ha=ha,
+            scheduler=scheduler, ha=ha, hadoop=hadoop, httpfs=httpfs, knox=knox,
         )  # fmt: skip
     if as_json:
         click.echo(json.dumps(status.as_dict(), indent=1))
@@ -187,7 +198,7 @@ def up(
 
 
 @local.command()
-@click.option("--user", metavar="NAME", help="With Kerberos: use this user's keytab.  [default: the user who runs it]")
+@click.option("--user", metavar="NAME", help="As this user, with keytab or password.  [default: the user who runs it]")
 @_state
 @_json
 @_with_exit_code
@@ -195,7 +206,10 @@ def env(user: str | None, state: str | None, as_json: bool) -> None:
     """Print the variables with which a shell's programs find the cluster: eval "$(knit local env)"."""
     cluster = LocalCluster(state)
     variables = cluster.environment
-    if "KRB5_CONFIG" in variables:
+    if "KNIT_PASSWORD" in variables:
+        if user:
+            variables |= {"KNIT_USER": user, "KNIT_PASSWORD": cluster.password(user)}
+    elif "KRB5_CONFIG" in variables:
         user = user or running_user()
         variables |= {"KNIT_KEYTAB": str(cluster.keytab(user)), "KNIT_PRINCIPAL": f"{user}@{REALM}"}
     elif user:

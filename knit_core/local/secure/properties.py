@@ -34,6 +34,9 @@ def kerberos_properties(keytab: Path, signature_secret: Path, krb5_conf: Path, *
         "hadoop.user.group.static.mapping.overrides": "hdfs=hdfs,supergroup;yarn=yarn;dr.who=",
         "hadoop.proxyuser.yarn.hosts": "*",
         "hadoop.proxyuser.yarn.users": "*",
+        # A Knox gateway acts for its users. Its principal is made when there is one.
+        "hadoop.proxyuser.knox.hosts": "*",
+        "hadoop.proxyuser.knox.users": "*",
         "dfs.block.access.token.enable": "true",
         "dfs.namenode.kerberos.principal": HDFS,
         "dfs.namenode.keytab.file": str(keytab),

@@ -113,12 +113,15 @@ def test_the_newest_archives_are_kept(record: Record) -> None:
 
     class_archive.folder().mkdir(parents=True)
     for number in range(4):
-        old = class_archive.folder() / f"classes-{number}-1.jsa"
+        old = class_archive.folder() / f"classes-3.4.2-{number}-1.jsa"
         old.write_text("x")
         os.utime(old, (number, number))
     listed(record, "java/lang/Object")
     archive = write(record)
-    assert {path.name for path in class_archive.folder().glob("*.jsa")} == {"classes-3-1.jsa", archive and archive.name}
+    assert {path.name for path in class_archive.folder().glob("*.jsa")} == {
+        "classes-3.4.2-3-1.jsa",
+        archive and archive.name,
+    }
 
 
 def test_lists_are_merged(tmp_path: Path) -> None:
@@ -128,3 +131,22 @@ def test_lists_are_merged(tmp_path: Path) -> None:
     )
     (tmp_path / "b").write_text("java/lang/Object id: 7\norg/C id: 8\norg/Unfini")
     assert merged(sorted(tmp_path.iterdir())) == ["java/lang/Object", "@lambda-proxy B run", "org/C"]
+
+
+def test_each_version_of_hadoop_keeps_its_archives(record: Record) -> None:
+    class_archive.folder().mkdir(parents=True)
+    earlier = class_archive.folder() / "classes-0123456789abcdef-3.jsa"
+    earlier.write_text("abc")
+    other = replace(record, setup=replace(record.setup, hadoop="3.3.6"))
+    for java in ("17.0.1", "17.0.2", "17.0.3"):
+        for each in (record, other):
+            each = replace(each, java=replace(each.java, version=java))
+            listed(each, "java/lang/Object")
+            assert write(each)
+    assert [find(other.setup, replace(other.java, version=f"17.0.{n}")) is not None for n in (1, 2, 3)] == [
+        False,
+        True,
+        True,
+    ]
+    assert len(list(class_archive.folder().glob("classes-3.4.2-*.jsa"))) == class_archive.KEPT
+    assert not earlier.exists()  # of a Knit whose archives named no version

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 from click.testing import CliRunner
@@ -15,7 +16,7 @@ from click.testing import CliRunner
 from knit_core import Knit
 from knit_core.cli.cluster.local import local
 from knit_core.errors import NoClusterFound
-from knit_core.local import LocalCluster, LocalClusterError, NotRunning, paths, running_cluster
+from knit_core.local import LocalCluster, LocalClusterError, NotRunning, Step, jars, paths, running_cluster
 from knit_core.local.configuration_files import Setup
 from knit_core.local.daemons import daemon_names, node_number, tail
 from knit_core.local.java import Java
@@ -61,7 +62,7 @@ def test_a_running_cluster_keeps_its_scheduler(tmp_path: Path):
         again("fair")
 
 
-def test_the_scheduler_is_an_option_of_the_command(monkeypatch: pytest.MonkeyPatch):
+def test_scheduler_version_and_gateways_are_options_of_the_command(monkeypatch: pytest.MonkeyPatch):
     asked = {}
 
     def up(_self: LocalCluster, *_arguments: object, **options: object) -> None:
@@ -69,8 +70,10 @@ def test_the_scheduler_is_an_option_of_the_command(monkeypatch: pytest.MonkeyPat
         raise LocalClusterError("enough")
 
     monkeypatch.setattr(LocalCluster, "up", up)
-    assert CliRunner().invoke(local, ["up", "--scheduler", "fair"]).exit_code == 1
-    assert asked["scheduler"] == "fair"
+    assert CliRunner().invoke(local, ["up", "--scheduler", "fair", "--hadoop", "3.3.6", "--httpfs"]).exit_code == 1
+    assert (asked["scheduler"], asked["hadoop"], asked["httpfs"], asked["knox"]) == ("fair", "3.3.6", True, None)
+    assert CliRunner().invoke(local, ["up", "--knox", "--no-httpfs"]).exit_code == 1
+    assert (asked["scheduler"], asked["hadoop"], asked["httpfs"], asked["knox"]) == (None, None, False, True)
     assert "'fifo' is not one of" in CliRunner().invoke(local, ["up", "--scheduler", "fifo"]).output
 
 
@@ -149,6 +152,60 @@ def test_another_set_of_namenodes_is_refused(tmp_path: Path) -> None:
         plan(tmp_path, [], Asked(kerberos=True), lambda _step: None)
 
 
+def without_downloads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """`plan` gets a Java and a folder of jars at once; the names of the folders that it asked for."""
+    asked: list[str] = []
+
+    def obtain(root: Path, bundle: jars.Bundle, report: object) -> jars.Jars:
+        asked.append(f"{root.name} {bundle.version}")
+        return jars.Jars(root / "lib", 1, 1)
+
+    monkeypatch.setattr(jars, "obtain", obtain)
+    monkeypatch.setattr("knit_core.local.plan.find_java", lambda oldest: Java(Path("/jdk"), "17.0.9", "JAVA_HOME"))
+    return asked
+
+
+def test_a_cluster_keeps_its_version_of_hadoop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, steps = without_downloads(monkeypatch), []
+    made = plan(tmp_path, [], Asked(hadoop="3.3.6"), steps.append)
+    assert (made.setup.hadoop, made.setup.jars.parent.name, asked) == ("3.3.6", "hadoop-3.3.6", ["hadoop-3.3.6 3.3.6"])
+    assert [step.text for step in steps if step.name == "hadoop"] == ["3.3.6, 1 jars, 0 MB (downloaded once)"]
+    made.write()
+    assert Record.read(tmp_path) == made
+    assert plan(tmp_path, [], Asked(), steps.append).setup.hadoop == "3.3.6"
+    assert plan(tmp_path, [], Asked(hadoop="3.3.6"), steps.append).setup.hadoop == "3.3.6"
+    assert plan(tmp_path, ["namenode"], Asked(), steps.append).setup == replace(made.setup, ports=ANY)
+    for living in ([], ["namenode"]):
+        with pytest.raises(LocalClusterError, match=r"made with Hadoop 3\.3\.6.*knit local down --delete.*--state"):
+            plan(tmp_path, living, Asked(hadoop="3.4.2"), steps.append)
+
+
+def test_a_record_without_a_version_is_of_the_first_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_downloads(monkeypatch)
+    a_record(tmp_path).write()
+    path = tmp_path / "cluster.json"
+    data = json.loads(path.read_text())
+    del data["hadoop"]
+    path.write_text(json.dumps(data))
+    assert plan(tmp_path, [], Asked(), lambda _step: None).setup.hadoop == "3.4.2"
+    assert LocalCluster(tmp_path).status().hadoop == "3.4.2"
+
+
+def test_a_version_that_was_not_tried_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_downloads(monkeypatch)
+    steps: list[Step] = []
+    plan(tmp_path, [], Asked(hadoop="3.4.1"), steps.append)
+    assert [step.text.partition(";")[0] for step in steps if step.name == "warning"] == [
+        "Hadoop 3.4.1 was not tried with Knit"
+    ]
+
+
+def test_the_version_is_an_option_of_the_command(tmp_path: Path) -> None:
+    code, text = run("up", "--hadoop", "2.10.2", "--state", str(tmp_path / "x"))
+    assert (code, "hadoop 2.10.2: Knit runs on Hadoop 3 only" in text) == (1, True)
+    assert not (tmp_path / "x").exists()
+
+
 def test_tail_reads_only_the_end(tmp_path: Path):
     path = tmp_path / "log"
     path.write_text("".join(f"line {number}\n" for number in range(1000)))
@@ -180,6 +237,7 @@ def test_a_second_process_waits_for_the_lock(tmp_path: Path):
         ({"queues": []}, "at least one"),
         ({"queues": ["a", "a"]}, "each once"),
         ({"queues": ["a b"]}, "letters"),
+        ({"hadoop": "2.10.2"}, "Hadoop 3 only"),
         ({"scheduler": "fifo"}, "scheduler 'fifo': capacity or fair"),
     ],
 )

@@ -169,3 +169,7 @@ def test_with_kerberos_every_daemon_has_a_principal_and_administrators_are_named
     assert found["yarn.admin.acl"] == "yarn" and found["yarn.acl.enable"] == "true"
     assert found["ignore.secure.ports.for.testing"] == "true"
     assert "ignore.secure.ports.for.testing" not in _all(setup(kerberos=True, tls=True))
+
+
+def test_the_commands_tell_the_version_of_hadoop():
+    assert "echo 'Hadoop 3.3.6'" in scripts(setup(hadoop="3.3.6"), Path("/jdk/bin/java"))["hadoop"]

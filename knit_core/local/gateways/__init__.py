@@ -1,0 +1,1 @@
+"""Gateways of the embedded cluster: `knit local up --httpfs --knox`."""
