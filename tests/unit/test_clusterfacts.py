@@ -10,6 +10,7 @@ import pytest
 
 from knit_core.config import HadoopConf, load_config
 from knit_core.errors import ConfigError, NotAuthorized
+from knit_core.hadoop.http.retry import NEVER, RetryPolicy
 from knit_core.hadoop.resource_manager import ResourceManager
 from knit_core.launch.cluster_query import features_of, query_cluster
 from knit_core.model.cluster_facts import ClusterFacts, ClusterFeatures, ClusterTotals, NewApplication
@@ -204,9 +205,12 @@ class _Wire(_Manager):
     totals, info = ResourceManager.totals, ResourceManager.info  # type: ignore[assignment]
 
     def get_json(self, path: str, **options: Any) -> Any:
-        return (
-            TOTALS if path.endswith("metrics") and "metrics" not in self.replies else super().get_json(path, **options)
-        )
+        name = path.rpartition("/")[2]
+        usual = {"metrics": TOTALS, "info": {"clusterInfo": {"haState": "ACTIVE"}}}
+        return usual[name] if name in usual and name not in self.replies else super().get_json(path, **options)
+
+    def policy(self, _retry: Any) -> RetryPolicy:
+        return NEVER
 
     def instead(self, _base: str) -> str:
         return ""  # nobody listens

@@ -20,6 +20,7 @@ from knit_core.errors import (
 )
 from knit_core.hadoop.connection_check import check_connection
 from knit_core.hadoop.http import Endpoint, HttpService, RetryPolicy, SimpleAuth
+from knit_core.hadoop.http.routes import Route
 from knit_core.hadoop.resource_manager import ResourceManager, subclusters
 from knit_core.launch.cluster_query import features_of
 from knit_core.launch.launcher import Launch, find_earlier
@@ -198,7 +199,7 @@ def test_a_router_that_takes_no_applications_is_told_at_once(reply: Reply) -> No
 
 def _connection(info: dict[str, Any]) -> list[str]:
     """What `knit doctor` says of a cluster."""
-    rm = SimpleNamespace(info=lambda: info, address="http://rm:8089")
+    rm = SimpleNamespace(info=lambda: info, address="http://rm:8089", http=SimpleNamespace(route=lambda: Route("")))
     hdfs = SimpleNamespace(home=lambda: "/user/alice", status=lambda _path: None, address="http://nn:9870")
     return check_connection(cast("Any", SimpleNamespace(resourcemanager=rm, hdfs=hdfs, config=CONFIG)))
 
