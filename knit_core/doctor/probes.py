@@ -101,7 +101,8 @@ def shake_hands(service: HttpService, target: Target, timeout: float, now: float
     context = _context(tls)
     with _connection(service, target, timeout) as plain:
         try:
-            with context.wrap_socket(plain, server_hostname=host) as secured:
+            with context.wrap_socket(plain, server_hostname=host, do_handshake_on_connect=False) as secured:
+                secured.do_handshake()
                 return _certificate(secured.getpeercert() or {}, str(secured.version()), tls, now)
         except ssl.SSLError as error:
             raise _broken(service, target, requests.exceptions.SSLError(error), "connect by TLS") from None

@@ -132,7 +132,9 @@ def test_a_simulated_year_passes_with_memory_and_cost_constant() -> None:
 
     assert drive(waiter, look, clock=clock) is ENDED
     assert settled
-    assert sys.getallocatedblocks() - settled < 1000  # one block a look would be 300,000
+    assert (
+        sys.getallocatedblocks() - settled < 10_000
+    )  # one block a look would be 300,000; other threads of the process have some, too
     assert clock.count > 300_000
     assert max(clock.slept[100:]) <= 1.1
 

@@ -103,8 +103,10 @@ def speaks_tls(base: str) -> bool:
     try:
         with (
             socket.create_connection((parts.hostname or "", parts.port or 80), _PROBE_TIMEOUT) as plain,
-            context.wrap_socket(plain, server_hostname=parts.hostname),
+            # the handshake is a call of its own: an error in it leaves no socket open then
+            context.wrap_socket(plain, server_hostname=parts.hostname, do_handshake_on_connect=False) as secured,
         ):
+            secured.do_handshake()
             return True
     except (OSError, ValueError):
         return False
