@@ -232,6 +232,13 @@ class Config:
                 self._at_gateway = self.fetch_gateway()
         if not self._at_gateway and self.has_credentials:
             where = ", ".join(map(gateways.topology, self.resourcemanagers))
+            if not any(map(gateways.has_path, self.resourcemanagers)):
+                raise ConfigError(
+                    f"auth is {self.get('auth')} ({self.settings['auth'].source}), which is for a gateway such as Knox, and "
+                    f"{where} is none: it has no path and no WebHDFS. Give the gateway's address "
+                    "(https://knox.example.org:8443/gateway/default), or remove auth, and password or token, where the cluster "
+                    "accepts user names without a password. The NameNodes that its configuration names get none"
+                )
             raise ConfigError(
                 f"The gateway at {where} has no WebHDFS (nothing at /webhdfs/v1): its administrator must add the service WEBHDFS "
                 "to that topology, or set namenode (KNIT_NAMENODE) to a gateway's address that has it "

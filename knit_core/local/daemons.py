@@ -100,25 +100,32 @@ class Command:
     env: dict[str, str]
 
 
-def classpath(setup: Setup, role: str = "") -> str:
+def classpath(setup: Setup, name: str = "") -> str:
     """The jars one by one, sorted (a wildcard has the order of the file system), then the configuration folder.
 
     Args:
         setup: the cluster.
-        role: of the daemon; gateways have jars of their own.
+        name: of the daemon. Gateways have jars of their own; ResourceManagers of two, a file of their own before those of all.
     """
+    role = kind(name)
     jars = sorted(str(entry) for entry in setup.gateway_jars.get(role, setup.jars).glob("*.jar"))
     if role == HTTPFS:
         return os.pathsep.join([str(httpfs.home(setup) / "conf"), *jars, str(setup.conf_dir)])
     if role == KNOX:
         return os.pathsep.join([str(setup.knox_dir / "conf"), *jars])
     first = [str(setup.kerberos_dir / CLASSES_DIR)] if setup.kerberos else []
-    return os.pathsep.join([*first, *jars, str(setup.conf_dir)])
+    own = high_availability.own_folder(name) if setup.ha else ""
+    folders = [*([str(setup.conf_dir / own)] if own else []), str(setup.conf_dir)]
+    return os.pathsep.join([*first, *jars, *folders])
 
 
-def environment(setup: Setup, java: Java, outer: Mapping[str, str], role: str = "") -> dict[str, str]:
+def environment(setup: Setup, java: Java, outer: Mapping[str, str], name: str = "") -> dict[str, str]:
     """Only the variables that a daemon needs: the caller's HADOOP_* or JAVA_TOOL_OPTIONS must not change the cluster."""
-    kept = {name: outer[name] for name in ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH") if name in outer}
+    kept = {
+        variable: outer[variable]
+        for variable in ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH")
+        if variable in outer
+    }
     return {
         **kept,
         "USER": setup.user,
@@ -126,7 +133,7 @@ def environment(setup: Setup, java: Java, outer: Mapping[str, str], role: str = 
         **({} if setup.kerberos else {"HADOOP_USER_NAME": setup.user}),
         "JAVA_HOME": str(java.home),
         "HADOOP_CONF_DIR": str(setup.conf_dir),
-        "CLASSPATH": classpath(setup, role),
+        "CLASSPATH": classpath(setup, name),
     }
 
 
@@ -170,7 +177,7 @@ def command(
     if role not in (ZOOKEEPER, *GATEWAYS) and (setup.ha or not arguments):
         argv += [part for key, value in properties.items() for part in ("-D", f"{key}={value}")]
     argv += arguments
-    return Command(argv, environment(setup, java, outer, role))
+    return Command(argv, environment(setup, java, outer, name))
 
 
 def log_file(state: Path, name: str) -> Path:

@@ -86,6 +86,17 @@ def own_properties(name: str) -> dict[str, str]:
     return {}
 
 
+def own_folders() -> dict[str, dict[str, str]]:
+    """For each ResourceManager the folder, below that of the configuration, of its own yarn-site.xml, and what that adds."""
+    names = [f"resourcemanager{suffix}" for suffix in RESOURCEMANAGERS]
+    return {own_folder(name): own_properties(name) for name in names}
+
+
+def own_folder(name: str) -> str:
+    """The folder of a daemon's own configuration, below that of all; empty for daemons without one."""
+    return name if name.partition("-")[0] == "resourcemanager" else ""
+
+
 def zoo_cfg(folder: Path, port: int) -> str:
     """The configuration of ZooKeeper.
 

@@ -12,10 +12,10 @@ pytestmark = pytest.mark.cluster
 
 
 def test_a_password_at_what_is_no_gateway_is_found(cluster: LocalCluster) -> None:
-    """Hadoop without a gateway takes no notice of it, and everybody for `dr.who`."""
+    """Hadoop without a gateway takes no notice of it, and everybody for `dr.who`: nothing is sent to the NameNode."""
     options = {"auth": "basic", "password": "hush"}
     with Knit(cluster.resourcemanager_url, user="alice", options=options) as knit:
-        with pytest.raises(ConfigError, match=r"takes us for dr\.who, not for alice .*gateway") as caught:
+        with pytest.raises(ConfigError, match=r"auth is basic .* for a gateway such as Knox, and .* is none") as caught:
             knit.check()
     assert "hush" not in str(caught.value)
 

@@ -55,6 +55,16 @@ def test_only_the_standby_resourcemanager_is_given(pair: LocalCluster) -> None:
         assert app.wait(timeout=120).outcome is Outcome.SUCCEEDED
 
 
+def test_an_applications_page_through_the_proxy(pair: LocalCluster) -> None:
+    """In a ResourceManager of two the proxy works only where it finds out which one it is."""
+    with Knit(_url(pair, "resourcemanager", active=True), user="alice") as knit:
+        app = knit.submit("sleep 300", **SMALL)
+        app.wait_for_containers(1)
+        page = f"{app.report().tracking_url.rstrip('/')}/ui/state.json"
+        assert knit.cluster.proxy.session.get(page, timeout=20).json()["application"]["id"] == app.id
+        app.kill("enough")
+
+
 @pytest.mark.parametrize("role", ["resourcemanager", "namenode"])
 def test_the_active_one_is_killed_while_a_program_runs(pair: LocalCluster, role: str) -> None:
     key = uuid.uuid4().hex
