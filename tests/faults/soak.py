@@ -32,6 +32,7 @@ import psutil
 from knit_core import Application, Knit
 from knit_core.errors import ApplicationEnded, KnitError
 from knit_core.local import LocalCluster, LocalClusterError
+from tests import guard
 from tests.cluster_harness import kill_application, living_applications, rm_get
 from tests.fault_proxy import paused
 from tests.faults.evidence import about
@@ -343,7 +344,9 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     given = parser.parse_args()
+    watcher = guard.start()  # a soak that is killed leaves no daemons
     tally = Soak(given.minutes, given.seed, lambda text: print(text, flush=True)).run()
+    watcher.kill()
     print(tally.table(), flush=True)
     return 1 if tally.wrong else 0
 

@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from knit_core.local import LocalCluster, LocalClusterError
+from tests import guard
 from tests.matrix.cells import Cell, find
 from tests.matrix.jobs import BEYOND_THE_GATEWAY, JOBS
 from tests.matrix.table import NOT_TRIED, RESULTS, read_results, write_table
@@ -36,6 +37,7 @@ def main() -> int:
     parser.add_argument("--table", action="store_true", help="only write the table from the results that are kept")
     arguments = parser.parse_args()
     if not arguments.table:
+        watcher = guard.start()  # a run that is killed leaves no daemons
         try:
             chosen = dict.fromkeys(cell for text in arguments.cells or [""] for cell in find(text))
         except ValueError as error:
@@ -45,6 +47,7 @@ def main() -> int:
         if jobs == list(JOBS):
             _keep(results)
         write_table()
+        watcher.kill()
         return int(any(text != "ok" for result in results for text in result["jobs"].values()))
     write_table()
     return 0
