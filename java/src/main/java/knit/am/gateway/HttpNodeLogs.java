@@ -113,7 +113,7 @@ public final class HttpNodeLogs implements NodeLogs {
           return null;
         }
         int count = (int) Math.min(limit, Math.max(0, length - offset));
-        reply.bytes(count == 0 ? 0 : (int) skipped);
+        reply.skip(count == 0 ? 0 : skipped);
         return Json.map("offset", offset, "size", length, "data",
             Base64.getUrlEncoder().withoutPadding().encodeToString(reply.bytes(count)));
       });
@@ -286,6 +286,18 @@ public final class HttpNodeLogs implements NodeLogs {
         throw new IllegalArgumentException("it is not a container's log");
       }
       return 0;
+    }
+
+    /** Without memory for what is skipped, which may be megabytes. */
+    void skip(long count) throws IOException {
+      byte[] buffer = new byte[1 << 12];
+      for (long left = count; left > 0; ) {
+        int read = in.read(buffer, 0, (int) Math.min(left, buffer.length));
+        if (read < 0) {
+          throw new EOFException("it sent less than it announced");
+        }
+        left -= read;
+      }
     }
 
     byte[] bytes(int count) throws IOException {
