@@ -353,8 +353,8 @@ def configuration(setup: Setup, tls_password: str = "") -> dict[str, str]:
         sites["ssl-client.xml"] = ssl_client(setup.tls_dir, tls_password)
     files = {name: to_xml(properties) for name, properties in sites.items()}
     if setup.ha:  # parts of a ResourceManager, such as its proxy, read the files and not its command line
-        for folder, own in high_availability.own_folders().items():
-            files[f"{folder}/yarn-site.xml"] = to_xml({**sites["yarn-site.xml"], **own})
+        for place, own in high_availability.own_folders().items():
+            files[f"{place}/yarn-site.xml"] = to_xml({**sites["yarn-site.xml"], **own})
     if setup.scheduler == FAIR:
         files["fair-scheduler.xml"] = fair_scheduler(setup)
     files["log4j.properties"] = CLIENT_LOG4J
