@@ -90,7 +90,7 @@ def test_one_list_serves_all_viewers_and_each_sees_his_own(viewers: tuple[PageSe
     found = asyncio.run(all_look())
     assert [each["total"] for each in found[:4]] == [0, APPLICATIONS // 5, 0, APPLICATIONS // 5]
     assert found[1]["dags"] == ["dag-1"] and len(found[1]["rows"]) == 50 and found[1]["pages"] == 4
-    assert dict(standin.requests) == {"list": 1}
+    assert dict(standin.requests) == {"list": 1, "state": 1}  # the state: whether the list is of all applications
     assert [each["applicationTags"] for each in standin.asked] == ["airflow-viewers"]
     assert "resourceRequests" not in standin.asked[0]["deSelects"]
 
