@@ -23,6 +23,7 @@ class FakeCluster:
         nodes, memory: how many run, and MiB of each.
         started: when the ResourceManager began, ms since 1970.
         loading: for so many more questions for its state the ResourceManager has not loaded its applications yet.
+        state: haState of the server that is asked; a STANDBY passes all other requests on to the active one, as to itself here.
         changes: path and body of each change of an application.
     """
 
@@ -30,7 +31,7 @@ class FakeCluster:
         self.apps: dict[str, Any] = {}
         self.files: dict[str, bytes | None] = {"/": None}
         self.nodes, self.started, self._ids, self.loading = 1, 1, 0, 0
-        self.memory = 8192
+        self.memory, self.state = 8192, "ACTIVE"
         self.changes: list[tuple[str, Any]] = []
         self._lock = threading.Lock()
         cluster = self
@@ -95,7 +96,7 @@ class FakeCluster:
             return 202, b"", ""
         loading, self.loading = self.loading > 0, self.loading - (name == "info" and self.loading > 0)
         known = {} if loading else self.apps
-        state = "INITIALIZING" if loading else "ACTIVE"
+        state = "INITIALIZING" if loading else self.state
         fixed = {
             "info": {"clusterInfo": {"id": 1, "haState": state, "startedOn": self.started}},
             "apps": {"apps": {"app": [_app(app_id) for app_id in known]}},

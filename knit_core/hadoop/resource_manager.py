@@ -120,6 +120,9 @@ class ResourceManager:
     def check_active(self, action: str) -> None:
         """Check, by one request, that the ResourceManager has loaded its state.
 
+        A standby counts as one that has: it answers nothing of applications itself, but redirects to the active one, and becomes
+        active only after it has loaded the state (org.apache.hadoop.yarn.server.resourcemanager.webapp.RMWebAppFilter).
+
         Args:
             action: for the error message.
 
@@ -127,7 +130,7 @@ class ResourceManager:
             ServiceUnavailable: the ResourceManager is starting.
         """
         state = self.info(NEVER).get("haState")
-        if state not in {"ACTIVE", None}:
+        if state not in {"ACTIVE", "STANDBY", None}:
             raise ServiceUnavailable(
                 f"{action}: the ResourceManager at {self.address} is starting ({state})",
                 address=self.address,

@@ -89,3 +89,13 @@ def test_an_application_that_is_not_loaded_yet_is_waited_for(cluster: FakeCluste
 def test_an_unknown_application_is_said_to_be_unknown(cluster: FakeCluster, name: str) -> None:
     with Knit(cluster.address, user="alice") as knit, pytest.raises(ApplicationNotFound):
         REQUESTS[name](knit.resourcemanager, "application_1_0042")
+
+
+def test_a_standby_that_redirects_to_the_active_one_is_good_enough(cluster: FakeCluster) -> None:
+    """Requests are redirected, but for that for the state: the present address may stay a standby's."""
+    cluster.nodes, cluster.state = 1, "STANDBY"
+    with Knit(cluster.address, user="alice") as knit:
+        app_id = knit.submit("true").id
+        assert [report.id for report in knit.resourcemanager.apps()] == [app_id]
+        with pytest.raises(ApplicationNotFound):
+            knit.resourcemanager.kill("application_1_0042")
