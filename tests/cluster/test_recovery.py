@@ -215,7 +215,7 @@ def test_an_end_that_was_begun_is_finished_by_the_next_attempt(knit: Knit) -> No
 
 @pytest.mark.race
 def test_too_many_deaths_end_it_and_leave_nothing(knit: Knit, own: LocalCluster) -> None:
-    app = knit.submit("exec sleep 4242", attempts=1, **SMALL)
+    app = knit.submit("exec sleep 424242", attempts=1, **SMALL)
     app.wait_for_containers(1)
     for process in masters(app.id):
         process.send_signal(signal.SIGKILL)
@@ -224,7 +224,7 @@ def test_too_many_deaths_end_it_and_leave_nothing(knit: Knit, own: LocalCluster)
     result = app.result()
     assert result is not None
     assert not result.complete
-    eventually(lambda: not _processes("sleep 4242"), 20, "its container is gone")
+    eventually(lambda: not _processes("sleep 424242"), 20, "its container is gone")
 
 
 def _processes(words: str) -> list[psutil.Process]:
