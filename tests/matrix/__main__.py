@@ -43,10 +43,15 @@ def main() -> int:
         except ValueError as error:
             parser.error(str(error))
         jobs = arguments.jobs.split(",")
-        results = [_run_cell(cell, jobs) for cell in chosen if cell.name not in NOT_TRIED]
-        if jobs == list(JOBS):
-            _keep(results)
-        write_table()
+        results = []
+        for cell in chosen:
+            if cell.name in NOT_TRIED:
+                print(f"{cell.name}  {NOT_TRIED[cell.name]}", flush=True)
+                continue
+            results.append(_run_cell(cell, jobs))
+            if jobs == list(JOBS):  # after each cell: a run takes an hour
+                _keep(results[-1:])
+                write_table()
         watcher.kill()
         return int(any(text != "ok" for result in results for text in result["jobs"].values()))
     write_table()
