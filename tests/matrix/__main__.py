@@ -107,7 +107,7 @@ def _run_job(name: str, variables: dict[str, str], cell: Cell) -> str:
     if cell.way == "knox" and name not in BEYOND_THE_GATEWAY:
         path.insert(0, str(Path(__file__).parent / "firewall"))
         port = urlsplit(variables["KNIT_RESOURCEMANAGER"]).port
-        variables = {**variables, "KNIT_MATRIX_PORTS": str(port)}
+        variables = {**variables, "MATRIX_PORTS": str(port)}
     variables = {**variables, "PYTHONPATH": os.pathsep.join(path)}
     command = [sys.executable, "-m", "tests.matrix.jobs", name]
     try:

@@ -59,7 +59,7 @@ def environment() -> None:
 
     with Knit() as knit:
         packed = knit.create_env("matrix", ["python", "numpy", "cloudpickle"], [make_channel.build_channel()])
-        app = knit.submit("python -c 'import numpy, sys; sys.exit(numpy.arange(4).sum() != 6)'", env=packed, **SMALL)
+        app = knit.submit("python -c 'import numpy; assert numpy.arange(4).sum() == 6'", env=packed, **SMALL)
         result = app.wait(timeout=240)
     assert result.outcome is Outcome.SUCCEEDED, result
 

@@ -46,6 +46,6 @@ def test_the_firewall_blocks_other_ports(tmp_path: Path) -> None:
 
     folder = Path(__file__).parents[1] / "matrix" / "firewall"
     code = "import socket; socket.create_connection(('127.0.0.1', 1))"
-    environment = {**os.environ, "PYTHONPATH": str(folder), "KNIT_MATRIX_PORTS": "2"}
+    environment = {**os.environ, "PYTHONPATH": str(folder), "MATRIX_PORTS": "2"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert "blocked by the matrix's firewall" in done.stderr

@@ -1,10 +1,10 @@
-"""Programs started with this folder on PYTHONPATH connect only to the ports in KNIT_MATRIX_PORTS: a firewall for tests."""
+"""Programs started with this folder on PYTHONPATH connect only to the ports in MATRIX_PORTS: a firewall for tests."""
 
 import os
 import socket
 from typing import Any
 
-if _allowed := os.environ.get("KNIT_MATRIX_PORTS"):
+if _allowed := os.environ.get("MATRIX_PORTS"):
     _ports = {int(port) for port in _allowed.split(",")}
     _connect, _connect_ex = socket.socket.connect, socket.socket.connect_ex
 
