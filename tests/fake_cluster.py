@@ -99,7 +99,7 @@ class FakeCluster:
         state = "INITIALIZING" if loading else self.state
         fixed = {
             "info": {"clusterInfo": {"id": 1, "haState": state, "startedOn": self.started}},
-            "apps": {"apps": {"app": [_app(app_id) for app_id in known]}},
+            "apps": {"apps": {"app": [_app(app_id, known[app_id]) for app_id in known]}},
             "scheduler": {"scheduler": {"schedulerInfo": {**_ROOT, "queues": {"queue": [_QUEUE]}}}},
             "metrics": {
                 "clusterMetrics": {
@@ -170,8 +170,10 @@ def _row(path: str, content: bytes | None) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _app(app_id: str) -> dict[str, Any]:
-    row = {"id": app_id, "name": "x", "user": "alice", "queue": "default", "state": "ACCEPTED"}
+def _app(app_id: str, submitted: Any = None) -> dict[str, Any]:
+    tags = (submitted or {}).get("application-tags") or {}
+    row = {"applicationTags": ",".join(tags.get("tag", []))} if tags else {}
+    row |= {"id": app_id, "name": "x", "user": "alice", "queue": "default", "state": "ACCEPTED"}
     return {**row, "finalStatus": "UNDEFINED", "applicationType": "KNIT"}
 
 

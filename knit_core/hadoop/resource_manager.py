@@ -231,6 +231,7 @@ class ResourceManager:
         """Applications that match all filters, oldest first.
 
         A ResourceManager that has not loaded its state yet lists some of them or none, which is an error, as for `app`.
+        Tags and types are checked here, too: a gateway may leave out parameters (seen with Knox 2.0 before Hadoop 3.5).
 
         Args:
             states, tags, user, queue, types, name: only applications with these.
@@ -239,10 +240,12 @@ class ResourceManager:
             pending: include the containers that are requested and not received.
         """
         params = {"deSelects": _DESELECT_PENDING if pending else _DESELECT}
+        wanted_tags = {tag for each in tags or () for tag in each.lower().split(",")}
+        wanted_types = set(types or ())
         for key, value in (
             ("states", ",".join(sorted(map(str, states))) if states else None),
-            ("applicationTags", ",".join(tags).lower() if tags else None),
-            ("applicationTypes", ",".join(types) if types else None),
+            ("applicationTags", ",".join(sorted(wanted_tags))),
+            ("applicationTypes", ",".join(sorted(wanted_types))),
             ("user", user),
             ("queue", queue),
             ("name", name),
@@ -260,9 +263,13 @@ class ResourceManager:
             return reply
 
         found = rows(self.http.policy(None).call(listed, idempotent=True), "apps", "app")
-        return sorted(
-            (parse_report(row, self.address) for row in found), key=lambda report: ApplicationId.parse(report.id)
-        )
+        reports = [
+            report
+            for report in (parse_report(row, self.address) for row in found)
+            if (not wanted_tags or wanted_tags & {tag.lower() for tag in report.tags})
+            and (not wanted_types or not report.type or report.type in wanted_types)
+        ]
+        return sorted(reports, key=lambda report: ApplicationId.parse(report.id))
 
     def kill(self, app_id: str, reason: str = "") -> None:
         """Request the end of an application. Without effect on one that has ended.

@@ -99,3 +99,13 @@ def test_a_standby_that_redirects_to_the_active_one_is_good_enough(cluster: Fake
         assert [report.id for report in knit.resourcemanager.apps()] == [app_id]
         with pytest.raises(ApplicationNotFound):
             knit.resourcemanager.kill("application_1_0042")
+
+
+def test_a_server_that_ignores_filters_is_not_believed(cluster: FakeCluster) -> None:
+    """A gateway may leave out a request's parameters."""
+    cluster.nodes = 1
+    with Knit(cluster.address, user="alice") as knit:
+        mine = knit.submit("true", tags=["Mine"]).id
+        knit.submit("true", tags=["other"])
+        assert [report.id for report in knit.list(tags=["mine"])] == [mine]
+        assert knit.list(types=["SPARK"]) == []
