@@ -231,7 +231,7 @@ class ResourceManager:
         """Applications that match all filters, oldest first.
 
         A ResourceManager that has not loaded its state yet lists some of them or none, which is an error, as for `app`.
-        Tags and types are checked here, too: a gateway may leave out parameters (seen with Knox 2.0 before Hadoop 3.5).
+        Tags and types are checked here, too: a gateway may leave out parameters (seen with Knox 2.0.0).
 
         Args:
             states, tags, user, queue, types, name: only applications with these.
