@@ -92,7 +92,9 @@ def serve(standin: StandIn, port: int = 0) -> ThreadingHTTPServer:
             nothing = parts.path.startswith("/webhdfs/")  # an HDFS without any file
             body = json.dumps(NO_FILE if nothing else standin.answer(parts.path, query)).encode()
             if parts.path.startswith("/ws/"):
-                kind = "one application" if "/application_" in parts.path else "list" if "/apps" in parts.path else "state"
+                kind = (
+                    "one application" if "/application_" in parts.path else "list" if "/apps" in parts.path else "state"
+                )
                 with standin.lock:
                     standin.requests[kind] += 1
                     standin.bytes += len(body)
