@@ -119,6 +119,7 @@ def _run_job(name: str, variables: dict[str, str], cell: Cell) -> str:
 
 def _end(text: str | bytes | None) -> str:
     text = text.decode(errors="replace") if isinstance(text, bytes) else text or ""
+    text = text.replace(f"{ROOT}/", "").replace(sys.prefix, "<venv>")  # results are kept: no path of this machine
     return " ⏎ ".join(text.strip().splitlines()[-4:])[-1200:]
 
 
