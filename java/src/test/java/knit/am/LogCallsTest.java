@@ -50,6 +50,7 @@ class LogCallsTest {
       waiting.add(list("hung" + node));
     }
     assertEquals("200 list well container_2", outcome(list("well")));
+    EventLoopHarness.await("each node's first call has begun", () -> logs.calls.size() >= LogCalls.THREADS);
     assertEquals(LogCalls.THREADS, logs.calls.size());
     waiting.forEach(ticket -> assertFalse(ticket.isDone()));
   }
