@@ -457,6 +457,7 @@ class ApiTest {
           .equals("429 busy signed"));
       assertEquals("200 signed", get(client()));
       assertEquals("200 signed", get(container(1)));
+      EventLoopHarness.await("the first call has begun", () -> running.logs.calls.size() > 0);
       assertEquals(1, running.logs.calls.size());
     } finally {
       running.logs.release();
