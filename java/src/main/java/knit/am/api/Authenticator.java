@@ -3,6 +3,7 @@ package knit.am.api;
 import java.util.Arrays;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.regex.Pattern;
@@ -29,8 +30,7 @@ final class Authenticator {
   private static final String[] OURS = {"kid", "kattempt", "ktime", "knonce", "ksig"};
 
   private final byte[] secret;
-  /** Hadoop's authentication parameters, which the ResourceManager's proxy passes on. They are ignored here. */
-  static final Set<String> PROXYS_OWN = new HashSet<>(Arrays.asList("user.name", "doas", "delegation"));
+  private static final Set<String> PROXYS_OWN = new HashSet<>(Arrays.asList("user.name", "doas", "delegation"));
 
   private final int attempt;
   private final Clock clock;
@@ -40,6 +40,14 @@ final class Authenticator {
     this.secret = secret;
     this.attempt = attempt;
     this.clock = clock;
+  }
+
+  /**
+   * Whether a parameter is one of Hadoop's authentication, which the ResourceManager's proxy passes on; they are ignored here.
+   * Case does not matter: Knox adds {@code doAs} on a cluster with Kerberos.
+   */
+  static boolean isProxysOwn(String name) {
+    return PROXYS_OWN.contains(name.toLowerCase(Locale.ROOT));
   }
 
   /** The signer of a request with a valid signature. */
@@ -133,7 +141,7 @@ final class Authenticator {
       int equals = part.indexOf('=');
       String name = equals < 0 ? part : part.substring(0, equals);
       String value = equals < 0 ? "" : part.substring(equals + 1);
-      if (PROXYS_OWN.contains(name)) {
+      if (isProxysOwn(name)) {
         continue;
       }
       if (!SAFE.matcher(name).matches() || !SAFE.matcher(value).matches() || query.put(name, value) != null) {

@@ -151,7 +151,7 @@ public final class WebUi implements HttpHandler {
   private static String own(String query) {
     List<String> kept = new ArrayList<>();
     for (String part : query == null ? new String[0] : query.split("&")) {
-      if (!part.isEmpty() && !Authenticator.PROXYS_OWN.contains(part.split("=", 2)[0])) {
+      if (!part.isEmpty() && !Authenticator.isProxysOwn(part.split("=", 2)[0])) {
         kept.add(part);
       }
     }

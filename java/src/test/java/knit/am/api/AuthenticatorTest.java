@@ -64,6 +64,13 @@ class AuthenticatorTest {
 
   /** An hour ahead for ten minutes, and back: who has the right time passes all the while, and no replay does. */
   @Test
+  void parametersThatProxiesAddAreIgnored() throws Exception {
+    for (String added : new String[] {"user.name=alice%40REALM", "doas=alice", "doAs=alice", "delegation=IAAF"}) {
+      assertNull(ask("GET", "/api/v1/application", query("client", "GET", "/api/v1/application") + "&" + added), added);
+    }
+  }
+
+  @Test
   void aMachinesClockThatJumpsRefusesNobody() throws Exception {
     long[] wall = {clock.now()};
     long[] nanoseconds = {0};

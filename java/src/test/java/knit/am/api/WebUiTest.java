@@ -121,7 +121,7 @@ class WebUiTest {
     server.start();
     try {
       running.pageAt("127.0.0.1", server.getAddress().getPort());
-      HttpURLConnection asked = ask("GET", "/pages/dash/a/b?x=1&user.name=bob&delegation=secret&y", "alice");
+      HttpURLConnection asked = ask("GET", "/pages/dash/a/b?x=1&user.name=bob&Delegation=secret&y", "alice");
       String prefix = "/proxy/application_1_0001/pages/dash";
       assertEquals("200 /a/b?x=1&y " + prefix + " null", text(asked));
       assertEquals("text/x", asked.getHeaderField("Content-Type"));
