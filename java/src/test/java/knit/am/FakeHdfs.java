@@ -8,6 +8,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.TreeMap;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicInteger;
 import knit.am.gateway.JournalFiles;
 
@@ -29,7 +30,7 @@ final class FakeHdfs {
   final AtomicInteger readFaults = new AtomicInteger();
   volatile boolean leasesAreStuck;
   volatile boolean erroneous;
-  final List<String> deleted = new ArrayList<>();
+  final List<String> deleted = new CopyOnWriteArrayList<>();
 
   synchronized List<String> names() {
     return new ArrayList<>(files.keySet());

@@ -1,12 +1,11 @@
 package knit.am;
 
 import java.io.IOException;
-import java.util.ArrayList;
-import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicInteger;
 import knit.am.core.message.Event;
@@ -16,8 +15,8 @@ import knit.am.gateway.NodeManagers;
 /** Starts what it is told to; what it stops is completed at the ResourceManager. */
 final class FakeNodes implements NodeManagers {
   final Map<String, Map<String, String>> started = new ConcurrentHashMap<>();
-  final List<String> stopped = Collections.synchronizedList(new ArrayList<>());
-  final List<String> signalled = Collections.synchronizedList(new ArrayList<>());
+  final List<String> stopped = new CopyOnWriteArrayList<>();
+  final List<String> signalled = new CopyOnWriteArrayList<>();
   volatile boolean broken;
   volatile boolean erroneous;
   /** Nodes whose calls hang until {@link #giveUp}; then they fail. */

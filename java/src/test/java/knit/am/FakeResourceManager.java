@@ -6,6 +6,7 @@ import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.LongFunction;
@@ -19,11 +20,11 @@ import knit.am.util.Clock;
 /** Gives every request a container at the next heartbeat, as long as {@link #generous}. */
 final class FakeResourceManager implements ResourceManager {
   final LinkedBlockingQueue<Event> news = new LinkedBlockingQueue<>();
-  final List<String> released = Collections.synchronizedList(new ArrayList<>());
-  final List<String> unregistered = Collections.synchronizedList(new ArrayList<>());
-  final List<String> avoided = Collections.synchronizedList(new ArrayList<>());
-  final List<String> administered = Collections.synchronizedList(new ArrayList<>());
-  final List<Grant> previous = new ArrayList<>();
+  final List<String> released = new CopyOnWriteArrayList<>();
+  final List<String> unregistered = new CopyOnWriteArrayList<>();
+  final List<String> avoided = new CopyOnWriteArrayList<>();
+  final List<String> administered = new CopyOnWriteArrayList<>();
+  final List<Grant> previous = new CopyOnWriteArrayList<>();
   volatile String host = "node07";
   /** The node for a request, where it is not {@link #host}. */
   volatile LongFunction<String> place = request -> host;

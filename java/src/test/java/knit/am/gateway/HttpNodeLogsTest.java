@@ -21,11 +21,11 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.Paths;
 import java.security.KeyStore;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Base64;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import javax.net.ssl.KeyManagerFactory;
@@ -51,7 +51,7 @@ class HttpNodeLogsTest {
 
   private final ClassLoader loader = Thread.currentThread().getContextClassLoader();
   private final ExecutorService threads = Executors.newCachedThreadPool();
-  private final List<String> asked = new ArrayList<>();
+  private final List<String> asked = new CopyOnWriteArrayList<>();
   private HttpServer node;
   private HttpNodeLogs logs;
   private byte[] file = "one\ntwo\nthree\n".getBytes(StandardCharsets.UTF_8);

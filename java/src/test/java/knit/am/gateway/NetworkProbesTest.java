@@ -9,10 +9,9 @@ import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.net.Socket;
 import java.nio.charset.StandardCharsets;
-import java.util.ArrayList;
-import java.util.Collections;
 import java.util.List;
 import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import knit.am.Specs;
@@ -29,7 +28,7 @@ class NetworkProbesTest {
   /** Answers each connection with a text some time after it came. */
   private static final class Server implements AutoCloseable {
     final ServerSocket socket;
-    final List<Socket> open = Collections.synchronizedList(new ArrayList<>());
+    final List<Socket> open = new CopyOnWriteArrayList<>();
     final LinkedBlockingQueue<Long> due = new LinkedBlockingQueue<>();
     final LinkedBlockingQueue<Socket> next = new LinkedBlockingQueue<>();
 
