@@ -60,13 +60,15 @@ coverage: install
 # (1 is pytest's exit code for failed tests; a stopped or broken run is not repeated. Nor is one in which a test with the
 # marker `race` failed: tests/conftest.py gives it another code, as a second run would hide what goes wrong now and then.)
 RETRY ?= yes
-test: lint java-test
+test: install
+	@$(MAKE) --no-print-directory -j2 -O lint java-test
 	@$(PYTEST) -m "not slow" $(COVER) $(PYTEST_FLAGS) || { code=$$?; test $$code -eq 1 -a -n "$(RETRY)" || exit $$code; \
 		echo "==> Once more, alone and on new daemons, what has failed:"; \
 		$(BIN)/python -m pytest -m "not slow" --last-failed --last-failed-no-failures none $(if $(COVERAGE),$(COVER) --cov-append) $(PYTEST_FLAGS); }
 	$(if $(COVERAGE),@$(BIN)/python tools/coverage.py)
 
-test-all: lint java-test
+test-all: install
+	@$(MAKE) --no-print-directory -j2 -O lint java-test
 	$(PYTEST) $(PYTEST_FLAGS)
 
 # The main jobs on each kind of cluster, about five minutes for each; the results become the table of docs/cluster-kinds.md.

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
-from urllib.parse import quote, unquote, urlencode, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
 
 from knit_container.credentials import BadCredentials, tokens_in
 from knit_container.tls import connect
@@ -96,7 +96,7 @@ def read(name: str, limit: int) -> bytes | None:
     def get(url: str) -> bytes:
         status, headers, body = _request("GET", url, {"op": "OPEN", "length": str(limit + 1)})
         if status == 307:
-            place = urlsplit(headers.get("Location", ""))
+            place = _redirected(url, headers.get("Location", ""))
             connection = connect(place.scheme, place.netloc, _TIMEOUT)
             try:
                 connection.request("GET", f"{place.path}?{place.query}", headers={"X-XSRF-Header": "knit"})
@@ -132,7 +132,7 @@ def _create(name: str, data: BinaryIO) -> None:
         location = headers.get("Location", "")
         if status != 307 or not location:
             raise _fault(status, body)
-        place = urlsplit(location)
+        place = _redirected(url, location)
         connection = connect(place.scheme, place.netloc, _TIMEOUT)
         try:
             connection.request(
@@ -147,6 +147,14 @@ def _create(name: str, data: BinaryIO) -> None:
             raise _fault(reply.status, text)
 
     _any_namenode(name, send)
+
+
+def _redirected(url: str, location: str) -> SplitResult:
+    """The DataNode's address. A NameNode with https must not lead to one without: the token would go there, too."""
+    place = urlsplit(location)
+    if url.startswith("https:") and place.scheme != "https":
+        raise HdfsFault(f"the NameNode redirects from https to {place.scheme}://{place.netloc}, which is not encrypted")
+    return place
 
 
 def _rename(source: str, target: str) -> None:

@@ -30,8 +30,12 @@ RACE_FAILED = 10  # the exit code with which `make test` does not run what faile
 _ORDER = ("unit", "cluster", "airflow", "faults")
 #: Files of tests/cluster that start a cluster of their own and hardly use the one that others share.
 _OWN_DAEMONS = tuple(
-    f"tests/cluster/test_{name}.py" for name in ("recovery", "logs", "local", "fields", "dask_nodes", "schedulers")
+    f"tests/cluster/test_{name}.py" for name in ("fields", "local", "recovery", "logs", "dask_nodes", "schedulers")
 )
+#: The groups whose tests use the session's cluster.
+_SHARED_CLUSTER = {"cluster", "airflow", "faults", *_OWN_DAEMONS[:2]}
+#: The session's Airflow and cluster, while they are there.
+_beds: list[pytest.FixtureDef[Any]] = []
 #: With several processes the groups that take longest begin, so that none is left alone in the end.
 _LONGEST_FIRST = ("cluster", "airflow", "faults", *_OWN_DAEMONS)
 
@@ -58,6 +62,25 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return next((index for index, name in enumerate(_ORDER) if name in parts), len(_ORDER))
 
     items.sort(key=rank)
+
+
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> None:
+    """Note the session's Airflow and cluster."""
+    if fixturedef.argname in ("airflow", "cluster") and fixturedef.scope == "session":
+        _beds.append(fixturedef)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """End the session's Airflow and cluster after the last test that uses them: idle, they take half a processor."""
+    if nextitem is None or not hasattr(item.config, "workerinput"):
+        return
+    before, after = (_group(each.nodeid.partition("::")[0]) for each in (item, nextitem))
+    for name, users in (("airflow", {"airflow", "faults"}), ("cluster", _SHARED_CLUSTER)):
+        if before in users and after not in users:
+            for fixture in [each for each in _beds if each.argname == name]:
+                _beds.remove(fixture)
+                fixture.finish(item._request)  # type: ignore[attr-defined]  # and those that use it
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -22,6 +22,7 @@ from knit_airflow.operators._on_kill import GRACE, OnKillMixin, Stopped
 from knit_airflow.state.launch_key import STORE_KEY, Decision, Launch, decide
 from knit_airflow.tags import launch_tags
 from knit_airflow.triggers._application_wait import ApplicationWait, Done, Goal, Status, read_status, wait_blocking
+from knit_airflow.triggers._token_pushes import WorkerTokenPushes
 from knit_airflow.triggers.application import KnitApplicationTrigger
 from knit_airflow.version_compat import (
     NEVER_EXPIRE,
@@ -102,6 +103,7 @@ class ApplicationOperator(OnKillMixin, BaseOperator):
         self._launch: Launch | None = None
         self._application: Application | None = None
         self._logs: TaskLogs | None = None
+        self._pushes: WorkerTokenPushes | None = None
         self._context: Any = None
         self._last_status = ""
         self._report: ApplicationReport | None = None
@@ -296,6 +298,7 @@ class ApplicationOperator(OnKillMixin, BaseOperator):
     # ------------------------------------------------------------------ waiting
 
     def _wait(self, context: Any, application: Application) -> Any:
+        self._pushes = WorkerTokenPushes(application, self.log)
         # Without its supervisor the result of this process is lost, and Airflow starts the next try in another one.
         done = wait_blocking(
             application,
@@ -311,6 +314,8 @@ class ApplicationOperator(OnKillMixin, BaseOperator):
         if status.outcome is None and status.text != self._last_status:
             self._last_status = status.text
             self.log.info("%s", status.text)
+        if status.outcome is None and self._pushes is not None:
+            self._pushes.tick()
         if self._logs is not None and status.outcome is None:
             self._logs.write_new()
 

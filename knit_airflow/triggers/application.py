@@ -15,6 +15,7 @@ from knit_airflow.observability import metrics
 from knit_airflow.triggers._application_wait import ApplicationWait, StatusLog
 from knit_airflow.triggers._shared_poll import shared_poll
 from knit_airflow.triggers._shared_poll_state import Target
+from knit_airflow.triggers._token_pushes import token_pushes
 from knit_airflow.version_compat import BaseTrigger, TriggerEvent, launched_id, task_state
 
 if TYPE_CHECKING:
@@ -77,7 +78,10 @@ class KnitApplicationTrigger(BaseTrigger):
         if self.logs:
             follower = LogFollower(self.knit_conn_id, self.application_id, self.logs, self.log, self.task_instance)
         try:
-            _, done = await shared_poll(self.knit_conn_id).wait(Target(self.application_id), wait, self._status_log())
+            with token_pushes(self.knit_conn_id).waiting(self.application_id, self.log):
+                _, done = await shared_poll(self.knit_conn_id).wait(
+                    Target(self.application_id), wait, self._status_log()
+                )
             logs = {"logs": await follower.stop()} if follower is not None else {}
         finally:
             if follower is not None:

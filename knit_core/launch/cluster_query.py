@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from knit_core.config import Config, HadoopConf
 from knit_core.errors import ConfigError, KnitError, PreflightError, RequestRefused
@@ -21,7 +21,7 @@ from knit_core.model.cluster_facts import (
     NewApplication,
     Queue,
 )
-from knit_core.preflight import version_problem
+from knit_core.preflight import node_problems, version_problem
 from knit_core.spec import ApplicationSpec
 
 T = TypeVar("T")
@@ -30,17 +30,19 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+)\}")  # has a 
 _HDP = re.compile(r"\d+\.\d+\.\d+\.(\d+\.\d+\.\d+\.\d+-\d+)")
 _NODES = 60.0  # seconds; by default NodeManagers retry a stopped ResourceManager every 30 s
 _ALL_NODES = 2.0  # seconds without a further NodeManager
+_LATE_NODES = 35.0  # seconds after the ResourceManager's start until which NodeManagers come back, by the same default
 
 
 def query_cluster(
     cluster: Cluster, spec: ApplicationSpec, progress: Callable[[str], None], *, checks: bool = True
 ) -> ClusterFacts:
-    """Facts for one launch, with a new application id. Waits for NodeManagers when none is running.
+    """Facts for one launch, with a new application id. Waits for NodeManagers when none is running, or, soon after a start of
+    the ResourceManager, too few for the launch.
 
     Args:
         cluster: the connections.
         spec: what to run.
-        progress: called with one line when the launch waits for NodeManagers.
+        progress: called with one line when it waits.
         checks: also query what only preflight needs: queues, totals, nodes, labels.
 
     Raises:
@@ -48,22 +50,53 @@ def query_cluster(
         ServiceError: the ResourceManager did not answer.
     """
     rm, config = cluster.resourcemanager, cluster.config
-    facts = _query(rm, config, spec, checks)
+    facts, started = _query(rm, config, spec, checks)
+    new = facts.new
     if facts.totals is not None and not facts.totals.settled and await_nodes(rm, progress, cluster.clock):
-        facts = replace(_query(rm, config, spec, checks), new=facts.new)
-    return facts
+        facts, started = _query(rm, config, spec, checks)
+    for totals in _later_totals(rm, facts, started, cluster.clock):
+        if not any(node_problems(spec, facts, rm.address)):
+            break
+        if totals is None:
+            progress("the ResourceManager has just been started: waiting for more NodeManagers")
+        elif totals != facts.totals:
+            facts, _ = _query(rm, config, spec, checks)
+    return replace(facts, new=new)
 
 
-def _query(rm: ResourceManager, config: Config, spec: ApplicationSpec, checks: bool) -> ClusterFacts:
+def _later_totals(
+    rm: ResourceManager, facts: ClusterFacts, started: float, clock: Clock
+) -> Iterator[ClusterTotals | None]:
+    """None, and then twice a second the cluster's totals, until the ResourceManager is `_LATE_NODES` seconds old.
+
+    Args:
+        rm: the ResourceManager.
+        facts: without totals, or without any that can change, there are none.
+        started: Unix time of its start.
+        clock: for its age and for pauses.
+    """
+    if facts.totals is None or not facts.totals.settled or not 0 <= clock.time() - started < _LATE_NODES:
+        return
+    yield None
+    while clock.time() - started < _LATE_NODES:
+        clock.sleep(0.5)
+        totals = _or_none(rm.totals)
+        if totals is None:
+            return
+        yield totals
+
+
+def _query(rm: ResourceManager, config: Config, spec: ApplicationSpec, checks: bool) -> tuple[ClusterFacts, float]:
+    """The facts, and the Unix time of the ResourceManager's start; 0 when it does not tell."""
     with ThreadPoolExecutor(6) as pool:
         new = pool.submit(rm.new_application)
         conf = pool.submit(config.learn)
         queues = pool.submit(or_empty, rm.queues) if checks else None
         totals = pool.submit(_or_none, rm.totals) if checks else None
         labels = pool.submit(_or_none, rm.node_labels) if checks and _labels(spec) else None
-        version = pool.submit(hadoop_version, rm)
+        info = pool.submit(_info, rm)
         fresh = new.result()  # first, so that a wrong address is reported by this call
-        check_version(rm, version.result())
+        check_version(rm, str(info.result().get("hadoopVersion") or ""))
         strict = any(s.racks and not s.relax_locality for s in spec.services.values())  # the plan names their nodes
         nodes = pool.submit(_or_none, rm.nodes) if strict or (checks and _needs_nodes(spec, fresh)) else None
         features = features_of(conf.result())
@@ -74,21 +107,23 @@ def _query(rm: ResourceManager, config: Config, spec: ApplicationSpec, checks: b
             totals.result() if totals else None,
         )
         node_rows, label_rows = nodes.result() if nodes else None, labels.result() if labels else None
-    return replace(
+    facts = replace(
         facts,
         classpath=_resolved(facts.classpath, config, rm),
         features=features,
         nodes=None if node_rows is None else tuple(node_rows),
         labels=None if label_rows is None else tuple(label_rows),
     )
+    started = info.result().get("startedOn")
+    return facts, float(started) / 1000 if isinstance(started, (int, float)) else 0.0
 
 
-def hadoop_version(rm: ResourceManager) -> str:
-    """The ResourceManager's version of Hadoop; empty when it does not tell."""
+def _info(rm: ResourceManager) -> dict[str, Any]:
+    """`ResourceManager.info`; empty when it does not tell."""
     try:
-        return str(rm.info().get("hadoopVersion") or "")
+        return rm.info()
     except KnitError:
-        return ""
+        return {}
 
 
 def check_version(rm: ResourceManager, version: str | None = None) -> None:
@@ -101,7 +136,7 @@ def check_version(rm: ResourceManager, version: str | None = None) -> None:
     Raises:
         PreflightError: it is too old.
     """
-    problem = version_problem(hadoop_version(rm) if version is None else version, rm.address)
+    problem = version_problem(str(_info(rm).get("hadoopVersion") or "") if version is None else version, rm.address)
     if problem:
         raise PreflightError([problem])
 

@@ -25,6 +25,13 @@ def too_large(spec: ApplicationSpec, facts: ClusterFacts, address: str) -> Itera
         )
 
 
+def node_problems(spec: ApplicationSpec, facts: ClusterFacts, address: str) -> Iterator[str]:
+    """Those problems that further nodes may solve."""
+    for service in spec.services.values():
+        yield from _nodes(service, facts, "")
+    yield from too_many(spec, facts, address)
+
+
 def _most_memory(spec: ApplicationSpec, facts: ClusterFacts) -> tuple[int, str]:
     """Maximum MiB of one container, and the setting or queue that limits it."""
     queue = queue_of(spec, facts)

@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,14 +22,16 @@ import pytest
 pytest.importorskip("requests_gssapi")
 
 from knit_container.credentials import Token
-from knit_core import Knit, Outcome
+from knit_core import Knit, Outcome, State
 from knit_core.errors import KnitError, NotAuthorized
 from knit_core.hadoop.delegation_tokens import tokens_for
 from knit_core.launch import launcher
 from knit_core.local import LocalCluster
+from knit_core.local.secure.kdc import program
 from knit_core.local.secure.kerberos_files import REALM
 from tests.airflow.bench import Scenario
 from tests.cluster_harness import eventually, no_class_archives
+from tests.shifted_clock import shifted_clock
 from tools.airflow_processes import AirflowProcesses
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]
@@ -51,20 +54,15 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
         cluster.down(delete=True)
 
 
+def _client(secure: LocalCluster, user: str) -> Knit:
+    options = {"keytab": str(secure.keytab(user)), "principal": f"{user}@{REALM}", "ca": secure.environment["KNIT_CA"]}
+    return Knit(secure.resourcemanager_url, options=options)
+
+
 @pytest.fixture
 def clients(secure: LocalCluster) -> Iterator[dict[str, Knit]]:
     """One for each user; with the address alone, and the cluster's authority."""
-    made = {
-        name: Knit(
-            secure.resourcemanager_url,
-            options={
-                "keytab": str(secure.keytab(name)),
-                "principal": f"{name}@{REALM}",
-                "ca": secure.environment["KNIT_CA"],
-            },
-        )
-        for name in ("alice", "bob")
-    }
+    made = {name: _client(secure, name) for name in ("alice", "bob")}
     yield made
     for knit in made.values():
         knit.close()
@@ -155,6 +153,47 @@ exec {sys.executable} -m knit_core run --memory 256 --key {tmp_path.name} -- ech
         ["bash", "-c", script], env=environment, capture_output=True, text=True, timeout=180, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "hello" in done.stdout
+
+
+def test_the_kdc_is_away_for_some_seconds(secure: LocalCluster, clients: dict[str, Knit]) -> None:
+    """Who has a ticket goes on, who has none waits for it."""
+    running = clients["alice"].submit("sleep 12", **SMALL)
+    running.wait_for_containers(1)
+    secure.kill("kdc")
+    back = threading.Timer(8, secure.up)
+    back.start()
+    try:
+        assert running.report().state is State.RUNNING
+        with _client(secure, "alice") as fresh:
+            assert fresh.submit("true", **SMALL).wait(timeout=120).outcome is Outcome.SUCCEEDED
+        assert running.wait(timeout=120).outcome is Outcome.SUCCEEDED
+    finally:
+        back.join()
+
+
+@pytest.mark.parametrize("seconds", [600, -600])
+def test_a_clock_that_is_ten_minutes_off(secure: LocalCluster, tmp_path: Path, seconds: int) -> None:
+    """A ticket of before is refused in words; one from a keytab has the KDC's time."""
+    subprocess.run(
+        [program("kinit"), "-kt", str(secure.keytab("alice")), "-c", str(tmp_path / "tickets"), f"alice@{REALM}"],
+        check=True, timeout=30,
+    )  # fmt: skip
+
+    def knit(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        environment = {
+            name: value for name, value in os.environ.items() if "KEYTAB" not in name and "PRINCIPAL" not in name
+        }
+        environment |= {"PYTHONPATH": os.pathsep.join(sys.path), **shifted_clock(tmp_path, seconds), **variables}
+        command = [sys.executable, "-m", "knit_core", *words]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=180, check=False)
+
+    refused = knit("list", KRB5CCNAME=f"FILE:{tmp_path}/tickets")
+    assert refused.returncode != 0
+    assert "clocks of this machine and of the" in refused.stderr
+    keytab = {"KNIT_KEYTAB": str(secure.keytab("alice")), "KNIT_PRINCIPAL": f"alice@{REALM}"}
+    done = knit("run", "--memory", "256", "--", "echo hello", **keytab)
+    assert done.returncode == 0, done.stderr
     assert "hello" in done.stdout
 
 

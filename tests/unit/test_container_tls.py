@@ -75,6 +75,26 @@ def test_an_unknown_certificate_is_refused_at_once(
     assert cluster[0].asked == []
 
 
+def test_a_datanode_without_https_gets_nothing(
+    serve: Callable[..., Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    datanode = serve(lambda operation, path: (201, "", {}))
+    answers = namenode(datanode.address)
+
+    def answer(operation: str, path: str) -> Reply:
+        return answers("CREATE", path) if operation in ("CREATE", "OPEN") else answers(operation, path)
+
+    server = serve(answer, self_signed(tmp_path))
+    monkeypatch.setenv("KNIT_MASTER_FILE", f"{server.address}/webhdfs/v1{FOLDER}/master")
+    monkeypatch.setenv("HADOOP_USER_NAME", "alice")
+    monkeypatch.setenv("KNIT_CA", str(tmp_path / "ca.pem"))
+    with pytest.raises(hdfs.HdfsFault, match=f"from https to {datanode.address}, which is not encrypted"):
+        hdfs.read("tokens", 1000)
+    with pytest.raises(hdfs.HdfsFault, match="which is not encrypted"):
+        hdfs.write_bytes("results/0", b"value")
+    assert datanode.asked == []
+
+
 def test_the_address_of_the_applicationmaster(
     serve: Callable[..., Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

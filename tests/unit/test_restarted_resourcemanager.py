@@ -58,6 +58,44 @@ def test_a_node_whose_resources_are_not_counted_yet_is_waited_for(cluster: FakeC
     assert len(cluster.apps) == 1
 
 
+@pytest.mark.parametrize(("age", "asked", "taken"), [(10.0, 5.0, True), (10.0, 24.0, True), (10.0, 30.0, False)])
+def test_more_nodes_are_waited_for_soon_after_the_start(
+    cluster: FakeCluster, age: float, asked: float, taken: bool
+) -> None:
+    """When the launch does not fit on those that have come back; `asked` seconds later there are enough."""
+    said: list[str] = []
+    cluster.nodes = 1
+    with Knit(cluster.address, user="alice") as knit:
+        knit.clock = clock = SimulatedClock()
+        begun = clock.now
+        cluster.started = int((begun - age) * 1000)
+        clock.on_sleep = lambda now: setattr(cluster, "nodes", 1 + (now - begun >= asked))
+        knit.submit("true", memory="1 GiB")
+        assert clock.now == begun
+        if taken:
+            knit.submit("true", instances=10, memory="1 GiB", progress=said.append)
+        else:
+            with pytest.raises(PreflightError, match="all 1 node of the cluster together have"):
+                knit.submit("true", instances=10, memory="1 GiB")
+        assert min(asked, 35 - age) <= clock.now - begun < min(asked, 35 - age) + 2
+    assert len(cluster.apps) == 1 + taken
+    assert [line for line in said if "just been started" in line] == [
+        "the ResourceManager has just been started: waiting for more NodeManagers"
+    ] * taken
+
+
+@pytest.mark.parametrize("age", [36.0, -3600.0])
+def test_a_launch_that_never_fits_is_refused_at_once(cluster: FakeCluster, age: float) -> None:
+    cluster.nodes = 1
+    with Knit(cluster.address, user="alice") as knit:
+        knit.clock = clock = SimulatedClock()
+        cluster.started = int((clock.now - age) * 1000)
+        begun = clock.now
+        with pytest.raises(PreflightError, match="all 1 node of the cluster together have"):
+            knit.submit("true", instances=10, memory="1 GiB")
+        assert clock.now == begun
+
+
 REQUESTS: dict[str, Callable[[ResourceManager, str], object]] = {
     "app": lambda rm, app_id: rm.app(app_id).id == app_id,
     "apps": lambda rm, app_id: [report.id for report in rm.apps()] == [app_id],

@@ -17,17 +17,24 @@ import trustme
 
 from knit_core import Knit
 from knit_core.config import load_config
-from knit_core.errors import ConfigError, ConnectionFailed
+from knit_core.errors import ConfigError, ConnectionFailed, UnexpectedReply
 from knit_core.hadoop.http import Endpoint, HttpService, RetryPolicy, SimpleAuth, Tls, tls
 from knit_core.hadoop.http.fault_reasons import reason_of
 
 Start = Callable[..., str]
+#: The paths that each server was asked for, by its port.
+asked: dict[int, list[str]] = {}
 
 
 class _Handler(BaseHTTPRequestHandler):
+    redirected_to = ""
+
     def do_GET(self) -> None:
+        self.server.paths.append(self.path)  # type: ignore[attr-defined]
         body = b'{"fine": true}'
-        self.send_response(200)
+        self.send_response(307 if self.redirected_to else 200)
+        if self.redirected_to:
+            self.send_header("Location", self.redirected_to)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -40,17 +47,21 @@ class _Handler(BaseHTTPRequestHandler):
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.paths: list[str] = []
+
     def handle_error(self, *_args: Any) -> None:  # a handshake that failed is the test's matter
         pass
 
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """`start(certificate, clients=None)`: the address of a server, over TLS if it has a certificate."""
+    """`start(certificate, clients=None, to="")`: the address of a server, over TLS if it has a certificate."""
     servers: list[_Server] = []
 
-    def run(certificate: trustme.LeafCert | None = None, clients: trustme.CA | None = None) -> str:
-        server = _Server(("127.0.0.1", 0), _Handler)
+    def run(certificate: trustme.LeafCert | None = None, clients: trustme.CA | None = None, to: str = "") -> str:
+        server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"redirected_to": to}))
         if certificate is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             certificate.configure_cert(context)
@@ -60,6 +71,7 @@ def start() -> Iterator[Start]:
             server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         servers.append(server)
+        asked[server.server_address[1]] = server.paths
         return f"{'https' if certificate else 'http'}://localhost:{server.server_address[1]}"
 
     yield run
@@ -129,6 +141,15 @@ def test_the_wrong_scheme_is_said(start: Start, authority: trustme.CA, ca: str) 
         ask(secured.replace("https://", "http://"))
     with pytest.raises(ConnectionFailed, match="it speaks http, not https: write http://"):
         ask(plain.replace("http://", "https://"), ca=ca)
+
+
+def test_a_redirect_to_http_is_not_followed(start: Start, authority: trustme.CA, ca: str) -> None:
+    plain, secured = start(), start(authority.issue_cert("localhost"))
+    with pytest.raises(UnexpectedReply, match=rf"redirects to {plain}, which is not encrypted.*yarn.http.policy"):
+        ask(start(authority.issue_cert("localhost"), to=f"{plain}/secret?delegation=token"), ca=ca)
+    assert asked[int(plain.rpartition(":")[2])] == []
+    assert ask(start(authority.issue_cert("localhost"), to=f"{secured}/"), ca=ca) == {"fine": True}
+    assert ask(start(to=f"{secured}/"), ca=ca) == ask(start(to=f"{plain}/")) == {"fine": True}
 
 
 def test_a_client_certificate(start: Start, authority: trustme.CA, ca: str, tmp_path: Path) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from knit_core.errors import RequestRefused, UnexpectedReply
-from knit_core.hadoop.http import Endpoint, HttpService, RetryPolicy, SimpleAuth
+from knit_core.hadoop.http import Endpoint, HttpService, RetryPolicy, SimpleAuth, Tls
 from knit_core.hadoop.webhdfs import WebHdfs
+from tests.unit.hdfs_harness import Server, namenode, self_signed, serve
+
+__all__ = ["serve"]
 
 ROW = {"pathSuffix": "a", "length": 3, "modificationTime": 5, "type": "FILE", "owner": "alice", "permission": "600"}
 
@@ -43,3 +48,15 @@ def test_what_is_no_webhdfs_is_not_taken_for_an_empty_folder(reply: Any) -> None
     for ask in (lambda: _hdfs(reply).list("/x"), lambda: _hdfs(reply).status("/x")):
         with pytest.raises(UnexpectedReply, match="the server at http://nn:9870 does not serve WebHDFS"):
             ask()
+
+
+def test_nothing_is_sent_to_a_datanode_without_https(serve: Callable[..., Server], tmp_path: Path) -> None:
+    datanode = serve(lambda operation, path: (201, "", {}))
+    server = serve(namenode(datanode.address), self_signed(tmp_path))
+    endpoint = Endpoint("NameNode", (server.address,), SimpleAuth("alice"), Tls(ca=str(tmp_path / "ca.pem")))
+    client = WebHdfs(HttpService(endpoint, RetryPolicy(budget=0)))
+    with pytest.raises(
+        UnexpectedReply, match=f"redirects to {datanode.address}, which is not encrypted.*dfs.http.policy"
+    ):
+        client.write("/user/alice/x", b"secret")
+    assert datanode.asked == []

@@ -13,11 +13,11 @@ import click
 from knit_core.application import Application
 from knit_core.cli.shared import NearestGroup, application, client, console, show_error
 from knit_core.errors import KnitError, RequestRefused, WaitTimeout
+from knit_core.hadoop.token_schedule import TokenSchedule
 from knit_core.model.token_status import TokenPush, TokenStatus
 from knit_core.model.units import seconds
 
 _POLL = 30.0  # seconds between two reports while the next push is not due
-_AGAIN = 60.0  # seconds after a fault that passes
 
 
 @click.group(cls=NearestGroup)
@@ -88,14 +88,13 @@ def push_until_the_end(
         report: called after each.
         force: push also when the present tokens are valid for longer.
     """
+    clock = handle.cluster.clock
+    schedule = TokenSchedule(clock.time(), pause)
     while True:
-        again = pause
         try:
             done = handle.push_tokens(force=force)
             report(done)
-            if done.valid_until is not None:
-                left = done.valid_until / 1000 - handle.cluster.clock.time()
-                again = min(pause, max(left / 2, _AGAIN))
+            again = schedule.pushed(done, clock.time())
         except RequestRefused:
             if handle.report().ended:
                 return
@@ -104,7 +103,7 @@ def push_until_the_end(
             if not error.transient:
                 raise
             show_error(error)
-            again = min(pause, _AGAIN)
+            again = schedule.failed(clock.time(), transient=True)
         try:
             handle.wait(again, poll=min(_POLL, again), check=False)
             return

@@ -35,7 +35,7 @@ from knit_core.hadoop.http.kerberos import login_hint
 from knit_core.hadoop.http.retry import RetryPolicy
 from knit_core.hadoop.http.routes import Route
 from knit_core.hadoop.http.server_detection import RPC_PORT, detect_server
-from knit_core.hadoop.http.session import RpcPort, Session, refuse_rpc_port
+from knit_core.hadoop.http.session import Downgrade, RpcPort, Session, refuse_downgrade, refuse_rpc_port
 from knit_core.hadoop.http.tls import SPEAKS_TLS, Tls, speaks_tls, tls_fault
 from knit_core.model.representation import shown
 
@@ -142,7 +142,7 @@ class HttpService:
         session = Session(self.endpoint.proxies)
         session.trust_env = False
         self.endpoint.tls.configure(session)
-        session.hooks["response"].append(refuse_rpc_port)
+        session.hooks["response"] += [refuse_rpc_port, refuse_downgrade]
         session.headers.update({"X-XSRF-Header": "knit", "Accept": "application/json", "User-Agent": "knit"})
         self.endpoint.auth.configure(session)
         return session
@@ -268,6 +268,13 @@ class HttpService:
                 f": the {self.endpoint.name}'s web port is {usual} unless the cluster sets another." if usual else "."
             )
             return UnexpectedReply(f"{action}: {base} is {RPC_PORT}{hint}", address=base, action=action)
+        if isinstance(error, Downgrade):
+            return UnexpectedReply(
+                f"{action}: {base} redirects to {error.place}, which is not encrypted, so Knit does not go there. Let the "
+                f"cluster serve https throughout (yarn.http.policy, dfs.http.policy), or name http addresses.",
+                address=base,
+                action=action,
+            )
         reason, before = reason_of(error)
         where = f"the {name or self.endpoint.name} at {self._through(base)}"
         words = tls_fault(error)

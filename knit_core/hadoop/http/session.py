@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 import requests
 
@@ -13,6 +14,18 @@ from knit_core.hadoop.http.server_detection import is_rpc_port
 
 class RpcPort(requests.RequestException):
     """The port is an RPC port of Hadoop, not a web server."""
+
+
+class Downgrade(requests.RequestException):
+    """A server that was reached by https redirects to http.
+
+    Args:
+        place: scheme, host and port to which it redirects.
+    """
+
+    def __init__(self, place: str, **more: Any) -> None:
+        super().__init__(f"redirected to {place}", **more)
+        self.place = place
 
 
 class Session(requests.Session):
@@ -48,4 +61,16 @@ def refuse_rpc_port(response: requests.Response, *_args: Any, **_options: Any) -
         raise RpcPort("not a web port", request=response.request)
 
 
-__all__ = ["RpcPort", "Session", "refuse_rpc_port"]
+def refuse_downgrade(response: requests.Response, *_args: Any, **_options: Any) -> None:
+    """Refuse a redirect from https to http: user names, tokens and data would go on without encryption.
+
+    Raises:
+        Downgrade: it is one.
+    """
+    place = urlsplit(urljoin(response.url, response.headers.get("Location", "")))
+    if 300 <= response.status_code < 400 and urlsplit(response.url).scheme == "https" and place.scheme != "https":
+        response.close()
+        raise Downgrade(f"{place.scheme}://{place.netloc}", request=response.request)
+
+
+__all__ = ["Downgrade", "RpcPort", "Session", "refuse_downgrade", "refuse_rpc_port"]

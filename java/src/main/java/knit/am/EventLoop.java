@@ -169,10 +169,13 @@ public final class EventLoop {
   /**
    * Register and run until the end.
    *
+   * @param host the name of the API's address
+   * @param port of the API
+   * @param trackingUrl where the ResourceManager's proxy reaches the application
    * @return the process's exit code
    * @throws Died if a thread has died
    */
-  public int run(String host, int port) throws IOException, InterruptedException {
+  public int run(String host, int port, String trackingUrl) throws IOException, InterruptedException {
     String address = host + ":" + port;
     environment.setAddress(address);
     if (journal != null) {
@@ -180,7 +183,7 @@ public final class EventLoop {
     }
     take(Collections.singletonList(new Event.Started(clock.now())));
     beginJournal();
-    List<Grant> previous = manager.register(host, port, "http://" + address + "/");
+    List<Grant> previous = manager.register(host, port, trackingUrl);
     Log.phase("registered");
     thread(heartbeat, "resourcemanager").start();
     take(Collections.singletonList(new Event.Registered(clock.now(), previous)));

@@ -9,6 +9,7 @@ import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.FutureTask;
 import knit.am.api.Api;
+import knit.am.api.ProxyTls;
 import knit.am.api.Signatures;
 import knit.am.api.WebUi;
 import knit.am.core.model.Exits;
@@ -105,7 +106,7 @@ public final class Main {
       return giveUp(host, "the ApplicationMaster cannot use its knit-app.json: " + Log.reason(error));
     }
     FutureTask<Api> listening = new FutureTask<>(() -> {
-      Api api = new Api(host, spec.firstPort, spec.lastPort);
+      Api api = new Api(host, spec.firstPort, spec.lastPort, ProxyTls.of(env));
       Log.phase("listening");
       return api;
     });
@@ -155,7 +156,7 @@ public final class Main {
     ShutdownHookManager.get().addShutdownHook(() -> loop.terminate(SIGTERM_TIMEOUT), 100);
     int code;
     try {
-      code = loop.run(host, api.port());
+      code = loop.run(host, api.port(), api.trackingUrl(host));
       api.drain(1000);
     } finally {
       folder.close(CLOSE_TIMEOUT);

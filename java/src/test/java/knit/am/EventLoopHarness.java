@@ -42,14 +42,14 @@ public final class EventLoopHarness implements AutoCloseable {
   }
 
   EventLoopHarness(int instances, Preparation preparation) throws Exception {
-    api = new Api("127.0.0.1", 0, 0);
+    api = new Api("127.0.0.1", 0, 0, null);
     spec = Specs.of(instances, 0);
     preparation.prepare(this);
     master = new EventLoop(IDENTITY, spec, clock, manager, nodes, (host, readiness, answer) -> answer.accept(true), logs,
         store, tokens);
     master.recover();
     api.open(IDENTITY, SECRET, master::post, clock, null);
-    end = new FutureTask<>(() -> master.run("node01", api.port()));
+    end = new FutureTask<>(() -> master.run("node01", api.port(), api.trackingUrl("node01")));
     EventLoop.daemon(end, "test").start();
   }
 

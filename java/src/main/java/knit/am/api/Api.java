@@ -3,6 +3,7 @@ package knit.am.api;
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpHandler;
 import com.sun.net.httpserver.HttpServer;
+import com.sun.net.httpserver.HttpsServer;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.net.BindException;
@@ -45,6 +46,8 @@ public final class Api {
   }
 
   private final HttpServer server;
+  /** For the ResourceManager's proxy; null if it is to use {@link #server}. */
+  private final HttpsServer proxyServer;
   private final SlowRequestLimit readers;
   private final ScheduledThreadPoolExecutor timer;
   private final KeyedExecutor toContainers = new KeyedExecutor(pool(HttpLimits.SENDERS, "to-containers"),
@@ -64,16 +67,26 @@ public final class Api {
    * @param host the name of the address to listen on
    * @param first the first port to try, 0 for any
    * @param last the last port to try
+   * @param tls for the ResourceManager's proxy, which uses a port of its own then; null for none
    * @throws IOException if none of the ports is free
    */
-  public Api(String host, int first, int last) throws IOException {
-    server = listen(address(host), first, last);
+  public Api(String host, int first, int last, ProxyTls tls) throws IOException {
+    server = listen(address(host), first, last, HttpServer::create);
+    proxyServer = tls == null ? null : listen(address(host), first, last, HttpsServer::create);
     timer = new ScheduledThreadPoolExecutor(1, task -> daemon(task, "api-timer"));
     timer.setRemoveOnCancelPolicy(true);
     readers = new SlowRequestLimit(pool(HttpLimits.READERS, "api"), timer);
-    server.setExecutor(readers);
-    server.createContext("/", this::handle);
-    server.start();
+    if (proxyServer != null) {
+      proxyServer.setHttpsConfigurator(tls.configurator());
+      start(proxyServer);
+    }
+    start(server);
+  }
+
+  private void start(HttpServer one) {
+    one.setExecutor(readers);
+    one.createContext("/", this::handle);
+    one.start();
   }
 
   private static ThreadPoolExecutor pool(int threads, String name) {
@@ -96,11 +109,16 @@ public final class Api {
     return address.isLoopbackAddress() && !meant ? new InetSocketAddress(0).getAddress() : address;
   }
 
-  private static HttpServer listen(InetAddress address, int first, int last) throws IOException {
+  private interface Listener<S extends HttpServer> {
+    S listen(InetSocketAddress address, int backlog) throws IOException;
+  }
+
+  private static <S extends HttpServer> S listen(InetAddress address, int first, int last, Listener<S> listener)
+      throws IOException {
     BindException problem = null;
     for (int port = first; port <= last; port++) {
       try {
-        return HttpServer.create(new InetSocketAddress(address, port), 128);
+        return listener.listen(new InetSocketAddress(address, port), 128);
       } catch (BindException error) {
         problem = error;
       }
@@ -110,6 +128,12 @@ public final class Api {
 
   public int port() {
     return server.getAddress().getPort();
+  }
+
+  /** Where the ResourceManager's proxy reaches the application on this host. */
+  public String trackingUrl(String host) {
+    return proxyServer == null ? "http://" + host + ":" + port() + "/"
+        : "https://" + host + ":" + proxyServer.getAddress().getPort() + "/";
   }
 
   /**
@@ -141,6 +165,9 @@ public final class Api {
   /** Stop listening. */
   public void close() {
     server.stop(0);
+    if (proxyServer != null) {
+      proxyServer.stop(0);
+    }
   }
 
   /** A request that is being answered. It ends once, from whichever thread. */
