@@ -172,7 +172,7 @@ def test_the_kdc_is_away_for_some_seconds(secure: LocalCluster, clients: dict[st
         back.join()
 
 
-@pytest.mark.parametrize("seconds", [600, -600])
+@pytest.mark.parametrize("seconds", [600, pytest.param(-600, marks=pytest.mark.slow)])
 def test_a_clock_that_is_ten_minutes_off(secure: LocalCluster, tmp_path: Path, seconds: int) -> None:
     """A ticket of before is refused in words; one from a keytab has the KDC's time."""
     subprocess.run(
