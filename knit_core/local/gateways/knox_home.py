@@ -18,6 +18,7 @@ from knit_core.local.processes import write_private, write_text
 from knit_core.local.secure import certificates
 
 _PASSWORDS = "passwords.json"
+_TRUSTED = "trusted.pem"  # the authorities of the gateway and of the cluster
 _DEFINITIONS = f"gateway-service-definitions-{knox_files.VERSION}.jar"
 # Of Knox's CMFMasterService and ConfigurableEncryptor.
 _PASSPHRASE, _ROUNDS, _KEY_BYTES, _SALT_BYTES, _BLOCK_BYTES = b"masterpassphrase", 65536, 16, 8, 16
@@ -37,15 +38,15 @@ def prepare(setup: Setup, users: Iterable[str]) -> None:
     for folder in knox_files.folders(setup):
         folder.mkdir(parents=True, exist_ok=True)
     home.chmod(0o700)
-    certificates.make(
-        home, ["127.0.0.1"], rsa=True, alias=knox_files.KEY_ALIAS
-    )  # Knox signs its own tokens, with RSA only
+    # RSA, because Knox signs its own tokens with the key
+    certificates.make(home, ["127.0.0.1"], rsa=True, alias=knox_files.KEY_ALIAS, authority_name="knit local Knox")
     secret = (home / certificates.PASSWORD).read_text()
     write_private(home / "data" / "security" / "master", master_file(secret))
     truststore = home / "daemons.p12"
     if setup.tls:
         authority = (setup.tls_dir / certificates.CA).read_bytes()
         certificates.write_truststore(truststore, authority, secret)
+        (home / _TRUSTED).write_bytes((home / certificates.CA).read_bytes() + authority)
     _unpack_definitions(setup)
     for name, text in knox_files.files(setup, home / certificates.KEYSTORE, truststore).items():
         write_text(home / "conf" / name, text)
@@ -79,7 +80,8 @@ def variables(setup: Setup, user: str) -> dict[str, str]:
     return {
         "KNIT_RESOURCEMANAGER": f"{base}/yarn",
         "KNIT_NAMENODE": base,
-        "KNIT_CA": str(setup.knox_dir / certificates.CA),
+        # containers, which reach HDFS without the gateway, get the same file
+        "KNIT_CA": str(setup.knox_dir / (_TRUSTED if setup.tls else certificates.CA)),
         "KNIT_AUTH": "basic",
         "KNIT_USER": user,
         "KNIT_PASSWORD": passwords(setup)[user],

@@ -14,7 +14,9 @@ _YEARS = 10
 CA, KEYSTORE, TRUSTSTORE, PASSWORD = "ca.pem", "server.p12", "trust.p12", "password"
 
 
-def make(folder: Path, addresses: list[str], *, rsa: bool = False, alias: str = "server") -> None:
+def make(
+    folder: Path, addresses: list[str], *, rsa: bool = False, alias: str = "server", authority_name: str = "knit local"
+) -> None:
     """Write the files, unless they are there.
 
     `ca.pem` is what clients trust (the setting `ca`); the two PKCS12 stores are for the daemons, with a random password.
@@ -24,6 +26,7 @@ def make(folder: Path, addresses: list[str], *, rsa: bool = False, alias: str = 
         addresses: IP addresses of the daemons, beside the name localhost.
         rsa: make the server's key for RSA, instead of the elliptic curve.
         alias: of the server's key in its store.
+        authority_name: the authority's common name. Two that are trusted together need two names.
 
     Raises:
         LocalClusterError: the package cryptography is missing.
@@ -63,7 +66,7 @@ def make(folder: Path, addresses: list[str], *, rsa: bool = False, alias: str = 
     ca_key = ec.generate_private_key(ec.SECP256R1())
     key = rsa_keys.generate_private_key(65537, 2048) if rsa else ec.generate_private_key(ec.SECP256R1())
     authority = (
-        builder(name("knit local"), name("knit local"), ca_key.public_key())
+        builder(name(authority_name), name(authority_name), ca_key.public_key())
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(ca_key, hashes.SHA256())
     )

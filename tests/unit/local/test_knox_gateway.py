@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import ssl
 import stat
 import xml.etree.ElementTree as ElementTree
 import zipfile
@@ -265,6 +266,16 @@ def test_the_variables_name_the_gateway_alone(setup: Setup, tmp_path: Path) -> N
     Record(replace(setup, knox=False), JAVA).write()
     with pytest.raises(NotRunning, match="knit local up --knox"):
         _ = cluster.knox_url
+
+
+def test_programs_of_a_cluster_with_https_trust_the_gateway_and_the_cluster(setup: Setup) -> None:
+    """Both authorities are in one file: containers get the client's."""
+    setup = replace(setup, tls=True)
+    certificates.make(setup.tls_dir, ["127.0.0.1"])
+    knox_home.prepare(setup, ["me"])
+    context = ssl.create_default_context(cafile=knox_home.variables(setup, "me")["KNIT_CA"])
+    names = sorted(dict(part[0] for part in each["subject"])["commonName"] for each in context.get_ca_certs())
+    assert names == ["knit local", "knit local Knox"]
 
 
 def test_of_two_it_knows_both_and_fails_over(setup: Setup) -> None:
