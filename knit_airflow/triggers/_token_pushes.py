@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 FIRST_LOOK = 3600.0
 #: The same as a part of the maximum life of tokens.
 FIRST_PART = 0.25
+#: Seconds of a wait before a trigger asks for the cluster's configuration: most waits on a quiet triggerer end before.
+ASK_AFTER = 30.0
 #: Pushes at the same time over one connection.
 PARALLEL = 4
 #: Seconds until the next try when the cluster's configuration or the application's report cannot be fetched.
@@ -164,6 +166,8 @@ class ConnectionTokenPushes(ConnectionPoll):
         one = Waiting(app_id, TokenPushes(time.time()), log, contextvars.copy_context())
         if self._known:
             one.pushes.expect(self._life)
+        elif not self._waiting:
+            self._again = time.time() + ASK_AFTER
         self._waiting.add(one)
         self._wake()
         try:

@@ -25,6 +25,12 @@ WEEK = TokenLife(7 * DAY, DAY)
 SHORT = TokenLife(0.2, 0.1)
 
 
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Triggers ask for the cluster's configuration without a pause."""
+    monkeypatch.setattr(_token_pushes, "ASK_AFTER", 0.0)
+
+
 class Clock:
     def __init__(self) -> None:
         self.now = 1_700_000_000.0
@@ -218,6 +224,29 @@ def test_a_cluster_without_kerberos_costs_its_connection_one_question() -> None:
 
     asyncio.run(main())
     assert app.looks == 0
+
+
+def test_short_waits_ask_the_cluster_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    import time
+
+    monkeypatch.setattr(_token_pushes, "ASK_AFTER", 0.3)
+    app, made = SecureApplication(time.time, life=SHORT), list[Any]()
+
+    async def connect() -> Any:
+        made.append(knit_of(app))
+        return made[-1]
+
+    async def main() -> None:
+        pushes = ConnectionTokenPushes(connect)
+        for _ in range(20):
+            with pushes.waiting(app.id, Log()):
+                await asyncio.sleep(0.03)
+            await until(lambda: pushes._task.done())  # type: ignore[union-attr]
+        assert not made
+        with pushes.waiting(app.id, Log()):
+            await until(lambda: app.pushed)
+
+    asyncio.run(main())
 
 
 def test_the_trigger_pushes_while_it_waits(knit: FakeKnit, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -81,6 +82,21 @@ def test_containers_start_and_results_are_written_after_the_end_of_the_first_tok
     assert result.outcome is Outcome.SUCCEEDED, (result, pushes.problems)
     assert time.monotonic() - begun > 2 * LIFE * 0.9
     assert pushes.count > 5, pushes.problems
+
+
+def test_a_task_of_airflow_pushes_while_it_waits(alice: Knit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without being asked to, when the tokens of the launch are about to end, and before the pushed ones do."""
+    pytest.importorskip("airflow")
+    from knit_airflow.triggers._application_wait import ApplicationWait, wait_blocking
+    from knit_airflow.triggers._token_pushes import WorkerTokenPushes
+
+    monkeypatch.setattr("knit_core.hadoop.token_schedule._AGAIN", 10.0)
+    command = f"sleep 35; [ $KNIT_ATTEMPT -ge {2 * LIFE // 35} ]"
+    restart = {"policy": "on-failure", "first_delay": 0.1, "limit": 20}
+    app = alice.submit({"services": {"main": {"command": command, "files": [__file__], "restart": restart, **SMALL}}})
+    pushes = WorkerTokenPushes(app, logging.getLogger("task"))
+    done = wait_blocking(app, ApplicationWait(poll=1.0), on_status=lambda _status: pushes.tick())
+    assert done is not None and done.outcome == "SUCCEEDED", done
 
 
 def test_a_function_that_takes_longer_than_the_tokens_returns_its_value(alice: Knit) -> None:
