@@ -34,6 +34,7 @@ def properties(at: Callable[[str], str], port: Callable[[str], int], host: str, 
         "fs.defaultFS": f"hdfs://{NAMESERVICE}",
         "ha.zookeeper.quorum": quorum,
         "hadoop.zk.address": quorum,
+        "yarn.resourcemanager.zk-address": quorum,  # Hadoop 3.5 reads this name for the election
         "dfs.nameservices": NAMESERVICE,
         f"dfs.ha.namenodes.{NAMESERVICE}": ",".join(NAMENODES.values()),
         f"dfs.client.failover.proxy.provider.{NAMESERVICE}": _PROVIDER,
