@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from hashlib import sha256
 from types import SimpleNamespace
 from typing import Any
 
+from knit_core.convert.files import read_path
 from knit_core.errors import ApplicationNotFound, KnitError, NotFound, WaitTimeout
 from knit_core.logs import LogCursor, LogLine
 from knit_core.model.connection_layers import LayerCheck
@@ -314,7 +316,7 @@ class FakeKnit:
 
     def submit(
         self,
-        spec: ApplicationSpec | Mapping[str, Any] | str | Sequence[str],
+        spec: ApplicationSpec | Mapping[str, Any] | str | Sequence[str] | os.PathLike[str],
         *,
         key: str | None = None,
         progress: Callable[[str], None] | None = None,
@@ -328,7 +330,7 @@ class FakeKnit:
         """
         if self.refuses is not None:
             raise self.refuses
-        complete = application_spec(spec, **short)
+        complete = application_spec(read_path(spec), **short)
         earlier = self.launched(key) if key is not None else None
         if earlier is not None and earlier.report().outcome in (None, Outcome.SUCCEEDED):
             return earlier
