@@ -142,11 +142,7 @@ def _own(file: str) -> bool:
         found = {told.kind for told in registry.tell(read(file))}
     except SpecError:
         return True
-    if found <= {registry.KNIT}:
-        return True
-    if registry.KNIT in found:
-        registry.choose(read(file))  # raises: it is ambiguous
-    return False
+    return found <= {registry.KNIT}
 
 
 def _job(path: str) -> tuple[str, str]:

@@ -56,10 +56,15 @@ def run(source: Source, timeout: float = TIMEOUT) -> list[tuple[list[str], Table
             input=source.text.encode(), capture_output=True, timeout=timeout, check=False, env={},
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        raise SpecError([f"{source.name}: the program runs longer than {timeout:g} s"]) from None
+        raise SpecError(
+            [f"{source.name}: the program exceeded a limit on time: it runs longer than {timeout:g} s"]
+        ) from None
     try:
         result: dict[str, Any] = json.loads(done.stdout)
     except ValueError:
+        if done.returncode > 0:
+            last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+            raise SpecError([f"{source.name}: the process that runs Lua failed: {last[:300]}"]) from None
         raise SpecError(
             [f"{source.name}: the program exceeded a limit on processor time or memory, and was ended"]
         ) from None

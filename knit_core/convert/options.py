@@ -91,11 +91,8 @@ def parse(
                 mark, f"{shorten(word.text, 60)}: it belongs to no option; several words of a value need quotes"
             )
         elif name not in known:
-            near = difflib.get_close_matches(name[:100], known, n=1)
-            draft.refuse(
-                mark,
-                f"-{shorten(name, 60, quote=False)}: unknown option" + (f"; did you mean -{near[0]}?" * len(near)),
-            )
+            hint = "".join(f"; did you mean -{near}?" for near in difflib.get_close_matches(name[:100], known, n=1))
+            draft.refuse(mark, f"-{shorten(name, 60, quote=False)}: unknown option{hint}")
         elif name in flags:
             options.given.setdefault(name, []).append(("", mark))
         else:

@@ -64,11 +64,26 @@ def decode(name: str, content: bytes) -> Source:
         raise SpecError(
             [f"{name}:{line}: not UTF-8: the byte 0x{content[error.start]:02x} (save the file as UTF-8)"]
         ) from None
-    if "\0" in text:
-        raise SpecError([f"{name}:{text.count(chr(10), 0, text.index(chr(0))) + 1}: it is binary: a NUL character"])
-    if not text.strip():
-        raise SpecError([f"{name}: the file is empty"])
-    return Source(name, text)
+    source = Source(name, text)
+    check_text(source)
+    return source
+
+
+def check_text(source: Source) -> None:
+    """Refuse what is no text.
+
+    Raises:
+        SpecError: it is empty, too large, or has characters that no text has.
+    """
+    odd = re.search("[\0\ud800-\udfff]", source.text)
+    if odd:
+        line = source.text.count("\n", 0, odd.start()) + 1
+        what = "it is binary: a NUL character" if odd[0] == "\0" else "not valid Unicode"
+        raise SpecError([f"{source.name}:{line}: {what}"])
+    if not source.text.strip():
+        raise SpecError([f"{source.name}: the file is empty"])
+    if len(source.text) > MOST_BYTES:
+        raise SpecError([f"{source.name}: larger than {MOST_BYTES >> 20} MiB, the maximum for a description"])
 
 
 def tell(source: Source) -> list[Told]:
@@ -76,15 +91,17 @@ def tell(source: Source) -> list[Told]:
     text = source.text
     if text.lstrip()[:1] == "<":
         return [Told(tony.KIND, "conf")] if "<configuration" in text and "tony." in text else []
-    found = []
+    top = _mapping(text)
+    found = _of_mapping(top) if top is not None else []
+    if found:  # what such a mapping has in its texts does not count
+        return found
     if _YARN_CALL.search(text):
         found.append(Told(kitten.KIND))
     if distributed_shell.looks_like(text):
         found.append(Told(distributed_shell.KIND))
     elif tony.looks_like(text):
         found.append(Told(tony.KIND, "command"))
-    top = _mapping(text)
-    return [*found, *_of_mapping(top)] if top is not None else found
+    return found
 
 
 def _mapping(text: str) -> Mapping[str, Any] | None:
@@ -153,6 +170,8 @@ def convert(sources: Sequence[Source], kind: str = "", job: str = "") -> Convers
     Raises:
         SpecError: it cannot be told what it is, or it cannot be converted; the error has all reasons with file and line.
     """
+    for source in sources:
+        check_text(source)
     told = [choose(source, kind) for source in sources]
     names = list(dict.fromkeys(each.kind for each in told))
     if names == [KNIT]:

@@ -244,6 +244,7 @@ class _Tony:
             files.append({"source": source, "name": "src", "type": "ARCHIVE"})
             setup.append("cp -R src/. .")
         if not command.strip():
+            mark = mark if mark.line else self.mark(f"{prefix}instances")
             draft.refuse(
                 mark, f"{prefix}command: there is no command, here, in tony.containers.command or as -executes"
             )

@@ -45,10 +45,14 @@ def convert(sources: Mapping[str, Source]) -> Conversion:
     names: dict[str, str] = {}
     for row in rows:
         original = row.text("name")
+        if not original:
+            row.wrong("name", "it is missing")
+            continue
         names[original] = draft.service_name(original, names.values(), row.mark("name"))
     links = _quicklinks(draft, top, names)
     for row in rows:
-        _component(draft, row, top, Names(name, row.text("name"), names), links)
+        if row.text("name"):
+            _component(draft, row, top, Names(name, row.text("name"), names), links)
     properties.rest("no property of Knit, and no variable of the program")
     configuration.asked |= {"env", "files"}
     configuration.rest()

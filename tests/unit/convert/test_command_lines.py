@@ -87,6 +87,7 @@ def test_a_command_of_one_line() -> None:
     ("options", "words"),
     [
         ("-shell_comand x", "-shell_comand: unknown option; did you mean -shell_command?"),
+        ("-shell_command ls -Dx=y", "-Dx: unknown option"),
         ("-shell_command $(id)", "one command is read, not a script: '('"),
         ('-shell_command "echo $DAY"', "-shell_command: 'echo $DAY' has a variable of the calling shell"),
         ("-shell_command `id`", "has a command of the calling shell"),
@@ -207,6 +208,13 @@ def test_stages_and_other_jobs() -> None:
     assert {name: value.value for name, value in spec.services["worker"].depends_on.items()} == {"loader": "succeeded"}
     assert (spec.services["worker"].required, spec.services["tensorboard"].required) == (True, False)
     assert spec.completion == ("worker", "loader")
+
+
+def test_a_preparing_job_does_not_wait_for_the_addresses_of_those_that_wait_for_it() -> None:
+    text = xml(**{"application_prepare-stage": "loader", "loader_instances": 1, "loader_command": "load"})
+    conversion = converted(text)
+    assert '"worker": 1' not in set_fields(conversion, "loader")["command"]
+    assert '"worker": 1' in set_fields(conversion, "worker")["command"]
 
 
 @pytest.mark.parametrize(

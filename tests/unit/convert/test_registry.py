@@ -34,6 +34,12 @@ TOLD = {
     "TonY": (TONY, Told("tony", "command")),
     "tony.xml": (XML, Told("tony", "conf")),
     "Knit": (OWN, Told("knit")),
+    "Knit, whose command is of another": (
+        "services:\n  a:\n    memory: 1\n    command: |\n"
+        "      yarn jar distributedshell.jar -shell_command ls\n"
+        "      com.linkedin.tony -executes x\n      x = yarn {\n",
+        Told("knit"),
+    ),
     "Knit with nothing told": ("services: {a: {files: [x]}}", Told("knit")),
 }
 
@@ -62,6 +68,8 @@ def test_what_is_nothing_is_said() -> None:
         convert([Source("x", "hello: world")])
     with pytest.raises(SpecError, match=r"metainfo\.json is read, not metainfo\.xml"):
         convert([Source("x", "<metainfo></metainfo>")])
+    with pytest.raises(SpecError, match="x:2: not valid Unicode"):
+        convert([Source("x", "a\n\ud800")])
     with pytest.raises(SpecError, match="a specification of Knit already"):
         convert([Source("x", OWN)])
     with pytest.raises(SpecError, match="x and y: they are two descriptions; convert one"):

@@ -199,6 +199,7 @@ def one(component: dict[str, Any], **service: Any) -> str:
 @pytest.mark.parametrize(
     ("component", "words"),
     [
+        ({"name": ""}, "components[0].name: it is missing"),
         ({"launch_command": ""}, "launch_command: it is missing; a container's entry point is not run"),
         ({"launch_command": "echo ${CLUSTER_FS_URI}"}, "${CLUSTER_FS_URI} has no equivalent: write the address"),
         ({"launch_command": "join ${C-0_HOST}"}, "${C-0_HOST} is only known when it runs"),
