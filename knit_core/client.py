@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from knit_core.application import Application
 from knit_core.config import Config, load_config
-from knit_core.convert.files import read_path
 from knit_core.errors import ApplicationEnded, KnitError, SpecError
 from knit_core.hadoop.cluster import Cluster
 from knit_core.hadoop.connection_check import check_connection
@@ -131,7 +130,10 @@ class Knit:
             StagingError: a file could not be uploaded to HDFS.
             ConnectionFailed, ServiceUnavailable: transient; with a key it is safe to call again.
         """
-        spec = read_path(spec)
+        if isinstance(spec, os.PathLike):
+            from knit_core.convert import read_path
+
+            spec = read_path(spec)
         if not isinstance(spec, (ApplicationSpec, Mapping)):
             check_options(short, ("key", "progress", "checks"), "Knit.submit")
         return self.attach(launch(self._launch(application_spec(spec, **short), key, progress, checks)))
@@ -145,7 +147,10 @@ class Knit:
 
         Environments of the specification are built into the local cache.
         """
-        spec = read_path(spec)
+        if isinstance(spec, os.PathLike):
+            from knit_core.convert import read_path
+
+            spec = read_path(spec)
         if not isinstance(spec, (ApplicationSpec, Mapping)):
             check_options(short, (), "Knit.plan")
         return plan_only(self._launch(application_spec(spec, **short)))

@@ -25,7 +25,6 @@ from hashlib import sha256
 from types import SimpleNamespace
 from typing import Any
 
-from knit_core.convert.files import read_path
 from knit_core.errors import ApplicationNotFound, KnitError, NotFound, WaitTimeout
 from knit_core.logs import LogCursor, LogLine
 from knit_core.model.connection_layers import LayerCheck
@@ -330,7 +329,11 @@ class FakeKnit:
         """
         if self.refuses is not None:
             raise self.refuses
-        complete = application_spec(read_path(spec), **short)
+        if isinstance(spec, os.PathLike):
+            from knit_core.convert import read_path
+
+            spec = read_path(spec)
+        complete = application_spec(spec, **short)
         earlier = self.launched(key) if key is not None else None
         if earlier is not None and earlier.report().outcome in (None, Outcome.SUCCEEDED):
             return earlier

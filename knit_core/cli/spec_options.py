@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from knit_core.cli.shared import console
 from knit_core.spec import ApplicationSpec, documents
 
 if TYPE_CHECKING:
@@ -77,3 +78,9 @@ def read_spec(
     if conversion is not None:
         converted(conversion)
     return spec
+
+
+def show_lost(conversion: Conversion) -> None:
+    """Print what the specification does not have."""
+    for loss in conversion.lost:
+        console(stderr=True, progress=True).print(f"lost  {loss}", style="yellow")

@@ -1,6 +1,7 @@
 """Specifications from the descriptions of other launchers: skein, YARN's service framework, Slider, kitten, DistributedShell, TonY.
 
-`convert_files` reads files; `convert` is pure. What has no equivalent is in `Conversion.lost`, each with its line; a
+`convert_files` reads files; `convert` takes their texts, and only runs a process for kitten, whose files are programs in Lua.
+What has no equivalent is in `Conversion.lost`, each with its line; a
 description is refused (SpecError, with all reasons and lines) where the program would not be the same.
 """
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from knit_core.cli.shared import console
-from knit_core.convert import KINDS, Conversion, convert_files, rebased
+from knit_core.cli.spec_options import show_lost
+from knit_core.convert import KINDS, convert_files, rebased
 from knit_core.errors import KnitError
 
 
@@ -44,9 +45,3 @@ def command(files: tuple[str, ...], kind: str | None, output: str | None, as_jso
     services = ", ".join(f"{name} × {service.instances}" for name, service in conversion.spec.services.items())
     console(stderr=True, progress=True).print(f"✓ {output}   {conversion.spec.name}: {services}", style="green")
     return 0
-
-
-def show_lost(conversion: Conversion) -> None:
-    """Print what the specification does not have."""
-    for loss in conversion.lost:
-        console(stderr=True, progress=True).print(f"lost  {loss}", style="yellow")

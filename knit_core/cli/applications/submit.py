@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import click
 
-from knit_core.cli.applications.convert import show_lost
 from knit_core.cli.applications.launch_and_follow import launch, launch_options
-from knit_core.cli.spec_options import read_spec, spec_options
+from knit_core.cli.spec_options import read_spec, show_lost, spec_options
 
 
 @click.command()

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from knit_core import Knit
 from knit_core.convert import ConversionWarning, Source, convert, convert_files, rebased, specification
 from knit_core.convert.registry import Told, tell
 from knit_core.errors import SpecError
+from knit_core.launch.launcher import Launch
 from knit_core.spec.documents import load
 from knit_core.testing import FakeKnit
 from tests.unit.convert.test_command_lines import SHELL as DISTRIBUTED
@@ -182,6 +184,18 @@ def test_submit_with_a_path(file: Path) -> None:
     assert knit.submit(own).wait().outcome.value == "SUCCEEDED"
     knit.submit(str(own))  # a text is a command
     assert knit.submitted[2].spec.services["main"].command == str(own)
+
+
+def test_plan_and_submit_of_the_client_take_paths(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    launches: list[Launch] = []
+    for name in ("launch", "plan_only"):
+        monkeypatch.setattr(f"knit_core.client.{name}", lambda launch: launches.append(launch) or "application_1_0001")
+    with Knit("http://127.0.0.1:1", user="alice") as knit:
+        for call in (knit.submit, knit.plan):
+            with pytest.warns(ConversionWarning) as caught:
+                call(file, name="mine")
+            assert [each.filename for each in caught] == [__file__]
+    assert [(each.spec.name, each.spec.services["main"].instances) for each in launches] == [("mine", 2)] * 2
 
 
 def test_a_folder_is_submitted_too(tmp_path: Path, launched: list[tuple[object, dict[str, object]]]) -> None:
