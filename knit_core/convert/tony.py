@@ -18,6 +18,7 @@ from knit_core.spec.base import ARCHIVES
 
 KIND = "tony"
 DEFAULT_FILE = "tony.xml"
+LONGEST_GANG = 540  # seconds; YARN takes containers back that are not used for 10 minutes, its default
 _VALUES = ("executes", "task_params", "shell_env", "container_env", "conf", "conf_file", "src_dir", "python_venv",
            "python_binary_path", "hdfs_classpath", "sidecar_tensorboard_log_dir")  # fmt: skip
 _CLIENT = re.compile(r"com\.linkedin\.tony|(?:^|\s)--?(?:executes|python_venv|python_binary_path)[\s=]")
@@ -150,6 +151,8 @@ class _Tony:
                 "tony.am.retry-count", "containers go on when the ApplicationMaster is started again"
             ) if retries else None
         draft.master_memory(self.memory("tony.am.memory"), self.mark("tony.am.memory"), "tony.am.memory")
+        if self.text("tony.application.distributed-mode", "GANG").upper() != "GANG":
+            self.lose("tony.application.distributed-mode", "instances wait for the addresses of all others")
         for name, why in (
             ("tony.application.type", "the type is KNIT"),
             ("tony.other.namenodes", "name other file systems in the setting namenode"),
@@ -215,11 +218,11 @@ class _Tony:
             draft.put((*where, "required"), False, self.mark("tony.application.fail-on-worker-failure-enabled"))
             draft.lose(self.mark(f"{prefix}instances"), f"{prefix}instances",
                        "a failed instance does not end the others; in the end the outcome is FAILED if one has failed")  # fmt: skip
-        mode = self.text("tony.application.distributed-mode", "GANG").upper()
-        timeout = self.whole("tony.container.allocation.timeout", -1) or -1
-        if mode == "GANG" and number > 1:
-            gang = min(timeout / 1000, 3600) if timeout > 0 else 3600
-            draft.put((*where, "gang"), gang, self.mark("tony.container.allocation.timeout"))
+        timeout = self.whole("tony.container.allocation.timeout", 0) or 0
+        if timeout > 0 and number > 1:
+            draft.put(
+                (*where, "gang"), min(timeout / 1000, LONGEST_GANG), self.mark("tony.container.allocation.timeout")
+            )
 
     def command(self, job: str, jobs: Mapping[str, int]) -> None:
         draft, options, prefix = self.draft, self.options, f"tony.{job}."

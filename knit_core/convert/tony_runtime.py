@@ -22,7 +22,7 @@ listener.close()
 def key(job, index):
     return "tony/" + job + "/" + str(index)
 knit.kv[key(job, knit.instance)] = socket.gethostname() + ":" + str(port)
-spec = {{each: [knit.kv.wait(key(each, index), timeout=3600) for index in range(count)] for each, count in jobs.items()}}
+spec = {{each: [knit.kv.wait(key(each, index)) for index in range(count)] for each, count in jobs.items()}}
 given = {{"CLUSTER_SPEC": json.dumps(spec)}}
 if framework == "tensorflow":
     given["TF_CONFIG"] = json.dumps({{"cluster": spec, "task": {{"type": job, "index": knit.instance}}}})

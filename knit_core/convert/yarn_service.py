@@ -53,6 +53,7 @@ def convert(sources: Mapping[str, Source]) -> Conversion:
     for row in rows:
         if row.text("name"):
             _component(draft, row, top, Names(name, row.text("name"), names), links)
+    properties.asked |= set(_COMPONENT_PROPERTIES)
     properties.rest("no property of Knit, and no variable of the program")
     configuration.asked |= {"env", "files"}
     configuration.rest()

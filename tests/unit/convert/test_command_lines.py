@@ -161,7 +161,7 @@ def test_tony() -> None:
     )
     assert (spec.attempts, spec.completion) == (2, ("worker",))
     worker, ps = spec.services["worker"], spec.services["ps"]
-    assert (worker.instances, worker.memory, worker.gpus, worker.gang, worker.required) == (2, 256, 1, 3600, False)
+    assert (worker.instances, worker.memory, worker.gpus, worker.gang, worker.required) == (2, 256, 1, 0, False)
     assert (ps.instances, ps.memory, ps.gang, ps.required) == (1, 512, 0, True)
     assert worker.command.splitlines()[-1] == "venv/Python/bin/python models/train.py --steps 5 --out '/tmp/x y'"
     assert worker.command.splitlines()[0] == "cp -R src/. . || exit 1"
@@ -210,6 +210,14 @@ def test_stages_and_other_jobs() -> None:
     assert spec.completion == ("worker", "loader")
 
 
+def test_a_time_for_allocation_makes_a_gang() -> None:
+    """Not longer than YARN leaves containers unused."""
+    text = xml(**{"container_allocation_timeout": 60000, "worker_instances": 3, "ps_instances": 1, "ps_command": "x"})
+    spec = converted(text).spec
+    assert (spec.services["worker"].gang, spec.services["ps"].gang) == (60, 0)
+    assert converted(text.replace("60000", "3600000")).spec.services["worker"].gang == 540
+
+
 def test_a_preparing_job_does_not_wait_for_the_addresses_of_those_that_wait_for_it() -> None:
     text = xml(**{"application_prepare-stage": "loader", "loader_instances": 1, "loader_command": "load"})
     conversion = converted(text)
@@ -254,7 +262,7 @@ def test_the_variables_of_a_framework(framework: str, tmp_path: Path) -> None:
     (tmp_path / "knit_container.py").write_text(
         "instance = 1\n"
         "class Store(dict):\n"
-        "    def wait(self, key, timeout):\n"
+        "    def wait(self, key):\n"
         "        return self.get(key) or {'tony/worker/0': 'a:1', 'tony/scheduler/0': 'localhost:2'}[key]\n"
         "kv = Store()\n"
     )

@@ -27,7 +27,7 @@ SITE = """\
       "yarn.service.log.include-pattern": "std.*",
       "yarn.service.rolling-log.include-pattern": ".*log",
       "yarn.service.node-blacklist.threshold": "5",
-      "yarn.service.failure-count-reset.window": "60"
+      "yarn.service.failure-count-reset.window": "60", "yarn.service.container-failure.retry.max": "9"
     },
     "env": {"MODE": "fast", "LOGS": "<LOG_DIR>"}
   },
@@ -124,8 +124,9 @@ def test_a_service() -> None:
     assert proxy.docker is not None
     assert (proxy.docker.image, proxy.docker.privileged, proxy.docker.network) == ("centos/httpd:latest", True, "host")
     assert (proxy.depends_on, proxy.instances, proxy.memory) == ({"web": Condition.READY}, 1, 256)
-    assert (proxy.gpus, proxy.resources, proxy.restart.limit) == (2, {"disks": 3}, None)
+    assert (proxy.gpus, proxy.resources) == (2, {"disks": 3})
     assert proxy.readiness is not None and (proxy.readiness.tcp, proxy.readiness.interval) == (80, 30)
+    assert proxy.restart.limit == 9
     assert (job.node_label, job.restart.policy.value, job.command.splitlines()[-1]) == ("gpu", "never", "lib/bin/job")
     assert [(each.source, each.link) for each in job.files] == [("hdfs:///apps/job.tar.gz", "lib")]
 
