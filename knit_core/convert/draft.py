@@ -15,6 +15,8 @@ from knit_core.spec.problems import Location, inspect, shorten
 NO_EQUIVALENT = "has no equivalent"
 LEAST_MASTER = 256  # MiB; what Knit's ApplicationMaster needs for up to 1,024 instances
 MOST_LOST = 500
+MOST_PROBLEMS = 50
+MOST_SERVICES = 1000
 
 
 class Mark(NamedTuple):
@@ -111,8 +113,17 @@ class Draft:
 
     def refuse(self, mark: Mark, text: str) -> None:
         """Note a reason for which there is no specification."""
-        if (mark, text) not in self.problems:
+        if len(self.problems) < MOST_PROBLEMS and (mark, text) not in self.problems:
             self.problems.append((mark, text))
+
+    def check_number(self, services: int) -> None:
+        """Refuse more services than a program has.
+
+        Raises:
+            SpecError: at once, as each service would be converted and checked.
+        """
+        if services > MOST_SERVICES:
+            raise self._error([(Mark(self.file), f"more than {MOST_SERVICES} services")])
 
     def service_name(self, name: str, taken: Iterable[str], mark: Mark) -> str:
         """The name of a service here: lower-case letters, digits and '-'."""
@@ -149,7 +160,9 @@ class Draft:
 
     def _error(self, problems: Iterable[tuple[Mark, str]]) -> SpecError:
         rows = sorted(problems, key=lambda row: (row[0].file != self.file, row[0]))
-        return SpecError([f"{mark}: {text}" for mark, text in rows[:100]], f"This {self.kind} file cannot be converted")
+        texts = [f"{mark}: {text}" for mark, text in rows[:MOST_PROBLEMS]]
+        more = [f"{self.file}: there may be more"] if len(rows) >= MOST_PROBLEMS else []
+        return SpecError([*texts, *more], f"This {self.kind} file cannot be converted")
 
     def _mark(self, location: Location) -> Mark:
         for size in range(len(location), 0, -1):

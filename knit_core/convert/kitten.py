@@ -84,6 +84,7 @@ class _Kitten:
         if not rows or not all(isinstance(row, Table) for row in rows):
             self.draft.refuse(self.mark(self.name), "container, containers: should be a table, or a list of tables")
             return []
+        self.draft.check_number(len(rows))
         return rows
 
     def master(self, master: Any, top: Mapping[str, Any]) -> None:

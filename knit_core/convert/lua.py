@@ -87,6 +87,7 @@ class Lines:
 
     def __init__(self, text: str) -> None:
         self.found: list[tuple[tuple[str, ...], int]] = []
+        self.by_key: dict[str, list[tuple[tuple[str, ...], int]]] = {}
         self.assigned: dict[str, int] = {}
         path: list[str] = []
         tokens = [token for token in self._tokens(text) if token[0] != "comment"]
@@ -98,6 +99,7 @@ class Lines:
             elif word == "=" and kind == "sign":
                 key = self._key_before(tokens, index + 1)
                 self.found.append(((*path, key), line))
+                self.by_key.setdefault(key, []).append(self.found[-1])
                 self.assigned.setdefault(key, line)
 
     @staticmethod
@@ -129,7 +131,7 @@ class Lines:
         """The line of a field: of the longest match from its end; 0 for none."""
         for size in range(len(path), 0, -1):
             wanted = path[-size:]
-            for place, line in self.found:
+            for place, line in self.by_key.get(path[-1], ()):
                 if place[-size:] == wanted:
                     return line
         return 0

@@ -141,13 +141,15 @@ def choose(source: Source, kind: str = "") -> Told:
     Raises:
         SpecError: it can be for none or for several.
     """
+    if kind and kind not in {slider.KIND, tony.KIND}:  # these have several parts
+        return Told(kind)
     found = tell(source)
     if kind:
         same = [told for told in found if told.kind == kind]
         if same:
             return same[0]
         parts = {slider.KIND: "resources", tony.KIND: "conf" if source.text.lstrip()[:1] == "<" else "command"}
-        return Told(kind, parts.get(kind, ""))
+        return Told(kind, parts[kind])
     if len({told.kind for told in found}) > 1:
         names = " and ".join(told.kind for told in found)
         raise SpecError([f"{source.name}: it can be a description for {names}: say which, with --from KIND"])

@@ -37,6 +37,7 @@ def convert(sources: Mapping[str, Source]) -> Conversion:
     label = top.text("node_label")
     draft.put(("master_label",), label or None, top.mark("node_label"))
     services = top.fields("services")
+    draft.check_number(len(services.pairs))
     names: dict[str, str] = {}
     for name in services:
         names[name] = draft.service_name(name, names.values(), services.mark(name))

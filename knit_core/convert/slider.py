@@ -62,6 +62,7 @@ def convert(sources: Mapping[str, Source]) -> Conversion:
     values = Values(draft, name, tops.get("appConfig"))
     resources = tops["resources"].fields("components")
     defaults = tops["resources"].fields("global")
+    draft.check_number(len(resources.pairs))
     _master(draft, resources, defaults)
     order = _order(draft, application)
     components = {row.text("name"): row for row in application.rows("components")}

@@ -114,6 +114,7 @@ class _Tony:
             for name in self.properties
             if (found := _INSTANCES.fullmatch(name)) and (number := self.whole(name)) and found[1] not in _NOT_JOBS
         }
+        draft.check_number(len(jobs))
         if not jobs:
             draft.refuse(Mark(draft.file), "no tony.<job>.instances is more than 0: there is nothing to run")
         self.application()

@@ -42,6 +42,7 @@ def convert(sources: Mapping[str, Source]) -> Conversion:
     properties = configuration.fields("properties")
     _application_properties(draft, properties)
     rows = top.rows("components")
+    draft.check_number(len(rows))
     names: dict[str, str] = {}
     for row in rows:
         original = row.text("name")
