@@ -103,7 +103,7 @@ class Knit:
 
     def submit(
         self,
-        spec: ApplicationSpec | Mapping[str, Any] | str | Sequence[str],
+        spec: ApplicationSpec | Mapping[str, Any] | str | Sequence[str] | os.PathLike[str],
         *,
         key: str | None = None,
         progress: Callable[[str], None] | None = None,
@@ -113,7 +113,9 @@ class Knit:
         """Launch an application.
 
         Args:
-            spec: an ApplicationSpec, a mapping with its fields, or a command (a text, or a list of words).
+            spec: an ApplicationSpec, a mapping with its fields, a command (a text, or a list of words), or a path object:
+                a file with a specification, or with a description for another launcher, which is converted
+                (docs/neighbours.md; a ConversionWarning names what is lost).
             key: launch key: all calls with the same key return one application, also after crashes and from several
                 callers, until it ended without success or was superseded (`supersede`).
             progress: called with a line for each step.
@@ -128,17 +130,27 @@ class Knit:
             StagingError: a file could not be uploaded to HDFS.
             ConnectionFailed, ServiceUnavailable: transient; with a key it is safe to call again.
         """
+        if isinstance(spec, os.PathLike):
+            from knit_core.convert import read_path
+
+            spec = read_path(spec)
         if not isinstance(spec, (ApplicationSpec, Mapping)):
             check_options(short, ("key", "progress", "checks"), "Knit.submit")
         return self.attach(launch(self._launch(application_spec(spec, **short), key, progress, checks)))
 
     def plan(
-        self, spec: ApplicationSpec | Mapping[str, Any] | str | Sequence[str], **short: Unpack[SubmitOptions]
+        self,
+        spec: ApplicationSpec | Mapping[str, Any] | str | Sequence[str] | os.PathLike[str],
+        **short: Unpack[SubmitOptions],
     ) -> LaunchPlan:
         """The launch that `submit` would do with the same arguments, with the same checks. Nothing is uploaded or submitted.
 
         Environments of the specification are built into the local cache.
         """
+        if isinstance(spec, os.PathLike):
+            from knit_core.convert import read_path
+
+            spec = read_path(spec)
         if not isinstance(spec, (ApplicationSpec, Mapping)):
             check_options(short, (), "Knit.plan")
         return plan_only(self._launch(application_spec(spec, **short)))

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -314,7 +315,7 @@ class FakeKnit:
 
     def submit(
         self,
-        spec: ApplicationSpec | Mapping[str, Any] | str | Sequence[str],
+        spec: ApplicationSpec | Mapping[str, Any] | str | Sequence[str] | os.PathLike[str],
         *,
         key: str | None = None,
         progress: Callable[[str], None] | None = None,
@@ -328,6 +329,10 @@ class FakeKnit:
         """
         if self.refuses is not None:
             raise self.refuses
+        if isinstance(spec, os.PathLike):
+            from knit_core.convert import read_path
+
+            spec = read_path(spec)
         complete = application_spec(spec, **short)
         earlier = self.launched(key) if key is not None else None
         if earlier is not None and earlier.report().outcome in (None, Outcome.SUCCEEDED):

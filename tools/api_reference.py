@@ -30,6 +30,7 @@ SECTIONS = {
         "knit_core.LogWatch",
         "knit_core.LogCursor",
     ),
+    "Descriptions for other launchers": ("knit_core.convert",),
     "Environments": (
         "knit_core.Environment",
         "knit_core.PackageVersion",

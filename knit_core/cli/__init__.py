@@ -13,6 +13,7 @@ from knit_core.cli.shared import NearestGroup, show_errors, verbosity_options
 
 COMMANDS = {
     "airflow": "List and end applications of Airflow's tasks (needs Airflow).",
+    "convert": "Write a specification from skein's, Slider's and other launchers' files.",
     "dask": "Run a script together with a Dask cluster in one application.",
     "doctor": "Check each layer from the configuration to a container; print a remedy for the first failure.",
     "events": "Show the events of an application.",

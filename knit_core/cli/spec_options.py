@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from knit_core.cli.shared import console
 from knit_core.spec import ApplicationSpec, documents
+
+if TYPE_CHECKING:
+    from knit_core.convert import Conversion
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -35,13 +39,21 @@ def spec_options(command: F) -> F:
     return command
 
 
-def read_spec(file: str, parameters: Iterable[str], changes: Iterable[str], **fields: Any) -> ApplicationSpec:
+def read_spec(
+    file: str,
+    parameters: Iterable[str],
+    changes: Iterable[str],
+    *,
+    converted: Callable[[Conversion], None] | None = None,
+    **fields: Any,
+) -> ApplicationSpec:
     """The specification in `file`.
 
     Args:
-        file: its path.
+        file: its path. With `converted`, a file of another launcher is converted.
         parameters: NAME=VALUE each.
         changes: PLACE=VALUE each.
+        converted: called with the conversion of a file of another launcher; None to read Knit's own specifications only.
         fields: fields of the application to replace, if not None.
 
     Raises:
@@ -58,4 +70,17 @@ def read_spec(file: str, parameters: Iterable[str], changes: Iterable[str], **fi
     overrides = dict(map(documents.override, changes)) | {
         name: value for name, value in fields.items() if value is not None
     }
-    return documents.load(file, given, overrides=overrides)
+    if converted is None:
+        return documents.load(file, given, overrides=overrides)
+    from knit_core.convert import specification
+
+    spec, conversion = specification(file, given, overrides=overrides)
+    if conversion is not None:
+        converted(conversion)
+    return spec
+
+
+def show_lost(conversion: Conversion) -> None:
+    """Print what the specification does not have."""
+    for loss in conversion.lost:
+        console(stderr=True, progress=True).print(f"lost  {loss}", style="yellow")

@@ -241,7 +241,12 @@ def resolved(spec: ApplicationSpec, folder: str | os.PathLike[str]) -> Applicati
 
 def dumps(spec: ApplicationSpec, kind: Literal["yaml", "json"] = "yaml") -> str:
     """The complete specification, with defaults; `loads` returns an equal one."""
-    data = _escaped(spec.model_dump(mode="json"))
+    return dump_document(spec.model_dump(mode="json"), kind)
+
+
+def dump_document(document: Mapping[str, Any], kind: Literal["yaml", "json"] = "yaml") -> str:
+    """The fields of a specification as a text from which `loads` reads the same values; `${param.…}` is literal in them."""
+    data = _escaped(dict(document))
     if kind == "json":
         return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
@@ -292,4 +297,4 @@ def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 
 _Dumper.add_representer(str, _represent_text)
 
-__all__ = ["dumps", "load", "loads", "override", "resolved"]
+__all__ = ["dump_document", "dumps", "load", "loads", "override", "resolved"]

@@ -11,7 +11,7 @@ from knit_core.local import LocalCluster
 
 pytestmark = pytest.mark.cluster
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ["quickstart", "usage", "configuration", "specs", "services", "functions", "logs"]
+PAGES = ["quickstart", "usage", "configuration", "specs", "services", "functions", "logs", "neighbours"]
 LONG_PAGES = ["examples", "stability", "inside", "recovery", "migration"]  # with `make test-all`
 
 
