@@ -143,6 +143,7 @@ def test_an_application_of_slider(knit: Knit, tmp_path: Path) -> None:
         (tmp_path / name).write_text(text)
     with pytest.warns(ConversionWarning, match="LISTEN"):
         app = knit.submit(tmp_path)
+    app.wait_for_containers(1)
     assert 1024 < int(app.kv.wait("port", timeout=60)) < 65536
     assert app.kv.wait("told", timeout=60) == f"greeting=hello to {knit.config.user}"
     app.shutdown("SUCCEEDED")
