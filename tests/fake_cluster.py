@@ -27,6 +27,7 @@ class FakeCluster:
         changes: path and body of each change of an application.
         report: fields of the reports of all applications.
         containers: rows of the containers of each application's attempt.
+        node_rows: the list of the NodeManagers; None: it is not answered.
         properties: of the configuration, besides those of HDFS.
     """
 
@@ -39,6 +40,7 @@ class FakeCluster:
         self.report: dict[str, Any] = {}
         self._killed: set[str] = set()
         self.containers: list[dict[str, Any]] = []
+        self.node_rows: list[dict[str, Any]] | None = None
         self.properties: dict[str, str] = {}
         self._lock = threading.Lock()
         cluster = self
@@ -115,6 +117,8 @@ class FakeCluster:
                 }
             },
         }  # fmt: skip
+        if self.node_rows is not None:
+            fixed["nodes"] = {"nodes": {"node": self.node_rows}}
         if name in fixed:
             return 200, fixed[name], ""
         app_id, _, what = name.removeprefix("apps/").partition("/")

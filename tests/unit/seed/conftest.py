@@ -7,9 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import dask
 import pytest
+from distributed import Status
 
 from knit import Knit, notices
+from knit_core.dask_yarn import launching
+from knit_core.dask_yarn.sizing import in_thread
 from tests.fake_cluster import FakeCluster
 
 XML = '<?xml version="1.0"?>\n<configuration>\n{}\n</configuration>\n'
@@ -70,6 +74,21 @@ def k(configured: Path) -> Iterator[Knit]:
     yield made
     made.kill()
     made.client.close()
+
+
+@pytest.fixture
+def launched(configured: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Dask clusters on the cluster; their scheduler is not waited for."""
+    from knit_core.dask_yarn import DaskYARNCluster
+
+    async def start(self: Any) -> None:
+        if self.app is None:
+            self.app = await in_thread(launching.launch, self._client, self._layout, self.security, self._fields)
+            self.status = Status.running
+
+    monkeypatch.setattr(DaskYARNCluster, "_start", start)
+    with dask.config.set({"distributed.client.security-loader": None}):
+        yield
 
 
 def script_of(cluster: FakeCluster, service: str = "main") -> str:

@@ -4,38 +4,24 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import dask
 import pytest
-from distributed import Security, Status
+from distributed import Security
 
 from knit import Knit, KnitException, SettingIgnored
 from knit.dask_yarn import DaskYARNCluster, security_for
 from knit_core.dask_yarn import DaskYARNCluster as Cluster
-from knit_core.dask_yarn import launching
 from knit_core.dask_yarn.launching import Scheduler
-from knit_core.dask_yarn.sizing import in_thread
 from tests.fake_cluster import FakeCluster
 from tests.unit.seed.conftest import script_of, submitted
 
 MASTER = "container_1_0001_01_000001"
 
 
-@pytest.fixture(autouse=True)
-def launched(configured: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A cluster whose scheduler is not waited for."""
-
-    async def start(self: Any) -> None:
-        if self.app is None:
-            self.app = await in_thread(launching.launch, self._client, self._layout, self.security, self._fields)
-            self.status = Status.running
-
-    monkeypatch.setattr(Cluster, "_start", start)
-    with dask.config.set({"distributed.client.security-loader": None}):
-        yield
+pytestmark = pytest.mark.usefixtures("launched")
 
 
 @pytest.fixture
