@@ -88,13 +88,12 @@ def connection(given: Settings, autodetect: bool, hdfs_home: str | None) -> tupl
     """
     environ = environment() if autodetect else _without_detection(environment())
     options = _options(given, hdfs_home)
+    missing: NoClusterFound | None = None
     with translated():
         try:
             found: Config | None = load_config(None, options, environ, local=autodetect and "rm" not in given.own)
         except NoClusterFound as error:
             found, missing = None, error
-        else:
-            missing = None
         if found is not None and not autodetect:
             found.hadoop = None
         overlay = _overlay(found, given.raw, environ)

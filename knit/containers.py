@@ -1,4 +1,4 @@
-"""Containers and logs of an application in the shapes of knit 0.2.4. Pure, but for `logs_of`."""
+"""Containers and logs of an application in the shapes of knit 0.2.4. Pure, but for `logs_of` and `states_of`."""
 
 from __future__ import annotations
 
@@ -14,15 +14,28 @@ Dict = dict[str, Any]
 MASTER = "master"
 
 
-def row_of(row: Mapping[str, Any], user: str) -> Dict:
+def states_of(app: Application) -> dict[str, str]:
+    """States by container id from the ApplicationMaster; empty when it does not answer.
+
+    To the ResourceManager a container runs as soon as it is allocated.
+    """
+    try:
+        return {row.yarn: str(row.state) for row in app.containers(retry_timeout=0) if row.yarn}
+    except KnitError:
+        return {}
+
+
+def row_of(row: Mapping[str, Any], user: str, states: Mapping[str, str]) -> Dict:
     """A container with the NodeManager's keys, from the ResourceManager's reply (`…/appattempts/…/containers`).
 
     Args:
         row: of the ResourceManager.
         user: the application's.
+        states: of `states_of`.
     """
     state = str(row.get("containerState") or "")
     ended = state == "COMPLETE"
+    state = states.get(str(row.get("containerId")), state)
     return {
         "id": str(row.get("containerId") or ""),
         "state": state,
@@ -76,4 +89,4 @@ def _entry(name: str, node: str) -> Dict:
     return {"name": name, "nodeId": node, "stdout": "", "stderr": ""}
 
 
-__all__ = ["logs_of", "row_of"]
+__all__ = ["logs_of", "row_of", "states_of"]

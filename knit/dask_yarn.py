@@ -84,7 +84,7 @@ class DaskYARNCluster(Cluster):
             super().__init__(None, knit=self._seed.client, **options)
 
     @classmethod
-    def from_application(cls, app_id: str, *, knit: Any = None, **options: Any) -> Cluster:  # type: ignore[override]
+    def from_application(cls, app_id: str, *, knit: Any = None, **options: Any) -> Cluster:
         """Attach to a running cluster: see `knit_core.dask_yarn.DaskYARNCluster.from_application`."""
         with translated():
             return Cluster.from_application(app_id, knit=knit.client if isinstance(knit, Knit) else knit, **options)
@@ -143,7 +143,7 @@ class DaskYARNCluster(Cluster):
 
     async def _connect(self, scheduler: Any) -> None:
         await super()._connect(scheduler)
-        _security[scheduler.address] = self.security
+        _security.update(dict.fromkeys((scheduler.address, self.scheduler_address), self.security))
         if dask.config.get(_LOADER, None) is None:
             dask.config.set({_LOADER: f"{__name__}.{security_for.__name__}"})
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +52,7 @@ class CondaCreator:
     def create_env(self, env_name: str, packages: Sequence[str] | None = None, remove: bool = False) -> str:
         """Build an environment and pack it; the path of its ZIP file, with the name as its only folder.
 
-        An existing one is kept, whatever its packages are, unless `remove`; it is packed again when its files were changed.
+        An existing one is kept when it was built for these packages and channels, and packed again when its files were changed.
 
         Args:
             env_name: its name.
@@ -67,21 +66,17 @@ class CondaCreator:
         """
         wanted = _texts("packages", packages or ())
         place, packed = Path(self.conda_envs) / env_name, Path(self.conda_envs) / f"{env_name}.zip"
-        if not place.is_dir() or (remove and wanted):
-            built = self._built(env_name, wanted)
-            try:
-                self._install(built, place)
-            except OSError as error:
-                raise CondaException(f"{env_name} cannot be written to {place}: {error}") from error
-            packed.unlink(missing_ok=True)
-        elif _is_older(_origin(place), place):
-            _origin(place).unlink(missing_ok=True)  # it was changed: it is not that archive's any more
-        if _is_older(packed, place):
-            try:
+        request = [wanted, self.channels]
+        other = bool(wanted) and _note_of(place).get("request", request) != request
+        fresh = not place.is_dir() or (bool(wanted) and (remove or other))
+        try:
+            if fresh:
+                self._install(self._built(env_name, wanted), place, request)
+            if fresh or _is_older(packed, place):
                 zip_path(str(place), str(packed))
-                _remember(packed, place)
-            except OSError as error:
-                raise CondaException(f"{env_name} cannot be packed to {packed}: {error}") from error
+                _write_note(place, {**_note_of(place), "zip": _state(packed) if fresh else None})
+        except OSError as error:
+            raise CondaException(f"{env_name} cannot be written to {self.conda_envs}: {error}") from error
         return str(packed)
 
     def find_env(self, env_name: str) -> str | None:
@@ -104,14 +99,14 @@ class CondaCreator:
                 )
             return known or builder.create(name, packages, self.channels)
 
-    def _install(self, built: Environment, place: Path) -> None:
+    def _install(self, built: Environment, place: Path, request: list[list[str]]) -> None:
         Path(self.conda_envs).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.conda_envs) as folder:
             fresh = Path(folder) / "env"
             _unpack(built.archive, fresh)
             shutil.rmtree(place, ignore_errors=True)
             fresh.rename(place)
-        _origin(place).write_text(built.to_json(), encoding="utf-8")
+        _write_note(place, {**built.to_dict(), "request": request})
 
 
 def environment_of(env: Any) -> Any:
@@ -147,27 +142,27 @@ def _of_folder(place: Path) -> Any:
     return zip_path(str(place))
 
 
-def _origin(place: Path) -> Path:
-    """The file that says which archive an environment's folder was unpacked from."""
-    return place.with_name(f".{place.name}.json")
+def _note_of(place: Path) -> dict[str, Any]:
+    """What is known of an environment's folder: its archive, what it was built for, the state of its ZIP file."""
+    try:
+        found = json.loads(place.with_name(f".{place.name}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
-def _remember(packed: Path, place: Path) -> None:
-    """Note the archive of an environment that was packed from it, and the state of the ZIP file."""
-    origin = _origin(place)
-    with contextlib.suppress(OSError, ValueError):
-        known = json.loads(origin.read_text(encoding="utf-8"))
-        origin.write_text(json.dumps({**known, "zip": _state(packed)}), encoding="utf-8")
+def _write_note(place: Path, note: Mapping[str, Any]) -> None:
+    place.with_name(f".{place.name}.json").write_text(json.dumps(note), encoding="utf-8")
 
 
 def _remembered(packed: Path) -> Environment | None:
     """The environment that a ZIP file was made of; None when the file was changed, or the archive is gone."""
+    note = _note_of(packed.with_suffix(""))
     try:
-        known = json.loads(_origin(packed.with_suffix("")).read_text(encoding="utf-8"))
-        if known["zip"] != _state(packed):
+        if note.get("zip") != _state(packed):
             return None
-        found = Environment.from_dict(known)
-    except (OSError, ValueError, KeyError, TypeError):
+        found = Environment.from_dict(note)
+    except (OSError, KeyError, TypeError):
         return None
     return found if Path(found.archive).is_file() else None
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from knit.configuration import address
-from knit.containers import logs_of, row_of
+from knit.containers import logs_of, row_of, states_of
 from knit.exceptions import YARNException, translated, yarn_errors
 from knit.notices import warn_old
 from knit.refusals import refusing
@@ -143,9 +143,8 @@ class YARNAPI:
             return []
         name = info["id"].replace("application", "appattempt") + f"_{int(attempts[-1]['id']):06d}"
         reply = self._get(f"/apps/{info['id']}/appattempts/{name}/containers")
-        found = [row_of(row, str(info.get("user") or "")) for row in rows(reply, "containers", "container")]
-        if not found:
-            found = [row_of(row, str(info.get("user") or "")) for row in rows(reply, "container")]
+        states = states_of(self._client.attach(info["id"]))
+        found = [row_of(row, str(info.get("user") or ""), states) for row in rows(reply, "containers", "container")]
         return sorted(found, key=lambda row: row["id"])
 
     def logs(self, app_id: str, shell: bool = False, retries: int = 4, delay: float = 3) -> dict[str, Dict]:

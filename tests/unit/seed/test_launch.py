@@ -8,6 +8,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from knit import YARNAPI, Knit, KnitException, SettingIgnored, YARNException, co
 from knit.system_logs import log_file, system_logs
 from knit_core.errors import LogsUnavailable
 from knit_core.logs import LogLine
+from knit_core.model.result import Container
+from knit_core.model.states import ContainerState
 from tests.fake_cluster import FakeCluster
 from tests.unit.seed.conftest import script_of
 
@@ -69,6 +72,10 @@ def test_containers_have_the_old_keys(k: Knit, cluster: FakeCluster) -> None:
     assert k.get_container_statuses() == {master["id"]: "RUNNING", worker["id"]: "RUNNING"}
     api = k.yarn_api
     assert api.app_containers(app_id) == api.app_containers(info=k.status()) == [master, worker]
+    requested = replace(_container("main_0", worker["id"]), state=ContainerState.REQUESTED)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("knit_core.Application.containers", lambda self, retry_timeout=None: [requested])
+        assert list(k.get_container_statuses().values()) == ["RUNNING", "REQUESTED"]
     cluster.containers = ROWS[:1]
     assert len(k.get_containers()) == 1
     cluster.containers = []
@@ -143,10 +150,7 @@ def test_logs_that_are_missing(k: Knit, cluster: FakeCluster, monkeypatch: pytes
         k.yarn_api.logs(app_id, retries=1, delay=0)
 
 
-def _container(name: str, yarn: str) -> Any:
-    from knit_core.model.result import Container
-    from knit_core.model.states import ContainerState
-
+def _container(name: str, yarn: str) -> Container:
     return Container(name, "main", 0, 1, ContainerState.RUNNING, yarn, node="n1:1")
 
 
