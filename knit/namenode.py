@@ -105,9 +105,18 @@ def use(client: Knit, hint: Hint) -> None:
     config = client.config
     remote = config.learn()
     confs = [conf for conf in (config.hadoop, remote) if conf is not None]
-    place = place_of(hint, [*confs[1:], *confs[:1]] if remote is not None else confs)
-    config.settings["namenode"] = Value(",".join(place.urls), _SOURCE)
+    confs = [*confs[1:], *confs[:1]] if remote is not None else confs
+    place = place_of(hint, confs)
+    if config.behind_gateway and not place.sure and _known(confs)[1]:
+        raise KnitException(
+            f"nn={hint.host} is none of the NameNodes of {place.filesystem}, the HDFS of the cluster behind the gateway. "
+            "Leave nn out: files are sent through the gateway"
+        )
+    if not config.behind_gateway and not (place.sure and "namenode" in config.settings):
+        config.settings["namenode"] = Value(",".join(place.urls), _SOURCE)
     config.settings["filesystem"] = Value(place.filesystem, _SOURCE)
+    if config.behind_gateway:
+        return  # its WebHDFS is the cluster's own
     if not place.sure and remote is not None:
         _check_own(client, place, remote)
 

@@ -143,8 +143,9 @@ class YARNAPI:
             return []
         name = info["id"].replace("application", "appattempt") + f"_{int(attempts[-1]['id']):06d}"
         reply = self._get(f"/apps/{info['id']}/appattempts/{name}/containers")
-        states = states_of(self._client.attach(info["id"]))
-        found = [row_of(row, str(info.get("user") or ""), states) for row in rows(reply, "containers", "container")]
+        listed = rows(reply, "containers", "container") or rows(reply, "container")  # by the version of Hadoop
+        states = states_of(self._client.attach(info["id"])) if listed else {}
+        found = [row_of(row, str(info.get("user") or ""), states) for row in listed]
         return sorted(found, key=lambda row: row["id"])
 
     def logs(self, app_id: str, shell: bool = False, retries: int = 4, delay: float = 3) -> dict[str, Dict]:

@@ -26,7 +26,7 @@ class FakeCluster:
         state: haState of the server that is asked; a STANDBY passes all other requests on to the active one, as to itself here.
         changes: path and body of each change of an application.
         report: fields of the reports of all applications.
-        containers: rows of the containers of each application's attempt.
+        containers: rows of the containers of each application's attempt; wrapped: in an object `containers`, as by version.
         node_rows: the list of the NodeManagers; None: it is not answered.
         properties: of the configuration, besides those of HDFS.
     """
@@ -40,6 +40,7 @@ class FakeCluster:
         self.report: dict[str, Any] = {}
         self._killed: set[str] = set()
         self.containers: list[dict[str, Any]] = []
+        self.wrapped = True
         self.node_rows: list[dict[str, Any]] | None = None
         self.properties: dict[str, str] = {}
         self._lock = threading.Lock()
@@ -128,7 +129,8 @@ class FakeCluster:
                 self._killed.add(app_id)
             return 200, {}, ""
         if app_id in known and what.endswith("/containers"):
-            return 200, {"containers": {"container": self.containers}}, ""
+            rows: Any = self.containers if len(self.containers) != 1 else self.containers[0]
+            return 200, {"containers": {"container": rows}} if self.wrapped else {"container": rows}, ""
         if app_id in known and what == "appattempts":
             return 200, {"appAttempts": {"appAttempt": [{"id": 1}]}}, ""
         if app_id in known:

@@ -59,7 +59,9 @@ def test_killed_is_killed(k: Knit, cluster: FakeCluster) -> None:
     assert k.runtime_status() == "NONE"
 
 
-def test_containers_have_the_old_keys(k: Knit, cluster: FakeCluster) -> None:
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_containers_have_the_old_keys(wrapped: bool, k: Knit, cluster: FakeCluster) -> None:
+    cluster.wrapped = wrapped
     app_id = k.start("date", 1, memory=512)
     cluster.containers = ROWS
     master, worker = k.get_containers()

@@ -207,6 +207,27 @@ def test_where_a_namenode_is() -> None:
         place_of(Hint("", 7), [])
 
 
+def test_behind_a_gateway_its_own_webhdfs_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    remote = HadoopConf({"fs.defaultFS": "hdfs://nn1:9000", "dfs.namenode.http-address": "nn1:9870"})
+    for name, sure in (("nn1", True), ("nn2", False)):
+        k = Knit(rm="gw", rm_port=8443, gateway_path="/gateway/default", nn=name)
+        monkeypatch.setattr(k.client.config, "learn", lambda: remote)
+        if sure:
+            k.find_namenode()
+            assert "namenode" not in k.client.config.settings
+            assert k.client.config.filesystem.value == "hdfs://nn1:9000"
+        else:
+            with pytest.raises(KnitException, match="nn=nn2 is none of the NameNodes of hdfs://nn1:9000"):
+                k.find_namenode()
+
+
+def test_a_given_address_of_the_named_namenode_stays(configured: Path, cluster: FakeCluster) -> None:
+    """A tunnel to it, for example."""
+    k = Knit(nn="nn", namenode="http://localhost:1")
+    k.find_namenode()
+    assert k.client.config.namenodes.value == "http://localhost:1"
+
+
 def test_the_modules_functions(configured: Path) -> None:
     conf = knit.conf
     assert (
