@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
+from knit.notices import warn_ignored
 from knit.refusals import refusing
 from knit_core.config.hadoop_conf import folders, read_folder
 
@@ -61,6 +62,8 @@ def config_to_dict(fname: str) -> dict[str, str]:
 def environment() -> dict[str, str]:
     """The process's variables; hdfs3's LIBHDFS3_CONF names the folder with its file, as in knit 0.2.4."""
     found = dict(os.environ)
+    if found.pop("KNIT_HOME", None):
+        warn_ignored("KNIT_HOME", "there is no jar to name")
     if found.get("LIBHDFS3_CONF"):
         found["HADOOP_CONF_DIR"] = str(Path(found["LIBHDFS3_CONF"]).parent)
     return found

@@ -118,13 +118,16 @@ def test_the_folder_that_hdfs3s_variable_names(configured: Path, monkeypatch: py
     assert knit.conf.find_config_files()["core"] == str(configured / "core-site.xml")
 
 
-def test_names_that_mean_nothing_are_warned_of_once(configured: Path) -> None:
+def test_names_that_mean_nothing_are_warned_of_once(configured: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.warns(SettingIgnored, match=r"rm_prot has no effect: did you mean rm_port\?") as caught:
         Knit(rm_prot=8088)
         Knit(rm_prot=8088)
     assert [Path(each.filename).name for each in caught] == [Path(__file__).name]
     with pytest.warns(SettingIgnored, match="knit_home has no effect: there is no jar"):
         Knit(knit_home="/opt/knit")
+    monkeypatch.setenv("KNIT_HOME", "/opt/knit")
+    with pytest.warns(SettingIgnored, match="KNIT_HOME has no effect: there is no jar"):
+        Knit()
     with pytest.raises(KnitException, match="rm_port is a number, not 'x'"):
         Knit(rm_port="x")
 
