@@ -73,6 +73,7 @@ def test_containers_without_output_are_named(k: Knit) -> None:
 def test_files_of_three_kinds(k: Knit, tmp_path: Path) -> None:
     for name in ("creds.txt", "data.csv"):
         (tmp_path / name).write_text(f"this is {name}\n")
+    k.client.hdfs.delete("/tmp/mytestfile")
     k.client.hdfs.write("/tmp/mytestfile", b"on hdfs\n")
     files = [str(tmp_path / "creds.txt"), str(tmp_path / "data.csv"), "hdfs://tmp/mytestfile"]
     k.start("cat creds.txt data.csv mytestfile", files=files)
