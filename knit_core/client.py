@@ -262,9 +262,9 @@ class Knit:
 
         return EnvironmentBuilder().create(
             name,
-            list(packages),
-            list(channels),
-            pip=list(pip),
+            _listed(packages),
+            _listed(channels),
+            pip=_listed(pip),
             file=file,
             prefix=prefix,
             venv=venv,
@@ -586,3 +586,8 @@ class Knit:
     def ledger(self) -> Ledger:
         """The launch records."""
         return self._storage.ledger
+
+
+def _listed(given: Iterable[str]) -> Sequence[str]:
+    """A list; one text stays as it is, which the builder refuses with the remedy."""
+    return given if isinstance(given, str) else list(given)

@@ -14,7 +14,7 @@ _QUEUE = {"type": "capacitySchedulerLeafQueueInfo", "queueName": "default", "que
 
 
 class FakeCluster:
-    """Applications stay ACCEPTED for ever; files lie in memory.
+    """Applications stay ACCEPTED for ever, unless `report` says otherwise; files lie in memory.
 
     Attributes:
         address: of both services.
@@ -25,6 +25,10 @@ class FakeCluster:
         loading: for so many more questions for its state the ResourceManager has not loaded its applications yet.
         state: haState of the server that is asked; a STANDBY passes all other requests on to the active one, as to itself here.
         changes: path and body of each change of an application.
+        report: fields of the reports of all applications.
+        containers: rows of the containers of each application's attempt; wrapped: in an object `containers`, as by version.
+        node_rows: the list of the NodeManagers; None: it is not answered.
+        properties: of the configuration, besides those of HDFS.
     """
 
     def __init__(self) -> None:
@@ -33,6 +37,12 @@ class FakeCluster:
         self.nodes, self.started, self._ids, self.loading = 1, 1, 0, 0
         self.memory, self.state = 8192, "ACTIVE"
         self.changes: list[tuple[str, Any]] = []
+        self.report: dict[str, Any] = {}
+        self._killed: set[str] = set()
+        self.containers: list[dict[str, Any]] = []
+        self.wrapped = True
+        self.node_rows: list[dict[str, Any]] | None = None
+        self.properties: dict[str, str] = {}
         self._lock = threading.Lock()
         cluster = self
 
@@ -84,6 +94,7 @@ class FakeCluster:
     def _yarn(self, method: str, path: str, body: bytes) -> tuple[int, Any, str]:
         if path == "/conf":
             found = {"fs.defaultFS": "hdfs://nn:8020", "dfs.namenode.http-address": self.address.partition("//")[2]}
+            found |= self.properties
             return 200, {"properties": [{"key": key, "value": value} for key, value in found.items()]}, ""
         name = path.removeprefix("/ws/v1/cluster/")
         if name == "apps/new-application":
@@ -99,7 +110,7 @@ class FakeCluster:
         state = "INITIALIZING" if loading else self.state
         fixed = {
             "info": {"clusterInfo": {"id": 1, "haState": state, "startedOn": self.started}},
-            "apps": {"apps": {"app": [_app(app_id, known[app_id]) for app_id in known]}},
+            "apps": {"apps": {"app": [self._row(app_id) for app_id in known]}},
             "scheduler": {"scheduler": {"schedulerInfo": {**_ROOT, "queues": {"queue": [_QUEUE]}}}},
             "metrics": {
                 "clusterMetrics": {
@@ -107,17 +118,28 @@ class FakeCluster:
                 }
             },
         }  # fmt: skip
+        if self.node_rows is not None:
+            fixed["nodes"] = {"nodes": {"node": self.node_rows}}
         if name in fixed:
             return 200, fixed[name], ""
         app_id, _, what = name.removeprefix("apps/").partition("/")
         if app_id in known and method == "PUT":
             self.changes.append((what, json.loads(body)))
+            if what == "state":
+                self._killed.add(app_id)
             return 200, {}, ""
+        if app_id in known and what.endswith("/containers"):
+            rows: Any = self.containers if len(self.containers) != 1 else self.containers[0]
+            return 200, {"containers": {"container": rows}} if self.wrapped else {"container": rows}, ""
         if app_id in known and what == "appattempts":
             return 200, {"appAttempts": {"appAttempt": [{"id": 1}]}}, ""
         if app_id in known:
-            return 200, {"app": _app(app_id), "timeout": {"expiryTime": "UNLIMITED"}}, ""
+            return 200, {"app": self._row(app_id), "timeout": {"expiryTime": "UNLIMITED"}}, ""
         return _exception(404, "NotFoundException", f"{path} is not known")
+
+    def _row(self, app_id: str) -> dict[str, Any]:
+        ended = {"state": "KILLED", "finalStatus": "KILLED"} if app_id in self._killed else {}
+        return _app(app_id, self.apps[app_id]) | self.report | ended
 
     def _hdfs(self, path: str, query: dict[str, str], body: bytes, whole: str) -> tuple[int, Any, str]:
         """One WebHDFS call; the part of a DataNode is played by the same server."""

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 from knit_core.errors import ConfigError
 
-#: `KNIT_…` variables that are not settings: read by other parts of Knit and by its tests, or set in containers.
-_OTHER = "CONFIG LOCAL_STATE MAVEN_REPOSITORY EXAMPLE_CHANNEL SCREENSHOTS LANG"
+#: `KNIT_…` variables that are not settings: read by other parts of Knit, its tests and knit 0.2.4, or set in containers.
+_OTHER = "CONFIG LOCAL_STATE MAVEN_REPOSITORY EXAMPLE_CHANNEL SCREENSHOTS LANG HOME"
 _IN_CONTAINERS = "APP_ID SERVICE INSTANCE INSTANCES ATTEMPT CONTAINER MASTER MASTER_ATTEMPT MASTER_FILE"
 OTHER_VARIABLES = frozenset(f"KNIT_{name}" for name in f"{_OTHER} {_IN_CONTAINERS}".split())
 # Variables of tests, and those that Kubernetes sets in pods when the name of a service begins with "knit".

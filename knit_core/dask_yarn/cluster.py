@@ -152,6 +152,10 @@ class DaskYARNCluster(Sizing, Cluster):  # type: ignore[misc]
     @property
     def knit(self) -> Knit:
         """The client."""
+        return self._client
+
+    @property
+    def _client(self) -> Knit:
         if self._knit is None:
             self._knit = Knit()
         return self._knit
@@ -186,16 +190,16 @@ class DaskYARNCluster(Sizing, Cluster):  # type: ignore[misc]
             await in_thread(self._check_running, self.app)
             found = await in_thread(launching.wait_for_scheduler, self.app, self._timeout)
             if self._given_security is None:
-                self._security = await in_thread(read_back, self.knit.hdfs, self.knit.config.staging, found.tls)
+                self._security = await in_thread(read_back, self._client.hdfs, self._client.config.staging, found.tls)
             launching.warn_after(found)
             return found
-        self.app = await in_thread(launching.launch, self.knit, self._layout, self.security, self._fields)
+        self.app = await in_thread(launching.launch, self._client, self._layout, self.security, self._fields)
         self._log(f"application {self.app.id}")
         if not self._layout.local:
             found = await in_thread(launching.wait_for_scheduler, self.app, self._timeout)
             launching.warn_after(found)
             return found
-        host = launching.address_towards(self.knit.resourcemanager.address)
+        host = launching.address_towards(self._client.resourcemanager.address)
         self._local = DaskScheduler(host=host, port=0, security=self.security, dashboard_address=":0")
         listen_for_unrunnable(self._local)
         await self._local

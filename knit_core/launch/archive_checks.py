@@ -52,13 +52,13 @@ def archive_problems(path: str, *, environment: bool = False) -> list[str]:
     Args:
         path: a local .zip, .tar, .tar.gz or .tgz; other files are not checked.
         environment: the archive is a Python environment: in a tar, `bin/python…` may be a link to the nodes' own Python,
-            as venv-pack makes it.
+            as venv-pack makes it; a zip may have no links, as YARN unpacks each as a text file.
     """
     name = path.lower()
     found: list[str] = []
     try:
         if name.endswith(".zip"):
-            rows = _zip(path)
+            rows = _zip(path, environment)
         elif name.endswith((".tar.gz", ".tgz")):
             rows = _packed_tar(path)
         elif name.endswith(".tar"):
@@ -82,7 +82,7 @@ def archive_problems(path: str, *, environment: bool = False) -> list[str]:
     return found
 
 
-def _zip(path: str) -> Iterator[tuple[str, str]]:
+def _zip(path: str, environment: bool) -> Iterator[tuple[str, str]]:
     with zipfile.ZipFile(path) as archive:
         for entry in archive.infolist():
             if entry.flag_bits & 1:
@@ -96,7 +96,10 @@ def _zip(path: str) -> Iterator[tuple[str, str]]:
                 target = stream.read(4096).decode("utf-8", "replace") if kind == stat.S_IFLNK else ""
             if kind in {stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK}:
                 yield entry.filename, "is a device or a pipe"
-            yield from _leads_out(entry.filename, target, posixpath.dirname(entry.filename))
+            problems = list(_leads_out(entry.filename, target, posixpath.dirname(entry.filename)))
+            yield from problems
+            if environment and target and not problems:
+                yield entry.filename, f"is a link to {target!r}, which YARN would unpack as a text file: use a .tar.gz"
 
 
 def _tar(path: str) -> Iterator[tuple[str, str]]:

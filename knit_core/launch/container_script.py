@@ -14,6 +14,7 @@ from knit_core.launch.environment_unpacking import (
     ENVIRONMENT_LINK,
     PACKED_LINK,
     check_lines,
+    inner_folder_lines,
     unpack_lines,
     unpacked_by_container,
 )
@@ -91,6 +92,7 @@ def container_script(
         prefix = shlex.quote(environment.archive) if environment.kind == "path" else f'"$PWD/{ENVIRONMENT_LINK}"'
         lines += [
             f"export CONDA_PREFIX={prefix}",
+            *([] if environment.kind == "path" else inner_folder_lines()),
             'export PYTHON_BIN="$CONDA_PREFIX/bin/python" PATH="$CONDA_PREFIX/bin:$PATH"',
             *check_lines(environment),
             # an incomplete environment is an error: no fallback to the node's Python

@@ -44,6 +44,11 @@ def unpack_lines() -> list[str]:
     return _UNPACK.splitlines()
 
 
+def inner_folder_lines() -> list[str]:
+    """Lines of bash for an archive whose files are all in one folder (`env/bin/python`): CONDA_PREFIX becomes that folder."""
+    return _INNER.splitlines()
+
+
 def check_lines(environment: EnvironmentRef) -> list[str]:
     """Lines of bash that compare the environment with the node's processor and C library; they need CONDA_PREFIX.
 
@@ -80,6 +85,14 @@ if [ ! -d "$knit_folder/knit-unpacked" ] && ! knit_unpack "$knit_folder" "$knit_
   exit 127
 fi
 ln -sfn "$knit_folder/knit-unpacked" {ENVIRONMENT_LINK}
+"""
+
+_INNER = """\
+if [ ! -x "$CONDA_PREFIX/bin/python" ]; then
+  set -- "$CONDA_PREFIX"/*/bin/python
+  [ $# -ne 1 ] || [ ! -x "$1" ] || CONDA_PREFIX=${1%/bin/python}
+  set --
+fi
 """
 
 _CHECK = f"""\

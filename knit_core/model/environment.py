@@ -89,8 +89,8 @@ class Environment:
     ) -> Environment:
         """An existing archive: a local file, or a URL like `hdfs:///envs/science.tar.gz`.
 
-        A local file is read once for its digest. The archive must contain `bin/python` at its top level. Raises
-        `BadArchive` when YARN would not unpack it or the file does not exist, `BadEnvironmentName`.
+        A local file is read once for its digest. The archive must contain `bin/python` at its top level,
+        or in its only folder. Raises `BadArchive` when YARN would not unpack it or the file does not exist, `BadEnvironmentName`.
         """
         text = os.fspath(archive)
         if not text.lower().endswith(ARCHIVE_SUFFIXES):

@@ -86,34 +86,51 @@ def k(clean_cluster: LocalCluster) -> Iterator[Knit]:
 def test_the_contract_on_a_running_application(k: Knit) -> None:
     app_id = k.start("echo $LANG $MINE; echo oops >&2; sleep 300", 2, envvars={"MINE": "yes"}, app_name="seed")
     eventually(lambda: k.runtime_status() == "RUNNING", 60, "it runs")
-    eventually(lambda: list(k.get_container_statuses().values()) == ["RUNNING"] * 2, 60, "two containers")
-    containers = k.get_containers()
+    eventually(
+        lambda: list(k.get_container_statuses().values()) == ["RUNNING"] * 3, 60, "the master and two containers"
+    )
+    rows = k.get_containers()
+    master, *containers = [row["id"] for row in rows]
     assert len(containers) == 2
-    assert all(name.startswith("container_") for name in containers)
+    assert all(row["id"].startswith("container_") and row["containerLogsLink"] and row["nodeId"] for row in rows)
+    assert {(row["user"], row["totalVCoresNeeded"]) for row in rows} == {("alice", 1)}
     assert k.wait_for_completion(1) is False
     api = k.yarn_api
     assert api.state(app_id) == k.status()["state"] == api.status(app_id)["state"] == "RUNNING"
     assert app_id in api.apps
     assert api.apps_info(app_id)["name"] == "seed"
     assert [row["id"] for row in api.app_attempts(app_id)] == [1]
-    assert sorted(api.app_containers(app_id)) == sorted(api.app_containers(info={"id": app_id})) == sorted(containers)
+    assert api.app_containers(app_id) == api.app_containers(info=k.status()) == rows
     assert api.container_status(containers[0]) == "RUNNING"
     assert api.cluster_info()["state"] == "STARTED"
     assert api.cluster_metrics()["activeNodes"] == 2
     assert len(api.nodes()) == 2
-    assert {queue["queueName"] for queue in api.scheduler()["queues"]["queue"]} == {"default", "science"}
-    assert any(row["state"] == "RUNNING" for row in api.app_stats())
+    assert {queue["queueName"] for queue in api.scheduler()["schedulerInfo"]["queues"]["queue"]} == {
+        "default",
+        "science",
+    }
+    assert any(row["state"] == "RUNNING" for row in api.app_stats()["statItem"])
     with pytest.raises(KnitException, match=r"no container|unknown|refused"):
         k.remove_containers("container_1_0001_01_000099")
     k.remove_containers(containers[0])
-    eventually(lambda: k.get_containers() == containers[1:], 30, "one is gone")
+    eventually(lambda: list(k.get_container_statuses()) == [master, containers[1]], 30, "one is gone")
+    with pytest.raises(KnitException, match="another size"):
+        k.add_containers(1, 1, 512)
+    with pytest.raises(KnitException):
+        k.remove_containers(master)
     k.add_containers(1)
-    eventually(lambda: len(k.get_containers()) == 2, 30, "another one")
+    eventually(lambda: len(k.get_containers()) == 3, 30, "another one")
+    with pytest.raises(ValueError, match="Already started"):
+        k.start("true")
     logs = k.logs()
     assert logs[containers[1]]["stdout"] == "C.UTF-8 yes\n"
     assert logs[containers[1]]["stderr"] == "oops\n"
+    assert set(k.get_container_statuses()) <= set(logs)
+    assert logs[master]["name"] == "master"
     k.print_logs()
+    assert k.status()["runningContainers"] == 3
     assert k.kill() is True
+    assert k.runtime_status() == api.state(app_id) == "KILLED"
     assert k.wait_for_completion(30) is True
     assert k.kill() is False
     assert api.kill(app_id) is False
@@ -158,9 +175,10 @@ def test_conda_creator(channel: str, tmp_path: Path) -> None:
     assert creator.find_env("one") is None
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        prefix = creator.create_env("one", packages=["python", "numpy", "cloudpickle"])
-    assert (Path(prefix) / "bin" / "python").exists()
-    assert creator.find_env("one") == prefix == creator.create_env("one")
+        packed = creator.create_env("one", packages=["python", "numpy", "cloudpickle"])
+    assert packed == str(tmp_path / "envs" / "one.zip") == creator.create_env("one")
+    assert creator.find_env("one") == str(tmp_path / "envs" / "one")
+    assert (tmp_path / "envs" / "one" / "bin" / "python").exists()
     assert creator.list_envs() == ["one"]
     with pytest.raises(CondaException, match="no-such-package"):
         creator.create_env("two", packages=["no-such-package"])
