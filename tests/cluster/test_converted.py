@@ -34,6 +34,7 @@ services:
 """
 
 
+@pytest.mark.slow
 def test_skein_by_the_command_line(clean_cluster: LocalCluster, tmp_path: Path) -> None:
     (tmp_path / "specs" / "data").mkdir(parents=True)
     (tmp_path / "specs" / "data" / "words.txt").write_text("hello\n")

@@ -91,6 +91,7 @@ def test_a_folder_with_links(k: Knit, tmp_path: Path) -> None:
     assert output(k) == "it runs\nit runs\n"
 
 
+@pytest.mark.slow
 def test_environments_in_all_shapes(channel: str, tmp_path: Path) -> None:
     packages = ["python", "numpy", "cloudpickle"]
     env = Knit.create_env("dev", packages, channels=[channel], conda_pars={"conda_envs": str(tmp_path / "envs")})
@@ -155,9 +156,10 @@ def test_answers_about_the_cluster(k: Knit) -> None:
     assert keys <= set(k.status())
 
 
+@pytest.mark.slow
 def test_dask(dask_channel: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pars = {"conda_envs": str(tmp_path / "envs")}
-    env = Knit.create_env("dask", ["python", "numpy", "dask", "distributed"], channels=[dask_channel], conda_pars=pars)
+    env = Knit.create_env("dask", ["python", "dask", "distributed"], channels=[dask_channel], conda_pars=pars)
     (tmp_path / "data.csv").write_text("1,2\n")
     with DaskYARNCluster(env=env) as cluster:
         assert (cluster.app_id, cluster.workers) == (None, [])
@@ -185,6 +187,7 @@ def test_dask(dask_channel: str, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert cluster.knit.status()["state"] in {"FINISHED", "KILLED"}
 
 
+@pytest.mark.slow
 def test_a_client_before_the_start(dask_channel: str, tmp_path: Path) -> None:
     pars = {"conda_envs": str(tmp_path)}
     with DaskYARNCluster(packages=["numpy"], channels=[dask_channel], conda_pars=pars) as cluster:
