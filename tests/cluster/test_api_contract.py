@@ -15,6 +15,7 @@ from knit_container.signing import container_token, encode_body, open_reply, que
 from knit_core import Application, Knit
 from knit_core.errors import MasterUnreachable
 from knit_core.local import LocalCluster
+from tests.cluster_harness import eventually
 
 pytestmark = pytest.mark.cluster
 
@@ -79,6 +80,8 @@ def test_every_call(wire: Wire, running: Application) -> None:
     assert wire.call("GET", "/api/v1/result")[0] == 200
     row = next(row for row in found["containers"] if row["state"] == "RUNNING")
     logs = f"/api/v1/containers/{row['yarn']}/logs"
+    # a container that has just been started has no log files yet
+    eventually(lambda: wire.call("GET", logs)[0] == 200, 30, "its log files")
     status, files = wire.call("GET", logs)
     assert (status, set(files), "stdout" in files["files"]) == (200, {"files", "uploaded"}, True)
     size = files["files"]["launch_container.sh"]
