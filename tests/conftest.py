@@ -9,8 +9,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests import guard
+from tests.groups import OWN_DAEMONS, group
 
 pytest_plugins = [
+    "tests.beds",
     "tests.cluster_harness",
     "tests.httpfs_harness",
     "tests.channel_harness",
@@ -28,16 +30,8 @@ settings.load_profile("knit")
 
 RACE_FAILED = 10  # the exit code with which `make test` does not run what failed once more
 _ORDER = ("unit", "cluster", "airflow", "faults")
-#: Files of tests/cluster that start a cluster of their own and hardly use the one that others share.
-_OWN_DAEMONS = tuple(
-    f"tests/cluster/test_{name}.py" for name in ("fields", "local", "recovery", "logs", "dask_nodes", "schedulers")
-)
-#: The groups whose tests use the session's cluster.
-_SHARED_CLUSTER = {"cluster", "airflow", "faults", *_OWN_DAEMONS[:2]}
-#: The session's Airflow and cluster, while they are there.
-_beds: list[pytest.FixtureDef[Any]] = []
 #: With several processes the groups that take longest begin, so that none is left alone in the end.
-_LONGEST_FIRST = ("cluster", "airflow", "faults", *_OWN_DAEMONS)
+_LONGEST_FIRST = ("cluster", "airflow", "faults", *OWN_DAEMONS)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -56,31 +50,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     def rank(item: pytest.Item) -> int:
         if hasattr(config, "workerinput"):
-            group = _group(item.nodeid.partition("::")[0])
-            return _LONGEST_FIRST.index(group) if group in _LONGEST_FIRST else len(_LONGEST_FIRST)
+            own = group(item.nodeid.partition("::")[0])
+            return _LONGEST_FIRST.index(own) if own in _LONGEST_FIRST else len(_LONGEST_FIRST)
         parts = item.path.parts
         return next((index for index, name in enumerate(_ORDER) if name in parts), len(_ORDER))
 
     items.sort(key=rank)
-
-
-def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> None:
-    """Note the session's Airflow and cluster."""
-    if fixturedef.argname in ("airflow", "cluster") and fixturedef.scope == "session":
-        _beds.append(fixturedef)
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """End the session's Airflow and cluster after the last test that uses them: idle, they take half a processor."""
-    if nextitem is None or not hasattr(item.config, "workerinput"):
-        return
-    before, after = (_group(each.nodeid.partition("::")[0]) for each in (item, nextitem))
-    for name, users in (("airflow", {"airflow", "faults"}), ("cluster", _SHARED_CLUSTER)):
-        if before in users and after not in users:
-            for fixture in [each for each in _beds if each.argname == name]:
-                _beds.remove(fixture)
-                fixture.finish(item._request)  # type: ignore[attr-defined]  # and those that use it
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
@@ -113,17 +88,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class ByDaemons(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return _group(nodeid.partition("::")[0])
+            return group(nodeid.partition("::")[0])
 
     config.option.loadscopereorder = False  # by _LONGEST_FIRST, not by number of tests
     return ByDaemons(config, log)
-
-
-def _group(file: str) -> str:
-    """Tests of a group share daemons and run one after another in one process."""
-    if file in _OWN_DAEMONS:
-        return file
-    return next((name for name in ("cluster", "airflow", "faults") if name in file.split("/")[:-1]), file)
 
 
 @pytest.hookimpl(trylast=True)
