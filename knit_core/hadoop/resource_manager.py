@@ -1,6 +1,7 @@
 """The ResourceManager's REST API: one method for each request, with typed results.
 
-Paths and bodies are those of Hadoop's "ResourceManager REST API's" documentation.
+Paths and bodies are those of Hadoop's "ResourceManager REST API's" documentation. More than 400 lines, because it is one class
+of short methods.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import ExitStack
 from types import SimpleNamespace
 from typing import Any
@@ -153,8 +154,6 @@ async def until(condition: Any) -> None:
 
 
 def test_deferred_tasks_of_a_connection_share_one_client_and_each_application_is_pushed_to() -> None:
-    import time
-
     apps = [SecureApplication(time.time, f"application_1_{number:04d}", SHORT) for number in range(50)]
     made: list[Any] = []
 
@@ -180,8 +179,6 @@ def test_deferred_tasks_of_a_connection_share_one_client_and_each_application_is
 def test_a_refused_push_connects_anew_and_faults_of_the_connection_are_tried_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    import time
-
     monkeypatch.setattr(_token_pushes, "AGAIN", 0.01)
     monkeypatch.setattr("knit_core.hadoop.token_schedule._LATER", 0.01)
     app = SecureApplication(time.time, life=SHORT)
@@ -206,8 +203,6 @@ def test_a_refused_push_connects_anew_and_faults_of_the_connection_are_tried_aga
 
 
 def test_a_cluster_without_kerberos_costs_its_connection_one_question() -> None:
-    import time
-
     app, made = SecureApplication(time.time, life=None), list[Any]()
 
     async def connect() -> Any:
@@ -227,8 +222,6 @@ def test_a_cluster_without_kerberos_costs_its_connection_one_question() -> None:
 
 
 def test_short_waits_ask_the_cluster_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    import time
-
     monkeypatch.setattr(_token_pushes, "ASK_AFTER", 0.3)
     app, made = SecureApplication(time.time, life=SHORT), list[Any]()
 
@@ -250,8 +243,6 @@ def test_short_waits_ask_the_cluster_nothing(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_the_trigger_pushes_while_it_waits(knit: FakeKnit, monkeypatch: pytest.MonkeyPatch) -> None:
-    import time
-
     app = SecureApplication(time.time, life=SHORT)
     knit.apps[app.id] = app
     knit.config = app.cluster.config
@@ -267,8 +258,6 @@ def test_the_trigger_pushes_while_it_waits(knit: FakeKnit, monkeypatch: pytest.M
 
 
 def test_an_operator_pushes_while_it_waits_in_a_worker(knit: FakeKnit) -> None:
-    import time
-
     class Secure(SecureApplication):
         def push_tokens(self) -> TokenPush:
             self.end("SUCCEEDED")  # only a push ends it
